@@ -1,0 +1,31 @@
+"""Names that every table shares: key columns, channels, split labels."""
+
+PLATE = "Metadata_Plate"
+WELL = "Metadata_Well"
+SITE = "Metadata_Site"
+NUCLEUS = "Metadata_Nucleus"
+SOURCE = "Metadata_Source"
+BATCH = "Metadata_Batch"
+PLATE_TYPE = "Metadata_PlateType"
+COMPOUND = "Metadata_JCP2022"
+
+WELL_KEYS = [PLATE, WELL]
+SITE_KEYS = [PLATE, WELL, SITE]
+CELL_KEYS = [PLATE, WELL, SITE, NUCLEUS]
+"""Plate, well ("A01") and site are text as JUMP writes them; nucleus is the int32 label in its site."""
+
+CHANNELS = ["DNA", "AGP", "Mito", "ER", "RNA"]
+"""Channel names as in JUMP's URL_Orig<Channel> columns; the position is the model's channel index."""
+
+PAPER_CHANNELS = {"DNA": "Nu", "AGP": "Ac", "Mito": "M", "ER": "ER", "RNA": "cyRNA"}
+"""How the paper's figures and tables name the channels."""
+
+SPLITS = ["train", "val", "test", "test_ood_plate", "test_ood_compound", "test_ood_both", "unused"]
+
+QUADRANTS = {
+    "test": "ID compound + ID plate",
+    "test_ood_plate": "ID compound + OOD plate",
+    "test_ood_compound": "OOD compound + ID plate",
+    "test_ood_both": "OOD compound + OOD plate",
+}
+"""The four evaluations of Table 3.1, in the paper's column order."""
