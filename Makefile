@@ -1,0 +1,73 @@
+# Set-up needs python3 (3.11 or newer), make and git; everything else is installed from the hashed lock files.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := results/demo
+SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
+SERVED := $(BIN)/python -m campfire.simulate.server $(DEMO)-screen/s3 --
+
+.PHONY: help setup demo pilot test test-slow lint format bench figure report clean-demo lock envs plan
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(BIN)/.ready ## make the environment in .venv
+
+$(BIN)/.ready: requirements-uv.lock requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "campfire needs Python 3.11 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	$(BIN)/python -c 'import pathlib, site; (pathlib.Path(site.getsitepackages()[0]) / "campfire.pth").write_text(str(pathlib.Path("src").resolve()) + "\n")'
+	@touch $@
+
+$(DEMO)-screen/.done: $(BIN)/.ready config/demo-screen.yaml $(wildcard src/campfire/simulate/*.py)
+	@echo "== Simulating a JUMP-like screen into $(DEMO)-screen"
+	$(BIN)/python -m campfire.simulate config/demo-screen.yaml $(DEMO)-screen
+	@touch $@
+
+demo: $(DEMO)-screen/.done ## run the whole chain on a simulated screen (two cores, no GPU)
+	@echo "== Running the workflow: images from a local S3 server, to tables, figures and a report"
+	$(SERVED) $(SNAKEMAKE) --configfile config/demo.yaml --report-after-run --report $(DEMO)/report.html -- all
+	@$(BIN)/python -m campfire.tables.summary $(DEMO)
+
+pilot: setup ## images to tiles on one real JUMP field (needs ../shared)
+	$(BIN)/python -m campfire.simulate.server ../shared/data/images/s3_mirror -- \
+		$(SNAKEMAKE) --configfile config/pilot.yaml -- tiles
+
+figure: setup ## remake one demo figure: make figure NAME=figure_3_4
+	$(SNAKEMAKE) --configfile config/demo.yaml -- $(DEMO)/figures/$(NAME).pdf
+
+report: setup ## write the demo's report again
+	$(SNAKEMAKE) --configfile config/demo.yaml --report $(DEMO)/report.html -- all
+
+test: setup ## lint-free unit and workflow tests
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: setup ## trains a small Cellpose model, among others
+	$(BIN)/python -m pytest -q -m slow
+
+lint: setup ## ruff, snakefmt, snakemake --lint, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+
+format: setup ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+bench: setup ## every benchmark, in its quick form
+	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench --quick || exit 1; done
+
+lock: setup ## resolve the dependencies again
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --quiet -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.lock --universal --generate-hashes --python-version 3.11 --quiet -o requirements-dev.lock
+	$(MAKE) envs
+
+envs: setup ## write envs/*.yaml from requirements.lock
+	$(BIN)/python envs/generate.py
+
+clean-demo: ## remove what the demo made
+	rm -rf $(DEMO) $(DEMO)-screen logs/demo

@@ -1,0 +1,141 @@
+"""Config checks, names of files, and the small functions that rules use. No rules here."""
+
+import json
+import re
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from campfire.configuration import read_yaml, validate
+from campfire.errors import CampfireError
+from campfire.metadata import read_sheet
+from campfire.provenance import code_digest
+from campfire.transfer import read_sheet as read_transfer_sheet
+
+SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+
+
+def result(path):
+    """A path below the results root."""
+    return f"{config['results']}/{path}"
+
+
+def log_file(path):
+    """A path below the logs root."""
+    return f"{config['logs']}/{path}.log"
+
+
+def benchmark_file(path):
+    """A path below the results root's benchmarks."""
+    return result(f"benchmarks/{path}.tsv")
+
+
+def code(script):
+    """Digest of a script and of all library code it reaches: as a parameter it reruns what an edit affects."""
+    return code_digest(SCRIPTS / f"{script}.py")
+
+
+def checked_sheets():
+    """Validate the config, then the sheets and names it refers to; any mistake ends the run with its remedy."""
+    try:
+        validate(config, read_yaml(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"))
+        sheet = read_sheet(config["sheet"])
+        transfer = read_transfer_sheet(config["transfer"]["sheet"]) if config["transfer"]["sheet"] else None
+        return sheet, transfer
+    except CampfireError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def check_names():
+    """Names that refer to each other inside the config must exist; say which do."""
+    known = {"channels": set(config["channels"]), "encoder": set(config["encoders"])}
+    known |= {"channel set": set(config["channel_sets"]), "run": set(config["pretrain"]["runs"])}
+    used = [("channels", c, f"channel_sets.{s}") for s, cs in config["channel_sets"].items() for c in cs]
+    used += [("channels", c, "training_channels") for c in config["training_channels"]]
+    used += [("encoder", e["encoder"], "evaluate") for e in config["evaluate"]]
+    used += [("channel set", c, f"evaluate.{e['encoder']}") for e in config["evaluate"] for c in e["channel_sets"]]
+    used += [("encoder", e, "transfer.encoders") for e in config["transfer"]["encoders"]]
+    used += [("channel set", config["transfer"]["channel_set"], "transfer.channel_set")]
+    used += [("run", e["run"], f"encoders.{n}") for n, e in config["encoders"].items() if "run" in e]
+    for kind, name, place in used:
+        if name not in known[kind]:
+            raise WorkflowError(f"config: unknown {kind} `{name}` in {place}; known: {', '.join(sorted(known[kind]))}")
+
+
+SHEET, TRANSFER_SHEET = checked_sheets()
+check_names()
+FROM_EMBEDDINGS = config["start_from"] == "embeddings"
+
+PLATES = SHEET["Metadata_Plate"].tolist()
+TRANSFER_PLATES = [] if TRANSFER_SHEET is None else sorted(TRANSFER_SHEET["Metadata_Plate"].unique())
+EVALUATION_PLATES = SHEET.loc[SHEET["role"].isin(["id", "ood"]), "Metadata_Plate"].tolist()
+
+PAIRS = [(entry["encoder"], channels) for entry in config["evaluate"] for channels in entry["channel_sets"]]
+TRANSFER_ENCODERS = config["transfer"]["encoders"] if TRANSFER_PLATES else []
+USED_ENCODERS = dict.fromkeys([encoder for encoder, _ in PAIRS] + TRANSFER_ENCODERS)
+RUNS = list(dict.fromkeys(config["encoders"][e]["run"] for e in USED_ENCODERS if "run" in config["encoders"][e]))
+
+
+def plate_place(plate):
+    """Source, batch and plate of a plate of either sheet."""
+    sheet = SHEET if plate in set(PLATES) else TRANSFER_SHEET
+    row = sheet[sheet["Metadata_Plate"] == plate].iloc[0]
+    return {key: row[f"Metadata_{key.capitalize()}"] for key in ("source", "batch", "plate")}
+
+
+def plate_wells(plate):
+    """The table that says which wells of a plate are used."""
+    return result("split/wells.parquet") if plate in set(PLATES) else config["transfer"]["sheet"]
+
+
+def plate_channels(plate):
+    """The channels a plate needs: training plates only those that pretraining sees, evaluation plates all."""
+    if plate in set(TRANSFER_PLATES):
+        return config["channel_sets"][config["transfer"]["channel_set"]]
+    return config["channels"] if plate in set(EVALUATION_PLATES) else config["training_channels"]
+
+
+def plate_pixel_size(plate):
+    """Pixel size in micrometres."""
+    return config["pixel_size_um"] if plate in set(PLATES) else config["transfer"]["pixel_size_um"]
+
+
+def run_tiles(run, suffix):
+    """The tile files of the plates that a pretraining run learns from."""
+    used = config["pretrain"]["runs"][run]["plate_types"]
+    plates = SHEET.loc[SHEET["Metadata_PlateType"].isin(used) & (SHEET["role"] != "ood"), "Metadata_Plate"]
+    return expand(result("tiles/{plate}.{suffix}"), plate=plates, suffix=suffix)
+
+
+def encoder_weights(encoder):
+    """The weight file that an encoder reads, if it is a file."""
+    spec = config["encoders"][encoder]
+    if spec["kind"] == "pretrained":
+        return result(f"pretrain/{spec['run']}/model.safetensors")
+    return [spec["weights"]] if spec.get("weights") not in (None, "hub") else []
+
+
+def encoder_spec(encoder):
+    """What the library needs to build an encoder; an untrained twin gets its run's options."""
+    spec = dict(config["encoders"][encoder])
+    if "run" in spec:
+        spec["options"] = config["pretrain"]["runs"][spec["run"]]["options"]
+    return spec
+
+
+def embed_params(script):
+    """Parameters of the two embedding rules."""
+    return {
+        "spec": lambda wildcards: encoder_spec(wildcards.encoder),
+        "channels": lambda wildcards: config["channel_sets"][wildcards.channels],
+        "options": config["embed"],
+        # Finished plates are kept here, so that a killed or widened job embeds only what is missing.
+        "state": lambda wildcards: result(f"state/embed/{wildcards.encoder}/{wildcards.channels}"),
+        "code": code(script),
+    }
+
+
+def embedding_files(encoder, channels, plates=None):
+    """One embedding file per plate, of the evaluation plates unless others are named."""
+    plates = EVALUATION_PLATES if plates is None else plates
+    return [result(f"embeddings/{encoder}/{channels}/{plate}.parquet") for plate in plates]

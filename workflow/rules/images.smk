@@ -1,0 +1,48 @@
+rule images:
+    input:
+        wells=lambda wildcards: plate_wells(wildcards.plate),
+        known_bad=config["images"]["known_bad"],
+    output:
+        images=temp(directory(result("images/{plate}"))),
+        record=result("download/{plate}.parquet"),
+        plan=result("download/{plate}.plan.json"),
+    params:
+        options=config["images"],
+        place=lambda wildcards: plate_place(wildcards.plate),
+        channels=lambda wildcards: plate_channels(wildcards.plate),
+        illumination=config["illumination"]["method"],
+        code=code("images"),
+    log:
+        log_file("images/{plate}"),
+    benchmark:
+        benchmark_file("images/{plate}")
+    conda:
+        "../../envs/images.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=480,
+        plates_on_disk=1,
+    script:
+        "../scripts/images.py"
+
+
+rule check_source:
+    input:
+        sheet=config["sheet"],
+    output:
+        table=result("check_source.md"),
+    params:
+        options=config["images"],
+        channels=config["channels"],
+        code=code("check_source"),
+    log:
+        log_file("check_source"),
+    conda:
+        "../../envs/images.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    script:
+        "../scripts/check_source.py"

@@ -1,0 +1,24 @@
+rule nuclei:
+    input:
+        images=result("images/{plate}"),
+    output:
+        nuclei=result("nuclei/{plate}.parquet"),
+        quality=result("quality/{plate}.parquet"),
+    params:
+        pixel_size_um=lambda wildcards: plate_pixel_size(wildcards.plate),
+        nuclei=config["nuclei"],
+        quality=config["quality"],
+        illumination=config["illumination"],
+        code=code("nuclei"),
+    log:
+        log_file("nuclei/{plate}"),
+    benchmark:
+        benchmark_file("nuclei/{plate}")
+    conda:
+        "../../envs/images.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=480,
+    script:
+        "../scripts/nuclei.py"

@@ -1,0 +1,42 @@
+rule sample:
+    input:
+        wells=result("split/wells.parquet"),
+        tiles=expand(result("tiles/{plate}.parquet"), plate=EVALUATION_PLATES),
+    output:
+        result("sample/cells.parquet"),
+    params:
+        options=config["sample"],
+        protocols=config["probe"]["protocols"],
+        code=code("sample"),
+    log:
+        log_file("sample/cells"),
+    conda:
+        "../../envs/images.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    script:
+        "../scripts/sample.py"
+
+
+rule sample_transfer:
+    input:
+        sheet=config["transfer"]["sheet"] or [],
+        tiles=expand(result("tiles/{plate}.parquet"), plate=TRANSFER_PLATES),
+    output:
+        result("sample/transfer.parquet"),
+    params:
+        cells_per_well=config["transfer"]["cells_per_well"],
+        seed=config["sample"]["seed"],
+        code=code("sample_transfer"),
+    log:
+        log_file("sample/transfer"),
+    conda:
+        "../../envs/images.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    script:
+        "../scripts/sample_transfer.py"

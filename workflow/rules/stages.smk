@@ -1,0 +1,18 @@
+"""The stages in their order. `start_from: embeddings` leaves out all that needs images, a GPU or the network."""
+
+if not FROM_EMBEDDINGS:
+
+    include: "metadata.smk"
+    include: "split.smk"
+    include: "images.smk"
+    include: "nuclei.smk"
+    include: "tiles.smk"
+    include: "sample.smk"
+    include: "pretrain.smk"
+    include: "embed.smk"
+
+
+include: "probe.smk"
+include: "transfer.smk"
+include: "tables.smk"
+include: "figures.smk"

@@ -1,0 +1,26 @@
+rule cut_tiles:
+    input:
+        images=result("images/{plate}"),
+        nuclei=result("nuclei/{plate}.parquet"),
+        quality=result("quality/{plate}.parquet"),
+    output:
+        tiles=result("tiles/{plate}.npy"),
+        index=result("tiles/{plate}.parquet"),
+    params:
+        channels=lambda wildcards: plate_channels(wildcards.plate),
+        pixel_size_um=lambda wildcards: plate_pixel_size(wildcards.plate),
+        tiles=config["tiles"],
+        illumination=config["illumination"],
+        code=code("tiles"),
+    log:
+        log_file("tiles/{plate}"),
+    benchmark:
+        benchmark_file("tiles/{plate}")
+    conda:
+        "../../envs/images.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    script:
+        "../scripts/tiles.py"

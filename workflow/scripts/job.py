@@ -1,0 +1,40 @@
+"""What every script does first: find the library, log to the rule's log file, report errors in one line."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+# The library is used from this checkout, so that a conda environment need not install it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+
+from campfire.errors import CampfireError  # noqa: E402
+
+
+def start(snakemake: Any) -> logging.Logger:
+    """Send log lines to the rule's log file and the terminal; end a user's error as one line without traceback."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if snakemake.log:
+        Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(snakemake.log[0], mode="w", encoding="utf-8"))
+    words = ",".join(f"{value}" for value in snakemake.wildcards)
+    name = f"{snakemake.rule}[{words}]" if words else snakemake.rule
+    logging.basicConfig(
+        level=logging.INFO, handlers=handlers, format=f"%(asctime)s {name}: %(message)s", datefmt="%H:%M:%S", force=True
+    )
+    for chatty in ("botocore", "boto3", "urllib3", "matplotlib", "fontTools", "PIL"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    log = logging.getLogger("campfire.workflow")
+    began = time.monotonic()
+
+    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        took = f"after {time.monotonic() - began:.0f} s"
+        if isinstance(error, CampfireError):
+            log.error("ERROR %s: %s", took, error)
+        else:
+            log.error("unexpected error %s", took, exc_info=(kind, error, trace))
+
+    sys.excepthook = report
+    return log
