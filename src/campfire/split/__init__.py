@@ -1,0 +1,18 @@
+"""Which wells are trained on and which are tested, under the protocols release, paper and strict."""
+
+from campfire.split.assign import Split, assign_wells, make_split
+from campfire.split.options import PROTOCOLS, SplitOptions
+from campfire.split.report import evaluation_plates, release_labels, rows_digest, wells_per_quadrant, write_split
+
+__all__ = [
+    "PROTOCOLS",
+    "Split",
+    "SplitOptions",
+    "assign_wells",
+    "evaluation_plates",
+    "make_split",
+    "release_labels",
+    "rows_digest",
+    "wells_per_quadrant",
+    "write_split",
+]

@@ -1,0 +1,75 @@
+"""What a split looks like: wells per quadrant, the release's own labels, the file."""
+
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from campfire.files import write_table
+from campfire.keys import COMPOUND, PLATE, PLATE_TYPE, QUADRANTS, SPLITS, WELL
+from campfire.split.assign import Split
+
+RELEASE_LABELS = {
+    "train": "train",
+    "val": "val",
+    "test": "test",
+    "test_ood_plate": "test_out_plate_",
+    "test_ood_compound": "test_out_compound",
+    "test_ood_both": "test_out_all_",
+    "unused": "NaN",
+}
+"""Our label: the released code's label on evaluation plates."""
+
+MEANING = {
+    "train": "pretraining and probe training",
+    "val": "validation",
+    **QUADRANTS,
+    "unused": "no role",
+}
+
+
+def wells_per_quadrant(table: pd.DataFrame) -> pd.DataFrame:
+    """Counts behind Figure 2.1: a row for each plate type and split label that occurs.
+
+    Columns: Metadata_PlateType, split, meaning, plates, compounds, wells (int). Rows follow `keys.SPLITS`, evaluation
+    plates before plates that are only trained on.
+    """
+    grouped = table.groupby([PLATE_TYPE, "split"], sort=True)
+    counts = grouped.agg(plates=(PLATE, "nunique"), compounds=(COMPOUND, "nunique"), wells=(WELL, "size")).reset_index()
+    evaluated = table.loc[~table["split"].isin(["train", "unused"]), PLATE_TYPE].unique()
+    counts["_rank"] = counts["split"].map(SPLITS.index)
+    counts["_last"] = ~counts[PLATE_TYPE].isin(evaluated)
+    counts["meaning"] = counts["split"].map(MEANING)
+    counts = counts.sort_values(["_last", PLATE_TYPE, "_rank"], ignore_index=True)
+    return counts[[PLATE_TYPE, "split", "meaning", "plates", "compounds", "wells"]]
+
+
+def evaluation_plates(table: pd.DataFrame) -> list[str]:
+    """Plates with a val or test well, sorted: the plates whose cells are probed."""
+    return sorted(table.loc[~table["split"].isin(["train", "unused"]), PLATE].unique())
+
+
+def release_labels(table: pd.DataFrame, held_out: Collection[str]) -> np.ndarray:
+    """The text that the released code gives each well: on training plates 'nan' and, for held-out compounds,
+    'test_out_compound' where this project says unused. Shape (wells,), object.
+    """
+    labels = table["split"].map(RELEASE_LABELS).to_numpy(dtype=object)
+    training = ~table[PLATE].isin(evaluation_plates(table)).to_numpy()
+    unused = (table["split"] == "unused").to_numpy()
+    held = table[COMPOUND].isin(held_out).to_numpy()
+    labels[training & unused] = "nan"
+    labels[training & unused & held] = "test_out_compound"
+    return labels
+
+
+def rows_digest(table: pd.DataFrame, labels: np.ndarray) -> str:
+    """SHA-256 over plate, well, compound and label joined by tabs, rows by line feeds, sorted by plate and well."""
+    rows = zip(table[PLATE], table[WELL], table[COMPOUND], labels, strict=True)
+    return hashlib.sha256("\n".join("\t".join(row) for row in sorted(rows)).encode()).hexdigest()
+
+
+def write_split(path: str | Path, split: Split) -> None:
+    """Write split/wells.parquet with protocol, seed, options, held-out compounds, controls and counts in its schema."""
+    write_table(split.wells, path, split.metadata)
