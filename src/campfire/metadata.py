@@ -9,6 +9,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -237,15 +238,8 @@ def _read_text_table(path: Path, columns: list[str]) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such table; run the metadata step or correct the path") from error
-    except (
-        OSError,
-        EOFError,
-        gzip.BadGzipFile,
-        UnicodeDecodeError,
-        pd.errors.ParserError,
-        pd.errors.EmptyDataError,
-    ) as e:
-        raise DataError(f"{path}: not a readable csv table ({e}); delete it and fetch it again") from e
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # all of pandas' parser errors are ValueErrors
+        raise DataError(f"{path}: not a readable csv table ({error}); delete it and fetch it again") from error
     missing = [name for name in columns if name not in table]
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}; use the table as JUMP publishes it")

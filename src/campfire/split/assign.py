@@ -38,8 +38,8 @@ def make_split(sheet: pd.DataFrame, wells: pd.DataFrame, options: SplitOptions) 
     """Assign every well of the sheet's plates (paper section 2.1; the release's draws for `protocol: release`).
 
     `sheet` is `campfire.metadata.read_sheet`'s table; `wells` has Metadata_Plate, Metadata_Well and Metadata_JCP2022
-    as text. Neither the order of the plates nor that of the wells matters. Raises SplitError when plates or compounds do not
-    suffice, naming them.
+    as text. Neither the order of the plates nor that of the wells matters. Raises SplitError when plates or compounds
+    do not suffice, naming them.
     """
     table = _join(sheet, wells)
     role = table["role"].to_numpy()
