@@ -1,0 +1,183 @@
+"""Campfire, the channel-agnostic masked autoencoder (paper, section 2.2)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from campfire.errors import ConfigError
+from campfire.model.channels import MAX_LABELS, check_index, mean_patches
+from campfire.model.config import ModelConfig
+from campfire.model.decoder import Decoder
+from campfire.model.encoder import Encoder, patchify, unpatchify
+from campfire.model.initialise import initialise
+
+
+class Output(NamedTuple):
+    """A reconstruction with what the objective needs; H = W = image_size, N patches, K of them seen."""
+
+    prediction: Tensor  # (B, C, H, W)
+    target: Tensor  # (B, C, H, W), the input
+    mask: Tensor  # (B, C, N) float32: 1 masked, 0 seen
+    latent: Tensor  # (B, 1 + C K, D) tokens of the encoder, after its norm
+
+    def pixel_mask(self) -> Tensor:
+        """The mask at pixel resolution, (B, C, H, W)."""
+        patch = round((self.target.shape[-1] * self.target.shape[-2] / self.mask.shape[-1]) ** 0.5)
+        return unpatchify(self.mask[..., None].expand(*self.mask.shape, patch * patch), patch)
+
+
+class MaskedAutoencoder(nn.Module):
+    """Encoder and decoder of `config`, with initial values drawn from `seed` on the CPU.
+
+    Parameter names are those of the released checkpoint. Images are (B, C, H, W) floats, already normalised, any
+    set of channels; `channel_index` (C,) or (B, C) int64 labels the channels (free labels below 256; with learned
+    embeddings or per-channel decoders below `config.channels`).
+    """
+
+    def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        if config.decoder == "shared":
+            self.decoder = Decoder(config)
+        else:
+            self.decoders = nn.ModuleList(Decoder(config, context=False) for _ in range(config.channels))
+        if config.channel_embedding == "learned" and config.decoder == "shared":
+            self.channel_embed = nn.Parameter(torch.empty(config.channels, config.encoder_width))
+        initialise(self, seed)
+
+    def embed(self, images: Tensor, channel_index: Tensor | None = None) -> Tensor:
+        """Embeddings (B, D) float32 of whole tiles, nothing masked (paper 2.2; the release's eval mode).
+
+        The encoder knows no channel labels, so `channel_index` does not change the result.
+        """
+        self._check(images, channel_index)
+        return self.encoder.pool(self.encoder(patchify(images, self.config.patch_size))).float()
+
+    def draw(
+        self, batch: int, channels: int, generator: torch.Generator, device: torch.device | str | None = None
+    ) -> dict[str, Tensor]:
+        """The random numbers of one forward pass, as arguments for it (`model(images, index, **draws)`).
+
+        Drawing outside keeps the forward pass compilable and lets a resumed run go on from `generator` alone,
+        whose device must be `device` (by default the generator's).
+        """
+        device = device or generator.device
+        shape = (batch, self.config.patches) if self.config.sync_mask else (batch, channels, self.config.patches)
+        draws = {"noise": torch.rand(shape, generator=generator, device=device)}
+        if self.training and self.config.drop_path > 0:
+            shape = (2 * self.config.encoder_depth, batch)
+            draws["paths"] = torch.rand(shape, generator=generator, device=device)
+        return draws
+
+    def forward(
+        self,
+        images: Tensor,
+        channel_index: Tensor,
+        noise: Tensor | None = None,
+        paths: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Output:
+        """Reconstruct from a random part of the patches (a training step, or validation with fixed `noise`).
+
+        `noise` (B, N), or (B, C, N) when masks are not synchronised: the patches with the lowest values are kept.
+        `paths` (2 depth, B): draws for stochastic depth. Both are drawn from `generator` when `noise` is None.
+        In training with `global` channel embeddings the channel means are summed over all ranks.
+        """
+        self._check(images, channel_index)
+        if noise is None:
+            if generator is None:
+                raise ConfigError("a masked forward pass needs noise=, or generator= to draw it from")
+            draws = self.draw(images.shape[0], images.shape[1], generator, images.device)
+            noise, paths = draws["noise"], draws.get("paths")
+        order = noise.argsort(dim=-1)
+        restore = order.argsort(dim=-1)
+        if noise.ndim == 2:
+            order, restore = order[:, None], restore[:, None]
+        return self._run(images, channel_index, order[..., : self.config.kept], restore, paths)
+
+    @torch.no_grad()
+    def reconstruct(
+        self,
+        images: Tensor,
+        channel_index: Tensor,
+        mask: bool = True,
+        generator: torch.Generator | None = None,
+        noise: Tensor | None = None,
+    ) -> Output:
+        """Reconstruct without gradients: from masked input, or with `mask=False` from whole tiles.
+
+        Masks come from `noise`, or from `generator` (seeded with 0 when neither is given). Channel means are of this
+        batch alone. The release's eval mode is `mask=False` (its mask is all ones, ours all zeros).
+        """
+        training = self.training
+        self.eval()
+        try:
+            if not mask:
+                self._check(images, channel_index)
+                return self._run(images, channel_index, None, None, None)
+            if noise is None and generator is None:
+                generator = torch.Generator(images.device).manual_seed(0)
+            return self(images, channel_index, noise=noise, generator=generator)
+        finally:
+            self.train(training)
+
+    def _check(self, images: Tensor, channel_index: Tensor | None) -> None:
+        size = self.config.image_size
+        if images.ndim != 4 or images.shape[1] < 1 or tuple(images.shape[2:]) != (size, size):
+            raise ConfigError(f"images of shape {tuple(images.shape)}; the model takes (B, C, {size}, {size})")
+        if channel_index is not None:
+            fixed = self.config.decoder == "per_channel" or self.config.channel_embedding == "learned"
+            check_index(channel_index, images, self.config.channels if fixed else MAX_LABELS)
+
+    def _run(
+        self, images: Tensor, channel_index: Tensor, kept: Tensor | None, restore: Tensor | None, paths: Tensor | None
+    ) -> Output:
+        batch, channels = images.shape[:2]
+        patch = self.config.patch_size
+        patches = patchify(images, patch)
+        index = channel_index.to(images.device, non_blocking=True)
+        context = self._context(patches, index)
+        if kept is None:
+            seen = patches
+            mask = images.new_zeros(batch, channels, self.config.patches, dtype=torch.float32)
+        else:
+            where = kept[..., None].expand(batch, channels, -1, patches.shape[3])
+            seen = patches.gather(2, where)
+            assert restore is not None
+            mask = (restore >= kept.shape[2]).float().expand(batch, channels, -1)
+        latent = self.encoder(seen, kept, paths)
+        if self.config.decoder == "shared":
+            predicted = self.decoder(latent, channels, context, restore)
+        else:
+            predicted = self._decode_each(latent, channel_index, channels, restore)
+        return Output(unpatchify(predicted, patch), images, mask, latent)
+
+    def _context(self, patches: Tensor, index: Tensor) -> Tensor | None:
+        """Channel embeddings (C, D) or (B, C, D); detached unless learned (release, step 3)."""
+        if self.config.decoder == "per_channel":
+            return None
+        if self.config.channel_embedding == "learned":
+            return self.channel_embed[index]
+        with torch.no_grad(), torch.autocast(patches.device.type, enabled=False):
+            reduce_ranks = self.training and self.config.channel_embedding == "global"
+            return self.encoder.project(mean_patches(patches, index, self.config.channel_embedding, reduce_ranks))
+
+    def _decode_each(self, latent: Tensor, index: Tensor, channels: int, restore: Tensor | None) -> Tensor:
+        """One decoder per channel index, each on its own channel's tokens (as CA-MAE).
+
+        The labels choose modules, so they are read on the host: keep `channel_index` on the CPU to avoid a wait.
+        """
+        batch = latent.shape[0]
+        tokens = latent[:, 1:].unflatten(1, (channels, -1))
+        labels = index.cpu().expand(batch, channels)
+        pieces, places = [], []
+        for label in labels.unique().tolist():
+            sample, channel = (part.to(latent.device) for part in (labels == label).nonzero(as_tuple=True))
+            x = torch.cat([latent[sample, :1], tokens[sample, channel]], dim=1)
+            order = None if restore is None else restore.expand(batch, channels, -1)[sample, channel][:, None]
+            pieces.append(self.decoders[label](x, 1, None, order)[:, 0])
+            places.append(sample * channels + channel)
+        back = torch.cat(places).argsort()
+        return torch.cat(pieces)[back].unflatten(0, (batch, channels))

@@ -1,0 +1,44 @@
+"""The decoder: latent tokens and a channel embedding to pixels."""
+
+import torch
+from torch import Tensor, nn
+
+from campfire.model.config import ModelConfig
+from campfire.model.encoder import Stack
+from campfire.model.layers import Linear
+
+
+class Decoder(Stack):
+    """Transformer that reconstructs all patches of all given channels (paper, section 2.2).
+
+    With `context` each patch token gets a linear projection of its channel's embedding; without (decoders that
+    serve one channel each) there is nothing to tell apart.
+    """
+
+    def __init__(self, config: ModelConfig, context: bool = True) -> None:
+        width = config.decoder_width
+        super().__init__(config, width, config.decoder_depth, config.decoder_heads, 0.0)
+        self.decoder_embed = Linear(config.encoder_width, width)
+        self.mask_token = nn.Parameter(torch.empty(1, 1, width))
+        self.context_layer = Linear(config.encoder_width, width) if context else None
+        self.pred = Linear(width, config.patch_size**2)
+
+    def forward(self, latent: Tensor, channels: int, context: Tensor | None, restore: Tensor | None) -> Tensor:
+        """Predicted patches (B, C, N, P*P).
+
+        `latent` (B, 1 + C K, D); `context` (C, D) or (B, C, D); `restore` (B, 1 or C, N) int64 gives for each
+        patch its place among the kept and then the masked ones, None when all patches are present in order.
+        """
+        x = self.decoder_embed(latent)
+        start, tokens = x[:, :1], x[:, 1:].unflatten(1, (channels, -1))
+        if restore is not None:
+            batch, _, kept, width = tokens.shape
+            missing = self.mask_token.to(tokens.dtype).expand(batch, channels, restore.shape[2] - kept, width)
+            order = restore[..., None].expand(batch, channels, -1, width)
+            tokens = torch.cat([tokens, missing], dim=2).gather(2, order)
+        if self.context_layer is not None and context is not None:
+            tokens = tokens + self.context_layer(context).unsqueeze(-2)
+        tokens = tokens + self.pos_embed[0, 1:].to(tokens.dtype)
+        start = start + self.pos_embed[:, :1].to(start.dtype)
+        x = self.transform(torch.cat([start, tokens.flatten(1, 2)], dim=1), None, channels)
+        return self.pred(x[:, 1:]).unflatten(1, (channels, -1))

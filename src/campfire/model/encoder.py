@@ -1,0 +1,93 @@
+"""The encoder: patches of any set of channels to latent tokens and one embedding per tile."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from campfire.model.config import ModelConfig
+from campfire.model.layers import Block, Tables
+from campfire.model.positions import axial_angles, rotary_tables, sincos_table
+
+
+def patchify(images: Tensor, patch_size: int) -> Tensor:
+    """Cut (B, C, H, W) into (B, C, N, P*P): patches row by row, pixels row by row inside a patch."""
+    rows, columns = images.shape[2] // patch_size, images.shape[3] // patch_size
+    cut = images.unflatten(3, (columns, patch_size)).unflatten(2, (rows, patch_size))
+    return cut.transpose(3, 4).reshape(*images.shape[:2], rows * columns, patch_size * patch_size)
+
+
+def unpatchify(patches: Tensor, patch_size: int) -> Tensor:
+    """Put (B, C, N, P*P) patches of a square tile together: the inverse of `patchify`."""
+    batch, channels, count, _ = patches.shape
+    grid = round(count**0.5)
+    cut = patches.reshape(batch, channels, grid, grid, patch_size, patch_size).transpose(3, 4)
+    return cut.reshape(batch, channels, grid * patch_size, grid * patch_size)
+
+
+class PatchProjection(nn.Module):
+    """The convolution (1, P, P) shared by all channels, applied as a matrix product to cut patches (..., P*P)."""
+
+    def __init__(self, width: int, patch_size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width, 1, 1, patch_size, patch_size))
+        self.bias = nn.Parameter(torch.empty(width))
+
+    def forward(self, patches: Tensor) -> Tensor:
+        return functional.linear(patches, self.weight.flatten(1), self.bias)
+
+
+class Stack(nn.Module):
+    """What encoder and decoder share: sin-cos table, blocks with optional RoPE, final norm."""
+
+    def __init__(self, config: ModelConfig, width: int, depth: int, heads: int, drop_path: float) -> None:
+        super().__init__()
+        self.config = config
+        self.head_dim = width // heads
+        self.pos_embed = nn.Parameter(sincos_table(width, config.grid), requires_grad=False)
+        mixed = config.rope == "mixed"
+        rates = [drop_path * i / max(1, depth - 1) for i in range(depth)]
+        self.blocks = nn.ModuleList(Block(width, heads, config.mlp_ratio, mixed, rate) for rate in rates)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def transform(self, x: Tensor, positions: Tensor | None, channels: int, paths: Tensor | None = None) -> Tensor:
+        """Blocks and norm over (B, 1 + C K, width); `positions` (B, 1 or C, K) or None, `paths` (2 depth, B)."""
+        config = self.config
+        tables: Tables | None = None
+        if config.rope == "axial":
+            angles = axial_angles(config.grid, self.head_dim, x.device)
+            tables = rotary_tables(angles, positions, channels, config.rope_form)
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            if config.rope == "mixed":
+                tables = block.tables(config.grid, positions, channels, config.rope_form)
+            x = block(x, tables, None if paths is None else paths[2 * i : 2 * i + 2])
+        return self.norm(x)
+
+
+class Encoder(Stack):
+    """Vision transformer over the patches of all channels (paper, section 2.2)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        width = config.encoder_width
+        super().__init__(config, width, config.encoder_depth, config.encoder_heads, config.drop_path)
+        self.cls_token = nn.Parameter(torch.empty(1, 1, width))
+        self.patch_embed = nn.ModuleDict({"proj": PatchProjection(width, config.patch_size)})
+
+    def forward(self, patches: Tensor, positions: Tensor | None = None, paths: Tensor | None = None) -> Tensor:
+        """Latent tokens (B, 1 + C K, D) of patches (B, C, K, P*P): class token first, then channel by channel.
+
+        `positions` (B, 1 or C, K) int64 says which patch each is; None means all N in order.
+        """
+        place = self.pos_embed[0, 1:]
+        tokens = self.project(patches) + (place if positions is None else place[positions])
+        start = self.cls_token + self.pos_embed[:, :1]
+        x = torch.cat([start.to(tokens.dtype).expand(len(patches), -1, -1), tokens.flatten(1, 2)], dim=1)
+        return self.transform(x, positions, patches.shape[1], paths)
+
+    def project(self, patches: Tensor) -> Tensor:
+        """Patches (..., P*P) to patch embeddings (..., D), before any positions."""
+        return self.patch_embed["proj"](patches)
+
+    def pool(self, latent: Tensor) -> Tensor:
+        """Embedding (B, D): the norm of the mean patch token, the class token left out (the release's order)."""
+        return self.norm(latent[:, 1:].mean(dim=1))

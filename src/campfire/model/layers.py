@@ -1,0 +1,75 @@
+"""Transformer blocks. Nothing here draws initial values: `MaskedAutoencoder` does, from one seed."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from campfire.model.positions import mixed_angles, rotary_tables, rotate
+
+Tables = tuple[Tensor, Tensor | None]
+
+
+class Linear(nn.Linear):
+    """A linear layer that leaves its values to the model's initialisation."""
+
+    def reset_parameters(self) -> None:
+        """Nothing: values are drawn once, by the model, from its seed."""
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over (B, T, D) with a fused projection and optional rotary tables."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
+
+    def forward(self, x: Tensor, tables: Tables | None) -> Tensor:
+        query, key, value = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        if tables is not None:
+            query, key = rotate(query, *tables), rotate(key, *tables)
+        return self.proj(functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a GELU between."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(functional.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block; `freqs` holds learnt rotary frequencies where the model has them."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float, mixed_rope: bool, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.drop_path = drop_path
+        if mixed_rope:
+            self.freqs = nn.Parameter(torch.empty(2, 1, width // 2))
+        self.mixed_rope = mixed_rope
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = Mlp(width, int(width * mlp_ratio))
+
+    def forward(self, x: Tensor, tables: Tables | None, path: Tensor | None = None) -> Tensor:
+        """`x` (B, T, D); `path` (2, B) uniform draws that decide which samples skip the two branches."""
+        attended = self.attn(self.norm1(x), tables)
+        x = x + (attended if path is None else self._thin(attended, path[0]))
+        mixed = self.mlp(self.norm2(x))
+        return x + (mixed if path is None else self._thin(mixed, path[1]))
+
+    def _thin(self, branch: Tensor, draw: Tensor) -> Tensor:
+        keep = 1 - self.drop_path
+        return branch * ((draw < keep).to(branch.dtype) / keep)[:, None, None]
+
+    def tables(self, grid: int, positions: Tensor | None, channels: int, form: str) -> Tables:
+        """Rotary tables of this block's learnt frequencies; see `positions.rotary_tables`."""
+        return rotary_tables(mixed_angles(self.freqs, grid, self.heads), positions, channels, form)

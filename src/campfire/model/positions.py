@@ -1,0 +1,86 @@
+"""Positions of patches on the tile: fixed sin-cos tables and rotary angles."""
+
+import torch
+from torch import Tensor
+
+ROPE_BASE = 10.0
+"""Base of the rotary frequencies, as in Heo et al. for learnt 2-D RoPE."""
+
+
+def sincos_table(width: int, grid: int) -> Tensor:
+    """Sin-cos positions (1, 1 + grid^2, width), float32; row 0 (class token) is zero.
+
+    A patch at row r and column c gets [sin rw, cos rw, sin cw, cos cw], w_k = 10000^(-k / (width/4)), patches
+    row by row. Source: the release's encoder and decoder (He et al., MAE).
+    """
+    quarter = width // 4
+    frequency = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64, device="cpu") / quarter)
+    angle = torch.arange(grid, dtype=torch.float64, device="cpu")[:, None] * frequency
+    edge = torch.cat([angle.sin(), angle.cos()], dim=1)
+    rows = edge[:, None, :].expand(grid, grid, -1)
+    columns = edge[None, :, :].expand(grid, grid, -1)
+    table = torch.cat([rows, columns], dim=2).reshape(grid * grid, width)
+    return torch.cat([torch.zeros(1, width, dtype=torch.float64, device="cpu"), table])[None].float()
+
+
+def rope_magnitudes(head_dim: int, device: torch.device | str | None = None) -> Tensor:
+    """Frequencies 10^(-4j / head_dim), j < head_dim / 4, float32 (head_dim / 4,)."""
+    return ROPE_BASE ** (-4.0 * torch.arange(head_dim // 4, device=device) / head_dim)
+
+
+def mixed_frequencies(heads: int, head_dim: int, generator: torch.Generator | None = None) -> Tensor:
+    """Initial learnt frequencies (2, 1, heads * head_dim / 2): x then y, each head turned by a random angle."""
+    magnitude = rope_magnitudes(head_dim, "cpu")
+    turn = torch.rand(heads, 1, generator=generator, device="cpu") * 2 * torch.pi
+    quarter = turn + torch.pi / 2
+    x = torch.cat([magnitude * turn.cos(), magnitude * quarter.cos()], dim=1)
+    y = torch.cat([magnitude * turn.sin(), magnitude * quarter.sin()], dim=1)
+    return torch.stack([x, y]).reshape(2, 1, -1)
+
+
+def _coordinates(grid: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    index = torch.arange(grid * grid, device=device)
+    return (index % grid).float(), (index // grid).float()
+
+
+def axial_angles(grid: int, head_dim: int, device: torch.device) -> Tensor:
+    """Rotary angles (1, grid^2, head_dim / 2): the first half turns with the column, the second with the row."""
+    x, y = _coordinates(grid, device)
+    magnitude = rope_magnitudes(head_dim, device)
+    return torch.cat([x[:, None] * magnitude, y[:, None] * magnitude], dim=1)[None]
+
+
+def mixed_angles(frequencies: Tensor, grid: int, heads: int) -> Tensor:
+    """Rotary angles (heads, grid^2, head_dim / 2) from learnt frequencies (2, 1, heads * head_dim / 2)."""
+    x, y = _coordinates(grid, frequencies.device)
+    horizontal, vertical = frequencies.float().reshape(2, heads, 1, -1)
+    return x[:, None] * horizontal + y[:, None] * vertical
+
+
+def rotary_tables(angles: Tensor, positions: Tensor | None, channels: int, form: str) -> tuple[Tensor, Tensor | None]:
+    """Cosines and sines for a sequence of class token and channels' patches.
+
+    `angles` (heads or 1, N, head_dim / 2); `positions` (B, 1 or C, K) are the patches present, None for all.
+    Returns (B or 1, heads or 1, 1 + C K, head_dim / 2), the class token unturned; no sines in `cosine` form,
+    which scales queries and keys by the cosine instead of turning them, as the released code does.
+    """
+
+    def spread(table: Tensor, neutral: float) -> Tensor:
+        if positions is None:
+            rows = table[None].repeat(1, 1, channels, 1)
+        else:
+            present = positions.expand(-1, channels, -1).flatten(1)
+            rows = table[:, present].transpose(0, 1)
+        return torch.cat([rows.new_full((*rows.shape[:2], 1, rows.shape[3]), neutral), rows], dim=2)
+
+    return spread(angles.cos(), 1.0), None if form == "cosine" else spread(angles.sin(), 0.0)
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor | None) -> Tensor:
+    """Turn adjacent feature pairs of `x` (B, heads, T, head_dim) by the tables' angles (only scale without sines)."""
+    first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+    cosine = cosine.to(x.dtype)
+    if sine is None:
+        return torch.stack([first * cosine, second * cosine], dim=-1).flatten(-2)
+    sine = sine.to(x.dtype)
+    return torch.stack([first * cosine - second * sine, first * sine + second * cosine], dim=-1).flatten(-2)
