@@ -207,7 +207,7 @@ def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: s
         group = [(_release_well(well),) for well in chosen[WELL]]
     positions: list[np.ndarray] = []
     short: list[tuple[str, int]] = []
-    plates: dict[Any, np.ndarray] = chosen.groupby(PLATE).indices
+    plates: dict[Any, Any] = dict(chosen.groupby(PLATE).indices)
     for plate, rows in sorted(plates.items()):
         generator = np.random.RandomState(seed)
         members: dict[tuple[str, ...], list[int]] = {}
@@ -226,7 +226,7 @@ def _draw_wells(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str
     """Positions of n cells of each well, wells sorted by plate and name, each from a generator of its own."""
     positions: list[np.ndarray] = []
     short: list[tuple[str, int]] = []
-    groups: dict[Any, np.ndarray] = chosen.groupby([PLATE, WELL]).indices
+    groups: dict[Any, Any] = dict(chosen.groupby([PLATE, WELL]).indices)
     for (plate, well), rows in sorted(groups.items()):
         digest = hashlib.sha256(f"{seed}/{task}/{plate}/{well}".encode()).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:16], "little"))
