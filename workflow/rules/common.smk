@@ -100,9 +100,20 @@ def plate_pixel_size(plate):
     return config["pixel_size_um"] if plate in set(PLATES) else config["transfer"]["pixel_size_um"]
 
 
+def tile_shape():
+    """What nuclei and tiles must agree on: a nucleus is kept when its tile fits."""
+    tiles = config["tiles"]
+    return {"tile_size": tiles.get("size", 112), "border": tiles.get("border", "drop")}
+
+
+def run_options(run):
+    """Options of a pretraining run."""
+    return {"channels": config["training_channels"], **config["pretrain"]["runs"][run]}
+
+
 def run_tiles(run, suffix):
     """The tile files of the plates that a pretraining run learns from."""
-    used = config["pretrain"]["runs"][run]["plate_types"]
+    used = run_options(run).get("plate_types") or SHEET["Metadata_PlateType"].unique()
     plates = SHEET.loc[SHEET["Metadata_PlateType"].isin(used) & (SHEET["role"] != "ood"), "Metadata_Plate"]
     return expand(result("tiles/{plate}.{suffix}"), plate=plates, suffix=suffix)
 
@@ -119,7 +130,7 @@ def encoder_spec(encoder):
     """What the library needs to build an encoder; an untrained twin gets its run's options."""
     spec = dict(config["encoders"][encoder])
     if "run" in spec:
-        spec["options"] = config["pretrain"]["runs"][spec["run"]]["options"]
+        spec["options"] = run_options(spec["run"])
     return spec
 
 

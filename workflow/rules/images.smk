@@ -1,16 +1,18 @@
 rule images:
     input:
         wells=lambda wildcards: plate_wells(wildcards.plate),
-        known_bad=config["images"]["known_bad"],
+        known_bad=config["known_bad"],
     output:
         images=temp(directory(result("images/{plate}"))),
         record=result("download/{plate}.parquet"),
         plan=result("download/{plate}.plan.json"),
     params:
-        options=config["images"],
+        options=config["s3"],
         place=lambda wildcards: plate_place(wildcards.plate),
         channels=lambda wildcards: plate_channels(wildcards.plate),
-        illumination=config["illumination"]["method"],
+        illumination=config["illumination"],
+        # No declared output: what a killed job has fetched must survive until the next attempt.
+        state=lambda wildcards: result(f"state/images/{wildcards.plate}"),
         code=code("images"),
     log:
         log_file("images/{plate}"),
@@ -33,7 +35,7 @@ rule check_source:
     output:
         table=result("check_source.md"),
     params:
-        options=config["images"],
+        options=config["s3"],
         channels=config["channels"],
         code=code("check_source"),
     log:

@@ -6,7 +6,7 @@ rule nuclei:
         quality=result("quality/{plate}.parquet"),
     params:
         pixel_size_um=lambda wildcards: plate_pixel_size(wildcards.plate),
-        nuclei=config["nuclei"],
+        nuclei={**config["nuclei"], **tile_shape()},
         quality=config["quality"],
         illumination=config["illumination"],
         code=code("nuclei"),

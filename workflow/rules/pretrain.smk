@@ -8,8 +8,7 @@ rule pretrain_run:
         metrics=result("pretrain/{run}/metrics.parquet"),
         snapshots=result("pretrain/{run}/snapshots.npz"),
     params:
-        options=lambda wildcards: config["pretrain"]["runs"][wildcards.run]["options"],
-        channels=config["training_channels"],
+        options=lambda wildcards: run_options(wildcards.run),
         # No declared output: Snakemake deletes outputs before a retry, a half-trained state must survive it.
         state=lambda wildcards: result(f"state/pretrain/{wildcards.run}"),
         code=code("pretrain"),

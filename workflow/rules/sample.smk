@@ -1,11 +1,12 @@
 rule sample:
     input:
         wells=result("split/wells.parquet"),
-        tiles=expand(result("tiles/{plate}.parquet"), plate=EVALUATION_PLATES),
+        nuclei=expand(result("nuclei/{plate}.parquet"), plate=EVALUATION_PLATES),
     output:
         result("sample/cells.parquet"),
     params:
         options=config["sample"],
+        controls=config["split"]["controls"],
         protocols=config["probe"]["protocols"],
         code=code("sample"),
     log:
@@ -23,7 +24,7 @@ rule sample:
 rule sample_transfer:
     input:
         sheet=config["transfer"]["sheet"] or [],
-        tiles=expand(result("tiles/{plate}.parquet"), plate=TRANSFER_PLATES),
+        nuclei=expand(result("nuclei/{plate}.parquet"), plate=TRANSFER_PLATES),
     output:
         result("sample/transfer.parquet"),
     params:

@@ -4,8 +4,11 @@ Field names, types, defaults and descriptions have one home, the option class; `
 test fails when the two drift apart.
 """
 
+import ast
 import dataclasses
+import inspect
 import re
+import textwrap
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,6 +23,24 @@ SCALARS = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
 
 def descriptions(options: type) -> dict[str, str]:
+    """Field -> description: the text below a field, the comment beside it, or its line in the class's docstring."""
+    source = textwrap.dedent(inspect.getsource(options))
+    lines = source.splitlines()
+    body = typing.cast(ast.ClassDef, ast.parse(source).body[0]).body
+    found = docstring_lines(options)
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
+            continue
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            found[node.target.id] = " ".join(str(after.value.value).split())
+            continue
+        comments = [line.split("  # ", 1)[1] for line in lines[node.lineno - 1 : node.end_lineno] if "  # " in line]
+        if comments:
+            found[node.target.id] = " ".join(comments)
+    return found
+
+
+def docstring_lines(options: type) -> dict[str, str]:
     """Field -> description, read from the `name: text` lines of the class's docstring."""
     names = {field.name for field in dataclasses.fields(options)}
     found: dict[str, str] = {}

@@ -1,0 +1,10 @@
+"""Fetch one of JUMP's metadata tables and verify it."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire.metadata import fetch  # noqa: E402
+
+source = snakemake.params.source
+fetch(source["address"], snakemake.output[0], source.get("sha256"))

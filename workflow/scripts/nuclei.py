@@ -1,0 +1,22 @@
+"""Find the nuclei of one plate, measure the quality of its sites, and say which nuclei become tiles."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire.files import write_table  # noqa: E402
+from campfire.nuclei import NucleiOptions, describe, segment_plate  # noqa: E402
+from campfire.quality import QualityOptions  # noqa: E402
+
+params = snakemake.params
+options = NucleiOptions(**params.nuclei)
+nuclei, quality = segment_plate(
+    snakemake.input.images,
+    params.pixel_size_um,
+    options,
+    QualityOptions(**params.quality),
+    illumination=params.illumination,
+    workers=snakemake.threads,
+)
+write_table(nuclei, snakemake.output.nuclei, describe(options, params.pixel_size_um, params.illumination))
+write_table(quality, snakemake.output.quality)

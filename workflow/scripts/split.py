@@ -1,0 +1,14 @@
+"""Decide which well is trained on and which is tested, before any image is fetched."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire.metadata import read_sheet, read_wells  # noqa: E402
+from campfire.split import SplitOptions, make_split, wells_per_quadrant, write_split  # noqa: E402
+
+sheet = read_sheet(snakemake.input.sheet)
+wells = read_wells(snakemake.input.wells, sheet)
+split = make_split(sheet, wells, SplitOptions(**snakemake.params.options))
+log.info("%d wells of %d plates:\n%s", len(split.wells), len(sheet), wells_per_quadrant(split.wells).to_string())
+write_split(snakemake.output[0], split)

@@ -1,0 +1,21 @@
+"""Cut the tiles of one plate in one pass over its images."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire.files import read_table, read_table_metadata  # noqa: E402
+from campfire.tiles import TileOptions, write_plate  # noqa: E402
+
+params = snakemake.params
+write_plate(
+    snakemake.output.tiles,
+    snakemake.input.images,
+    read_table(snakemake.input.nuclei),
+    params.channels,
+    TileOptions(**params.tiles),
+    illumination=params.illumination,
+    pixel_size_um=params.pixel_size_um,
+    segmentation=read_table_metadata(snakemake.input.nuclei),
+    threads=snakemake.threads,
+)
