@@ -1,0 +1,167 @@
+"""Segmenting every site of a plate: nuclei table and quality table in one pass over the images."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire import illumination as illum
+from campfire.errors import DataError
+from campfire.keys import NUCLEUS, PLATE, SITE, SITE_KEYS, WELL
+from campfire.nuclei.measure import measure
+from campfire.nuclei.options import NucleiOptions
+from campfire.nuclei.segment import check_image, segment
+from campfire.quality import QualityOptions, judge_sites, measure_site, summarise
+from campfire.sites import Function, SiteImages, channels_of, iterate_sites, read_sites, with_channels
+
+log = logging.getLogger(__name__)
+
+SITE_REASON = "site "
+"""Prefix of a nucleus's `reason` when its whole site is left out, e.g. `site blurred`."""
+
+Result = tuple[pd.DataFrame, dict[str, Any]]
+
+
+def segment_plate(
+    images: str | Path,
+    pixel_size_um: float,
+    options: NucleiOptions | None = None,
+    quality: QualityOptions | None = None,
+    *,
+    illumination: str = "none",
+    dna_channel: str = "DNA",
+    workers: int = 1,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The nuclei table and the quality table of the plate whose image folder is `images`.
+
+    Sites are decoded ahead while one is segmented; with `workers` above 1 the classical method runs in that many
+    processes, with the same result. Quality is measured on the images as stored, nuclei are found on the corrected
+    DNA image when `illumination` is `gallery`. Nuclei of a site that is left out are kept in the table, with `kept`
+    false and the site's reason.
+
+    Raises DataError when an image cannot be read, or when no nucleus of the plate is kept.
+    """
+    options, quality, images = options or NucleiOptions(), quality or QualityOptions(), Path(images)
+    sites = read_sites(images)
+    measured = [name for name in quality.channels or channels_of(sites) if name in channels_of(sites)]
+    channels = list(dict.fromkeys([dna_channel, *measured]))
+    # A site that lacks any fetched channel cannot become tiles, so it is left out here as well.
+    usable = with_channels(sites, list(dict.fromkeys([*channels, *channels_of(sites)])), images)
+    plate = str(sites[PLATE].iloc[0])
+    if len(usable) < len(sites):
+        log.warning("%s: %d of %d sites lack a channel and are left out", plate, len(sites) - len(usable), len(sites))
+    functions = illum.read_functions(images, [dna_channel], illumination)
+    job = _Job(images, pixel_size_um, options, quality, functions, dna_channel, channels)
+    if workers > 1 and options.method == "classical":
+        results = _in_processes(job, usable, workers)
+    else:
+        results = job.run(iterate_sites(images, usable, channels))
+    nuclei, rows = _collect(results, plate, len(usable))
+    judged = judge_sites(rows, quality)
+    _leave_out_sites(nuclei, judged)
+    log.info("%s: %s; %s", plate, summarise(judged), _count(nuclei))
+    if not nuclei["kept"].any():
+        raise DataError(
+            f"plate {plate}: no nucleus to keep in {len(judged)} sites ({summarise(judged)}; {_count(nuclei)}); check "
+            "the DNA channel, the pixel size, nuclei.diameter_um and the quality thresholds, or take it off the sheet"
+        )
+    return nuclei, judged
+
+
+class _Job:
+    """What is done with every site; picklable, so that it can run in other processes."""
+
+    def __init__(
+        self,
+        images: Path,
+        pixel_size_um: float,
+        options: NucleiOptions,
+        quality: QualityOptions,
+        functions: dict[str, Function] | None,
+        dna_channel: str,
+        channels: list[str],
+    ) -> None:
+        self.images, self.channels, self.dna_channel = images, channels, dna_channel
+        self.pixel_size_um, self.options, self.quality = pixel_size_um, options, quality
+        self.function = functions[dna_channel] if functions else None
+
+    def run(self, sites: Iterable[SiteImages]) -> Iterator[Result]:
+        """Nuclei and quality of each site, in order; several sites share a batch when Cellpose segments."""
+        sites = iter(sites)
+        size = self.options.sites_per_batch if self.options.method == "cellpose" else 1
+        while batch := list(islice(sites, size)):
+            dna = [self._dna(site) for site in batch]
+            for site, image, labels in zip(batch, dna, self._segment(dna), strict=True):
+                table = measure(labels, image, self.pixel_size_um, self.options)
+                keys = {PLATE: site.plate, WELL: site.well, SITE: site.site}
+                for position, (name, value) in enumerate(keys.items()):
+                    table.insert(position, name, value)
+                measures = {name: site.images[name] for name in self.channels}
+                yield table, {**keys, **measure_site(measures, self.quality), "nuclei": len(table)}
+
+    def run_rows(self, table: pd.DataFrame) -> list[Result]:
+        """The same for some rows of the sites table; the unit of work of a process."""
+        return list(self.run(iterate_sites(self.images, table, self.channels, threads=0)))
+
+    def _dna(self, site: SiteImages) -> NDArray[Any]:
+        image = site.images[self.dna_channel]
+        return image if self.function is None else illum.correct(image, self.function)
+
+    def _segment(self, images: list[NDArray[Any]]) -> list[NDArray[np.int32]]:
+        if self.options.method == "classical":
+            return [segment(image, self.pixel_size_um, options=self.options) for image in images]
+        from campfire.nuclei.cellpose import segment_cellpose
+
+        for image in images:
+            check_image(image, self.pixel_size_um)
+        return segment_cellpose(images, self.pixel_size_um, self.options)
+
+
+def _in_processes(job: _Job, sites: pd.DataFrame, workers: int, chunk: int = 8) -> Iterator[Result]:
+    """Run chunks of sites in fresh processes; results come back in the order of `sites`."""
+    chunks = [sites.iloc[start : start + chunk] for start in range(0, len(sites), chunk)]
+    # Forking a process that runs threads can deadlock, hence spawn.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for results in pool.map(job.run_rows, chunks):
+            yield from results
+
+
+def _collect(results: Iterable[Result], plate: str, n_sites: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The two tables of all sites, with a line on progress every ten seconds."""
+    tables, rows = [], []
+    started = reported = time.monotonic()
+    for table, row in results:
+        tables.append(table)
+        rows.append(row)
+        if time.monotonic() - reported > 10:
+            reported = time.monotonic()
+            log.info("%s: %d of %d sites, %.1f sites/s", plate, len(rows), n_sites, len(rows) / (reported - started))
+    if not rows:
+        raise DataError(f"plate {plate}: no site has an image in every channel; see its download table for what failed")
+    filled = [table for table in tables if len(table)] or tables[:1]
+    return pd.concat(filled, ignore_index=True), pd.DataFrame(rows)
+
+
+def _leave_out_sites(nuclei: pd.DataFrame, quality: pd.DataFrame) -> None:
+    """Mark the nuclei of sites that are left out, in place; a nucleus's own reason stands."""
+    reason = quality.set_index(SITE_KEYS)["reason"]
+    of_site = reason.reindex(pd.MultiIndex.from_frame(nuclei[SITE_KEYS])).to_numpy()
+    lost = (of_site != "") & nuclei["kept"].to_numpy()
+    nuclei.loc[lost, "reason"] = [f"{SITE_REASON}{text}" for text in of_site[lost]]
+    nuclei.loc[lost, "kept"] = False
+
+
+def _count(nuclei: pd.DataFrame) -> str:
+    """One line: how many nuclei are kept, and how many are left out for which reason."""
+    dropped = nuclei.loc[~nuclei["kept"], "reason"].value_counts()
+    parts = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    kept = f"{int(nuclei['kept'].sum())} of {nuclei[NUCLEUS].size} nuclei kept"
+    return kept + (f" ({parts} left out)" if parts else "")
