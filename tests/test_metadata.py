@@ -14,6 +14,7 @@ import pytest
 from campfire import metadata
 from campfire.errors import ConfigError, DataError
 from campfire.keys import BATCH, COMPOUND, PLATE, PLATE_TYPE, SOURCE, WELL
+from campfire.metadata import download
 
 TABLE = gzip.compress(b"Metadata_Plate,Metadata_Well\nP1,A01\n", mtime=0)
 SHA256 = hashlib.sha256(TABLE).hexdigest()
@@ -49,7 +50,7 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address(monkeypatch) -> Iterator[str]:
-    monkeypatch.setattr(metadata.time, "sleep", lambda _: None)
+    monkeypatch.setattr(download.time, "sleep", lambda _: None)
     handler = type("Fresh", (Server,), {"refused": {}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -101,7 +102,7 @@ def test_fetch_failures_leave_the_destination_as_it_was(address, tmp_path, monke
     def offline(*_: object, **__: object) -> None:
         raise urllib.error.URLError("Name or service not known")
 
-    monkeypatch.setattr(metadata.urllib.request, "urlopen", offline)
+    monkeypatch.setattr(download.urllib.request, "urlopen", offline)
     with pytest.raises(DataError, match=r"cannot be reached \(Name or.*put a copy of the file on this machine"):
         metadata.fetch("https://example.org/well.csv.gz", out)
     assert out.read_bytes() == b"old" and [path.name for path in tmp_path.iterdir()] == [out.name]

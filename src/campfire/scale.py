@@ -9,13 +9,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from campfire.errors import CampfireError
 from campfire.files import read_table
 from campfire.keys import CHANNELS, COMPOUND, PLATE, WELL
-from campfire.metadata import CONTROLS, read_sheet, read_wells
+from campfire.metadata import CONTROLS, find_well_table, read_sheet, read_wells
 from campfire.sampling import HELDOUT_SPLITS, SampleOptions
 from campfire.split import PROTOCOLS, SplitOptions, assign_wells, evaluation_plates
 
@@ -80,7 +81,7 @@ def run_scale(
     tile = tile_px * tile_px * bytes_per_value
     function = 4 * facts.image_px**2 if illumination else 0
 
-    def part(name: str, rows: pd.DataFrame, channels: int) -> dict[str, float | str]:
+    def part(name: str, rows: pd.DataFrame, channels: int) -> dict[str, Any]:
         plates, sites = rows[PLATE].nunique(), len(rows) * facts.sites_per_well
         nuclei = sites * facts.cells_per_site
         functions = plates * channels if illumination else 0
@@ -98,17 +99,18 @@ def run_scale(
     evaluation = part("evaluation plates", table[used & on_evaluation], evaluation_channels)
     training = part("training plates", table[used & ~on_evaluation], training_channels)
     everything = part("everything", table, evaluation_channels)
-    parts = pd.DataFrame([evaluation, training])
-    numbers = [name for name in parts if name != "part"]
-    total = parts[numbers].sum()
-    saved = 1 - total / pd.Series(everything)[numbers].astype(float)
+    total: dict[str, Any]
+    saved: dict[str, Any]
+    total, saved = {"part": "total"}, {"part": "saved"}
+    for name in list(everything)[1:]:
+        total[name] = evaluation[name] + training[name]
+        saved[name] = 1 - total[name] / everything[name] if everything[name] else 0.0
     per_plate = [
         part("largest plate", rows, evaluation_channels if evaluated else training_channels)
         for (evaluated, _), rows in table[used].groupby([on_evaluation[used], PLATE])
     ]
-    largest = max(per_plate, key=lambda row: float(row["bytes"]), default=part("largest plate", table[:0], 0))
-    rows = [evaluation, training, {"part": "total", **total}, everything, {"part": "saved", **saved}, largest]
-    return pd.DataFrame(rows)
+    largest = max(per_plate, key=lambda row: row["bytes"], default=part("largest plate", table[:0], 0))
+    return pd.DataFrame([evaluation, training, total, everything, saved, largest])
 
 
 def probe_scale(
@@ -128,7 +130,7 @@ def probe_scale(
     control = wells[wells[COMPOUND].isin(list(controls))]
     held = wells[wells["split"].isin(HELDOUT_SPLITS)]
     everything = len(wells) * facts.sites_per_well * facts.cells_per_site
-    rows: list[dict[str, float | str]] = []
+    rows: list[dict[str, Any]] = []
     union: dict[str, dict[bool, int]] = {"control": {}, "heldout": {}}
     for protocol in options.protocols:
         pooled = control.drop_duplicates([PLATE, COMPOUND, "split"])
@@ -171,8 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 printed, 1 an error that the message explains."""
     parser = argparse.ArgumentParser(prog="python -m campfire.scale", description=__doc__)
     parser.add_argument("--split", type=Path, help="split/wells.parquet of a run; else it is made from the two below")
-    parser.add_argument("--plates", type=Path, default=Path("config/plates.tsv"))
-    parser.add_argument("--wells", type=Path, default=Path("../shared/data/metadata/well.csv.gz"))
+    parser.add_argument("--plates", type=Path, default=Path("config/plates.tsv"), help="sheet of plates")
+    parser.add_argument("--metadata", type=Path, help="folder with well.csv.gz, or the well table")
     parser.add_argument("--protocol", choices=PROTOCOLS, action="append", help="split protocol; may be repeated")
     parser.add_argument("--training-channels", type=int, default=3)
     parser.add_argument("--illumination", action="store_true", help="count the Gallery's illumination functions too")
@@ -180,9 +182,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.split:
             tables = {str(given.split): read_table(given.split)}
+        elif not given.metadata:
+            parser.error("give --split, or --metadata with the folder of JUMP's metadata tables")
         else:
             sheet = read_sheet(given.plates)
-            wells = read_wells(given.wells, sheet)
+            wells = read_wells(find_well_table(given.metadata), sheet)
             protocols = given.protocol or list(PROTOCOLS)
             tables = {name: assign_wells(sheet, wells, SplitOptions(protocol=name)) for name in protocols}
         for name, table in tables.items():

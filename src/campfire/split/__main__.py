@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from campfire.errors import CampfireError, ConfigError
-from campfire.metadata import read_sheet, read_wells
+from campfire.errors import CampfireError
+from campfire.metadata import find_well_table, read_sheet, read_wells
 from campfire.split import PROTOCOLS, SplitOptions, make_split, wells_per_quadrant, write_split
 
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             controls=given.controls or SplitOptions.controls,
         )
         sheet = read_sheet(given.plates)
-        split = make_split(sheet, read_wells(_well_table(given.metadata), sheet), options)
+        split = make_split(sheet, read_wells(find_well_table(given.metadata), sheet), options)
         write_split(given.out, split)
     except CampfireError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -47,15 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(wells_per_quadrant(split.wells).to_string(index=False))
     print(f"\n{given.protocol}: {len(split.wells)} wells of {len(sheet)} plates -> {given.out}")
     return 0
-
-
-def _well_table(folder: Path) -> Path:
-    if folder.is_file():
-        return folder
-    for name in ("well.csv.gz", "well.csv"):
-        if (folder / name).is_file():
-            return folder / name
-    raise ConfigError(f"{folder}: has no well.csv.gz; give the folder with JUMP's metadata tables")
 
 
 if __name__ == "__main__":

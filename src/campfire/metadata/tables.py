@@ -1,99 +1,21 @@
-"""JUMP metadata: fetching the published tables, reading the sheet of plates, reading wells."""
+"""Reading JUMP's plate and well tables and the sheet of plates; every value stays text."""
 
 import csv
-import hashlib
-import http.client
-import logging
 import re
-import shutil
-import time
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
 from campfire.errors import ConfigError, DataError
-from campfire.files import atomic_path
 from campfire.keys import BATCH, COMPOUND, PLATE, PLATE_TYPE, SOURCE, WELL, WELL_KEYS
-
-log = logging.getLogger(__name__)
-
-ROLES = ("id", "ood", "train")
-"""id: in-distribution evaluation plate; ood: evaluation plate held out of training; train: training only."""
-
-PLATE_TYPES = ("TARGET2", "TARGET1", "COMPOUND", "COMPOUND_EMPTY", "DMSO", "POSCON8", "BORTEZOMIB", "ORF", "CRISPR")
-"""Values of Metadata_PlateType in JUMP's plate table."""
+from campfire.metadata.jump import PAPER_OOD_PLATES, PLATE_TYPES, ROLES
 
 SHEET_COLUMNS = [SOURCE, BATCH, PLATE, PLATE_TYPE, "role"]
 
-NEGATIVE_CONTROL = "JCP2022_033924"
-POSITIVE_CONTROLS = {
-    "JCP2022_085227": "aloxistatin",
-    "JCP2022_037716": "AMG900",
-    "JCP2022_025848": "dexamethasone",
-    "JCP2022_046054": "FK-866",
-    "JCP2022_035095": "LY2109761",
-    "JCP2022_064022": "NVS-PAK1-1",
-    "JCP2022_050797": "quinidine",
-    "JCP2022_012818": "TC-S-7004",
-}
-CONTROLS = (NEGATIVE_CONTROL, *POSITIVE_CONTROLS)
-"""DMSO and the 8 positive controls of JUMP's compound plates (JUMP perturbation_control.csv; paper section 2.1)."""
-
-UNTREATED = "JCP2022_999999"
-"""JUMP's code of a well without any compound or DMSO (perturbation_control.csv, type "empty")."""
-
-PAPER_OOD_PLATES = ("JCPQC034", "JCPQC051", "JCPQC052", "JCPQC053", "JCPQC054")
-"""The TARGET2 plates that the release holds out of training."""
-
 _PLATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _WELL_NAME = re.compile(r"[A-Z]{1,2}[0-9]{2}")
-_ATTEMPTS = 4
-_TIMEOUT_S = 60
-_CHUNK = 1 << 20
-
-
-def fetch(address: str | Path, destination: str | Path, sha256: str | None = None) -> Path:
-    """Copy a table from an https or http address, a file:// address or a local path to `destination`.
-
-    The copy is verified (`sha256` when given, the announced length, a gzip header for *.gz) before it is renamed
-    into place; a `destination` that already has the wanted SHA-256 is kept. Transient network failures are retried.
-    Raises DataError naming the address and what to do; then `destination` is as it was.
-    """
-    address, final = str(address), Path(destination)
-    wanted = sha256.strip().lower() if sha256 else None
-    if wanted and not re.fullmatch(r"[0-9a-f]{64}", wanted):
-        raise ConfigError(f"{address}: sha256 {sha256!r} is not 64 hexadecimal digits; correct it in the config")
-    if wanted and final.is_file() and _sha256(final) == wanted:
-        return final
-    scheme = urlsplit(address).scheme.lower()
-    with atomic_path(final) as partial:
-        if scheme in ("https", "http"):
-            _download(address, partial)
-        elif scheme in ("", "file"):
-            _copy(Path(unquote(urlsplit(address).path)) if scheme == "file" else Path(address), address, partial)
-        else:
-            raise ConfigError(f"{address}: cannot fetch {scheme}:// addresses; use https://, file:// or a path")
-        got = _sha256(partial)
-        if wanted and got != wanted:
-            raise DataError(
-                f"{address}: SHA-256 is {got}, not {wanted}; the file was altered or the source published a new "
-                "version: fetch the right version, or after review put the new sum in the config"
-            )
-        if final.suffix == ".gz":
-            with open(partial, "rb") as handle:
-                if handle.read(2) != b"\x1f\x8b":
-                    raise DataError(
-                        f"{address}: not a gzip file (an error page or a pointer file?); "
-                        "open the address in a browser and correct it in the config"
-                    )
-    log.info("fetched %s to %s (sha256 %s)", address, final, got)
-    return final
 
 
 def read_sheet(path: str | Path, plate_types: Iterable[str] | None = PLATE_TYPES) -> pd.DataFrame:
@@ -165,6 +87,17 @@ def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.Dat
     if len(empty):
         raise DataError(f"{path}: {_some_wells(empty)} has no {COMPOUND}; give a compound id or remove the row")
     return wells
+
+
+def find_well_table(metadata: str | Path) -> Path:
+    """The well table in a folder of JUMP's metadata tables (or `metadata` itself if it is a file)."""
+    folder = Path(metadata)
+    if folder.is_file():
+        return folder
+    for name in ("well.csv.gz", "well.csv"):
+        if (folder / name).is_file():
+            return folder / name
+    raise ConfigError(f"{folder}: has no well.csv.gz; give the folder with JUMP's metadata tables")
 
 
 def read_plates(path: str | Path) -> pd.DataFrame:
@@ -254,53 +187,3 @@ def _some(names: list[str], limit: int = 5) -> str:
 def _some_wells(rows: pd.DataFrame) -> str:
     more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
     return f"plate {rows.iloc[0][PLATE]}, well {rows.iloc[0][WELL]!r}{more}"
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _copy(source: Path, address: str, partial: Path) -> None:
-    try:
-        shutil.copyfile(source, partial)
-    except (OSError, shutil.SameFileError) as error:
-        raise DataError(f"{address}: cannot read this file ({error}); correct the address in the config") from error
-
-
-def _download(address: str, partial: Path) -> None:
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as response, open(partial, "wb") as out:
-                _stream(response, out, address, response.headers.get("Content-Length"))
-            return
-        except urllib.error.HTTPError as error:
-            if error.code < 500 and error.code != 429:
-                raise DataError(
-                    f"{address}: the server answers {error.code} {error.reason}; correct the address in the config"
-                ) from error
-            problem = f"the server answers {error.code} {error.reason}"
-        except urllib.error.URLError as error:
-            problem = f"cannot be reached ({error.reason})"
-        except (OSError, http.client.HTTPException) as error:
-            problem = f"the transfer broke off ({error})"
-        if attempt < _ATTEMPTS:
-            log.warning("%s: %s; trying again (%d of %d)", address, problem, attempt + 1, _ATTEMPTS)
-            time.sleep(2 ** (attempt - 1))
-    raise DataError(
-        f"{address}: {problem}; check the network and proxy, or put a copy of the file on this machine and give its "
-        "path as the address"
-    )
-
-
-def _stream(response: BinaryIO, out: BinaryIO, address: str, length: str | None) -> None:
-    """Copy a response in chunks; a body shorter than announced is an error that the caller retries."""
-    done, told = 0, time.monotonic()
-    while chunk := response.read(_CHUNK):
-        out.write(chunk)
-        done += len(chunk)
-        if time.monotonic() - told > 10:
-            told = time.monotonic()
-            log.info("%s: %.1f MB of %s", address, done / 1e6, f"{int(length) / 1e6:.1f} MB" if length else "?")
-    if length is not None and done != int(length):
-        raise http.client.IncompleteRead(b"", int(length) - done)

@@ -1,0 +1,30 @@
+"""JUMP metadata: fetching the published tables, reading the sheet of plates, reading wells."""
+
+from campfire.metadata.download import fetch
+from campfire.metadata.jump import (
+    CONTROLS,
+    NEGATIVE_CONTROL,
+    PAPER_OOD_PLATES,
+    PLATE_TYPES,
+    POSITIVE_CONTROLS,
+    ROLES,
+    UNTREATED,
+)
+from campfire.metadata.tables import SHEET_COLUMNS, find_well_table, make_sheet, read_plates, read_sheet, read_wells
+
+__all__ = [
+    "CONTROLS",
+    "NEGATIVE_CONTROL",
+    "PAPER_OOD_PLATES",
+    "PLATE_TYPES",
+    "POSITIVE_CONTROLS",
+    "ROLES",
+    "SHEET_COLUMNS",
+    "UNTREATED",
+    "fetch",
+    "find_well_table",
+    "make_sheet",
+    "read_plates",
+    "read_sheet",
+    "read_wells",
+]
