@@ -1,0 +1,59 @@
+"""Self-supervised pretraining: one CPU to many GPU nodes, resumable at any step.
+
+`train` runs in this process (or in each process that torchrun started); `launch` starts the processes of a machine.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from campfire.pretrain.options import EXIT_RESUMABLE, PretrainOptions, option_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EXIT_RESUMABLE", "PretrainOptions", "launch", "option_names", "train"]
+
+
+def train(
+    options: PretrainOptions,
+    plates: "Sequence[str | Path]",
+    wells: "pd.DataFrame | str | Path",
+    out_dir: str | Path,
+    state_dir: str | Path,
+) -> "pd.DataFrame":
+    """See campfire.pretrain.trainer.train (torch is imported only now)."""
+    from campfire.pretrain.trainer import train as run
+
+    return run(options, plates, wells, out_dir, state_dir)
+
+
+def launch(
+    options: PretrainOptions,
+    plates: "Sequence[str | Path]",
+    wells: str | Path,
+    out_dir: str | Path,
+    state_dir: str | Path,
+    processes: int = 1,
+    **nodes: Any,
+) -> int:
+    """Train in `processes` new processes of this machine and return the exit code: 0, EXIT_RESUMABLE or another.
+
+    SIGTERM and SIGUSR1 are passed on, and the processes have time to write a checkpoint. For several machines give
+    `nodes`, `node` (this machine's number), and `host` and `port` of machine 0, and call it on each.
+    """
+    from campfire.files import write_json
+    from campfire.pretrain.launcher import start, this_module
+
+    config = Path(state_dir) / f"run-{options.fingerprint()}-node-{nodes.get('node', 0)}.json"
+    write_json(
+        config,
+        {
+            "options": options.as_dict(),
+            "plates": [str(Path(p).resolve()) for p in plates],
+            "wells": str(Path(wells).resolve()),
+            "out": str(Path(out_dir).resolve()),
+            "state": str(Path(state_dir).resolve()),
+        },
+    )
+    return start(this_module("--config", str(config)), processes, **nodes)

@@ -1,0 +1,106 @@
+"""Starting the processes of a run on one machine, and passing signals on to them."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from campfire.errors import ConfigError
+from campfire.pretrain.options import EXIT_RESUMABLE
+
+SECONDS_TO_STOP = 600.0
+"""Time that processes have to write a checkpoint after a signal."""
+SECONDS_AFTER_FAILURE = 5.0
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """Have the kernel send SIGTERM when the launcher dies, however it dies: no process trains on unseen (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def free_port() -> int:
+    """A port of this machine that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(
+    command: Sequence[str], processes: int, nodes: int = 1, node: int = 0, host: str = "127.0.0.1", port: int = 0
+) -> int:
+    """Run `command` once per process of this machine and return the exit code of the run.
+
+    Does what torchrun's static rendezvous does (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), and two
+    things that it does not: SIGTERM and SIGUSR1 reach every process, which then have time to write a checkpoint,
+    and EXIT_RESUMABLE comes back when they did. When one process fails, the others are ended.
+    `host` and `port` are those of node 0 when there are several nodes.
+    """
+    if nodes > 1 and not port:
+        raise ConfigError("several nodes need the port on which node 0 listens (--port)")
+    port = port or free_port()
+    children: list[subprocess.Popen[bytes]] = []
+    received: list[int] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        for local in range(processes):
+            place = {
+                "RANK": node * processes + local,
+                "LOCAL_RANK": local,
+                "LOCAL_WORLD_SIZE": processes,
+                "WORLD_SIZE": nodes * processes,
+                "MASTER_ADDR": host,
+                "MASTER_PORT": port,
+            }
+            environment = {**os.environ, **{name: str(value) for name, value in place.items()}}
+            children.append(subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent))
+        return _wait(children, received)
+    finally:
+        for child in children:
+            if child.poll() is None:
+                child.kill()
+        for child in children:
+            child.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(children: list[subprocess.Popen[bytes]], received: list[int]) -> int:
+    """Wait for all; a failed one ends the rest at once, an interrupted one gives them time to finish."""
+    deadline: float | None = None
+    while True:
+        codes = [child.poll() for child in children]
+        if all(code is not None for code in codes):
+            break
+        if any(code not in (None, 0, EXIT_RESUMABLE) for code in codes) and deadline is None:
+            deadline = time.monotonic() + 5.0
+        if received and deadline is None:
+            deadline = time.monotonic() + SECONDS_TO_STOP
+        if deadline is not None and time.monotonic() > deadline:
+            for child in children:
+                if child.poll() is None:
+                    child.kill()
+        time.sleep(0.05)
+    bad = [code for code in codes if code not in (0, EXIT_RESUMABLE)]
+    if bad:
+        # A process that a signal ended is told as shells do.
+        return 128 - bad[0] if bad[0] is not None and bad[0] < 0 else int(bad[0] or 1)
+    return EXIT_RESUMABLE if EXIT_RESUMABLE in codes else 0
+
+
+def this_module(*arguments: str) -> list[str]:
+    """The command that runs this package with the same interpreter."""
+    return [sys.executable, "-m", "campfire.pretrain", *arguments]

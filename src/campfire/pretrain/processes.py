@@ -1,0 +1,93 @@
+"""One or many processes: joining a group, and stopping on a signal."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from types import FrameType
+
+import torch
+from torch import Tensor
+
+from campfire.errors import CampfireError, ConfigError
+
+
+class InterruptedRunError(CampfireError):
+    """The run stopped on a signal after writing a checkpoint; started again, it goes on from there."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those of the run."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Stack a vector of every process, in order of rank: (world, K) on the CPU. Waits for the device."""
+        if self.world == 1:
+            return values.detach().cpu()[None]
+        out = values.new_empty((self.world, *values.shape))
+        torch.distributed.all_gather(list(out.unbind(0)), values.detach())
+        return out.cpu()
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        if self.world > 1:
+            torch.distributed.barrier()
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """`auto` is this process's GPU where there is one, else the CPU."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("pretrain: `device: cuda`, but torch finds no GPU here; use `auto` or `cpu`")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
+
+
+@contextmanager
+def join(device: str = "auto") -> Iterator[Processes]:
+    """Join the group that torchrun (or `start`) describes in the environment; alone where it describes none."""
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    if world == 1:
+        yield Processes(0, 1, chosen)
+        return
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+    try:
+        yield Processes(rank, world, chosen)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+class StopSignal:
+    """Notes SIGTERM and SIGUSR1 (Slurm's warning) while the block runs; the trainer asks at every log step."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self._before: dict[int, object] = {}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.name = signal.Signals(number).name
+
+    def __enter__(self) -> "StopSignal":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGUSR1):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
