@@ -1,0 +1,39 @@
+"""Tables of the evaluation: each module builds one `Table`, `save` writes it as csv, md, tex and html.
+
+results = probe_results(paths)
+table = accuracies.build(results, TableOptions(labels={"campfire": "Campfire"}))
+save(table, "results/tables/accuracies")
+save(table_3_1.build(table.data, options), "results/tables/table_3_1")
+"""
+
+from campfire.tables import (
+    accuracies,
+    differences,
+    gaps,
+    leaks,
+    paper,
+    quadrants,
+    table_3_1,
+    table_3_2,
+    transfer,
+)
+from campfire.tables.options import TableOptions
+from campfire.tables.render import Table, save
+from campfire.tables.sources import ProbeResult, probe_results
+
+__all__ = [
+    "ProbeResult",
+    "Table",
+    "TableOptions",
+    "accuracies",
+    "differences",
+    "gaps",
+    "leaks",
+    "paper",
+    "probe_results",
+    "quadrants",
+    "save",
+    "table_3_1",
+    "table_3_2",
+    "transfer",
+]

@@ -1,0 +1,109 @@
+"""Differences behind the claims: paired over identical cells, with intervals that resample wells."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from campfire.errors import DataError
+from campfire.keys import QUADRANTS
+from campfire.tables.accuracies import interval_note
+from campfire.tables.claims import Claim, Pair, configured, default
+from campfire.tables.intervals import MEAN, paired_intervals
+from campfire.tables.options import TableOptions
+from campfire.tables.render import Table, interval, number
+from campfire.tables.sources import ProbeResult, find
+
+
+def mean_accuracy(result: ProbeResult, protocol: str) -> float:
+    """Mean over the quadrants of the mean accuracy over fits."""
+    scores = result.scores()
+    scores = scores[(scores["protocol"] == protocol) & scores["split"].isin(list(QUADRANTS))]
+    if scores.empty:
+        raise DataError(f"{result.folder / 'scores.parquet'}: has no protocol {protocol}; run the probes under it")
+    return float(scores.groupby("split", observed=True)["accuracy"].mean().mean())
+
+
+def _best(results: Sequence[ProbeResult], pairs: Sequence[Pair], protocol: str) -> Pair:
+    return max(pairs, key=lambda pair: mean_accuracy(find(results, *pair), protocol))
+
+
+def collect(
+    results: Sequence[ProbeResult], options: TableOptions, claims: Sequence[Claim] | None = None
+) -> pd.DataFrame:
+    """One row per claim and quadrant, and one for the mean over the quadrants (`split` is "mean").
+
+    Columns: claim, statement, first and second (encoder/channel set), candidates (the seconds that the best was chosen
+    from), protocol, split, quadrant, accuracy_first, accuracy_second, difference, low, high, level, n_wells, n_cells,
+    above_zero (the whole interval). Without claims, those of the configuration, else `claims.default`.
+    Raises DataError when nothing can be compared or when two results did not score identical cells.
+    """
+    if claims is None:
+        claims = configured(options) or default(results, options)
+    if not claims:
+        raise DataError(
+            "tables.differences: nothing to compare; evaluate a trained encoder and its untrained twin on "
+            f"{options.id_channels}, or list tables.claims"
+        )
+    rows = []
+    for claim in claims:
+        second = _best(results, claim.second, options.protocol)
+        tables = [find(results, *pair).predictions(options.protocol) for pair in (claim.first, second)]
+        names = ["/".join(claim.first), "/".join(second)]
+        for split, row in paired_intervals(tables[0], tables[1], names, options).items():
+            rows.append(
+                {
+                    "claim": claim.name,
+                    "statement": claim.statement,
+                    "first": names[0],
+                    "second": names[1],
+                    "candidates": " ".join("/".join(pair) for pair in claim.second),
+                    "protocol": options.protocol,
+                    "split": split,
+                    "quadrant": QUADRANTS.get(split, f"mean of {len(QUADRANTS)} quadrants"),
+                    **row,
+                    "level": options.level,
+                    "above_zero": row["low"] > 0,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequence[Claim] | None = None) -> Table:
+    """The differences as a table; `data` is what `collect` returns."""
+    data = collect(results, options, claims)
+    lines = []
+    for statement, rows in data.groupby("statement", sort=False):
+        for i, record in enumerate(rows.to_dict("records")):
+            difference = number(record["difference"], signed=True)
+            bold = "**" if record["low"] > 0 or record["high"] < 0 else ""
+            lines.append(
+                {
+                    "Comparison": statement if i == 0 else "",
+                    "Second": record["second"] if i == 0 else "",
+                    "Quadrant": record["quadrant"],
+                    "First": number(record["accuracy_first"]),
+                    "Second accuracy": number(record["accuracy_second"]),
+                    "Difference": f"{bold}{difference} {interval(record['low'], record['high'], signed=True)}{bold}",
+                    "Wells": f"{int(record['n_wells']):,}",
+                }
+            )
+    sentences = []
+    for record in data[data["split"] == MEAN].to_dict("records"):
+        verdict = "above zero" if record["low"] > 0 else "below zero" if record["high"] < 0 else "includes zero"
+        sentences.append(
+            f"{record['statement']}: {number(record['difference'], signed=True)} "
+            f"{interval(record['low'], record['high'], signed=True)}, {verdict}."
+        )
+    notes = [
+        f"Protocol {options.protocol}. First minus second on identical cells, averaged over fits; one bootstrap draw of "
+        "wells serves both. Bold: the interval excludes zero. " + interval_note(options),
+        "Intervals hold the spread over wells, not that over pretraining runs, and are not corrected for the number of "
+        "comparisons.",
+    ]
+    if any(" " in text for text in data["candidates"]):
+        notes.append(
+            "The best single channel is the one with the highest mean over the quadrants in these very data, which "
+            "favours the single channel."
+        )
+    title = "Differences of accuracy between encoders and between channel sets, paired over cells."
+    return Table(title, data, pd.DataFrame(lines), tuple(notes), " ".join(sentences))

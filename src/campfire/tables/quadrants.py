@@ -1,0 +1,31 @@
+"""Wells per quadrant: the table that goes with Figure 2.1."""
+
+import pandas as pd
+
+from campfire.keys import PLATE_TYPE
+from campfire.split import wells_per_quadrant
+from campfire.tables.render import Table
+
+
+def build(wells: pd.DataFrame, protocol: str) -> Table:
+    """wells: split/wells.parquet; protocol: of the split, for the notes. One row per plate type and label."""
+    data = wells_per_quadrant(wells)
+    layout = pd.DataFrame(
+        {
+            "Plate type": data[PLATE_TYPE].where(~data[PLATE_TYPE].duplicated(), ""),
+            "Label": data["split"],
+            "Meaning": data["meaning"],
+            "Plates": [f"{value:,}" for value in data["plates"]],
+            "Compounds": [f"{value:,}" for value in data["compounds"]],
+            "Wells": [f"{value:,}" for value in data["wells"]],
+        }
+    )
+    total = int(data["wells"].sum())
+    used = total - int(data.loc[data["split"] == "unused", "wells"].sum())
+    tested = int(data.loc[data["split"].str.startswith("test"), "wells"].sum())
+    notes = (
+        f"Split protocol {protocol}. A well belongs to one label only; compounds of a label are counted once, so a "
+        "compound counts under every label that has a well of it.",
+    )
+    answer = f"{used:,} of {total:,} wells have a role; {tested:,} of them are test wells."
+    return Table("Plates, compounds and wells of every part of the split.", data, layout, notes, answer)

@@ -1,0 +1,166 @@
+"""A table in print: the long data as csv, the layout as Markdown, LaTeX (booktabs) and HTML.
+
+Cells of a layout are text. `**value**` stands for bold; the characters ± − × ≤ ≥ † are written as each format
+wants them.
+"""
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from campfire.files import write_text
+
+_TEX_TEXT = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "−": r"$-$",
+    "×": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "†": r"$\dagger$",
+    "–": "--",
+    "′": r"$'$",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A finished table."""
+
+    title: str
+    """What the table shows, one sentence."""
+    data: pd.DataFrame
+    """Long form, full precision: the csv."""
+    layout: pd.DataFrame
+    """As printed: text cells; the first column names the rows."""
+    notes: tuple[str, ...] = ()
+    """What the numbers mean: protocol, n, intervals."""
+    answer: str = ""
+    """The finding in one sentence, computed from the data."""
+
+
+def _bold(cell: str, before: str, after: str) -> str:
+    if len(cell) > 4 and cell.startswith("**") and cell.endswith("**"):
+        return f"{before}{cell[2:-2]}{after}"
+    return cell
+
+
+def to_markdown(table: Table) -> str:
+    """The layout as a Markdown table with the title before and the notes behind it."""
+    columns = [str(column) for column in table.layout.columns]
+    rows = [[str(cell).replace("|", "\\|") for cell in row] for row in table.layout.to_numpy()]
+    widths = [max(len(cells[i]) for cells in [columns, *rows]) for i in range(len(columns))]
+    marks = [
+        ":" + "-" * max(width - 1, 2) if i == 0 else "-" * max(width - 1, 2) + ":" for i, width in enumerate(widths)
+    ]
+    lines = [columns, marks, *rows]
+    body = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    ]
+    parts = [f"**{table.title}**", "\n".join(body)]
+    if table.answer:
+        parts.insert(1, table.answer)
+    parts += list(table.notes)
+    return "\n\n".join(parts) + "\n"
+
+
+def tex_escape(text: str) -> str:
+    """Text as LaTeX prints it literally."""
+    return "".join(_TEX_TEXT.get(character, character) for character in text)
+
+
+def to_latex(table: Table, label: str) -> str:
+    """The layout as a LaTeX table (needs the booktabs package), with the notes under it."""
+    columns = [tex_escape(str(column)) for column in table.layout.columns]
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{tex_escape(table.title)}}}",
+        rf"\label{{tab:{label}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
+        r"\toprule",
+        " & ".join(columns) + r" \\",
+        r"\midrule",
+    ]
+    for row in table.layout.to_numpy():
+        lines.append(" & ".join(_bold(tex_escape(str(cell)), r"\textbf{", "}") for cell in row) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if table.notes:
+        lines += ["", r"\medskip", r"\parbox{\linewidth}{\footnotesize " + tex_escape(" ".join(table.notes)) + "}"]
+    lines.append(r"\end{table}")
+    return "\n".join(lines) + "\n"
+
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}"
+    "h1{font-size:1.15rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}"
+    "th,td{padding:.3rem .8rem;text-align:right;vertical-align:top}th:first-child,td:first-child{text-align:left}"
+    "thead th{border-top:2px solid #1a1a1a;border-bottom:1px solid #1a1a1a}"
+    "tbody tr:last-child td{border-bottom:2px solid #1a1a1a}"
+    ".answer{font-size:1.05rem}.note{color:#555;font-size:.85rem}"
+)
+
+
+def html_table(table: Table) -> str:
+    """The layout as a bare HTML table element."""
+    head = "".join(f"<th>{html.escape(str(column))}</th>" for column in table.layout.columns)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{_bold(html.escape(str(cell)), '<b>', '</b>')}</td>" for cell in row) + "</tr>"
+        for row in table.layout.to_numpy()
+    )
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def to_html(table: Table) -> str:
+    """A page of its own (no script, no outside file): title, finding, table, notes."""
+    answer = f'<p class="answer">{html.escape(table.answer)}</p>\n' if table.answer else ""
+    notes = "\n".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(table.title)}</title>'
+        f"<style>{_STYLE}</style></head><body>\n<h1>{html.escape(table.title)}</h1>\n{answer}{html_table(table)}\n"
+        f"{notes}\n</body></html>\n"
+    )
+
+
+def save(table: Table, stem: str | Path) -> list[Path]:
+    """Write stem.csv, .md, .tex and .html, each atomically; the paths written."""
+    stem = Path(stem)
+    texts = {
+        "csv": table.data.to_csv(index=False, lineterminator="\n"),
+        "md": to_markdown(table),
+        "tex": to_latex(table, stem.name),
+        "html": to_html(table),
+    }
+    paths = []
+    for suffix, text in texts.items():
+        path = stem.with_name(f"{stem.name}.{suffix}")
+        write_text(path, text)
+        paths.append(path)
+    return paths
+
+
+def number(value: float, digits: int = 3, signed: bool = False) -> str:
+    """A number with a true minus sign; an unknown one is a dash."""
+    if pd.isna(value):
+        return "–"
+    text = f"{abs(value):.{digits}f}"
+    negative = value < 0 and float(text) != 0
+    return f"−{text}" if negative else (f"+{text}" if signed and float(text) != 0 else text)
+
+
+def interval(low: float, high: float, digits: int = 3, signed: bool = False) -> str:
+    """An interval in brackets; an unknown one is empty."""
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    return f"[{number(low, digits, signed)}, {number(high, digits, signed)}]"
