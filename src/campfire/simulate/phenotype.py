@@ -1,0 +1,172 @@
+"""What simulated cells look like: parameters of a cell, cell kinds, and what a treatment changes.
+
+A treatment is a mixture of a few mechanisms. A mechanism moves several parameters at once, and so several channels;
+treatments that share a mechanism overlap. Intensities alone carry little: the changes are of texture and form.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PARAMETERS: dict[str, tuple[float, float]] = {
+    # name: (value in an untreated cell, spread between cells); lengths in pixels of 0.598 um
+    "nucleus_radius": (12.5, 0.11),
+    "nucleus_aspect": (1.25, 0.08),
+    "nucleus_lobes": (0.04, 0.4),
+    "chromatin_contrast": (0.22, 0.25),
+    "chromatin_coarse": (0.30, 0.3),
+    "nucleoli": (3.2, 0.25),
+    "nucleolus_radius": (2.1, 0.15),
+    "nucleolus_contrast": (1.0, 0.2),
+    "cell_radius": (30.0, 0.13),
+    "cell_aspect": (1.45, 0.15),
+    "protrusions": (0.11, 0.3),
+    "fibres": (0.55, 0.3),
+    "fibre_coarse": (0.35, 0.3),
+    "cortex": (0.55, 0.3),
+    "golgi": (1.3, 0.3),
+    "golgi_spread": (5.5, 0.2),
+    "vesicles": (0.25, 0.4),
+    "mito_fragmented": (0.25, 0.3),
+    "mito_coarse": (0.35, 0.3),
+    "mito_reach": (13.0, 0.2),
+    "mito_patchy": (0.35, 0.3),
+    "er_contrast": (0.30, 0.25),
+    "er_coarse": (0.35, 0.3),
+    "er_reach": (19.0, 0.15),
+    "vacuoles": (0.05, 0.5),
+    "rna_contrast": (0.20, 0.25),
+    "rna_coarse": (0.40, 0.3),
+}
+"""A treatment multiplies a parameter by exp(effect); parameters that are fractions stay below 1."""
+
+FRACTIONS = (
+    "chromatin_coarse",
+    "fibre_coarse",
+    "mito_fragmented",
+    "mito_coarse",
+    "mito_patchy",
+    "er_coarse",
+    "vacuoles",
+    "rna_coarse",
+)
+
+MECHANISMS: dict[str, dict[str, float]] = {
+    "mitochondrial fission": {"mito_fragmented": 1.1, "mito_reach": 0.25, "rna_contrast": 0.2},
+    "mitochondrial collapse": {"mito_reach": -0.55, "mito_coarse": 0.4, "er_reach": -0.25},
+    "mitochondrial fusion": {"mito_fragmented": -1.2, "mito_coarse": 0.9, "mito_patchy": -0.4},
+    "actin loss": {"fibres": -1.3, "cortex": 0.45, "cell_aspect": -0.12},
+    "stress fibres": {"fibres": 0.7, "fibre_coarse": 0.6, "cell_aspect": 0.15},
+    "golgi dispersal": {"golgi_spread": 0.75, "golgi": -0.2, "vesicles": 0.3},
+    "endosomal swelling": {"vesicles": 1.3, "vacuoles": 0.5, "rna_contrast": 0.25},
+    "chromatin condensation": {"chromatin_contrast": 0.75, "chromatin_coarse": 0.8, "nucleus_radius": -0.10},
+    "polyploidy": {"nucleus_radius": 0.20, "nucleus_lobes": 0.9, "cell_radius": 0.12},
+    "nucleolar stress": {"nucleoli": -0.7, "nucleolus_radius": 0.35, "chromatin_contrast": -0.5, "rna_contrast": -0.4},
+    "ER stress": {"er_coarse": 0.9, "er_contrast": 0.6, "vacuoles": 0.7},
+    "ribosome block": {"nucleolus_contrast": -0.7, "rna_coarse": 0.7, "er_contrast": -0.4},
+}
+FAMILIES = [
+    ["mitochondrial fission", "mitochondrial collapse", "mitochondrial fusion"],
+    ["actin loss", "stress fibres", "golgi dispersal", "endosomal swelling"],
+    ["chromatin condensation", "polyploidy", "nucleolar stress"],
+    ["ER stress", "ribosome block"],
+]
+"""Mechanisms by the compartment they act on most; a treatment combines different families."""
+
+CELL_KINDS: dict[str, dict[str, float]] = {
+    "U2OS": {},
+    "M1": {
+        "nucleus_radius": -0.22,
+        "nucleus_aspect": 0.10,
+        "cell_radius": -0.10,
+        "cell_aspect": -0.25,
+        "protrusions": -0.5,
+        "cortex": 0.7,
+        "fibres": -0.9,
+        "vesicles": 0.7,
+        "mito_reach": -0.2,
+    },
+    "M2": {
+        "nucleus_radius": -0.22,
+        "nucleus_aspect": 0.15,
+        "cell_radius": -0.20,
+        "cell_aspect": 0.55,
+        "protrusions": 0.5,
+        "cortex": 0.3,
+        "fibres": -0.5,
+        "vesicles": 0.4,
+        "golgi": 0.3,
+    },
+}
+"""Cell kinds as shifts of the untreated U2OS-like cell, in the units of an effect; M1 and M2 are macrophage-like."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """A simulated perturbation: mechanism -> strength (1 is a clear effect; empty is a vehicle)."""
+
+    name: str
+    mechanisms: dict[str, float]
+
+    def effect(self) -> dict[str, float]:
+        """Summed log-effect of each parameter that changes."""
+        total: dict[str, float] = {}
+        for mechanism, strength in self.mechanisms.items():
+            for parameter, change in MECHANISMS[mechanism].items():
+                total[parameter] = total.get(parameter, 0.0) + strength * change
+        return total
+
+
+def draw_treatments(names: list[str], rng: np.random.Generator, strength: tuple[float, float]) -> list[Treatment]:
+    """Draw two mechanisms of different families for each name; no two treatments get the same pair while pairs last.
+
+    Families follow a cycle, so every compartment is hit about equally often in any panel.
+    """
+    pairs = [
+        (first, second)
+        for a in range(len(FAMILIES))
+        for b in range(a + 1, len(FAMILIES))
+        for first in FAMILIES[a]
+        for second in FAMILIES[b]
+    ]
+    used = dict.fromkeys(MECHANISMS, 0)
+    taken: set[tuple[str, str]] = set()
+    treatments = []
+    for name in names:
+        free = [pair for pair in pairs if pair not in taken] or pairs
+        # The least used mechanisms first, ties at random: panels are balanced without being designed.
+        order = rng.permutation(len(free))
+        best = min(order, key=lambda i: used[free[i][0]] + used[free[i][1]])
+        pair = free[int(best)]
+        taken.add(pair)
+        for mechanism in pair:
+            used[mechanism] += 1
+        levels = rng.uniform(strength[0], strength[1], size=2)
+        treatments.append(Treatment(name, {m: round(float(s), 3) for m, s in zip(pair, levels, strict=True)}))
+    return treatments
+
+
+def draw_cells(
+    count: int,
+    effects: list[dict[str, float]],
+    penetrance: float,
+    rng: np.random.Generator,
+    treated: dict[str, float] | None = None,
+) -> dict[str, np.ndarray]:
+    """Parameters of `count` cells, one float32 array (count,) per name.
+
+    `effects` (cell kind, plate, well) shift every cell. `treated` acts on each cell with its own strength: a share
+    `1 - penetrance` of the cells does not respond, the others respond around 1.
+    """
+    response = np.where(rng.random(count) < penetrance, rng.lognormal(0.0, 0.25, count), 0.0)
+    cells = {}
+    for name, (value, spread) in PARAMETERS.items():
+        log = rng.normal(0.0, spread, count) + sum(effect.get(name, 0.0) for effect in effects)
+        if treated and name in treated:
+            log = log + response * treated[name]
+        drawn = value * np.exp(log)
+        if name in FRACTIONS:
+            drawn = drawn / (1.0 + np.maximum(drawn - 0.5, 0.0))
+            drawn = np.minimum(drawn, 0.98)
+        cells[name] = drawn.astype(np.float32)
+    return cells

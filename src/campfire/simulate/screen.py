@@ -1,0 +1,232 @@
+"""Writing a simulated screen: images and load_data as the Cell Painting Gallery lays them out, metadata, sheets."""
+
+import dataclasses
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+import time
+import uuid
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from campfire.files import write_json, write_table
+from campfire.keys import BATCH, CHANNELS, COMPOUND, NUCLEUS, PLATE, PLATE_TYPE, SITE, SOURCE, WELL
+from campfire.simulate.layout import CHANNEL_NUMBERS, Layout, Plate, Well, plan, seed_of, well_effects
+from campfire.simulate.options import ScreenOptions
+
+log = logging.getLogger(__name__)
+
+PIXEL_SIZE_UM = 0.597976
+"""Of JUMP's source_3; the simulated cells have the size of U2OS cells at this scale."""
+
+__all__ = ["PIXEL_SIZE_UM", "ScreenOptions", "render_site", "write_screen"]
+
+
+def render_site(options: ScreenOptions, plate: Plate, well: Well, site: int) -> tuple[np.ndarray, np.ndarray]:
+    """One site as the camera sees it.
+
+    Returns images (5, field, field) uint16 in the order of campfire.keys.CHANNELS and the labels (field, field) int32
+    of the true nuclei, 0 where there is none. The same arguments give the same bytes.
+    """
+    from campfire.simulate import cells, field, phenotype, texture
+
+    rng = seed_of(options, "site", plate.name, well.name, site)
+    atlas = texture.make_atlas(options.seed, cells.WINDOW)
+    shifts, density = well_effects(options, plate, well)
+    # Cells are also placed in a rim of 20 px around the field, so that its border cuts through some.
+    area = ((options.field + 40) / options.field) ** 2
+    count = max(1, int(rng.poisson(options.cells * density * area)))
+    drawn = phenotype.draw_cells(count, shifts, options.penetrance, rng, well.treatment.effect())
+    points = field.place(count, options.field, field.spacing(drawn), rng)
+    drawn = {name: values[: len(points)] for name, values in drawn.items()}
+    light, labels, _ = field.compose(cells.draw(drawn, atlas, rng), points, options.field)
+    return field.photograph(light, plate.optics, rng), labels
+
+
+def write_screen(root: str | Path, options: ScreenOptions | None = None) -> Layout:
+    """Simulate a screen into the folder `root` and return its plan; the same options give the same bytes.
+
+    Written, replacing what an earlier run left there, each part renamed into place when whole:
+    s3/<bucket>/<prefix>/<source>/images and workspace/load_data_csv*   what an S3 server hands out
+    metadata/{plate,well,compound}.csv.gz                               JUMP's tables
+    plates.tsv, transfer.tsv                                            the sheets of the two screens
+    truth/nuclei.parquet, truth/screen.json                             true nuclei, what each treatment changes
+    """
+    options = options or ScreenOptions()
+    root = Path(root)
+    layout = plan(options)
+    started = time.perf_counter()
+    work = root / f".partial-{uuid.uuid4().hex[:8]}"
+    try:
+        bucket = work / "s3" / options.bucket
+        plates = layout.everything
+        log.info("simulating %d plates, %d wells", len(plates), sum(len(plate.wells) for plate in plates))
+        truth: dict[str, pd.DataFrame] = {}
+        if options.workers == 1:
+            for plate in plates:
+                truth[plate.name] = _write_plate(bucket, options, plate)
+        else:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
+                jobs = {pool.submit(_write_plate, bucket, options, plate): plate for plate in plates}
+                for job in as_completed(jobs):
+                    truth[jobs[job].name] = job.result()
+                    elapsed = time.perf_counter() - started
+                    log.info("simulated %s (%d of %d, %.0f s)", jobs[job].name, len(truth), len(plates), elapsed)
+        _write_tables(work, options, layout)
+        table = pd.concat([truth[plate.name] for plate in plates], ignore_index=True)
+        write_table(table, work / "truth" / "nuclei.parquet", {"pixel_size_um": PIXEL_SIZE_UM})
+        for part in sorted(work.iterdir()):
+            target = root / part.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(part, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return layout
+
+
+def _write_plate(bucket: Path, options: ScreenOptions, plate: Plate) -> pd.DataFrame:
+    """Write a plate's images, illumination functions and load_data; return its true nuclei."""
+    import tifffile
+    from skimage.measure import regionprops_table
+
+    home = f"{options.prefix}/{options.source}"
+    images = f"{home}/images/{plate.batch}/images/{plate.folder}/Images"
+    (bucket / images).mkdir(parents=True)
+    numbers = CHANNEL_NUMBERS[plate.channel_numbers]
+    rows, truth = [], []
+    for well in plate.wells:
+        row, column = ord(well.name[0]) - ord("A") + 1, int(well.name[1:])
+        for site in range(1, options.sites + 1):
+            pixels, labels = render_site(options, plate, well, site)
+            names = {}
+            for k, channel in enumerate(CHANNELS):
+                names[channel] = f"r{row:02d}c{column:02d}f{site:02d}p01-ch{numbers[channel]}sk1fk1fl1.tiff"
+                image = pixels[k]
+                if plate.corrupt and well is plate.wells[-1] and site == 1 and channel == "AGP":
+                    image = np.zeros_like(image)
+                tifffile.imwrite(bucket / images / names[channel], image, compression="lzw", metadata=None)
+            rows.append({"well": well.name, "site": site, "row": row, "column": column, "names": names})
+            found = regionprops_table(labels, properties=("label", "centroid", "area"))
+            truth.append(
+                pd.DataFrame(
+                    {
+                        PLATE: plate.name,
+                        WELL: well.name,
+                        SITE: str(site),
+                        NUCLEUS: found["label"].astype(np.int32),
+                        "y": found["centroid-0"].astype(np.float32),
+                        "x": found["centroid-1"].astype(np.float32),
+                        "area": found["area"].astype(np.int32),
+                    }
+                )
+            )
+    illum = f"{home}/images/{plate.batch}/illum/{plate.name}"
+    if options.illumination:
+        from campfire.simulate.field import illumination
+
+        (bucket / illum).mkdir(parents=True)
+        shade = illumination(options.field, plate.optics)
+        for channel in CHANNELS:
+            np.save(bucket / illum / f"{plate.name}_Illum{channel}.npy", (shade / shade.mean()).astype(np.float32))
+    _write_load_data(bucket, options, plate, rows, images, illum)
+    return pd.concat(truth, ignore_index=True)
+
+
+def _write_load_data(
+    bucket: Path, options: ScreenOptions, plate: Plate, rows: list[dict], images: str, illum: str
+) -> None:
+    """load_data in the plate's style; the order of the columns differs by plate, as in the gallery."""
+    address = f"s3://{options.bucket}"
+    parquet = plate.load_data == "parquet_orig"
+    with_illum = options.illumination and plate.load_data != "csv"
+    table = []
+    for row in rows:
+        record: dict[str, str] = {}
+        for channel in CHANNELS:
+            name = row["names"][channel]
+            if parquet:
+                record[f"FileName_Orig{channel}"] = name
+                record[f"PathName_Orig{channel}"] = f"{address}/{images}/"
+            else:
+                record[f"URL_Orig{channel}"] = f"{address}/{images}/{name}"
+            if with_illum and parquet:
+                record[f"FileName_Illum{channel}"] = f"{plate.name}_Illum{channel}.npy"
+                record[f"PathName_Illum{channel}"] = f"{address}/{illum}/"
+            elif with_illum:
+                record[f"URL_Illum{channel}"] = f"{address}/{illum}/{plate.name}_Illum{channel}.npy"
+        record |= {
+            SOURCE: options.source,
+            BATCH: plate.batch,
+            PLATE: plate.name,
+            WELL: row["well"],
+            SITE: str(row["site"]),
+            "Metadata_Row": str(row["row"]),
+            "Metadata_Col": str(row["column"]),
+            "Metadata_FieldID": str(row["site"]),
+            "Metadata_ImageResolutionX": f"{PIXEL_SIZE_UM * 1e-6:.6e}",
+            "Metadata_ImageResolutionY": f"{PIXEL_SIZE_UM * 1e-6:.6e}",
+            "Metadata_ImageSizeX": str(options.field),
+            "Metadata_ImageSizeY": str(options.field),
+        }
+        table.append(record)
+    columns = list(table[0])
+    order = seed_of(options, "columns", plate.name).permutation(len(columns))
+    frame = pd.DataFrame(table, dtype=object)[[columns[i] for i in order]]
+    layer = "load_data_csv_orig" if parquet else "load_data_csv"
+    folder = bucket / options.prefix / options.source / "workspace" / layer / plate.batch / plate.name
+    folder.mkdir(parents=True)
+    if parquet:
+        frame.to_parquet(folder / "load_data_with_illum.parquet", index=False)
+    else:
+        frame.to_csv(folder / ("load_data_with_illum.csv" if with_illum else "load_data.csv"), index=False)
+
+
+def _write_tables(work: Path, options: ScreenOptions, layout: Layout) -> None:
+    """JUMP's metadata tables and the two sheets."""
+    gzip = {"method": "gzip", "mtime": 0}
+    folder = work / "metadata"
+    folder.mkdir(parents=True)
+    plates = [
+        {SOURCE: options.source, BATCH: p.batch, PLATE: p.name, PLATE_TYPE: p.plate_type, "role": p.role}
+        for p in layout.everything
+    ]
+    columns = [SOURCE, BATCH, PLATE, PLATE_TYPE]
+    pd.DataFrame(plates)[columns].to_csv(folder / "plate.csv.gz", index=False, compression=gzip)
+    wells = [
+        {SOURCE: options.source, PLATE: p.name, WELL: w.name, COMPOUND: w.compound}
+        for p in layout.everything
+        for w in p.wells
+    ]
+    pd.DataFrame(wells).to_csv(folder / "well.csv.gz", index=False, compression=gzip)
+    ids = sorted({w.compound for p in layout.plates for w in p.wells})
+    # Simulated compounds have no structure; the columns are there because JUMP's table has them.
+    chemistry = dict.fromkeys(["Metadata_InChIKey", "Metadata_InChI", "Metadata_SMILES"], "")
+    pd.DataFrame([{COMPOUND: i, **chemistry} for i in ids]).to_csv(
+        folder / "compound.csv.gz", index=False, compression=gzip
+    )
+    sheet = pd.DataFrame(plates[: len(layout.plates)])
+    sheet.to_csv(work / "plates.tsv", sep="\t", index=False)
+    transfer = [
+        {
+            SOURCE: options.source, BATCH: p.batch, PLATE: p.name, WELL: w.name, "group": p.group,
+            "control": w.control, "treatment": w.compound, "role": p.role,
+        }
+        for p in layout.transfer
+        for w in p.wells
+    ]  # fmt: skip
+    if transfer:
+        pd.DataFrame(transfer).to_csv(work / "transfer.tsv", sep="\t", index=False)
+    treatments = {w.compound: w.treatment.mechanisms for p in layout.everything for w in p.wells}
+    truth = {
+        "options": json.loads(json.dumps(dataclasses.asdict(options))),
+        "treatments": treatments,
+        "plates": {p.name: {"optics": dataclasses.asdict(p.optics), "shift": p.shift} for p in layout.everything},
+    }
+    write_json(work / "truth" / "screen.json", truth)

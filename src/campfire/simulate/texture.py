@@ -1,0 +1,100 @@
+"""Tileable textures that cells are cut from: grains, tubules, spots, fibres, holes.
+
+Made once from a seed by filtering white noise in the Fourier domain; a cell takes a window at a random place.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import fft
+
+SIZE = 768
+GRAIN_PERIODS = (4.0, 6.5, 11.0)
+FIBRE_ANGLES = 12
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Textures as float32 (SIZE + margin, SIZE + margin) arrays that repeat with period SIZE."""
+
+    grain: list[np.ndarray]
+    """Zero mean, unit variance, by period in px (GRAIN_PERIODS)."""
+    tubules: list[np.ndarray]
+    """Networks of bright lines, fine and coarse, 0 to 1."""
+    spots: list[np.ndarray]
+    """Separate round spots, fine and coarse, 0 to about 1."""
+    fibres: list[list[np.ndarray]]
+    """[fine, coarse][angle]: parallel bright strands, 0 to about 3; angle k is k * pi / FIBRE_ANGLES from x."""
+    patches: np.ndarray
+    """Slow unit-variance noise: where an organelle is dense."""
+    holes: np.ndarray
+    """Unit-variance noise of vacuole size, thresholded by the caller."""
+
+
+def _noise(rng: np.random.Generator) -> np.ndarray:
+    return fft.rfft2(rng.standard_normal((SIZE, SIZE), dtype=np.float32))
+
+
+def _filtered(spectrum: np.ndarray, response: np.ndarray) -> np.ndarray:
+    image = fft.irfft2(spectrum * response, s=(SIZE, SIZE))
+    image -= image.mean()
+    return (image / image.std()).astype(np.float32)
+
+
+@lru_cache(maxsize=2)
+def make_atlas(seed: int, margin: int) -> Atlas:
+    """Build the textures; the same seed gives the same bytes. `margin` (px) is repeated at the far edges."""
+    rng = np.random.default_rng([seed, 7001])
+    fy = fft.fftfreq(SIZE)[:, None].astype(np.float32)
+    fx = fft.rfftfreq(SIZE)[None, :].astype(np.float32)
+    radius = np.hypot(fy, fx)
+
+    def band(period: float, width: float = 0.35) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            octaves = np.log2(np.maximum(radius, 1e-6) * period)
+        return np.exp(-0.5 * (octaves / width) ** 2).astype(np.float32)
+
+    def low(sigma: float) -> np.ndarray:
+        return np.exp(-2.0 * (np.pi * sigma * radius) ** 2).astype(np.float32)
+
+    def wrapped(image: np.ndarray) -> np.ndarray:
+        return np.pad(image, (0, margin), mode="wrap")
+
+    def tubule(period: float, width: float) -> np.ndarray:
+        # The zero line of smooth noise is a closed winding curve: drawn with a soft pen it reads as a network.
+        return np.exp(-((_filtered(_noise(rng), band(period, 0.3)) / width) ** 2))
+
+    def spot(density: float, sigma: float) -> np.ndarray:
+        seeds = (rng.random((SIZE, SIZE)) < density) * rng.uniform(0.5, 1.2, (SIZE, SIZE))
+        image = fft.irfft2(fft.rfft2(seeds) * low(sigma), s=(SIZE, SIZE)) * 2 * np.pi * sigma**2
+        return np.clip(image, 0.0, 1.5).astype(np.float32)
+
+    def fibre(period: float, angle: float) -> np.ndarray:
+        along = np.cos(angle) * fx + np.sin(angle) * fy
+        across = np.abs(-np.sin(angle) * fx + np.cos(angle) * fy)
+        octaves = np.log2(np.maximum(across, 1e-6) * period)
+        response = np.exp(-0.5 * (octaves / 0.4) ** 2 - 2.0 * (np.pi * 9.0 * along) ** 2)
+        return np.clip(_filtered(_noise(rng), response.astype(np.float32)), 0.0, 3.0)
+
+    angles = [k * np.pi / FIBRE_ANGLES for k in range(FIBRE_ANGLES)]
+    return Atlas(
+        grain=[wrapped(_filtered(_noise(rng), band(period))) for period in GRAIN_PERIODS],
+        tubules=[wrapped(tubule(9.0, 0.35)), wrapped(tubule(14.0, 0.30))],
+        spots=[wrapped(spot(0.022, 1.1)), wrapped(spot(0.010, 1.7))],
+        fibres=[[wrapped(fibre(period, angle)) for angle in angles] for period in (4.5, 7.5)],
+        patches=wrapped(_filtered(_noise(rng), band(26.0, 0.5))),
+        holes=wrapped(_filtered(_noise(rng), band(11.0, 0.25))),
+    )
+
+
+def cut(texture: np.ndarray, corners: np.ndarray, window: int) -> np.ndarray:
+    """Windows (N, window, window) of one texture at `corners` (N, 2) in 0..SIZE-1."""
+    view = np.lib.stride_tricks.sliding_window_view(texture, (window, window))
+    return view[corners[:, 0], corners[:, 1]]
+
+
+def blend(fine: np.ndarray, coarse: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Mix two independent textures by `share` (N,) of the coarse one, keeping unit variance for zero-mean inputs."""
+    weight = share[:, None, None]
+    return ((1 - weight) * fine + weight * coarse) / np.sqrt((1 - weight) ** 2 + weight**2)
