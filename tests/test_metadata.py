@@ -69,6 +69,17 @@ def test_fetch_from_server_file_and_path(address, tmp_path):
         assert out.read_bytes() == TABLE
 
 
+def test_sum_of_the_content_holds_however_it_is_compressed(tmp_path):
+    content = gzip.decompress(TABLE)
+    wanted = hashlib.sha256(content).hexdigest()
+    again = tmp_path / "again.csv.gz"
+    again.write_bytes(gzip.compress(content, compresslevel=1, mtime=7))
+    assert metadata.fetch(again, tmp_path / "well.csv.gz", wanted).read_bytes() != TABLE
+    again.write_bytes(gzip.compress(content + b"x"))
+    with pytest.raises(DataError, match="SHA-256 is"):
+        metadata.fetch(again, tmp_path / "other.csv.gz", wanted)
+
+
 def test_fetch_retries_a_busy_server(address, tmp_path):
     assert metadata.fetch(f"{address}/busy/2", tmp_path / "a").read_bytes() == TABLE
     with pytest.raises(DataError, match=r"answers 503.*put a copy of the file on this machine"):

@@ -18,9 +18,9 @@ from campfire.split.__main__ import main
     [
         ({"id_plates": 6}, {}, r"6 plates of role id.*come from 7 different plates"),
         ({"ood_plates": 0}, {}, r"no plate of role ood"),
-        ({"compounds": 3}, {}, r"4 compounds are to be held out but the evaluation plates have 3"),
+        ({"compounds": 3}, {}, r"4 compounds are to be held out but 3 besides the controls"),
         ({}, {"controls": ["NEG", "JCP_X"]}, r"control JCP_X is on no plate of role id"),
-        ({}, {"held_out_compounds": ["C99"]}, r"held-out compound C99 is on no evaluation plate"),
+        ({}, {"held_out_compounds": ["C99"]}, r"held-out compound C99 is not on plates of role id and of role ood"),
     ],
 )
 def test_named_split_errors(plates, options, message):
@@ -34,6 +34,17 @@ def test_strict_refuses_an_id_plate_of_an_ood_batch():
     make_split(sheet, wells, SplitOptions(protocol="paper", **SMALL))
     with pytest.raises(SplitError, match=r"plate P03 has role id but its batch B_ood also has an OOD plate"):
         make_split(sheet, wells, SplitOptions(protocol="strict", **SMALL))
+
+
+def test_controls_and_held_out_compounds_are_on_both_kinds_of_plates():
+    sheet, wells = small_screen()
+    on_ood = wells[PLATE].isin(["P07", "P08"])
+    with pytest.raises(SplitError, match="control POS is on no plate of role ood"):
+        make_split(sheet, wells[~(on_ood & (wells[COMPOUND] == "POS"))], SplitOptions(**SMALL))
+    fewer = wells[~(on_ood & (wells[COMPOUND] == "C00"))]
+    for seed in range(10):
+        split = make_split(sheet, fewer, SplitOptions(**SMALL, seed=seed))
+        assert "C00" not in split.metadata["held_out_compounds"]
 
 
 def test_wells_must_be_there_once():

@@ -27,8 +27,8 @@ class SourceFacts:
 
     plates, wells, sites: well and site counts of jump-cellpainting/datasets (stats/): 303 plates, 384 wells and 3,456
     sites each, so 9 sites a well.
-    tiffs, tiff_bytes: objects and bytes of all its TIFFs in the Cell Painting Gallery, brightfield planes included.
-    cells: segmented cells of all its plates in the Gallery's profiles.
+    tiffs, tiff_bytes: objects and bytes of all its TIFFs in the Cell Painting Gallery (stats/), brightfield included.
+    cells: estimate of the segmented cells of all its plates (stats/).
     image_px: image height and width (the illumination functions are float32 of that shape; certain for source_4, same
     instrument).
     """
@@ -38,7 +38,7 @@ class SourceFacts:
     sites: int = 303 * 3456
     tiffs: int = 7_188_480
     tiff_bytes: int = 18_197_060_600_282
-    cells: float = 156.7e6
+    cells: float = 156_685_049
     image_px: int = 1080
 
     @property

@@ -1,5 +1,6 @@
 """Fetching a published table: from the network, a file:// address or a local path, verified."""
 
+import gzip
 import hashlib
 import http.client
 import logging
@@ -8,6 +9,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -26,14 +28,16 @@ def fetch(address: str | Path, destination: str | Path, sha256: str | None = Non
     """Copy a table from an https or http address, a file:// address or a local path to `destination`.
 
     The copy is verified (`sha256` when given, the announced length, a gzip header for *.gz) before it is renamed
-    into place; a `destination` that already has the wanted SHA-256 is kept. Transient network failures are retried.
+    into place; a `destination` that already has the wanted SHA-256 is kept. For *.gz the SHA-256 may also be that of
+    the decompressed content, which stays the same when a table is compressed again. Transient network failures are
+    retried.
     Raises DataError naming the address and what to do; then `destination` is as it was.
     """
     address, final = str(address), Path(destination)
     wanted = sha256.strip().lower() if sha256 else None
     if wanted and not re.fullmatch(r"[0-9a-f]{64}", wanted):
         raise ConfigError(f"{address}: sha256 {sha256!r} is not 64 hexadecimal digits; correct it in the config")
-    if wanted and final.is_file() and _sha256(final) == wanted:
+    if wanted and final.is_file() and wanted in _digests(final):
         return final
     scheme = urlsplit(address).scheme.lower()
     with atomic_path(final) as partial:
@@ -43,26 +47,36 @@ def fetch(address: str | Path, destination: str | Path, sha256: str | None = Non
             _copy(Path(unquote(urlsplit(address).path)) if scheme == "file" else Path(address), address, partial)
         else:
             raise ConfigError(f"{address}: cannot fetch {scheme}:// addresses; use https://, file:// or a path")
-        got = _sha256(partial)
-        if wanted and got != wanted:
+        with open(partial, "rb") as handle:
+            if final.suffix == ".gz" and handle.read(2) != b"\x1f\x8b":
+                raise DataError(
+                    f"{address}: not a gzip file (an error page or a pointer file?); "
+                    "open the address in a browser and correct it in the config"
+                )
+        got = _digests(partial)
+        if wanted and wanted not in got:
             raise DataError(
-                f"{address}: SHA-256 is {got}, not {wanted}; the file was altered or the source published a new "
+                f"{address}: SHA-256 is {got[0]}, not {wanted}; the file was altered or the source published a new "
                 "version: fetch the right version, or after review put the new sum in the config"
             )
-        if final.suffix == ".gz":
-            with open(partial, "rb") as handle:
-                if handle.read(2) != b"\x1f\x8b":
-                    raise DataError(
-                        f"{address}: not a gzip file (an error page or a pointer file?); "
-                        "open the address in a browser and correct it in the config"
-                    )
-    log.info("fetched %s to %s (sha256 %s)", address, final, got)
+    log.info("fetched %s to %s (sha256 %s)", address, final, got[0])
     return final
 
 
-def _sha256(path: Path) -> str:
+def _digests(path: Path) -> list[str]:
+    """SHA-256 of a file and, for a readable *.gz, of its content."""
     with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+        digests = [hashlib.file_digest(handle, "sha256").hexdigest()]
+    if path.suffix == ".gz":
+        try:
+            with gzip.open(path, "rb") as content:
+                digest = hashlib.sha256()
+                while chunk := content.read(_CHUNK):
+                    digest.update(chunk)
+            digests.append(digest.hexdigest())
+        except (OSError, EOFError, zlib.error):
+            log.debug("%s does not decompress", path)
+    return digests
 
 
 def _copy(source: Path, address: str, partial: Path) -> None:

@@ -3,7 +3,7 @@
 ROLES = ("id", "ood", "train")
 """id: in-distribution evaluation plate; ood: evaluation plate held out of training; train: training only."""
 
-PLATE_TYPES = ("TARGET2", "TARGET1", "COMPOUND", "COMPOUND_EMPTY", "DMSO", "POSCON8", "BORTEZOMIB", "ORF", "CRISPR")
+PLATE_TYPES = ("TARGET2", "TARGET1", "COMPOUND", "COMPOUND_EMPTY", "DMSO", "POSCON8", "ORF", "CRISPR")
 """Values of Metadata_PlateType in JUMP's plate table."""
 
 NEGATIVE_CONTROL = "JCP2022_033924"

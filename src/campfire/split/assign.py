@@ -43,9 +43,10 @@ def make_split(sheet: pd.DataFrame, wells: pd.DataFrame, options: SplitOptions) 
     """
     table = _join(sheet, wells)
     role = table["role"].to_numpy()
-    evaluation = table[role != "train"]
     _check_plates(sheet, options)
-    held_out = _draw_held_out(evaluation, options)
+    on_id, on_ood = (set(table.loc[role == name, COMPOUND]) for name in ("id", "ood"))
+    _check_controls(on_id, on_ood, options)
+    held_out = _draw_held_out(on_id & on_ood, options)
     labels = np.full(len(table), "unused", dtype=object)
     reasons = np.full(len(table), "", dtype=object)
     short = _assign_id_plates(table, held_out, options, labels, reasons)
@@ -113,21 +114,33 @@ def _check_plates(sheet: pd.DataFrame, options: SplitOptions) -> None:
                 )
 
 
-def _draw_held_out(evaluation: pd.DataFrame, options: SplitOptions) -> list[str]:
-    """The held-out compounds in draw order (release: permutation of the sorted ids without the controls)."""
-    present = set(evaluation[COMPOUND])
+def _check_controls(on_id: set[str], on_ood: set[str], options: SplitOptions) -> None:
+    for control in options.controls if on_id or on_ood else ():
+        for role, present in (("id", on_id), ("ood", on_ood)):
+            if control not in present:
+                raise SplitError(
+                    f"control {control} is on no plate of role {role}; correct split.controls or the sheet"
+                )
+
+
+def _draw_held_out(present: set[str], options: SplitOptions) -> list[str]:
+    """The held-out compounds in draw order (release: permutation of the sorted ids without the controls).
+
+    `present` are the compounds on both in-distribution and OOD plates; others would leave a quadrant empty.
+    """
     if options.held_out_compounds is not None:
         absent = sorted(set(options.held_out_compounds) - present)
         if absent:
             raise SplitError(
-                f"held-out compound {', '.join(absent[:5])} is on no evaluation plate; correct split.held_out_compounds"
+                f"held-out compound {', '.join(absent[:5])} is not on plates of role id and of role ood; "
+                "correct split.held_out_compounds"
             )
         return list(options.held_out_compounds)
     candidates = sorted(present - set(options.controls) - {options.untreated})
     if len(candidates) < options.held_out:
         raise SplitError(
-            f"{options.held_out} compounds are to be held out but the evaluation plates have {len(candidates)} besides "
-            "the controls; lower split.held_out or add plates"
+            f"{options.held_out} compounds are to be held out but {len(candidates)} besides the controls are on plates "
+            "of role id and of role ood; lower split.held_out or add plates"
         )
     order = np.random.RandomState(options.seed).permutation(len(candidates))
     return [candidates[i] for i in order[: options.held_out]]
@@ -147,9 +160,6 @@ def _assign_id_plates(
     draw = np.random.RandomState(options.seed)
     fixed = _draw_plates(sorted(set(plates[rows])), options, draw) if options.setting("same_training_plates") else None
     held, short = set(held_out), {}
-    for control in options.controls if len(walk) else ():
-        if control not in where:
-            raise SplitError(f"control {control} is on no plate of role id; correct split.controls or the sheet")
     for compound in walk:
         carriers = where.get(compound, {})
         own = [row for wells in carriers.values() for row in wells]
