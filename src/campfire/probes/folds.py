@@ -1,0 +1,151 @@
+"""Which rows each probe trains on, watches and is scored on."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire import keys as names
+from campfire.errors import SplitError
+from campfire.probes.options import ProbeOptions, Protocol
+from campfire.probes.trainer import Fit
+
+logger = logging.getLogger(__name__)
+
+Rows = NDArray[np.intp]
+
+TASKS = ("control", "heldout")
+"""1-of-9 control compounds, 1-of-60 held-out compounds (paper section 3.2)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fits of one protocol and task."""
+
+    fits: list[Fit]
+    scored: list[Mapping[str, Rows]]
+    """For each fit, the rows to score by quadrant (a split name)."""
+
+
+def plan(task: str, protocol: Protocol, cells: pd.DataFrame, options: ProbeOptions) -> Plan:
+    """Lay out the fits of `task`.
+
+    cells: one row per cell in plate order, with the key columns, `split` and the integer column `label`.
+    Raises SplitError when the cells do not suffice.
+    """
+    if task == "control":
+        return control_plan(cells, options)
+    if task == "heldout":
+        return heldout_plan(cells, protocol, options)
+    raise SplitError(f"probes: unknown task `{task}`; allowed: {', '.join(TASKS)}")
+
+
+def control_plan(cells: pd.DataFrame, options: ProbeOptions) -> Plan:
+    """Equal, class-stratified subsets of the train cells; watch val; score test and test_ood_plate.
+
+    Classes are taken in the order of their first appearance, each permuted and cut into equal parts, as in the
+    release (with its generator, so that a seeded run of the release draws the same subsets).
+    """
+    split = cells["split"].to_numpy()
+    train, val = np.flatnonzero(split == "train"), np.flatnonzero(split == "val")
+    if len(train) == 0 or len(val) == 0:
+        missing = "train" if len(train) == 0 else "val"
+        raise SplitError(f"probes: the control task has no `{missing}` cells; check the split and sample tables")
+    labels = cells["label"].to_numpy()[train]
+    generator = np.random.RandomState(options.subset_seed)
+    parts: list[list[Rows]] = [[] for _ in range(options.subsets)]
+    for label in pd.unique(labels):
+        rows = train[labels == label]
+        if len(rows) < options.subsets:
+            compound = cells[names.COMPOUND].iloc[rows[0]]
+            raise SplitError(
+                f"probes: control compound {compound} has {len(rows)} train cells, too few for {options.subsets} "
+                "subsets; lower probes.subsets or sample more cells"
+            )
+        for part, piece in zip(
+            parts, np.array_split(rows[generator.permutation(len(rows))], options.subsets), strict=True
+        ):
+            part.append(piece)
+    scored = {name: np.flatnonzero(split == name) for name in ("test", "test_ood_plate")}
+    return Plan([Fit(np.concatenate(part), val) for part in parts], [scored] * options.subsets)
+
+
+def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions) -> Plan:
+    """Folds over the cells of held-out compounds on ID plates; score the left-out fold and the OOD plates."""
+    split = cells["split"].to_numpy()
+    inside, outside = np.flatnonzero(split == "test_ood_compound"), np.flatnonzero(split == "test_ood_both")
+    if len(inside) == 0:
+        raise SplitError(
+            "probes: the held-out task has no `test_ood_compound` cells; check the split and sample tables"
+        )
+    fold = (
+        _plate_folds(cells.iloc[inside], options)
+        if protocol.folds == "plate"
+        else _stratified_folds(cells["label"].to_numpy()[inside], protocol.folds == "shuffled", options)
+    )
+    fits: list[Fit] = []
+    scored: list[Mapping[str, Rows]] = []
+    for number in range(options.folds):
+        left_out, rest = inside[fold == number], inside[fold != number]
+        absent = set(cells["label"].iloc[left_out]) - set(cells["label"].iloc[rest])
+        if absent:
+            logger.warning("probes: fold %d is scored on %d compounds it has no training cells of", number, len(absent))
+        if protocol.monitor == "inner":
+            watched = _inner_wells(cells.iloc[rest], number, options)
+            fits.append(Fit(rest[~watched], rest[watched]))
+        else:
+            fits.append(Fit(rest, left_out))
+        scored.append({"test_ood_compound": left_out, "test_ood_both": outside})
+    return Plan(fits, scored)
+
+
+def _stratified_folds(labels: NDArray[np.integer], shuffle: bool, options: ProbeOptions) -> NDArray[np.int64]:
+    """Fold number of each row, stratified by compound as scikit-learn does it."""
+    from sklearn.model_selection import StratifiedKFold
+
+    fewest = int(np.bincount(labels)[np.unique(labels)].min())
+    if fewest < options.folds:
+        raise SplitError(
+            f"probes: a held-out compound has {fewest} cells on ID plates, too few for {options.folds} folds; "
+            "lower probes.folds or sample more cells"
+        )
+    splitter = StratifiedKFold(options.folds, shuffle=shuffle, random_state=options.subset_seed if shuffle else None)
+    fold = np.empty(len(labels), np.int64)
+    for number, (_, rows) in enumerate(splitter.split(labels, labels)):
+        fold[rows] = number
+    return fold
+
+
+def _plate_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64]:
+    """Fold number of each row; a fold is a run of whole plates in the order of their names.
+
+    With as many cells of every compound on every plate these are the release's folds.
+    """
+    plates = np.unique(cells[names.PLATE])
+    if len(plates) < options.folds:
+        raise SplitError(
+            f"probes: {len(plates)} ID plates carry held-out compounds, too few for {options.folds} folds of whole "
+            "plates; lower probes.folds or add plates"
+        )
+    number = {plate: i for i, part in enumerate(np.array_split(plates, options.folds)) for plate in part}
+    return cells[names.PLATE].map(number).to_numpy(np.int64)
+
+
+def _inner_wells(cells: pd.DataFrame, fold: int, options: ProbeOptions) -> NDArray[np.bool_]:
+    """Rows of the wells that early stopping watches: a share of each compound's wells, at least one, never all."""
+    wells = cells[[*names.WELL_KEYS, "label"]].drop_duplicates().sort_values(["label", *names.WELL_KEYS])
+    generator = np.random.default_rng([options.subset_seed, fold])
+    chosen = []
+    for _, group in wells.groupby("label", sort=True):
+        count = min(max(1, round(options.inner_fraction * len(group))), len(group) - 1)
+        chosen.append(group.iloc[np.sort(generator.permutation(len(group))[:count])])
+    picked = pd.MultiIndex.from_frame(pd.concat(chosen)[names.WELL_KEYS])
+    if len(picked) == 0:
+        raise SplitError(
+            "probes: strict early stopping needs compounds with two or more training wells; "
+            "add plates or lower probes.folds"
+        )
+    return pd.MultiIndex.from_frame(cells[names.WELL_KEYS]).isin(picked)
