@@ -162,6 +162,17 @@ def test_sample_of_all_protocols_and_what_it_saves(tmp_path):
     pd.testing.assert_frame_equal(draw_sample(paths, wells, options, controls=["NEG"])[0], sample)
 
 
+def test_wells_without_any_nucleus_are_named(caplog):
+    nuclei, wells = screen()
+    nuclei[1] = nuclei[1][nuclei[1][WELL] != "A03"]
+    options = {"control_cells": 6, "heldout_cells": 4}
+    sample, _ = draw_sample(nuclei, wells, SampleOptions(**options), controls=["NEG"])
+    assert set(sample.loc[sample["task"] == "heldout", PLATE]) == {"P1"}
+    assert "1 wells of the probes have no kept nucleus, the first: plate P2, well A03" in caplog.text
+    with pytest.raises(DataError, match="plate P2, well A03: has no kept nucleus to draw"):
+        draw_sample(nuclei, wells, SampleOptions(**options, too_few="error"), controls=["NEG"])
+
+
 def test_saved_share_is_of_distinct_cells():
     keys = pd.DataFrame({PLATE: "P", WELL: "A01", SITE: "1", NUCLEUS: [1, 2, 1, 2]})
     sample = keys.assign(protocol=["paper", "paper", "strict", "strict"], task="control")

@@ -141,6 +141,7 @@ def draw_sample(
     drawn: dict[tuple[str, str], list[pd.DataFrame]] = {pair: [] for pair in pairs}
     available = 0
     seen: set[str] = set()
+    populated: set[tuple[str, str]] = set()
     for item in nuclei:
         table = item if isinstance(item, pd.DataFrame) else read_table(item, [*CELL_KEYS, "kept"])
         cells = label_cells(table, wells)
@@ -148,6 +149,7 @@ def draw_sample(
         if plates & seen:
             raise DataError(f"plate {min(plates & seen)}: its nuclei come twice; give each plate once")
         seen |= plates
+        populated |= set(cells[[PLATE, WELL]].drop_duplicates().itertuples(index=False, name=None))
         available += int((cells["split"] != "unused").sum())
         for (protocol, task), parts in drawn.items():
             n = options.cells(task)
@@ -156,6 +158,7 @@ def draw_sample(
     sample = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     if not len(sample):
         raise DataError("no cell of any control or held-out compound was found; check nuclei and split tables")
+    _report_empty(populated, wells, controls, options.too_few)
     report = tiles_saved(sample, available)
     union = report.iloc[-1]
     log.info(
@@ -187,6 +190,22 @@ def tiles_saved(sample: pd.DataFrame, available: int) -> pd.DataFrame:
         for protocol, task, cells in groups
     ]
     return pd.DataFrame(rows)
+
+
+def _report_empty(populated: set[tuple[str, str]], wells: pd.DataFrame, controls: Sequence[str], too_few: str) -> None:
+    """Wells of a task without any kept nucleus: they have no cells, so no draw can miss them."""
+    role = wells[wells[PLATE].isin(evaluation_plates(wells)) & (wells["split"] != "unused")]
+    role = role[role[COMPOUND].isin(list(controls)) | role["split"].isin(HELDOUT_SPLITS)]
+    empty = [key for key in zip(role[PLATE], role[WELL], strict=True) if key not in populated]
+    if not empty:
+        return
+    where = f"plate {empty[0][0]}, well {empty[0][1]}"
+    if too_few == "error":
+        raise DataError(
+            f"{where}: has no kept nucleus to draw ({len(empty)} such wells); look at its images and quality table, or "
+            "set sampling.too_few: take_all"
+        )
+    log.warning("%d wells of the probes have no kept nucleus, the first: %s", len(empty), where)
 
 
 def _in_order(parts: list[pd.DataFrame]) -> pd.DataFrame:
