@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(partial, final)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def link_or_copy(source: str | Path, destination: str | Path) -> None:
+    """Put the file `source` at `destination` atomically: a hard link where the disk allows it, else a copy."""
+    with atomic_path(destination) as partial:
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)
 
 
 def write_text(path: str | Path, text: str) -> None:

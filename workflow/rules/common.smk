@@ -127,10 +127,14 @@ def encoder_weights(encoder):
 
 
 def encoder_spec(encoder):
-    """What the library needs to build an encoder; an untrained twin gets its run's options."""
+    """What the library needs to build an encoder: weights for a trained one, the run's model for its untrained twin."""
     spec = dict(config["encoders"][encoder])
-    if "run" in spec:
-        spec["options"] = run_options(spec["run"])
+    if spec["kind"] == "pretrained":
+        spec["weights"] = encoder_weights(encoder)
+    if spec["kind"] == "untrained":
+        run = run_options(spec["run"])
+        spec |= {"model": run["model"], "seed": run["seed"]}
+        spec["normalisation"] = run.get("augmentation", {}).get("normalisation", "tile")
     return spec
 
 
@@ -150,3 +154,57 @@ def embedding_files(encoder, channels, plates=None):
     """One embedding file per plate, of the evaluation plates unless others are named."""
     plates = EVALUATION_PLATES if plates is None else plates
     return [result(f"embeddings/{encoder}/{channels}/{plate}.parquet") for plate in plates]
+
+
+def probe_files():
+    """Scores and predictions of every encoder and channel set that is evaluated."""
+    names = ("scores.parquet", "predictions.parquet")
+    return [result(f"probes/{encoder}/{channels}/{name}") for encoder, channels in PAIRS for name in names]
+
+
+SECTIONS = {
+    "1 The split": ["figure_2_1", "quadrants"],
+    "2 Pretraining": ["figure_3_3", "training_curves"],
+    "3 Encoders and quadrants": ["table_3_1", "differences", "ood_gap", "gaps", "leaks", "accuracies"],
+    "4 Channels": ["figure_3_4", "table_3_2"],
+    "5 Transfer to another screen": ["figure_3_5", "transfer"],
+}
+
+
+def report_entry(path, name, kind):
+    """Mark a file for the report, in the section and with the caption that belong to it."""
+    section = next(section for section, names in SECTIONS.items() if name in names)
+    caption = f"../report/{name}.rst"
+    return report(path, caption=caption, category=section, labels={"result": name.replace("_", " "), "kind": kind})
+
+
+def report_table(name):
+    """The files of a table; the report shows the html, the csv has full precision."""
+    html = report_entry(result(f"tables/{name}.html"), name, "table")
+    return [html, *expand(result("tables/{name}.{suffix}"), name=name, suffix=["csv", "md", "tex"])]
+
+
+def report_figure(name):
+    """The files of a figure; the csv beside it holds what is drawn."""
+    svg = report_entry(result(f"figures/{name}.svg"), name, "figure")
+    return [svg, *expand(result("figures/{name}.{suffix}"), name=name, suffix=["pdf", "png", "csv"])]
+
+
+def evaluation_type():
+    """Plate type of the evaluation plates (TARGET2 in JUMP)."""
+    return SHEET.loc[SHEET["role"] != "train", "Metadata_PlateType"].iloc[0] if EVALUATION_PLATES else ""
+
+
+def figure_3_4_sets():
+    """The channel sets of figure 3.4: those of the first encoder that hold training channels only."""
+    trained = set(config["training_channels"])
+    return [s for s in config["evaluate"][0]["channel_sets"] if set(config["channel_sets"][s]) <= trained]
+
+
+TABLE_NAMES = ["accuracies", "table_3_1", "table_3_2", "differences", "gaps", "leaks", "quadrants"]
+FIGURE_NAMES = ["figure_2_1", "figure_3_3", "figure_3_4", "training_curves", "ood_gap"]
+if TRANSFER_ENCODERS:
+    TABLE_NAMES.append("transfer")
+    FIGURE_NAMES.append("figure_3_5")
+TABLES = expand(result("tables/{name}.{suffix}"), name=TABLE_NAMES, suffix=["csv", "md", "tex", "html"])
+FIGURES = expand(result("figures/{name}.{suffix}"), name=FIGURE_NAMES, suffix=["svg", "pdf", "png", "csv"])

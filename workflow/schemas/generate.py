@@ -84,7 +84,9 @@ def type_schema(kind: Any) -> dict[str, Any]:
     raise TypeError(f"no schema for {kind!r}; add it to type_schema")
 
 
-def options_schema(options: type, leave_out: Sequence[str] = (), add: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def options_schema(
+    options: type, leave_out: Sequence[str] = (), add: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """JSON schema of an option class; every field needs a description in its docstring."""
     text = descriptions(options)
     hints = typing.get_type_hints(options)
@@ -106,3 +108,141 @@ def text(description: str, **more: Any) -> dict[str, Any]:
 
 def names(description: str, **more: Any) -> dict[str, Any]:
     return {"type": "array", "items": {"type": "string"}, "description": description, **more}
+
+
+def each(description: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping from free names to items of one kind."""
+    return {"type": "object", "description": description, "additionalProperties": dict(item)}
+
+
+def record(description: str, required: Sequence[str] = (), **properties: Any) -> dict[str, Any]:
+    """A mapping with fixed keys."""
+    fixed = {"type": "object", "description": description, "additionalProperties": False, "properties": properties}
+    return {**fixed, "required": list(required)} if required else fixed
+
+
+def with_choices(schema: dict[str, Any], **choices: Sequence[Any]) -> dict[str, Any]:
+    """Allowed values of keys whose option class checks them itself."""
+    for name, values in choices.items():
+        schema["properties"][name].pop("type", None)
+        schema["properties"][name]["enum"] = list(values)
+    return schema
+
+
+def encoder_schema() -> dict[str, Any]:
+    yes_no, count = {"type": "boolean"}, {"type": "integer", "minimum": 1}
+    settings: dict[str, Any] = {
+        "run": text("pretraining run of a pretrained or untrained encoder"),
+        "weights": text("checkpoint of release; for timm `hub`, `random` or a local file"),
+        "rope": {"enum": MODEL_CHOICES["rope"], "description": "RoPE of a release checkpoint that does not tell"},
+        "rope_form": {"enum": MODEL_CHOICES["rope_form"], "description": "true rotation, or the release's cosine"},
+        "heads": {**count, "description": "attention heads of a release checkpoint"},
+        "decoder_heads": {**count, "description": "decoder attention heads of a release checkpoint"},
+        "normalisation": {"enum": ["tile", "plate", "none"], "description": "how tiles are brought to scale"},
+        "model": text("timm model name"),
+        "size": {"description": "timm: tiles resized to 224 px, or native 112", "enum": [224, "224", "native"]},
+        "combine": {"enum": ["average", "concatenate"], "description": "timm: channel numbers other than three"},
+        "rgb": {**yes_no, "description": "timm: three channels as the colours of one image"},
+        "seed": {"type": "integer", "description": "timm: seed of random weights"},
+        "families": names("features: measurement families of cp_measure"),
+    }
+    kind = {"enum": list(KINDS), "description": "what kind of encoder it is"}
+    return record("an encoder: what turns tiles into embeddings", ["kind"], kind=kind, **settings)
+
+
+def transfer_schema() -> dict[str, Any]:
+    return record(
+        "the transfer screen: another screen, on which a head is trained on frozen embeddings",
+        ["sheet"],
+        sheet={"type": ["string", "null"], "description": "wells of the transfer screen (TSV); null leaves it out"},
+        pixel_size_um={"type": "number", "exclusiveMinimum": 0, "description": "micrometres per pixel of that screen"},
+        channel_set=text("channel set that is embedded"),
+        encoders=names("encoders that are transferred"),
+        cells_per_well={"type": "integer", "minimum": 1, "description": "most cells embedded per well"},
+        head=options_schema(HeadOptions, leave_out=["device"]),
+        zprime=options_schema(ZprimeOptions),
+    )
+
+
+def config_schema() -> dict[str, Any]:
+    """The schema of the whole config."""
+    run = options_schema(PretrainOptions, leave_out=["device", "loader_threads"])
+    run["properties"]["model"] = with_choices(options_schema(ModelConfig), **MODEL_CHOICES)
+    run["properties"]["objective"] = options_schema(ObjectiveOptions)
+    run["properties"]["augmentation"] = options_schema(AugmentOptions)
+    channel = {"type": "string", "enum": CHANNELS}
+    top = {
+        "results": text("root of everything that is written"),
+        "logs": text("root of the log files"),
+        "start_from": {
+            "enum": ["images", "embeddings"],
+            "description": "images: the whole chain; embeddings: tables and figures from cached embeddings alone",
+        },
+        "sheet": text("sheet of plates (TSV): source, batch, plate, type, role"),
+        "metadata": each(
+            "JUMP's metadata tables",
+            record(
+                "a table and where it is",
+                ["address"],
+                address=text("https or file address, or a path"),
+                sha256={"type": ["string", "null"], "description": "its SHA-256; null does not check"},
+            ),
+        ),
+        "channels": {"type": "array", "items": channel, "description": "channels fetched for evaluation plates"},
+        "training_channels": {"type": "array", "items": channel, "description": "channels that pretraining sees"},
+        "pixel_size_um": {"type": "number", "exclusiveMinimum": 0, "description": "micrometres per pixel"},
+        "s3": options_schema(S3Options),
+        "known_bad": text("objects known to be corrupt (TSV: key, reason)"),
+        "split": with_choices(options_schema(SplitOptions), protocol=PROTOCOLS, too_few=["error", "unused"]),
+        "illumination": {"enum": ["none", "gallery"], "description": "divide by the plate's illumination function"},
+        "quality": options_schema(QualityOptions),
+        "nuclei": options_schema(NucleiOptions, leave_out=["tile_size", "border", "device"]),
+        "tiles": options_schema(TileOptions),
+        "sample": with_choices(options_schema(SampleOptions, leave_out=["protocols"]), too_few=["take_all", "error"]),
+        "pretrain": record("pretraining", ["runs"], runs=each("pretraining runs by name", run)),
+        "channel_sets": each(
+            "named sets of channels", {"type": "array", "items": channel, "description": "channels of the set"}
+        ),
+        "encoders": each("encoders by name", encoder_schema()),
+        "evaluate": {
+            "type": "array",
+            "description": "what is embedded and probed",
+            "items": record(
+                "an encoder on channel sets",
+                ["encoder", "channel_sets"],
+                encoder=text("name of an encoder"),
+                channel_sets=names("names of channel sets"),
+            ),
+        },
+        "embed": record(
+            "embedding",
+            cells={"enum": ["sampled", "all"], "description": "sampled: the cells that the probes use; all: every tile"},
+            batch_size={"type": "integer", "minimum": 1, "description": "tiles per forward pass"},
+        ),
+        "probe": options_schema(
+            ProbeOptions,
+            leave_out=["threads"],
+            add={
+                "protocols": {
+                    "type": "array",
+                    "items": {"enum": list(PROTOCOLS)},
+                    "description": "evaluation protocols that are run side by side",
+                }
+            },
+        ),
+        "transfer": transfer_schema(),
+        "tables": with_choices(options_schema(TableOptions), protocol=PROTOCOLS),
+    }
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "campfire config"}
+    return {**schema, **record("configuration of the workflow", list(top), **top)}
+
+
+def schema_text() -> str:
+    """The text of config.schema.yaml."""
+    body = yaml.safe_dump(config_schema(), sort_keys=False, width=120, allow_unicode=True)
+    return "# Generated by generate.py from the library's option classes (make schema); do not edit.\n" + body
+
+
+if __name__ == "__main__":
+    (HERE / "config.schema.yaml").write_text(schema_text(), encoding="utf-8")
+    print(HERE / "config.schema.yaml")

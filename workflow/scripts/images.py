@@ -7,10 +7,10 @@ import job
 
 log = job.start(snakemake)
 
-import pandas as pd  # noqa: E402
+import pandas as pd
 
-from campfire.files import read_table, write_json, write_table  # noqa: E402
-from campfire.gallery import S3Options, connect, fetch_plate, plan_download, read_known_bad  # noqa: E402
+from campfire.files import read_table, write_json, write_table
+from campfire.gallery import S3Options, connect, fetch_plate, plan_download, read_known_bad
 
 place, plate = snakemake.params.place, snakemake.wildcards.plate
 if snakemake.input.wells.endswith(".parquet"):
@@ -32,5 +32,4 @@ write_json(snakemake.output.plan, summary)
 state = Path(snakemake.params.state)
 record = fetch_plate(client, plan, state, options, read_known_bad(snakemake.input.known_bad))
 write_table(record, snakemake.output.record, {"plan": summary})
-Path(snakemake.output.images).rmdir() if Path(snakemake.output.images).is_dir() else None
 os.replace(state, snakemake.output.images)

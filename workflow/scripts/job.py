@@ -10,7 +10,7 @@ from typing import Any
 # The library is used from this checkout, so that a conda environment need not install it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from campfire.errors import CampfireError  # noqa: E402
+from campfire.errors import CampfireError
 
 
 def start(snakemake: Any) -> logging.Logger:

@@ -4,9 +4,9 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.files import write_table  # noqa: E402
-from campfire.nuclei import NucleiOptions, describe, segment_plate  # noqa: E402
-from campfire.quality import QualityOptions  # noqa: E402
+from campfire.files import write_table
+from campfire.nuclei import NucleiOptions, describe, segment_plate
+from campfire.quality import QualityOptions
 
 params = snakemake.params
 options = NucleiOptions(**params.nuclei)

@@ -4,8 +4,8 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.files import read_table, read_table_metadata  # noqa: E402
-from campfire.tiles import TileOptions, write_plate  # noqa: E402
+from campfire.files import read_table, read_table_metadata
+from campfire.tiles import TileOptions, write_plate
 
 params = snakemake.params
 write_plate(

@@ -1,0 +1,96 @@
+rule figure_2_1:
+    input:
+        result("split/wells.parquet"),
+    output:
+        report_figure("figure_2_1"),
+    params:
+        controls=config["split"]["controls"],
+        plate_type=evaluation_type(),
+        code=code("figure_2_1"),
+    log:
+        log_file("figures/figure_2_1"),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/figure_2_1.py"
+
+
+rule figure_3_3:
+    input:
+        expand(result("pretrain/{run}/snapshots.npz"), run=RUNS[:1]),
+    output:
+        report_figure("figure_3_3"),
+    params:
+        code=code("figure_3_3"),
+    log:
+        log_file("figures/figure_3_3"),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/figure_3_3.py"
+
+
+rule figure_3_4:
+    input:
+        result("tables/accuracies.csv"),
+    output:
+        report_figure("figure_3_4"),
+    params:
+        options=config["tables"],
+        encoder=config["evaluate"][0]["encoder"],
+        channel_sets=figure_3_4_sets(),
+        code=code("figure_3_4"),
+    log:
+        log_file("figures/figure_3_4"),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/figure_3_4.py"
+
+
+rule figure_3_5:
+    input:
+        expand(result("transfer/{encoder}/zprime.parquet"), encoder=TRANSFER_ENCODERS),
+    output:
+        report_figure("figure_3_5"),
+    params:
+        labels=config["tables"]["labels"],
+        code=code("figure_3_5"),
+    log:
+        log_file("figures/figure_3_5"),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/figure_3_5.py"
+
+
+rule training_curves:
+    input:
+        expand(result("pretrain/{run}/metrics.parquet"), run=RUNS),
+    output:
+        report_figure("training_curves"),
+    params:
+        labels=config["tables"]["labels"],
+        code=code("training_curves"),
+    log:
+        log_file("figures/training_curves"),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/training_curves.py"
+
+
+rule ood_gap:
+    input:
+        result("tables/gaps.csv"),
+    output:
+        report_figure("ood_gap"),
+    params:
+        options=config["tables"],
+        code=code("ood_gap"),
+    log:
+        log_file("figures/ood_gap"),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/ood_gap.py"

@@ -1,0 +1,138 @@
+rule accuracies:
+    input:
+        probe_files(),
+    output:
+        report_table("accuracies"),
+    params:
+        options=config["tables"],
+        code=code("table_accuracies"),
+    log:
+        log_file("tables/accuracies"),
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    script:
+        "../scripts/table_accuracies.py"
+
+
+rule table_3_1:
+    input:
+        result("tables/accuracies.csv"),
+    output:
+        report_table("table_3_1"),
+    params:
+        options=config["tables"],
+        code=code("table_3_1"),
+    log:
+        log_file("tables/table_3_1"),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/table_3_1.py"
+
+
+rule table_3_2:
+    input:
+        result("tables/accuracies.csv"),
+    output:
+        report_table("table_3_2"),
+    params:
+        options=config["tables"],
+        code=code("table_3_2"),
+    log:
+        log_file("tables/table_3_2"),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/table_3_2.py"
+
+
+rule leaks:
+    input:
+        result("tables/accuracies.csv"),
+    output:
+        report_table("leaks"),
+    params:
+        options=config["tables"],
+        code=code("table_leaks"),
+    log:
+        log_file("tables/leaks"),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/table_leaks.py"
+
+
+rule differences:
+    input:
+        probe_files(),
+    output:
+        report_table("differences"),
+    params:
+        options=config["tables"],
+        code=code("table_differences"),
+    log:
+        log_file("tables/differences"),
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    script:
+        "../scripts/table_differences.py"
+
+
+rule gaps:
+    input:
+        probe_files(),
+    output:
+        report_table("gaps"),
+    params:
+        options=config["tables"],
+        code=code("table_gaps"),
+    log:
+        log_file("tables/gaps"),
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    script:
+        "../scripts/table_gaps.py"
+
+
+rule quadrants:
+    input:
+        result("split/wells.parquet"),
+    output:
+        report_table("quadrants"),
+    params:
+        protocol=config["split"]["protocol"],
+        code=code("table_quadrants"),
+    log:
+        log_file("tables/quadrants"),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/table_quadrants.py"
+
+
+rule transfer_table:
+    input:
+        expand(result("transfer/{encoder}/zprime.parquet"), encoder=TRANSFER_ENCODERS),
+    output:
+        report_table("transfer"),
+    params:
+        options=config["tables"],
+        code=code("table_transfer"),
+    log:
+        log_file("tables/transfer"),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../scripts/table_transfer.py"

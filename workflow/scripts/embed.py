@@ -1,0 +1,41 @@
+"""Embed cells of every plate with one encoder on one channel set; plates that are done stay done."""
+
+from pathlib import Path
+
+import job
+
+log = job.start(snakemake)
+
+import torch
+
+from campfire import embeddings, encoders
+from campfire.embed import embed_plate
+from campfire.files import link_or_copy, read_table, read_table_metadata
+from campfire.keys import CELL_KEYS
+from campfire.provenance import value_digest
+from campfire.tiles import open_plate
+
+torch.set_num_threads(snakemake.threads)
+params, (name, channels) = snakemake.params, (snakemake.wildcards.encoder, list(snakemake.params.channels))
+encoder = encoders.load({"name": name, **params.spec})
+drawn = read_table(snakemake.input.cells, CELL_KEYS).drop_duplicates()
+state = Path(params.state)
+
+finished = []
+for tiles, output in zip(snakemake.input.tiles, snakemake.output, strict=True):
+    plate = Path(output).stem
+    store = open_plate(tiles)
+    cells = store.index if params.options["cells"] == "all" else drawn[drawn["Metadata_Plate"] == plate]
+    cells = cells[CELL_KEYS].reset_index(drop=True)
+    made_of = value_digest([encoder.digest, channels, store.metadata["digest"], cells.to_numpy().tolist()])
+    kept = state / f"{plate}.parquet"
+    if kept.is_file() and read_table_metadata(kept).get("made_of") == made_of:
+        log.info("%s: %d cells embedded before", plate, len(cells))
+    else:
+        keys, vectors = embed_plate(encoder, store, cells, channels, params.options["batch_size"])
+        facts = {"encoder": name, "channels": channels, "weights": encoder.digest, "made_of": made_of}
+        embeddings.write(kept, keys, vectors, facts)
+    finished.append((kept, output))
+
+for kept, output in finished:
+    link_or_copy(kept, output)

@@ -1,0 +1,12 @@
+"""Figure 2.1: the split as it was drawn."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire.figures.figure_2_1 import draw, prepare
+from campfire.figures.style import save
+from campfire.files import read_table
+
+data = prepare(read_table(snakemake.input[0]), snakemake.params.controls, snakemake.params.plate_type)
+save(draw(data), data, snakemake.output[0].removesuffix(".svg"))

@@ -1,0 +1,14 @@
+"""Table 3.1: encoders by compound-by-plate quadrant, beside the paper's values."""
+
+import job
+
+log = job.start(snakemake)
+
+import pandas as pd
+
+from campfire.tables.options import TableOptions
+from campfire.tables.render import save
+from campfire.tables.table_3_1 import build
+
+options = TableOptions(**snakemake.params.options)
+save(build(pd.read_csv(snakemake.input[0]), options), snakemake.output[0].removesuffix(".html"))

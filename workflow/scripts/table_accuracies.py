@@ -1,0 +1,13 @@
+"""Accuracies of every encoder, channel set, protocol and quadrant, with intervals over wells."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire.tables.accuracies import build
+from campfire.tables.options import TableOptions
+from campfire.tables.render import save
+from campfire.tables.sources import probe_results
+
+options = TableOptions(**snakemake.params.options)
+save(build(probe_results(snakemake.input), options), snakemake.output[0].removesuffix(".html"))

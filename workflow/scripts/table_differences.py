@@ -1,0 +1,13 @@
+"""Paired differences behind every claim, with intervals over wells."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire.tables.differences import build
+from campfire.tables.options import TableOptions
+from campfire.tables.render import save
+from campfire.tables.sources import probe_results
+
+options = TableOptions(**snakemake.params.options)
+save(build(probe_results(snakemake.input), options), snakemake.output[0].removesuffix(".html"))
