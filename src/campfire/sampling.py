@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from campfire.split.report import RELEASE_LABELS
 
 log = logging.getLogger(__name__)
 
-PROTOCOLS = ("release", "paper", "strict")
+PROTOCOLS: tuple[Literal["release", "paper", "strict"], ...] = ("release", "paper", "strict")
 TASKS = ("control", "heldout")
 HELDOUT_SPLITS = ("test_ood_compound", "test_ood_both")
 COLUMNS = ["protocol", "task", *CELL_KEYS, COMPOUND, "split", "order"]
@@ -36,11 +36,11 @@ class SampleOptions:
     too_few: wells with fewer cells: take_all (what there is, with a warning) or error (as the release).
     """
 
-    protocols: Sequence[str] = PROTOCOLS
+    protocols: Sequence[Literal["release", "paper", "strict"]] = PROTOCOLS
     control_cells: int = 100
     heldout_cells: int = 30
     seed: int = 100
-    too_few: str = "take_all"
+    too_few: Literal["take_all", "error"] = "take_all"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "protocols", tuple(self.protocols))

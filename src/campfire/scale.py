@@ -187,8 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             sheet = read_sheet(given.plates)
             wells = read_wells(find_well_table(given.metadata), sheet)
-            protocols = given.protocol or list(PROTOCOLS)
-            tables = {name: assign_wells(sheet, wells, SplitOptions(protocol=name)) for name in protocols}
+            chosen = [name for name in PROTOCOLS if not given.protocol or name in given.protocol]
+            tables = {name: assign_wells(sheet, wells, SplitOptions(protocol=name)) for name in chosen}
         for name, table in tables.items():
             scale = run_scale(table, given.training_channels, illumination=given.illumination)
             print(f"Split {name}\n\n{to_markdown(scale)}\n\n{to_markdown(probe_scale(table))}\n")

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from campfire.errors import ConfigError
 from campfire.metadata import CONTROLS, UNTREATED
 
-PROTOCOLS = ("release", "paper", "strict")
+PROTOCOLS: tuple[Literal["release", "paper", "strict"], ...] = ("release", "paper", "strict")
 
 PROTOCOL_DEFAULTS: dict[str, dict[str, Any]] = {
     "release": {
@@ -53,7 +53,7 @@ class SplitOptions:
     same_training_plates: one draw of train, val and test plates for all compounds; null: only in strict.
     """
 
-    protocol: str = "release"
+    protocol: Literal["release", "paper", "strict"] = "release"
     seed: int = 10
     held_out: int = 60
     held_out_compounds: Sequence[str] | None = None
@@ -61,7 +61,7 @@ class SplitOptions:
     wells_val: int = 2
     wells_test: int | None = 4
     min_wells_test: int = 1
-    too_few: str = "error"
+    too_few: Literal["error", "unused"] = "error"
     compound_fraction: float | None = None
     compound_seed: int = 10
     controls: Sequence[str] = CONTROLS
