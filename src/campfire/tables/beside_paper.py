@@ -111,7 +111,7 @@ def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
         lines.append("Paper: as printed, ± standard deviation over fits. Difference: this run minus the paper.")
         if not scored.loc[scored["paper_mean"].notna(), "same_task"].all():
             lines.append(
-                f"† Not the paper's task: the paper tells {CLASSES['control']} control and {CLASSES['heldout']} held-out "
+                f"† Not the paper's task: that tells {CLASSES['control']} control and {CLASSES['heldout']} held-out "
                 "compounds of JUMP-CP apart, this run another number; the difference measures no agreement."
             )
     return tuple(lines)

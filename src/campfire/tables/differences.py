@@ -95,8 +95,8 @@ def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequenc
             f"{interval(record['low'], record['high'], signed=True)}, {verdict}."
         )
     notes = [
-        f"Protocol {options.protocol}. First minus second on identical cells, averaged over fits; one bootstrap draw of "
-        "wells serves both. Bold: the interval excludes zero. " + interval_note(options),
+        f"Protocol {options.protocol}. First minus second on identical cells, averaged over fits; one bootstrap draw "
+        "of wells serves both. Bold: the interval excludes zero. " + interval_note(options),
         "Intervals hold the spread over wells, not that over pretraining runs, and are not corrected for the number of "
         "comparisons.",
     ]
