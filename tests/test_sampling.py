@@ -104,9 +104,9 @@ def test_every_cell_is_as_likely_as_another():
 
 def test_a_well_with_too_few_cells(official, caplog):
     poor = official[~((official[WELL] == "P15") & (official.index % 7 > 0))]
-    with pytest.raises(DataError, match=r"plate JCPQC\d+, .*cells but 40 are to be drawn.*sampling\.control_cells"):
+    with pytest.raises(DataError, match=r"plate JCPQC\d+, .*cells but 40 are to be drawn.*sample\.control_cells"):
         draw_cells(poor, "paper", "control", n=40, too_few="error")
-    with pytest.raises(DataError, match=r"lower sampling\.heldout_cells"):
+    with pytest.raises(DataError, match=r"lower sample\.heldout_cells"):
         draw_cells(poor, "release", "heldout", n=40, too_few="error")
     drawn = draw_cells(poor, "paper", "heldout", n=40)
     available = poor[poor["split"].isin(["test_ood_compound", "test_ood_both"])].groupby([PLATE, WELL]).size()

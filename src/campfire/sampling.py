@@ -49,9 +49,9 @@ class SampleOptions:
         _check_choice("too_few", self.too_few, ("take_all", "error"))
         for name in ("control_cells", "heldout_cells"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"sampling: {name} is {getattr(self, name)}; give 1 or more")
+                raise ConfigError(f"sample: {name} is {getattr(self, name)}; give 1 or more")
         if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"sampling: seed is {self.seed}; give a number from 0 to 4294967295")
+            raise ConfigError(f"sample: seed is {self.seed}; give a number from 0 to 4294967295")
 
     def cells(self, task: str) -> int:
         """Cells to draw from a group of this task."""
@@ -203,7 +203,7 @@ def _report_empty(populated: set[tuple[str, str]], wells: pd.DataFrame, controls
     if too_few == "error":
         raise DataError(
             f"{where}: has no kept nucleus to draw ({len(empty)} such wells); look at its images and quality table, or "
-            "set sampling.too_few: take_all"
+            "set sample.too_few: take_all"
         )
     log.warning("%d wells of the probes have no kept nucleus, the first: %s", len(empty), where)
 
@@ -263,7 +263,7 @@ def _report_short(short: list[tuple[str, int]], task: str, n: int, too_few: str)
     if too_few == "error":
         raise DataError(
             f"{where}: has {count} cells but {n} are to be drawn ({task}; {len(short)} such groups); "
-            f"lower sampling.{task}_cells or set sampling.too_few: take_all"
+            f"lower sample.{task}_cells or set sample.too_few: take_all"
         )
     log.warning(
         "%s: %d groups have fewer than %d cells, all taken; fewest: %s with %d", task, len(short), n, where, count
@@ -281,4 +281,4 @@ def _release_well(well: str) -> str:
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
-        raise ConfigError(f"sampling: unknown {name} {value!r}; use {', '.join(allowed)}")
+        raise ConfigError(f"sample: unknown {name} {value!r}; use {', '.join(allowed)}")
