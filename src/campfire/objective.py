@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from campfire.errors import ConfigError
 
@@ -147,22 +148,54 @@ class Objective:
         options = self.options
         height, width = difference.shape[-2:]
         weights = _half_weights(height, width, options, difference.device)
-        images = difference.numel() // (height * width)
+        modulus = options.frequency > 0 and options.l1 == "complex"
+        found = SpectralSums.apply(difference, weights["high"], weights["low"], weights["frequency"], modulus)
+        terms = dict(zip(("high", "low", "frequency"), found, strict=True))
+        if options.frequency > 0 and options.l1 == "amplitude":
+            predicted = torch.fft.rfft2(prediction, norm="ortho").abs()
+            distance = (predicted - torch.fft.rfft2(target, norm="ortho").abs()).abs()
+            images = difference.numel() // (height * width)
+            terms["frequency"] = (distance * weights["frequency"]).sum() / images
+        return {name: term for name, term in terms.items() if getattr(options, name) > 0}
+
+
+class SpectralSums(torch.autograd.Function):
+    """Weighted sums over the half spectrum S of real images d, with a backward pass of one inverse real FFT.
+
+    Autograd's own would transform a full complex spectrum. Inputs: d (..., H, W) float32 and three weights
+    (H, W // 2 + 1); outputs: mean over images of sum(high |S|^2), sum(low |S|^2), sum(frequency |S|), the last
+    one zero unless `modulus`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, difference: Tensor, high: Tensor, low: Tensor, frequency: Tensor, modulus: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         spectrum = torch.fft.rfft2(difference, norm="ortho")
-        terms = {}
-        if options.high > 0 or options.low > 0:
-            power = (spectrum.real.square() + spectrum.imag.square()).flatten(0, -3).sum(0) / images
-            for kind in ("high", "low"):
-                if getattr(options, kind) > 0:
-                    terms[kind] = (power * weights[kind]).sum()
-        if options.frequency > 0:
-            if options.l1 == "complex":
-                distance = spectrum.abs()
-            else:
-                predicted = torch.fft.rfft2(prediction, norm="ortho").abs()
-                distance = (predicted - torch.fft.rfft2(target, norm="ortho").abs()).abs()
-            terms["frequency"] = (distance.flatten(0, -3).sum(0) / images * weights["frequency"]).sum()
-        return terms
+        flat = torch.view_as_real(spectrum.flatten(0, -3))
+        power = flat.square().sum(-1)
+        mean_power = power.mean(0)
+        ctx.save_for_backward(spectrum, high, low, frequency)
+        ctx.size, ctx.modulus = difference.shape[-2:], modulus
+        absolute = (power.sqrt_().mean(0) * frequency).sum() if modulus else frequency.new_zeros(())
+        return (mean_power * high).sum(), (mean_power * low).sum(), absolute
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        spectrum, high, low, frequency = ctx.saved_tensors
+        height, width = ctx.size
+        # irfft2 counts each inner column twice itself, so the doubled half-spectrum weights are halved there.
+        inner = torch.full((width // 2 + 1,), 0.5, device=spectrum.device)
+        inner[0] = 1.0
+        if width % 2 == 0:
+            inner[-1] = 1.0
+        scale = inner * (2 * (gradients[0] * high + gradients[1] * low))
+        images = spectrum.numel() // (height * (width // 2 + 1))
+        weighted = spectrum * (scale / images)
+        if ctx.modulus:
+            weighted = weighted + spectrum.sgn() * (inner * (gradients[2] * frequency / images))
+        return torch.fft.irfft2(weighted, s=(height, width), norm="ortho"), None, None, None, None
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -26,9 +26,12 @@ class Attention(nn.Module):
         self.proj = Linear(width, width)
 
     def forward(self, x: Tensor, tables: Tables | None) -> Tensor:
-        query, key, value = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        if tables is not None:
-            query, key = rotate(query, *tables), rotate(key, *tables)
+        qkv = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if tables is None:
+            query, key, value = qkv.unbind(0)
+        else:
+            turned, value = qkv.split([2, 1])
+            (query, key), value = rotate(turned, *tables).unbind(0), value[0]
         return self.proj(functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
 
 

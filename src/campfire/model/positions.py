@@ -77,10 +77,14 @@ def rotary_tables(angles: Tensor, positions: Tensor | None, channels: int, form:
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor | None) -> Tensor:
-    """Turn adjacent feature pairs of `x` (B, heads, T, head_dim) by the tables' angles (only scale without sines)."""
-    first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+    """Turn adjacent feature pairs of `x` (..., heads, T, head_dim) by the tables' angles (only scale without sines)."""
+    pairs = x.unflatten(-1, (-1, 2))
     cosine = cosine.to(x.dtype)
     if sine is None:
-        return torch.stack([first * cosine, second * cosine], dim=-1).flatten(-2)
+        return (pairs * cosine[..., None]).flatten(-2)
     sine = sine.to(x.dtype)
+    if x.device.type == "cpu" and x.dtype == torch.float32:
+        # One complex product reads and writes memory once; compilers fuse the real form below, eager CPUs do not.
+        return torch.view_as_real(torch.view_as_complex(pairs) * torch.complex(cosine, sine)).flatten(-2)
+    first, second = pairs.unbind(-1)
     return torch.stack([first * cosine - second * sine, first * sine + second * cosine], dim=-1).flatten(-2)

@@ -1,0 +1,32 @@
+"""What an encoder is to the rest of the workflow."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns raw tiles into one embedding each. Implementations do their own normalisation."""
+
+    name: str
+    """Name of the encoder in tables and figures."""
+    device: str
+    """Where `embed` computes; tiles may come from anywhere."""
+    normalisation: str
+    """How tiles are brought to scale; `plate` when `embed` needs the plate's `statistics`, `counts` when it needs
+    intensities in counts, as the microscope wrote them (else any affine rescaling of a channel will do)."""
+    digest: str
+    """Identifies weights and settings: encoders with equal digests give equal embeddings."""
+
+    def dim(self, channels: Sequence[str]) -> int:
+        """Length of an embedding of these channels."""
+        ...
+
+    def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, Any] | None = None) -> Tensor:
+        """Embeddings (B, D) float32 on `device` of raw tiles (B, C, H, W) whose C channels are named.
+
+        `statistics`: means and deviations per channel, two (C,) arrays, for `normalisation == "plate"`.
+        """
+        ...

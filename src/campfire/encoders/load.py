@@ -1,0 +1,81 @@
+"""From a spec of the configuration to an encoder."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from campfire.encoders.base import Encoder
+from campfire.errors import ConfigError, WeightsError
+from campfire.model import MaskedAutoencoder, ModelConfig, load_weights, read_header
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "pretrained": ("weights",),
+    "untrained": ("weights", "model", "seed", "normalisation", "imagenet"),
+    "release": ("weights", "rope", "rope_form", "heads", "decoder_heads", "normalisation"),
+    "timm": ("model", "weights", "size", "combine", "rgb", "tile_size", "seed"),
+    "features": ("families", "workers"),
+}
+"""Encoder kinds and the settings each takes (beside `kind`, `name` and `run`)."""
+
+
+def resolve_device(device: str = "auto") -> str:
+    """`auto` is the GPU where there is one, else the CPU."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def load(spec: Mapping[str, Any], device: str = "auto") -> Encoder:
+    """The encoder that `spec` describes; `kind` chooses, `name` (default: the kind) labels it.
+
+    pretrained: `weights`, a file of `campfire.model.save_weights`.
+    untrained: the twin of such a file (`weights`), or `model` (fields of ModelConfig), `seed`, `normalisation`.
+    release: `weights`, the authors' checkpoint, with `rope`, `rope_form`, `heads` where they cannot be told from it.
+    timm: `model`, `weights` (hub, a file, random), `size` (224, native), `combine` (average, concatenate), `rgb`.
+    features: classical measurements; `families`, `workers`.
+    Raises ConfigError for what it does not know, WeightsError for weights that are missing or do not fit.
+    """
+    kind = spec.get("kind")
+    if kind not in KINDS:
+        raise ConfigError(f"encoder kind {kind!r} is not one of {', '.join(KINDS)}")
+    name = str(spec.get("name", kind))
+    unknown = sorted(set(spec) - {"kind", "name", "run", *KINDS[kind]})
+    if unknown:
+        raise ConfigError(f"encoder {name}: unknown {', '.join(unknown)}; kind {kind} takes {', '.join(KINDS[kind])}")
+    if kind in ("pretrained", "release") and not spec.get("weights"):
+        raise WeightsError(f"encoder {name}: give the weights file as `weights`")
+    where = resolve_device(device)
+    if kind == "timm":
+        from campfire.encoders.timm_models import load_timm
+
+        return load_timm(dict(spec), name, where)
+    if kind == "features":
+        from campfire.encoders.features import FeatureEncoder
+
+        return FeatureEncoder(name, spec.get("families"), int(spec.get("workers", 1)))
+    from campfire.encoders.campfire_vit import CampfireEncoder
+
+    model, normalisation = _campfire(spec, kind, name)
+    return CampfireEncoder(model, name, str(spec.get("normalisation") or normalisation), where)
+
+
+def _campfire(spec: Mapping[str, Any], kind: str, name: str) -> tuple[MaskedAutoencoder, str]:
+    """Model and normalisation of a `pretrained`, `untrained` or `release` spec."""
+    if kind == "pretrained":
+        model, header = load_weights(spec["weights"])
+        return model, str(header.get("normalisation", "tile"))
+    if kind == "release":
+        from campfire.release import load_checkpoint
+
+        choices = {key: spec[key] for key in ("rope", "rope_form", "heads", "decoder_heads") if spec.get(key)}
+        return load_checkpoint(spec["weights"], **choices), "tile"
+    header = read_header(spec["weights"]) if spec.get("weights") else {}
+    fields, seed = spec.get("model", header.get("model")), spec.get("seed", header.get("seed"))
+    if fields is None or seed is None:
+        raise ConfigError(f"encoder {name}: an untrained twin needs the trained `weights`, or `model` and `seed`")
+    model = MaskedAutoencoder(ModelConfig(**fields), seed=int(seed))
+    imagenet = spec.get("imagenet", header.get("imagenet"))
+    if imagenet:
+        from campfire.model.imagenet import initialise_from_imagenet
+
+        initialise_from_imagenet(model, str(imagenet))
+    return model.eval(), str(header.get("normalisation", "tile"))

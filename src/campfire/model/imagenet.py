@@ -1,0 +1,66 @@
+"""Starting the encoder from ImageNet weights of a timm vision transformer (paper, Table 2.4)."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from campfire.errors import ConfigError, WeightsError
+from campfire.model.autoencoder import MaskedAutoencoder
+
+SOURCES = {
+    (192, 12): "vit_tiny_patch16_224.augreg_in21k_ft_in1k",
+    (384, 12): "vit_small_patch16_224.augreg_in21k_ft_in1k",
+    (768, 12): "vit_base_patch16_224.mae",
+    (1024, 24): "vit_large_patch16_224.mae",
+    (1280, 32): "vit_huge_patch14_224.mae",
+}
+"""The timm weights for each encoder width and depth: MAE on ImageNet-1k where there is such a model."""
+
+
+def initialise_from_imagenet(model: MaskedAutoencoder, weights: str = "hub") -> None:
+    """Copy the transformer blocks, norm, class token and patch projection of a timm ViT into the encoder.
+
+    The projection is summed over the three colours (a grey image gives what it gave as RGB) and resampled to the
+    patch size; sin-cos positions, rotary frequencies and the decoder stay as they are. `weights` is `hub` or a
+    file. WeightsError with the address of the weights when they cannot be had or do not fit.
+    """
+    import timm
+
+    config = model.config
+    name = SOURCES.get((config.encoder_width, config.encoder_depth))
+    if name is None:
+        raise ConfigError(
+            f"model: no ImageNet weights for an encoder {config.encoder_width} wide and {config.encoder_depth} deep; "
+            "use a standard size or initialise at random"
+        )
+    where = f"download model.safetensors from https://huggingface.co/timm/{name} and give its path"
+    if weights != "hub" and not Path(weights).is_file():
+        raise WeightsError(f"{weights}: no such ImageNet weights; {where}")
+    try:
+        overlay = None if weights == "hub" else {"file": weights}
+        source = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+    except Exception as error:  # the hub client raises many unrelated types
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"no ImageNet weights {name} from {weights} ({reason}); {where}") from error
+    copy_transformer(source, model)
+
+
+@torch.no_grad()
+def copy_transformer(source: nn.Module, model: MaskedAutoencoder) -> None:
+    """Copy from any timm VisionTransformer of the encoder's width, depth and heads; see the function above."""
+    from timm.layers import resample_patch_embed
+
+    given: dict[str, Tensor] = dict(source.state_dict())
+    patch = model.config.patch_size
+    colours = given["patch_embed.proj.weight"].float().sum(dim=1, keepdim=True)
+    given["patch_embed.proj.weight"] = resample_patch_embed(colours, [patch, patch]).unsqueeze(2)
+    kept = ("pos_embed", "freqs")
+    wanted = {name: value for name, value in model.encoder.named_parameters() if not name.endswith(kept)}
+    missing = [name for name, value in wanted.items() if name not in given or given[name].shape != value.shape]
+    if missing:
+        raise WeightsError(
+            f"the ImageNet model does not fit the encoder: {', '.join(missing[:5])} differ or are absent"
+        )
+    for name, value in wanted.items():
+        value.copy_(given[name])
