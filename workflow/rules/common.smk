@@ -10,7 +10,6 @@ from campfire.configuration import read_yaml, validate
 from campfire.errors import CampfireError
 from campfire.metadata import read_sheet
 from campfire.provenance import code_digest
-from campfire.transfer import read_sheet as read_transfer_sheet
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 
@@ -35,13 +34,21 @@ def code(script):
     return code_digest(SCRIPTS / f"{script}.py")
 
 
+def checked_transfer_sheet():
+    """The wells of the transfer screen, if there is one."""
+    if not config["transfer"]["sheet"]:
+        return None
+    from campfire.transfer import read_sheet
+
+    return read_sheet(config["transfer"]["sheet"])
+
+
 def checked_sheets():
     """Validate the config, then the sheets and names it refers to; any mistake ends the run with its remedy."""
     try:
         validate(config, read_yaml(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"))
         sheet = read_sheet(config["sheet"])
-        transfer = read_transfer_sheet(config["transfer"]["sheet"]) if config["transfer"]["sheet"] else None
-        return sheet, transfer
+        return sheet, checked_transfer_sheet()
     except CampfireError as error:
         raise WorkflowError(str(error)) from None
 
