@@ -143,8 +143,8 @@ def draw(data: pd.DataFrame, mode: str = "composite") -> Figure:
                 axes.set_ylabel(label, fontsize=5, color=GREY, labelpad=3)
     if coloured:
         tints = [CHANNEL_COLOURS.get(name, (1.0, 1.0, 1.0)) for name in channels]
-        names = [PAPER_CHANNELS.get(name, name) for name in channels]
-        handles = [Patch(facecolor=tint, label=name) for tint, name in zip(tints, names, strict=True)]
+        channel_names = [PAPER_CHANNELS.get(name, name) for name in channels]
+        handles = [Patch(facecolor=tint, label=name) for tint, name in zip(tints, channel_names, strict=True)]
         handles.append(Patch(facecolor=(_MASK_GREY,) * 3, label="Masked"))
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=1, handleheight=1)
     return figure

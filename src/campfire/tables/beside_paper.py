@@ -10,7 +10,7 @@ from campfire.errors import DataError
 from campfire.keys import QUADRANTS
 from campfire.tables.accuracies import interval_note
 from campfire.tables.options import TableOptions
-from campfire.tables.paper import CLASSES
+from campfire.tables.paper import CLASSES, Printed
 from campfire.tables.render import interval, number
 from campfire.tables.sources import TASKS
 
@@ -22,15 +22,16 @@ class Row:
     name: str
     encoder: str
     channels: str
-    paper: Mapping[str, tuple[float, float]] | None = None
+    paper: Mapping[str, Printed] | None = None
 
 
 _OURS = ["accuracy", "sd", "sd_sample", "low", "high", "level", "balanced_accuracy", "macro_f1"]
+_UNKNOWN = Printed("–", float("nan"), float("nan"))
 _COUNTS = ["n_fits", "n_wells", "n_cells", "n_classes", "chance", "majority"]
 
 
 def long_form(accuracies: pd.DataFrame, rows: Sequence[Row], options: TableOptions) -> pd.DataFrame:
-    """One row per model and quadrant: ours, paper_mean, paper_sd, difference (ours minus the paper's mean).
+    """One row per model and quadrant: ours, paper (as printed), paper_mean, paper_sd, difference (ours minus the paper's mean).
 
     `same_task` says whether the number of compounds to tell apart is the paper's (9 controls, 60 held out); where it is
     not, the difference compares two different tasks. A quadrant that was not scored is an empty row.
@@ -41,7 +42,7 @@ def long_form(accuracies: pd.DataFrame, rows: Sequence[Row], options: TableOptio
     for row in rows:
         for split, quadrant in QUADRANTS.items():
             ours = found.get((row.encoder, row.channels, split), {})
-            mean, sd = (row.paper or {}).get(split, (float("nan"), float("nan")))
+            text, mean, sd = (row.paper or {}).get(split, _UNKNOWN)
             task = TASKS[split]
             lines.append(
                 {
@@ -54,6 +55,7 @@ def long_form(accuracies: pd.DataFrame, rows: Sequence[Row], options: TableOptio
                     "split": split,
                     "quadrant": quadrant,
                     **{name: ours.get(name, float("nan")) for name in [*_OURS, *_COUNTS]},
+                    "paper": text,
                     "paper_mean": mean,
                     "paper_sd": sd,
                     "difference": ours.get("accuracy", float("nan")) - mean,
@@ -78,8 +80,7 @@ def layout(long: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
             text = "–" if pd.isna(record["accuracy"]) else f"{number(record['accuracy'])} ± {number(record['sd'])}"
             ours[quadrant] = f"**{text}**" if record["accuracy"] == best.get(split) else text
             brackets[quadrant] = interval(record["low"], record["high"])
-            known = not pd.isna(record["paper_mean"])
-            paper[quadrant] = f"{number(record['paper_mean'])} ± {number(record['paper_sd'])}" if known else "–"
+            paper[quadrant] = record["paper"]
             mark = "" if record["same_task"] else " †"
             known = not pd.isna(record["difference"])
             difference[quadrant] = f"{number(record['difference'], signed=True)}{mark}" if known else "–"

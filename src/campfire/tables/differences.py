@@ -6,9 +6,9 @@ import pandas as pd
 
 from campfire.errors import DataError
 from campfire.keys import QUADRANTS
+from campfire.statistics import MEAN, paired_bootstrap
 from campfire.tables.accuracies import interval_note
 from campfire.tables.claims import Claim, Pair, configured, default
-from campfire.tables.intervals import MEAN, paired_intervals
 from campfire.tables.options import TableOptions
 from campfire.tables.render import Table, interval, number
 from campfire.tables.sources import ProbeResult, find
@@ -27,13 +27,25 @@ def _best(results: Sequence[ProbeResult], pairs: Sequence[Pair], protocol: str) 
     return max(pairs, key=lambda pair: mean_accuracy(find(results, *pair), protocol))
 
 
+def _paired(results: Sequence[ProbeResult], first: Pair, second: Pair, options: TableOptions) -> pd.DataFrame:
+    """Rows of `statistics.paired_bootstrap`; the mean's row gets the wells of all quadrants."""
+    tables = [find(results, *pair).predictions(options.protocol) for pair in (first, second)]
+    tables = [table[table["split"].isin(list(QUADRANTS))] for table in tables]
+    try:
+        rows = paired_bootstrap(tables[0], tables[1], options.bootstrap())
+    except DataError as error:
+        raise DataError(f"probes/{'/'.join(first)} and probes/{'/'.join(second)}: {error}") from error
+    rows.loc[rows["split"] == MEAN, "n_wells"] = rows["n_wells"].sum()
+    return rows
+
+
 def collect(
     results: Sequence[ProbeResult], options: TableOptions, claims: Sequence[Claim] | None = None
 ) -> pd.DataFrame:
     """One row per claim and quadrant, and one for the mean over the quadrants (`split` is "mean").
 
     Columns: claim, statement, first and second (encoder/channel set), candidates (the seconds that the best was chosen
-    from), protocol, split, quadrant, accuracy_first, accuracy_second, difference, low, high, level, n_wells, n_cells,
+    from), protocol, split, quadrant, accuracy_first, accuracy_second, difference, low, high, level, n_wells,
     above_zero (the whole interval). Without claims, those of the configuration, else `claims.default`.
     Raises DataError when nothing can be compared or when two results did not score identical cells.
     """
@@ -47,25 +59,32 @@ def collect(
     rows = []
     for claim in claims:
         second = _best(results, claim.second, options.protocol)
-        tables = [find(results, *pair).predictions(options.protocol) for pair in (claim.first, second)]
-        names = ["/".join(claim.first), "/".join(second)]
-        for split, row in paired_intervals(tables[0], tables[1], names, options).items():
+        for found in _paired(results, claim.first, second, options).to_dict("records"):
+            split = str(found["split"])
             rows.append(
                 {
                     "claim": claim.name,
                     "statement": claim.statement,
-                    "first": names[0],
-                    "second": names[1],
+                    "first": "/".join(claim.first),
+                    "second": "/".join(second),
                     "candidates": " ".join("/".join(pair) for pair in claim.second),
                     "protocol": options.protocol,
                     "split": split,
-                    "quadrant": QUADRANTS.get(split, f"mean of {len(QUADRANTS)} quadrants"),
-                    **row,
+                    "quadrant": QUADRANTS.get(split, "mean of the quadrants"),
+                    "accuracy_first": found["first"],
+                    "accuracy_second": found["second"],
+                    **{name: found[name] for name in ("difference", "low", "high")},
                     "level": options.level,
-                    "above_zero": row["low"] > 0,
+                    "n_wells": int(found["n_wells"]),
+                    "above_zero": found["low"] > 0,
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _name(pair: str, options: TableOptions) -> str:
+    encoder, _, channels = pair.partition("/")
+    return f"{options.label(encoder)}, {options.channel_label(channels)}"
 
 
 def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequence[Claim] | None = None) -> Table:
@@ -79,7 +98,7 @@ def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequenc
             lines.append(
                 {
                     "Comparison": statement if i == 0 else "",
-                    "Second": record["second"] if i == 0 else "",
+                    "Second": _name(record["second"], options) if i == 0 else "",
                     "Quadrant": record["quadrant"],
                     "First": number(record["accuracy_first"]),
                     "Second accuracy": number(record["accuracy_second"]),

@@ -1,13 +1,13 @@
 """ID-to-OOD gap: how much accuracy each encoder loses on plates that were held out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
 
 from campfire.errors import DataError
+from campfire.statistics import bootstrap_accuracy, ood_gaps
 from campfire.tables.accuracies import interval_note
-from campfire.tables.intervals import accuracy_interval, gap_interval
 from campfire.tables.options import TableOptions
 from campfire.tables.render import Table, interval, number
 from campfire.tables.sources import ProbeResult
@@ -16,43 +16,41 @@ PAIRS = {"control": ("test", "test_ood_plate"), "heldout": ("test_ood_compound",
 """Task -> quadrants on ID and on OOD plates."""
 
 
+def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]]:
+    predictions = result.predictions(options.protocol)
+    intervals = bootstrap_accuracy(predictions, options.bootstrap()).to_dict("records")
+    quadrants = {record["split"]: record for record in intervals}
+    classes = predictions.groupby("task", observed=True)["truth"].nunique()
+    for found in ood_gaps(predictions, options.bootstrap()).to_dict("records"):
+        row: dict[str, Any] = {
+            "encoder": result.encoder,
+            "label": options.label(result.encoder),
+            "channels": result.channels,
+            "channel_label": options.channel_label(result.channels),
+            "protocol": options.protocol,
+            "task": found["task"],
+        }
+        for name, split in zip(("id", "ood"), PAIRS[found["task"]], strict=True):
+            quadrant = quadrants[split]
+            row |= {name: quadrant["value"], f"{name}_low": quadrant["low"], f"{name}_high": quadrant["high"]}
+            row |= {f"n_wells_{name}": int(quadrant["n_wells"])}
+        row |= {"gap": found["gap"], "low": found["low"], "high": found["high"], "level": options.level}
+        count = int(classes[found["task"]])
+        yield row | {"n_classes": count, "chance": 1 / count}
+
+
 def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFrame:
     """One row per encoder, channel set and task under the protocol of the options.
 
-    Columns: encoder, label, channels, channel_label, protocol, task, id, id_low, id_high, ood, ood_low, ood_high (mean
-    accuracy over fits), gap = id - ood with low and high, level, n_wells_id, n_wells_ood, n_classes, chance.
+    Columns: encoder, label, channels, channel_label, protocol, task, id, id_low, id_high, n_wells_id, ood, ood_low,
+    ood_high, n_wells_ood (mean accuracy over fits), gap = id - ood with low and high, level, n_classes, chance.
+    Raises DataError when no encoder was scored on both ID and OOD plates.
     """
     results = list(results)
     encoders = options.order([result.encoder for result in results])
-    rows = []
-    for result in sorted(
-        results, key=lambda r: (encoders.index(r.encoder) if r.encoder in encoders else -1, r.channels)
-    ):
-        if result.encoder not in encoders:
-            continue
-        scores, predictions = result.scores(), result.predictions(options.protocol)
-        means = scores[scores["protocol"] == options.protocol].groupby("split", observed=True)["accuracy"].mean()
-        for task, (inside, outside) in PAIRS.items():
-            parts = [predictions[predictions["split"] == split] for split in (inside, outside)]
-            if any(part.empty for part in parts):
-                continue
-            classes = len(set(parts[0]["truth"]) | set(parts[1]["truth"]))
-            row: dict[str, Any] = {
-                "encoder": result.encoder,
-                "label": options.label(result.encoder),
-                "channels": result.channels,
-                "channel_label": options.channel_label(result.channels),
-                "protocol": options.protocol,
-                "task": task,
-            }
-            for name, split, part in zip(("id", "ood"), (inside, outside), parts, strict=True):
-                low, high = accuracy_interval(part, options)
-                row |= {name: means[split], f"{name}_low": low, f"{name}_high": high}
-            low, high = gap_interval(parts[0], parts[1], options)
-            row |= {"gap": means[inside] - means[outside], "low": low, "high": high, "level": options.level}
-            for name, part in zip(("id", "ood"), parts, strict=True):
-                row[f"n_wells_{name}"] = len(part[["Metadata_Plate", "Metadata_Well"]].drop_duplicates())
-            rows.append(row | {"n_classes": classes, "chance": 1 / classes})
+    chosen = [result for result in results if result.encoder in encoders]
+    chosen.sort(key=lambda result: (encoders.index(result.encoder), options.channel_rank(result.channels)))
+    rows = [row for result in chosen for row in _rows(result, options)]
     if not rows:
         raise DataError(f"no encoder was scored on both ID and OOD plates under protocol {options.protocol}")
     return pd.DataFrame(rows)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from campfire.keys import CHANNELS, PAPER_CHANNELS
+from campfire.statistics import BootstrapOptions
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,15 @@ class TableOptions:
     def channel_label(self, name: str) -> str:
         """A channel set in the paper's names, e.g. Nu + Ac + M; the bare name when its channels are unknown."""
         return " + ".join(PAPER_CHANNELS[part] for part in self.channels(name)) or name
+
+    def channel_rank(self, name: str) -> tuple[int, list[int], str]:
+        """Sorting key of channel sets: fewer channels first, then in the model's channel order."""
+        parts = self.channels(name)
+        return len(parts) or len(CHANNELS) + 1, [CHANNELS.index(part) for part in parts], name
+
+    def bootstrap(self) -> BootstrapOptions:
+        """The resampling behind every interval."""
+        return BootstrapOptions(replicates=self.replicates, level=self.level, seed=self.seed)
 
     def order(self, encoders: Sequence[str]) -> list[str]:
         """`encoders` in the order of the tables; those that the configuration does not list are left out."""

@@ -4,29 +4,39 @@ Accuracy of linear probes on single cells, mean and standard deviation over 10 t
 or 5 folds (held-out compounds). Keys are the quadrants of `campfire.keys.QUADRANTS`.
 """
 
+from typing import NamedTuple
+
 QUADRANT_ORDER = ("test", "test_ood_plate", "test_ood_compound", "test_ood_both")
 
 CLASSES = {"control": 9, "heldout": 60}
 """Number of compounds in the paper's two tasks (Section 3.2)."""
 
 
-def _row(*values: tuple[float, float]) -> dict[str, tuple[float, float]]:
-    return dict(zip(QUADRANT_ORDER, values, strict=True))
+class Printed(NamedTuple):
+    """A value as the paper prints it."""
+
+    text: str
+    mean: float
+    sd: float
+
+
+def _row(*texts: str) -> dict[str, Printed]:
+    values = [tuple(map(float, text.split(" ± "))) for text in texts]
+    printed = [Printed(text, mean, sd) for text, (mean, sd) in zip(texts, values, strict=True)]
+    return dict(zip(QUADRANT_ORDER, printed, strict=True))
 
 
 TABLE_3_1 = {
-    "DinoViT-S8": _row((0.418, 0.006), (0.322, 0.007), (0.195, 0.006), (0.187, 0.003)),
-    "DinoViT-L14": _row((0.356, 0.012), (0.281, 0.009), (0.158, 0.009), (0.152, 0.002)),
-    "Campfire": _row((0.460, 0.016), (0.375, 0.007), (0.229, 0.008), (0.220, 0.002)),
+    "DinoViT-S8": _row("0.418 ± 0.006", "0.322 ± 0.007", "0.195 ± 0.006", "0.187 ± 0.003"),
+    "DinoViT-L14": _row("0.356 ± 0.012", "0.281 ± 0.009", "0.158 ± 0.009", "0.152 ± 0.002"),
+    "Campfire": _row("0.460 ± 0.016", "0.375 ± 0.007", "0.229 ± 0.008", "0.220 ± 0.002"),
 }
-"""Table 3.1: model -> quadrant -> (mean, standard deviation); channels Nu, Ac, M."""
+"""Table 3.1: model -> quadrant -> value; channels Nu, Ac, M."""
 
 TABLE_3_2 = {
     ("Campfire", "ID"): TABLE_3_1["Campfire"],
     ("DinoViT-S8", "ID"): TABLE_3_1["DinoViT-S8"],
-    ("Campfire", "OOD"): _row((0.44, 0.01), (0.353, 0.07), (0.206, 0.009), (0.199, 0.003)),
-    ("DinoViT-S8", "OOD"): _row((0.457, 0.009), (0.356, 0.009), (0.204, 0.003), (0.191, 0.001)),
+    ("Campfire", "OOD"): _row("0.44 ± 0.01", "0.353 ± 0.07", "0.206 ± 0.009", "0.199 ± 0.003"),
+    ("DinoViT-S8", "OOD"): _row("0.457 ± 0.009", "0.356 ± 0.009", "0.204 ± 0.003", "0.191 ± 0.001"),
 }
-"""Table 3.2: (model, channel set) -> quadrant -> (mean, standard deviation); ID is Nu, Ac, M, OOD is Nu, ER, cyRNA.
-
-The standard deviation 0.07 of Campfire on OOD channels, ID compound, OOD plate is as printed."""
+"""Table 3.2: (model, channel set) -> quadrant -> value; ID is Nu, Ac, M, OOD is Nu, ER, cyRNA."""

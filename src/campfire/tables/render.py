@@ -50,6 +50,19 @@ class Table:
     """The finding in one sentence, computed from the data."""
 
 
+def _numeric(layout: pd.DataFrame) -> list[bool]:
+    """Which columns hold numbers (set flush right), and not text (flush left)."""
+    filled = [[str(cell).strip("*") for cell in layout.iloc[:, i] if str(cell)] for i in range(layout.shape[1])]
+    return [i > 0 and all(cell[0] in "0123456789+−–[" for cell in cells) for i, cells in enumerate(filled)]
+
+
+def _block_starts(layout: pd.DataFrame) -> list[bool]:
+    """Rows that open a new block: those named in the first column, where blocks have several rows."""
+    names = [str(name) for name in layout.iloc[:, 0]]
+    blocks = "" in names
+    return [blocks and bool(name) and i > 0 for i, name in enumerate(names)]
+
+
 def _bold(cell: str, before: str, after: str) -> str:
     if len(cell) > 4 and cell.startswith("**") and cell.endswith("**"):
         return f"{before}{cell[2:-2]}{after}"
@@ -60,10 +73,9 @@ def to_markdown(table: Table) -> str:
     """The layout as a Markdown table with the title before and the notes behind it."""
     columns = [str(column) for column in table.layout.columns]
     rows = [[str(cell).replace("|", "\\|") for cell in row] for row in table.layout.to_numpy()]
-    widths = [max(len(cells[i]) for cells in [columns, *rows]) for i in range(len(columns))]
-    marks = [
-        ":" + "-" * max(width - 1, 2) if i == 0 else "-" * max(width - 1, 2) + ":" for i, width in enumerate(widths)
-    ]
+    widths = [max(3, *(len(cells[i]) for cells in [columns, *rows])) for i in range(len(columns))]
+    numeric = _numeric(table.layout)
+    marks = ["-" * (w - 1) + ":" if right else ":" + "-" * (w - 1) for w, right in zip(widths, numeric, strict=True)]
     lines = [columns, marks, *rows]
     body = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
@@ -88,12 +100,15 @@ def to_latex(table: Table, label: str) -> str:
         r"\centering",
         rf"\caption{{{tex_escape(table.title)}}}",
         rf"\label{{tab:{label}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
+        r"\small",
+        rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in _numeric(table.layout))}}}",
         r"\toprule",
         " & ".join(columns) + r" \\",
         r"\midrule",
     ]
-    for row in table.layout.to_numpy():
+    for row, starts in zip(table.layout.to_numpy(), _block_starts(table.layout), strict=True):
+        if starts:
+            lines.append(r"\addlinespace")
         lines.append(" & ".join(_bold(tex_escape(str(cell)), r"\textbf{", "}") for cell in row) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.notes:
@@ -103,9 +118,10 @@ def to_latex(table: Table, label: str) -> str:
 
 
 _STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}"
     "h1{font-size:1.15rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}"
-    "th,td{padding:.3rem .8rem;text-align:right;vertical-align:top}th:first-child,td:first-child{text-align:left}"
+    "th,td{padding:.2rem .7rem;text-align:left;vertical-align:top}.n{text-align:right}"
+    "tr.first td{border-top:1px solid #ddd;padding-top:.4rem}"
     "thead th{border-top:2px solid #1a1a1a;border-bottom:1px solid #1a1a1a}"
     "tbody tr:last-child td{border-bottom:2px solid #1a1a1a}"
     ".answer{font-size:1.05rem}.note{color:#555;font-size:.85rem}"
@@ -114,11 +130,14 @@ _STYLE = (
 
 def html_table(table: Table) -> str:
     """The layout as a bare HTML table element."""
-    head = "".join(f"<th>{html.escape(str(column))}</th>" for column in table.layout.columns)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{_bold(html.escape(str(cell)), '<b>', '</b>')}</td>" for cell in row) + "</tr>"
-        for row in table.layout.to_numpy()
-    )
+    kinds = [' class="n"' if right else "" for right in _numeric(table.layout)]
+    head = "".join(f"<th{k}>{html.escape(str(c))}</th>" for k, c in zip(kinds, table.layout.columns, strict=True))
+    rows = []
+    for cells, starts in zip(table.layout.to_numpy(), _block_starts(table.layout), strict=True):
+        texts = [_bold(html.escape(str(cell)), "<b>", "</b>") for cell in cells]
+        line = "".join(f"<td{kind}>{text}</td>" for kind, text in zip(kinds, texts, strict=True))
+        rows.append(f'<tr class="first">{line}</tr>' if starts else f"<tr>{line}</tr>")
+    body = "\n".join(rows)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
