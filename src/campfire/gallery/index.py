@@ -61,11 +61,12 @@ def index_channels(index: pd.DataFrame) -> list[str]:
 def read_index(
     client: Any, options: S3Options, source: str, batch: str, plate: str, channels: list[str] | None = None
 ) -> pd.DataFrame:
-    """The sites of a plate with the keys of their images (`channels`, or every channel the table has).
+    """The sites of a plate with the keys of their images, for every channel the table has.
 
     Columns: Metadata_Plate, Metadata_Well ("A01"), Metadata_Site (text), key_<channel>, illum_key_<channel>, and
     `problem` (why a site must not be used, "" normally); one row per site, sorted. `.attrs` keep the key of the
     table (`load_data`), its `style` (URL or PathName) and `metadata`, the table's other Metadata_ values of one row.
+    `channels` are those that will be used (None: all); an unsound address of another one is dropped, not refused.
     Tables with foreign paths (/home/ubuntu, file:), another bucket, or keys outside the plate's folder are refused,
     and the next variant is tried. Raises DataError when none is left.
     """
@@ -133,7 +134,6 @@ def parse_load_data(
     style, found = _style(table, name)
     if table.empty:
         raise RefusedTableError(f"{name}: has no rows")
-    wanted = found if channels is None else [channel for channel in found if channel in channels]
     for column in (WELL, SITE):
         if column not in table:
             raise RefusedTableError(f"{name}: has no column {column}")
@@ -151,22 +151,26 @@ def parse_load_data(
         WELL: [_well(value, name) for value in table[WELL]],
         SITE: [_site(value, name) for value in table[SITE]],
     }
-    for channel in wanted:
-        keys = [
-            _image_key(
-                value, options, images_root, plate, f"{name}: plate {plate}, well {well}, site {site}, {channel}"
-            )
-            for value, well, site in zip(
-                _locations(table, style, f"Orig{channel}"), columns[WELL], columns[SITE], strict=True
-            )
-        ]
+    for channel in found:
+        keys = []
+        for value, well, site in zip(
+            _locations(table, style, f"Orig{channel}"), columns[WELL], columns[SITE], strict=True
+        ):
+            where = f"{name}: plate {plate}, well {well}, site {site}, {channel}"
+            try:
+                keys.append(_image_key(value, options, images_root, plate, where))
+            except RefusedTableError:
+                if channels is None or channel in channels:
+                    raise
+                keys.append("")
         columns[key_column(channel)] = keys
-    for channel in wanted:
+    for channel in found:
         columns[illumination_column(channel)] = [
             _illumination_key(value, options, illumination_root)
             for value in _locations(table, style, f"Illum{channel}")
         ]
-    index = _one_row_per_site(pd.DataFrame(columns), wanted, name)
+    used = [channel for channel in found if channels is None or channel in channels]
+    index = _one_row_per_site(pd.DataFrame(columns), used, name)
     extra = table[[column for column in table.columns if str(column).startswith("Metadata_")]]
     index.attrs = {"load_data": name, "style": style, "metadata": dict(extra.iloc[0]) if len(extra) else {}}
     return index

@@ -92,7 +92,7 @@ def plan_download(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Index, sizes and (with `options.digests`) MD5s of a plate in one call: (plan, summary for plan.json)."""
     channels = list(channels)
-    index = read_index(client, options, source, batch, plate)
+    index = read_index(client, options, source, batch, plate, channels)
     sizes = list_sizes(client, options, index)
     plan = plan_plate(index, wells, channels, illumination, sizes)
     if options.digests:

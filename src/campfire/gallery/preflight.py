@@ -66,7 +66,7 @@ def _look(
     shape: tuple[int, int] | None,
     pixel_size_um: float | None,
 ) -> dict[str, Any]:
-    index = read_index(client, options, *item)
+    index = read_index(client, options, *item, channels)
     if index.empty:
         raise DataError(f"plate {item[2]}: load_data has no rows")
     differences: list[str] = []

@@ -66,16 +66,21 @@ def _disk_key_class() -> type:
     return DiskKey
 
 
-def _fill(root: Path) -> list[str]:
-    """Register every file under `root` in moto's S3; the buckets made are returned, to be removed afterwards."""
+def _fill(root: Path, buckets: list[str]) -> None:
+    """Register every file under `root` in moto's S3; the names of the buckets made are appended to `buckets`."""
     from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.exceptions import InvalidBucketName
     from moto.s3.models import get_canned_acl, s3_backends
 
     backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
     key_class = _disk_key_class()
-    buckets: list[str] = []
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        bucket = backend.create_bucket(folder.name, "us-east-1")
+        if folder.name in s3_backends.bucket_accounts:
+            raise DataError(f"{folder}: a bucket of this name is being served already by this process")
+        try:
+            bucket = backend.create_bucket(folder.name, "us-east-1")
+        except InvalidBucketName as error:
+            raise DataError(f"{folder}: a bucket's name needs 3 to 63 characters; rename the folder") from error
         bucket.acl = get_canned_acl("public-read")
         buckets.append(folder.name)
         for parent, _, names in os.walk(folder, followlinks=True):
@@ -86,7 +91,6 @@ def _fill(root: Path) -> list[str]:
                 )
                 key.acl = get_canned_acl("public-read")
                 bucket.keys[name] = key
-    return buckets
 
 
 def _empty(buckets: list[str]) -> None:
@@ -96,6 +100,7 @@ def _empty(buckets: list[str]) -> None:
     backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
     for name in buckets:
         bucket = backend.buckets.pop(name, None)
+        s3_backends.bucket_accounts.pop(name, None)
         if bucket is not None:
             for key in bucket.keys.values():
                 key.dispose()
@@ -122,7 +127,7 @@ def serve(root: str | Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[
     buckets: list[str] = []
     server = ThreadedMotoServer(ip_address=host, port=port, verbose=False)
     try:
-        buckets = _fill(root)
+        _fill(root, buckets)
         if not buckets:
             raise DataError(f"{root}: holds no bucket folder to serve")
         server.start()
