@@ -194,7 +194,7 @@ def test_the_real_table(shared: Path) -> None:
     table = read_text_table(path.read_bytes(), key)
     index = parse_load_data(table, S3Options(), "source_4", "2021_04_26_Batch1", "BR00117035", key)
     assert index.loc[0, ["Metadata_Well", "Metadata_Site"]].tolist() == ["A01", "1"]
-    numbers = {name: index[f"key_{name}"][0][-17] for name in ["DNA", "AGP", "Mito", "ER", "RNA", "Brightfield"]}
+    numbers = {name: index[f"key_{name}"][0][-15] for name in ["DNA", "AGP", "Mito", "ER", "RNA", "Brightfield"]}
     assert numbers == {"DNA": "5", "AGP": "2", "Mito": "1", "ER": "4", "RNA": "3", "Brightfield": "8"}
     assert index["illum_key_DNA"][0].endswith("BR00117035_IllumDNA.npy")
 

@@ -44,7 +44,7 @@ def check_source(
 
     def look(item: tuple[str, str, str]) -> dict[str, Any]:
         source, batch, plate = item
-        row = {SOURCE: source, BATCH: batch, PLATE: plate}
+        row: dict[str, Any] = {**dict.fromkeys(CHECK_COLUMNS, ""), SOURCE: source, BATCH: batch, PLATE: plate}
         try:
             return row | _look(client, options, item, channels, illumination, shape, pixel_size_um)
         except UnavailableError:
@@ -54,7 +54,7 @@ def check_source(
 
     with ThreadPoolExecutor(min(4, options.workers)) as pool:
         rows = list(pool.map(look, first.itertuples(index=False, name=None)))
-    return pd.DataFrame(rows, columns=CHECK_COLUMNS, dtype=object).fillna("")
+    return pd.DataFrame(rows, columns=CHECK_COLUMNS)
 
 
 def _look(
