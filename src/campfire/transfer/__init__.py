@@ -1,0 +1,19 @@
+"""Transfer to another screen: a small head on frozen embeddings, and Z' between its controls (paper section 3.5)."""
+
+from campfire.transfer.head import Head, load_head, save_head
+from campfire.transfer.options import TransferOptions
+from campfire.transfer.sheet import SHEET_COLUMNS, read_sheet
+from campfire.transfer.training import train_head
+from campfire.transfer.wells import control_zprime, embed_wells
+
+__all__ = [
+    "SHEET_COLUMNS",
+    "Head",
+    "TransferOptions",
+    "control_zprime",
+    "embed_wells",
+    "load_head",
+    "read_sheet",
+    "save_head",
+    "train_head",
+]
