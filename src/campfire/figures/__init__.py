@@ -7,8 +7,8 @@
 """
 
 from campfire.figures import (
+    claims,
     confusion,
-    differences,
     figure_2_1,
     figure_3_3,
     figure_3_4,
@@ -20,8 +20,8 @@ from campfire.figures import (
 from campfire.figures.style import save
 
 __all__ = [
+    "claims",
     "confusion",
-    "differences",
     "figure_2_1",
     "figure_3_3",
     "figure_3_4",

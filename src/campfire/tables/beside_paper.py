@@ -31,7 +31,7 @@ _COUNTS = ["n_fits", "n_wells", "n_cells", "n_classes", "chance", "majority"]
 
 
 def long_form(accuracies: pd.DataFrame, rows: Sequence[Row], options: TableOptions) -> pd.DataFrame:
-    """One row per model and quadrant: ours, paper (as printed), paper_mean, paper_sd, difference (ours minus the paper's mean).
+    """One row per model and quadrant: ours, the paper's as printed and as numbers, and ours minus the paper's mean.
 
     `same_task` says whether the number of compounds to tell apart is the paper's (9 controls, 60 held out); where it is
     not, the difference compares two different tasks. A quadrant that was not scored is an empty row.

@@ -5,6 +5,7 @@ wants them.
 """
 
 import html
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,13 +93,22 @@ def tex_escape(text: str) -> str:
     return "".join(_TEX_TEXT.get(character, character) for character in text)
 
 
+def _tex_head(text: str) -> str:
+    """A column's head; a quadrant takes two lines."""
+    first, plus, second = text.partition(" + ")
+    if plus and len(text) > 18:
+        return rf"\shortstack[r]{{{tex_escape(first)}\\+ {tex_escape(second)}}}"
+    return tex_escape(text)
+
+
 def to_latex(table: Table, label: str) -> str:
     """The layout as a LaTeX table (needs the booktabs package), with the notes under it."""
-    columns = [tex_escape(str(column)) for column in table.layout.columns]
+    columns = [_tex_head(str(column)) for column in table.layout.columns]
+    title = re.sub(r"^Table \d+\.\d+\. ", "", table.title)  # LaTeX numbers its tables
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{tex_escape(table.title)}}}",
+        rf"\caption{{{tex_escape(title)}}}",
         rf"\label{{tab:{label}}}",
         r"\small",
         rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in _numeric(table.layout))}}}",

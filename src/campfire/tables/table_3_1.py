@@ -3,7 +3,6 @@
 import pandas as pd
 
 from campfire.errors import DataError
-from campfire.keys import QUADRANTS
 from campfire.tables import beside_paper, paper
 from campfire.tables.options import TableOptions
 from campfire.tables.render import Table
@@ -47,7 +46,7 @@ def build(accuracies: pd.DataFrame, options: TableOptions) -> Table:
         )
     long = beside_paper.long_form(accuracies, rows, options)
     title = (
-        f"Table 3.1. Accuracy of {len(rows)} encoders on the four quadrants ({len(QUADRANTS)} tasks), channels "
+        f"Table 3.1. Accuracy of {len(rows)} encoders on the four quadrants, channels "
         f"{options.channel_label(options.id_channels)}."
     )
     return Table(title, long, beside_paper.layout(long, options), beside_paper.notes(long, options), _answer(long))
