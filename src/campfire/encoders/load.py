@@ -72,7 +72,11 @@ def _campfire(spec: Mapping[str, Any], kind: str, name: str) -> tuple[MaskedAuto
     fields, seed = spec.get("model", header.get("model")), spec.get("seed", header.get("seed"))
     if fields is None or seed is None:
         raise ConfigError(f"encoder {name}: an untrained twin needs the trained `weights`, or `model` and `seed`")
-    model = MaskedAutoencoder(ModelConfig(**fields), seed=int(seed))
+    try:
+        config = ModelConfig(**fields)
+    except TypeError as error:
+        raise ConfigError(f"encoder {name}: section `model`: {error}") from error
+    model = MaskedAutoencoder(config, seed=int(seed))
     imagenet = spec.get("imagenet", header.get("imagenet"))
     if imagenet:
         from campfire.model.imagenet import initialise_from_imagenet

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from campfire.errors import ConfigError, DataError, WeightsError
+from campfire.model.imagenet import create_strictly
 
 COMBINE = ("average", "concatenate")
 
@@ -141,27 +142,6 @@ def load_timm(spec: dict[str, Any], name: str, device: str) -> TimmEncoder:
         bool(spec.get("rgb", True)),
         device,
     )
-
-
-def create_strictly(model_name: str, weights: str, **options: Any) -> nn.Module:
-    """A timm model without head whose every tensor came from `weights` (`hub` or a file, with or without a head).
-
-    timm drops strictness when it is asked to leave the head out while loading, so the head goes afterwards.
-    """
-    import timm
-
-    if weights == "hub":
-        model = timm.create_model(model_name, pretrained=True, **options)
-    else:
-        try:
-            model = timm.create_model(model_name, pretrained=True, pretrained_cfg_overlay={"file": weights}, **options)
-        except RuntimeError:
-            headless = {"file": weights, "num_classes": 0}
-            model = timm.create_model(
-                model_name, pretrained=True, num_classes=0, pretrained_cfg_overlay=headless, **options
-            )
-    model.reset_classifier(0)
-    return model
 
 
 def _where(model_name: str) -> str:

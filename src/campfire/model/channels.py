@@ -18,7 +18,7 @@ def check_index(channel_index: Tensor, images: Tensor, limit: int) -> None:
             f"channel index of shape {tuple(channel_index.shape)} for images {tuple(images.shape)}; "
             f"give one index per channel, ({channels},) or ({batch}, {channels})"
         )
-    if channel_index.device.type == "cpu" and channel_index.numel():
+    if channel_index.device.type == "cpu" and channel_index.numel() and not torch.compiler.is_compiling():
         low, high = int(channel_index.min()), int(channel_index.max())
         if low < 0 or high >= limit:
             raise ConfigError(f"channel index {low if low < 0 else high} is outside 0..{limit - 1}")
@@ -38,14 +38,12 @@ def mean_patches(patches: Tensor, channel_index: Tensor, mode: str, reduce_ranks
     sums = own.new_zeros(MAX_LABELS, own.shape[2] + 1)
     sums[:, :-1].index_add_(0, labels, own.flatten(0, 1))
     sums[:, -1].index_add_(0, labels, torch.ones_like(labels, dtype=own.dtype))
-    if reduce_ranks:
-        sums = sum_over_ranks(sums)
+    if reduce_ranks and torch.distributed.is_available() and torch.distributed.is_initialized():
+        sum_over_ranks(sums)
     return (sums[:, :-1] / sums[:, -1:].clamp_min(1))[channel_index]
 
 
 @torch.compiler.disable
-def sum_over_ranks(values: Tensor) -> Tensor:
-    """Sum over the processes of a distributed run; the value itself elsewhere."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(values, op=ReduceOp.SUM)
-    return values
+def sum_over_ranks(values: Tensor) -> None:
+    """Sum over the processes of a distributed run, in place."""
+    torch.distributed.all_reduce(values, op=ReduceOp.SUM)

@@ -1,6 +1,7 @@
 """Starting the encoder from ImageNet weights of a timm vision transformer (paper, Table 2.4)."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +26,6 @@ def initialise_from_imagenet(model: MaskedAutoencoder, weights: str = "hub") -> 
     patch size; sin-cos positions, rotary frequencies and the decoder stay as they are. `weights` is `hub` or a
     file. WeightsError with the address of the weights when they cannot be had or do not fit.
     """
-    import timm
-
     config = model.config
     name = SOURCES.get((config.encoder_width, config.encoder_depth))
     if name is None:
@@ -38,12 +37,32 @@ def initialise_from_imagenet(model: MaskedAutoencoder, weights: str = "hub") -> 
     if weights != "hub" and not Path(weights).is_file():
         raise WeightsError(f"{weights}: no such ImageNet weights; {where}")
     try:
-        overlay = None if weights == "hub" else {"file": weights}
-        source = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+        source = create_strictly(name, weights)
     except Exception as error:  # the hub client raises many unrelated types
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(f"no ImageNet weights {name} from {weights} ({reason}); {where}") from error
     copy_transformer(source, model)
+
+
+def create_strictly(model_name: str, weights: str, **options: Any) -> nn.Module:
+    """A timm model without head whose every tensor came from `weights` (`hub` or a file, with or without a head).
+
+    timm drops strictness when it is asked to leave the head out while loading, so the head goes afterwards.
+    """
+    import timm
+
+    if weights == "hub":
+        model = timm.create_model(model_name, pretrained=True, **options)
+    else:
+        try:
+            model = timm.create_model(model_name, pretrained=True, pretrained_cfg_overlay={"file": weights}, **options)
+        except RuntimeError:
+            headless = {"file": weights, "num_classes": 0}
+            model = timm.create_model(
+                model_name, pretrained=True, num_classes=0, pretrained_cfg_overlay=headless, **options
+            )
+    model.reset_classifier(0)  # type: ignore[operator]
+    return model
 
 
 @torch.no_grad()

@@ -83,7 +83,7 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor | None) -> Tensor:
     if sine is None:
         return (pairs * cosine[..., None]).flatten(-2)
     sine = sine.to(x.dtype)
-    if x.device.type == "cpu" and x.dtype == torch.float32:
+    if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling():
         # One complex product reads and writes memory once; compilers fuse the real form below, eager CPUs do not.
         return torch.view_as_real(torch.view_as_complex(pairs) * torch.complex(cosine, sine)).flatten(-2)
     first, second = pairs.unbind(-1)
