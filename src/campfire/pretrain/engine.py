@@ -203,7 +203,12 @@ class Engine:
 
 def initial_model(config: ModelConfig, options: PretrainOptions) -> MaskedAutoencoder:
     """The model before its first step, on the CPU: also what the untrained twin is."""
-    return MaskedAutoencoder(config, seed=options.seed)
+    model = MaskedAutoencoder(config, seed=options.seed)
+    if options.imagenet:
+        from campfire.model.imagenet import initialise_from_imagenet
+
+        initialise_from_imagenet(model, options.imagenet)
+    return model
 
 
 def make_optimiser(

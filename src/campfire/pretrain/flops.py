@@ -34,7 +34,7 @@ def training_flops(config: ModelConfig, channels: int) -> float:
     each = config.decoder == "per_channel"
     entering = channels * (1 + config.kept) if each else 1 + seen
     sequences = [1 + config.patches] * channels if each else [1 + patches]
-    decoder = 2 * entering * width * narrow + 2 * patches * narrow * pixels
+    decoder = 2.0 * entering * width * narrow + 2 * patches * narrow * pixels
     decoder += sum(_blocks(tokens, narrow, config.decoder_depth, config.mlp_ratio) for tokens in sequences)
     return 3.0 * (encoder + decoder)
 

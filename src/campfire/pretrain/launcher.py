@@ -85,19 +85,19 @@ def _wait(children: list[subprocess.Popen[bytes]], received: list[int]) -> int:
         codes = [child.poll() for child in children]
         if all(code is not None for code in codes):
             break
-        if any(code not in (None, 0, EXIT_RESUMABLE) for code in codes) and deadline is None:
-            deadline = time.monotonic() + 5.0
-        if received and deadline is None:
+        if any(code not in (None, 0, EXIT_RESUMABLE) for code in codes):
+            deadline = min(deadline or float("inf"), time.monotonic() + SECONDS_AFTER_FAILURE)
+        elif received and deadline is None:
             deadline = time.monotonic() + SECONDS_TO_STOP
         if deadline is not None and time.monotonic() > deadline:
             for child in children:
                 if child.poll() is None:
                     child.kill()
         time.sleep(0.05)
-    bad = [code for code in codes if code not in (0, EXIT_RESUMABLE)]
+    bad = [int(code) for code in codes if code not in (None, 0, EXIT_RESUMABLE)]
     if bad:
-        # A process that a signal ended is told as shells do.
-        return 128 - bad[0] if bad[0] is not None and bad[0] < 0 else int(bad[0] or 1)
+        # A signal (told as shells do) comes first: the others failed because that process was gone.
+        return 128 - min(bad) if min(bad) < 0 else bad[0]
     return EXIT_RESUMABLE if EXIT_RESUMABLE in codes else 0
 
 

@@ -30,6 +30,8 @@ class PretrainOptions:
     """Fields of campfire.objective.ObjectiveOptions."""
     augmentation: Mapping[str, Any] = field(default_factory=dict)
     """Fields of campfire.augment.AugmentOptions."""
+    imagenet: str = ""
+    """Encoder's initial values: empty for random ones, `hub` or a file for a timm ViT trained on ImageNet."""
     channels: Sequence[str] = ("DNA", "AGP", "Mito")
     """Training channels; a plate that has only some of them is used with those."""
     plate_types: Sequence[str] = ()

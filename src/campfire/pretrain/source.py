@@ -44,6 +44,8 @@ class PlateRows:
         mapped = getattr(self.images, "_mmap", None)
         if mapped is None or not hasattr(mapped, "madvise") or start >= stop:
             return
+        if self.rows[stop - 1] - self.rows[start] > 4 * (stop - start):
+            return  # most tiles between are not wanted
         size = self.images.itemsize * int(np.prod(self.images.shape[1:]))
         # The map begins on a page boundary at or before the array (the .npy header lies between).
         lead = len(mapped) - self.images.nbytes

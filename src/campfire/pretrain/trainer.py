@@ -153,6 +153,7 @@ class Run:
             "normalisation": self.engine.augmentation.normalisation,
             "channels": list(self.options.channels),
             "seed": self.options.seed,
+            "imagenet": self.options.imagenet,
             "data": self.data,
             "train_tiles": self.train_tiles.tiles,
             "plates": sorted(set(self.train_tiles.plates)),
