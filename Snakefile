@@ -71,7 +71,10 @@ rule embeddings:
 
 rule probes:
     input:
-        expand(result("probes/{pair}/scores.parquet"), pair=["/".join(pair) for pair in PAIRS]),
+        expand(
+            result("probes/{pair}/scores.parquet"),
+            pair=["/".join(pair) for pair in PAIRS],
+        ),
 
 
 rule tables:

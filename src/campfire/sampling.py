@@ -12,7 +12,7 @@ import pandas as pd
 
 from campfire.errors import ConfigError, DataError
 from campfire.files import read_table
-from campfire.keys import CELL_KEYS, COMPOUND, NUCLEUS, PLATE, SITE, WELL
+from campfire.keys import CELL_KEYS, COMPOUND, NUCLEUS, PLATE, SITE, WELL, WELL_KEYS
 from campfire.metadata import CONTROLS
 from campfire.split import evaluation_plates
 from campfire.split.report import RELEASE_LABELS
@@ -239,6 +239,20 @@ def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: s
             positions.append(own[generator.permutation(len(own))[:n]])
     _report_short(short, task, n, too_few)
     return np.concatenate(positions) if positions else np.empty(0, dtype=int)
+
+
+def draw_wells(nuclei: pd.DataFrame, wells: pd.DataFrame, n: int, seed: int = 100) -> pd.DataFrame:
+    """Keys of `n` kept cells of each listed well, all where there are fewer (with a warning); for a transfer screen.
+
+    nuclei: rows of nuclei/{plate}.parquet; wells: a table with Metadata_Plate and Metadata_Well. The draw of a well
+    does not depend on which other wells are there. Raises DataError when no listed well has a kept nucleus.
+    """
+    listed = wells[WELL_KEYS].drop_duplicates()
+    kept = nuclei.loc[nuclei["kept"], CELL_KEYS].merge(listed, on=WELL_KEYS)
+    if kept.empty:
+        raise DataError("no kept nucleus in any well of the sheet; check its plates and wells, and the nuclei tables")
+    kept = kept.sort_values(CELL_KEYS, ignore_index=True)
+    return kept.iloc[_draw_wells(kept, "transfer", n, seed, "take_all")].reset_index(drop=True)
 
 
 def _draw_wells(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str) -> np.ndarray:

@@ -46,7 +46,10 @@ def checked_transfer_sheet():
 def checked_sheets():
     """Validate the config, then the sheets and names it refers to; any mistake ends the run with its remedy."""
     try:
-        validate(config, read_yaml(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"))
+        validate(
+            config,
+            read_yaml(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"),
+        )
         sheet = read_sheet(config["sheet"])
         return sheet, checked_transfer_sheet()
     except CampfireError as error:
@@ -56,17 +59,36 @@ def checked_sheets():
 def check_names():
     """Names that refer to each other inside the config must exist; say which do."""
     known = {"channels": set(config["channels"]), "encoder": set(config["encoders"])}
-    known |= {"channel set": set(config["channel_sets"]), "run": set(config["pretrain"]["runs"])}
-    used = [("channels", c, f"channel_sets.{s}") for s, cs in config["channel_sets"].items() for c in cs]
+    known |= {
+        "channel set": set(config["channel_sets"]),
+        "run": set(config["pretrain"]["runs"]),
+    }
+    used = [
+        ("channels", c, f"channel_sets.{s}")
+        for s, cs in config["channel_sets"].items()
+        for c in cs
+    ]
     used += [("channels", c, "training_channels") for c in config["training_channels"]]
     used += [("encoder", e["encoder"], "evaluate") for e in config["evaluate"]]
-    used += [("channel set", c, f"evaluate.{e['encoder']}") for e in config["evaluate"] for c in e["channel_sets"]]
-    used += [("encoder", e, "transfer.encoders") for e in config["transfer"]["encoders"]]
+    used += [
+        ("channel set", c, f"evaluate.{e['encoder']}")
+        for e in config["evaluate"]
+        for c in e["channel_sets"]
+    ]
+    used += [
+        ("encoder", e, "transfer.encoders") for e in config["transfer"]["encoders"]
+    ]
     used += [("channel set", config["transfer"]["channel_set"], "transfer.channel_set")]
-    used += [("run", e["run"], f"encoders.{n}") for n, e in config["encoders"].items() if "run" in e]
+    used += [
+        ("run", e["run"], f"encoders.{n}")
+        for n, e in config["encoders"].items()
+        if "run" in e
+    ]
     for kind, name, place in used:
         if name not in known[kind]:
-            raise WorkflowError(f"config: unknown {kind} `{name}` in {place}; known: {', '.join(sorted(known[kind]))}")
+            raise WorkflowError(
+                f"config: unknown {kind} `{name}` in {place}; known: {', '.join(sorted(known[kind]))}"
+            )
 
 
 SHEET, TRANSFER_SHEET = checked_sheets()
@@ -74,37 +96,65 @@ check_names()
 FROM_EMBEDDINGS = config["start_from"] == "embeddings"
 
 PLATES = SHEET["Metadata_Plate"].tolist()
-TRANSFER_PLATES = [] if TRANSFER_SHEET is None else sorted(TRANSFER_SHEET["Metadata_Plate"].unique())
-EVALUATION_PLATES = SHEET.loc[SHEET["role"].isin(["id", "ood"]), "Metadata_Plate"].tolist()
+TRANSFER_PLATES = (
+    [] if TRANSFER_SHEET is None else sorted(TRANSFER_SHEET["Metadata_Plate"].unique())
+)
+EVALUATION_PLATES = SHEET.loc[
+    SHEET["role"].isin(["id", "ood"]), "Metadata_Plate"
+].tolist()
 
-PAIRS = [(entry["encoder"], channels) for entry in config["evaluate"] for channels in entry["channel_sets"]]
+PAIRS = [
+    (entry["encoder"], channels)
+    for entry in config["evaluate"]
+    for channels in entry["channel_sets"]
+]
 TRANSFER_ENCODERS = config["transfer"]["encoders"] if TRANSFER_PLATES else []
 USED_ENCODERS = dict.fromkeys([encoder for encoder, _ in PAIRS] + TRANSFER_ENCODERS)
-RUNS = list(dict.fromkeys(config["encoders"][e]["run"] for e in USED_ENCODERS if "run" in config["encoders"][e]))
+RUNS = list(
+    dict.fromkeys(
+        config["encoders"][e]["run"]
+        for e in USED_ENCODERS
+        if "run" in config["encoders"][e]
+    )
+)
 
 
 def plate_place(plate):
     """Source, batch and plate of a plate of either sheet."""
     sheet = SHEET if plate in set(PLATES) else TRANSFER_SHEET
     row = sheet[sheet["Metadata_Plate"] == plate].iloc[0]
-    return {key: row[f"Metadata_{key.capitalize()}"] for key in ("source", "batch", "plate")}
+    return {
+        key: row[f"Metadata_{key.capitalize()}"] for key in ("source", "batch", "plate")
+    }
 
 
 def plate_wells(plate):
     """The table that says which wells of a plate are used."""
-    return result("split/wells.parquet") if plate in set(PLATES) else config["transfer"]["sheet"]
+    return (
+        result("split/wells.parquet")
+        if plate in set(PLATES)
+        else config["transfer"]["sheet"]
+    )
 
 
 def plate_channels(plate):
     """The channels a plate needs: training plates only those that pretraining sees, evaluation plates all."""
     if plate in set(TRANSFER_PLATES):
         return config["channel_sets"][config["transfer"]["channel_set"]]
-    return config["channels"] if plate in set(EVALUATION_PLATES) else config["training_channels"]
+    return (
+        config["channels"]
+        if plate in set(EVALUATION_PLATES)
+        else config["training_channels"]
+    )
 
 
 def plate_pixel_size(plate):
     """Pixel size in micrometres."""
-    return config["pixel_size_um"] if plate in set(PLATES) else config["transfer"]["pixel_size_um"]
+    return (
+        config["pixel_size_um"]
+        if plate in set(PLATES)
+        else config["transfer"]["pixel_size_um"]
+    )
 
 
 def tile_shape():
@@ -121,7 +171,10 @@ def run_options(run):
 def run_tiles(run, suffix):
     """The tile files of the plates that a pretraining run learns from."""
     used = run_options(run).get("plate_types") or SHEET["Metadata_PlateType"].unique()
-    plates = SHEET.loc[SHEET["Metadata_PlateType"].isin(used) & (SHEET["role"] != "ood"), "Metadata_Plate"]
+    plates = SHEET.loc[
+        SHEET["Metadata_PlateType"].isin(used) & (SHEET["role"] != "ood"),
+        "Metadata_Plate",
+    ]
     return expand(result("tiles/{plate}.{suffix}"), plate=plates, suffix=suffix)
 
 
@@ -152,7 +205,9 @@ def embed_params(script):
         "channels": lambda wildcards: config["channel_sets"][wildcards.channels],
         "options": config["embed"],
         # Finished plates are kept here, so that a killed or widened job embeds only what is missing.
-        "state": lambda wildcards: result(f"state/embed/{wildcards.encoder}/{wildcards.channels}"),
+        "state": lambda wildcards: result(
+            f"state/embed/{wildcards.encoder}/{wildcards.channels}"
+        ),
         "code": code(script),
     }
 
@@ -160,19 +215,39 @@ def embed_params(script):
 def embedding_files(encoder, channels, plates=None):
     """One embedding file per plate, of the evaluation plates unless others are named."""
     plates = EVALUATION_PLATES if plates is None else plates
-    return [result(f"embeddings/{encoder}/{channels}/{plate}.parquet") for plate in plates]
+    return [
+        result(f"embeddings/{encoder}/{channels}/{plate}.parquet") for plate in plates
+    ]
 
 
 def probe_files():
     """Scores and predictions of every encoder and channel set that is evaluated."""
     names = ("scores.parquet", "predictions.parquet")
-    return [result(f"probes/{encoder}/{channels}/{name}") for encoder, channels in PAIRS for name in names]
+    return [
+        result(f"probes/{encoder}/{channels}/{name}")
+        for encoder, channels in PAIRS
+        for name in names
+    ]
 
+
+LEADING = PAIRS[0][0], config["tables"]["id_channels"]
+"""The encoder and channel set that the single-encoder figures show."""
 
 SECTIONS = {
-    "1 The split": ["figure_2_1", "quadrants"],
+    "1 The split": ["figure_2_1", "quadrants", "plate_layout"],
     "2 Pretraining": ["figure_3_3", "training_curves"],
-    "3 Encoders and quadrants": ["table_3_1", "differences", "ood_gap", "gaps", "leaks", "accuracies"],
+    "3 Encoders and quadrants": [
+        *(
+            "table_3_1",
+            "claims",
+            "differences",
+            "ood_gap",
+            "gaps",
+            "leaks",
+            "confusion",
+            "accuracies",
+        )
+    ],
     "4 Channels": ["figure_3_4", "table_3_2"],
     "5 Transfer to another screen": ["figure_3_5", "transfer"],
 }
@@ -180,38 +255,97 @@ SECTIONS = {
 
 def report_entry(path, name, kind):
     """Mark a file for the report, in the section and with the caption that belong to it."""
-    section = next(section for section, names in SECTIONS.items() if name in names)
-    caption = f"../report/{name}.rst"
-    return report(path, caption=caption, category=section, labels={"result": name.replace("_", " "), "kind": kind})
+    topic = name.split("/")[0]
+    section = next(section for section, names in SECTIONS.items() if topic in names)
+    caption = f"../report/{topic}.rst"
+    labels = {"result": name.replace("_", " "), "kind": kind}
+    return report(path, caption=caption, category=section, labels=labels)
 
 
 def report_table(name):
     """The files of a table; the report shows the html, the csv has full precision."""
     html = report_entry(result(f"tables/{name}.html"), name, "table")
-    return [html, *expand(result("tables/{name}.{suffix}"), name=name, suffix=["csv", "md", "tex"])]
+    return [
+        html,
+        *expand(
+            result("tables/{name}.{suffix}"), name=name, suffix=["csv", "md", "tex"]
+        ),
+    ]
 
 
 def report_figure(name):
     """The files of a figure; the csv beside it holds what is drawn."""
     svg = report_entry(result(f"figures/{name}.svg"), name, "figure")
-    return [svg, *expand(result("figures/{name}.{suffix}"), name=name, suffix=["pdf", "png", "csv"])]
+    return [
+        svg,
+        *expand(
+            result("figures/{name}.{suffix}"), name=name, suffix=["pdf", "png", "csv"]
+        ),
+    ]
 
 
 def evaluation_type():
     """Plate type of the evaluation plates (TARGET2 in JUMP)."""
-    return SHEET.loc[SHEET["role"] != "train", "Metadata_PlateType"].iloc[0] if EVALUATION_PLATES else ""
+    return (
+        SHEET.loc[SHEET["role"] != "train", "Metadata_PlateType"].iloc[0]
+        if EVALUATION_PLATES
+        else ""
+    )
 
 
 def figure_3_4_sets():
     """The channel sets of figure 3.4: those of the first encoder that hold training channels only."""
     trained = set(config["training_channels"])
-    return [s for s in config["evaluate"][0]["channel_sets"] if set(config["channel_sets"][s]) <= trained]
+    return [
+        s
+        for s in config["evaluate"][0]["channel_sets"]
+        if set(config["channel_sets"][s]) <= trained
+    ]
 
 
-TABLE_NAMES = ["accuracies", "table_3_1", "table_3_2", "differences", "gaps", "leaks", "quadrants"]
-FIGURE_NAMES = ["figure_2_1", "figure_3_3", "figure_3_4", "training_curves", "ood_gap"]
+TABLE_NAMES = [
+    "accuracies",
+    "table_3_1",
+    "table_3_2",
+    "differences",
+    "gaps",
+    "leaks",
+    "quadrants",
+]
+FIGURE_NAMES = [
+    "figure_2_1",
+    "figure_3_3",
+    "figure_3_4",
+    "training_curves",
+    "ood_gap",
+    "claims",
+    "confusion",
+]
+if not FROM_EMBEDDINGS:
+    FIGURE_NAMES += [f"plate_layout/{plate}" for plate in EVALUATION_PLATES]
 if TRANSFER_ENCODERS:
     TABLE_NAMES.append("transfer")
     FIGURE_NAMES.append("figure_3_5")
-TABLES = expand(result("tables/{name}.{suffix}"), name=TABLE_NAMES, suffix=["csv", "md", "tex", "html"])
-FIGURES = expand(result("figures/{name}.{suffix}"), name=FIGURE_NAMES, suffix=["svg", "pdf", "png", "csv"])
+TABLES = expand(
+    result("tables/{name}.{suffix}"),
+    name=TABLE_NAMES,
+    suffix=["csv", "md", "tex", "html"],
+)
+FIGURES = expand(
+    result("figures/{name}.{suffix}"),
+    name=FIGURE_NAMES,
+    suffix=["svg", "pdf", "png", "csv"],
+)
+
+
+def provenance_files():
+    """The files whose checksums tell one set of results from another."""
+    if FROM_EMBEDDINGS:
+        return [path for pair in PAIRS for path in embedding_files(*pair)]
+    models = expand(result("pretrain/{run}/model.safetensors"), run=RUNS)
+    return [
+        result("split/wells.parquet"),
+        result("sample/cells.parquet"),
+        *models,
+        *TABLES,
+    ]

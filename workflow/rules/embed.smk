@@ -5,9 +5,10 @@ rule embed:
         index=expand(result("tiles/{plate}.parquet"), plate=EVALUATION_PLATES),
         weights=lambda wildcards: encoder_weights(wildcards.encoder),
     output:
-        expand(result("embeddings/{{encoder}}/{{channels}}/{plate}.parquet"), plate=EVALUATION_PLATES),
-    params:
-        **embed_params("embed"),
+        expand(
+            result("embeddings/{{encoder}}/{{channels}}/{plate}.parquet"),
+            plate=EVALUATION_PLATES,
+        ),
     log:
         log_file("embed/{encoder}/{channels}"),
     benchmark:
@@ -18,6 +19,8 @@ rule embed:
     resources:
         mem_mb=16000,
         runtime=480,
+    params:
+        **embed_params("embed"),
     script:
         "../scripts/embed.py"
 
@@ -29,7 +32,10 @@ use rule embed as embed_transfer with:
         index=expand(result("tiles/{plate}.parquet"), plate=TRANSFER_PLATES),
         weights=lambda wildcards: encoder_weights(wildcards.encoder),
     output:
-        expand(result("embeddings/{{encoder}}/{{channels}}/{plate}.parquet"), plate=TRANSFER_PLATES),
+        expand(
+            result("embeddings/{{encoder}}/{{channels}}/{plate}.parquet"),
+            plate=TRANSFER_PLATES,
+        ),
     log:
         log_file("embed_transfer/{encoder}/{channels}"),
     benchmark:

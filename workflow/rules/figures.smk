@@ -3,14 +3,14 @@ rule figure_2_1:
         result("split/wells.parquet"),
     output:
         report_figure("figure_2_1"),
-    params:
-        controls=config["split"]["controls"],
-        plate_type=evaluation_type(),
-        code=code("figure_2_1"),
     log:
         log_file("figures/figure_2_1"),
     conda:
         "../../envs/analysis.yaml"
+    params:
+        controls=config["split"]["controls"],
+        plate_type=evaluation_type(),
+        code=code("figure_2_1"),
     script:
         "../scripts/figure_2_1.py"
 
@@ -20,12 +20,12 @@ rule figure_3_3:
         expand(result("pretrain/{run}/snapshots.npz"), run=RUNS[:1]),
     output:
         report_figure("figure_3_3"),
-    params:
-        code=code("figure_3_3"),
     log:
         log_file("figures/figure_3_3"),
     conda:
         "../../envs/analysis.yaml"
+    params:
+        code=code("figure_3_3"),
     script:
         "../scripts/figure_3_3.py"
 
@@ -35,15 +35,15 @@ rule figure_3_4:
         result("tables/accuracies.csv"),
     output:
         report_figure("figure_3_4"),
+    log:
+        log_file("figures/figure_3_4"),
+    conda:
+        "../../envs/analysis.yaml"
     params:
         options=config["tables"],
         encoder=config["evaluate"][0]["encoder"],
         channel_sets=figure_3_4_sets(),
         code=code("figure_3_4"),
-    log:
-        log_file("figures/figure_3_4"),
-    conda:
-        "../../envs/analysis.yaml"
     script:
         "../scripts/figure_3_4.py"
 
@@ -53,13 +53,13 @@ rule figure_3_5:
         expand(result("transfer/{encoder}/zprime.parquet"), encoder=TRANSFER_ENCODERS),
     output:
         report_figure("figure_3_5"),
-    params:
-        labels=config["tables"]["labels"],
-        code=code("figure_3_5"),
     log:
         log_file("figures/figure_3_5"),
     conda:
         "../../envs/analysis.yaml"
+    params:
+        labels=config["tables"]["labels"],
+        code=code("figure_3_5"),
     script:
         "../scripts/figure_3_5.py"
 
@@ -69,13 +69,13 @@ rule training_curves:
         expand(result("pretrain/{run}/metrics.parquet"), run=RUNS),
     output:
         report_figure("training_curves"),
-    params:
-        labels=config["tables"]["labels"],
-        code=code("training_curves"),
     log:
         log_file("figures/training_curves"),
     conda:
         "../../envs/analysis.yaml"
+    params:
+        labels=config["tables"]["labels"],
+        code=code("training_curves"),
     script:
         "../scripts/training_curves.py"
 
@@ -85,12 +85,58 @@ rule ood_gap:
         result("tables/gaps.csv"),
     output:
         report_figure("ood_gap"),
-    params:
-        options=config["tables"],
-        code=code("ood_gap"),
     log:
         log_file("figures/ood_gap"),
     conda:
         "../../envs/analysis.yaml"
+    params:
+        options=config["tables"],
+        code=code("ood_gap"),
     script:
         "../scripts/ood_gap.py"
+
+
+rule claims:
+    input:
+        result("tables/differences.csv"),
+    output:
+        report_figure("claims"),
+    log:
+        log_file("figures/claims"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=code("claims"),
+    script:
+        "../scripts/claims.py"
+
+
+rule confusion:
+    input:
+        result(f"probes/{LEADING[0]}/{LEADING[1]}/predictions.parquet"),
+    output:
+        report_figure("confusion"),
+    log:
+        log_file("figures/confusion"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        protocol=config["tables"]["protocol"],
+        code=code("confusion"),
+    script:
+        "../scripts/confusion.py"
+
+
+rule plate_layout:
+    input:
+        result("quality/{plate}.parquet"),
+    output:
+        report_figure("plate_layout/{plate}"),
+    log:
+        log_file("figures/plate_layout/{plate}"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=code("plate_layout"),
+    script:
+        "../scripts/plate_layout.py"

@@ -6,14 +6,6 @@ rule images:
         images=temp(directory(result("images/{plate}"))),
         record=result("download/{plate}.parquet"),
         plan=result("download/{plate}.plan.json"),
-    params:
-        options=config["s3"],
-        place=lambda wildcards: plate_place(wildcards.plate),
-        channels=lambda wildcards: plate_channels(wildcards.plate),
-        illumination=config["illumination"],
-        # No declared output: what a killed job has fetched must survive until the next attempt.
-        state=lambda wildcards: result(f"state/images/{wildcards.plate}"),
-        code=code("images"),
     log:
         log_file("images/{plate}"),
     benchmark:
@@ -25,6 +17,14 @@ rule images:
         mem_mb=4000,
         runtime=480,
         plates_on_disk=1,
+    params:
+        options=config["s3"],
+        place=lambda wildcards: plate_place(wildcards.plate),
+        channels=lambda wildcards: plate_channels(wildcards.plate),
+        illumination=config["illumination"],
+        # No declared output: what a killed job has fetched must survive until the next attempt.
+        state=lambda wildcards: result(f"state/images/{wildcards.plate}"),
+        code=code("images"),
     script:
         "../scripts/images.py"
 
@@ -34,10 +34,6 @@ rule check_source:
         sheet=config["sheet"],
     output:
         table=result("check_source.md"),
-    params:
-        options=config["s3"],
-        channels=config["channels"],
-        code=code("check_source"),
     log:
         log_file("check_source"),
     conda:
@@ -46,5 +42,11 @@ rule check_source:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        options=config["s3"],
+        channels=config["channels"],
+        illumination=config["illumination"],
+        pixel_size_um=config["pixel_size_um"],
+        code=code("check_source"),
     script:
         "../scripts/check_source.py"

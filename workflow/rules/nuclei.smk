@@ -4,12 +4,6 @@ rule nuclei:
     output:
         nuclei=result("nuclei/{plate}.parquet"),
         quality=result("quality/{plate}.parquet"),
-    params:
-        pixel_size_um=lambda wildcards: plate_pixel_size(wildcards.plate),
-        nuclei={**config["nuclei"], **tile_shape()},
-        quality=config["quality"],
-        illumination=config["illumination"],
-        code=code("nuclei"),
     log:
         log_file("nuclei/{plate}"),
     benchmark:
@@ -20,5 +14,11 @@ rule nuclei:
     resources:
         mem_mb=8000,
         runtime=480,
+    params:
+        pixel_size_um=lambda wildcards: plate_pixel_size(wildcards.plate),
+        nuclei={**config["nuclei"], **tile_shape()},
+        quality=config["quality"],
+        illumination=config["illumination"],
+        code=code("nuclei"),
     script:
         "../scripts/nuclei.py"

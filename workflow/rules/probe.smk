@@ -1,13 +1,12 @@
 rule probe:
     input:
         cells=result("sample/cells.parquet"),
-        embeddings=lambda wildcards: embedding_files(wildcards.encoder, wildcards.channels),
+        embeddings=lambda wildcards: embedding_files(
+            wildcards.encoder, wildcards.channels
+        ),
     output:
         scores=result("probes/{encoder}/{channels}/scores.parquet"),
         predictions=result("probes/{encoder}/{channels}/predictions.parquet"),
-    params:
-        options=config["probe"],
-        code=code("probe"),
     log:
         log_file("probe/{encoder}/{channels}"),
     benchmark:
@@ -18,5 +17,8 @@ rule probe:
     resources:
         mem_mb=16000,
         runtime=120,
+    params:
+        options=config["probe"],
+        code=code("probe"),
     script:
         "../scripts/probe.py"

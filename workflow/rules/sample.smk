@@ -4,11 +4,6 @@ rule sample:
         nuclei=expand(result("nuclei/{plate}.parquet"), plate=EVALUATION_PLATES),
     output:
         result("sample/cells.parquet"),
-    params:
-        options=config["sample"],
-        controls=config["split"]["controls"],
-        protocols=config["probe"]["protocols"],
-        code=code("sample"),
     log:
         log_file("sample/cells"),
     conda:
@@ -17,6 +12,11 @@ rule sample:
     resources:
         mem_mb=8000,
         runtime=60,
+    params:
+        options=config["sample"],
+        controls=config["split"]["controls"],
+        protocols=config["probe"]["protocols"],
+        code=code("sample"),
     script:
         "../scripts/sample.py"
 
@@ -27,10 +27,6 @@ rule sample_transfer:
         nuclei=expand(result("nuclei/{plate}.parquet"), plate=TRANSFER_PLATES),
     output:
         result("sample/transfer.parquet"),
-    params:
-        cells_per_well=config["transfer"]["cells_per_well"],
-        seed=config["sample"]["seed"],
-        code=code("sample_transfer"),
     log:
         log_file("sample/transfer"),
     conda:
@@ -39,5 +35,9 @@ rule sample_transfer:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        cells_per_well=config["transfer"]["cells_per_well"],
+        seed=config["sample"]["seed"],
+        code=code("sample_transfer"),
     script:
         "../scripts/sample_transfer.py"

@@ -4,12 +4,12 @@ rule assign_wells:
         wells=result("metadata/well.csv.gz"),
     output:
         result("split/wells.parquet"),
-    params:
-        options=config["split"],
-        code=code("split"),
     log:
         log_file("split"),
     conda:
         "../../envs/images.yaml"
+    params:
+        options=config["split"],
+        code=code("split"),
     script:
         "../scripts/split.py"

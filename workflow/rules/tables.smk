@@ -3,9 +3,6 @@ rule accuracies:
         probe_files(),
     output:
         report_table("accuracies"),
-    params:
-        options=config["tables"],
-        code=code("table_accuracies"),
     log:
         log_file("tables/accuracies"),
     conda:
@@ -14,6 +11,9 @@ rule accuracies:
     resources:
         mem_mb=8000,
         runtime=60,
+    params:
+        options=config["tables"],
+        code=code("table_accuracies"),
     script:
         "../scripts/table_accuracies.py"
 
@@ -23,13 +23,13 @@ rule table_3_1:
         result("tables/accuracies.csv"),
     output:
         report_table("table_3_1"),
-    params:
-        options=config["tables"],
-        code=code("table_3_1"),
     log:
         log_file("tables/table_3_1"),
     conda:
         "../../envs/analysis.yaml"
+    params:
+        options=config["tables"],
+        code=code("table_3_1"),
     script:
         "../scripts/table_3_1.py"
 
@@ -39,13 +39,13 @@ rule table_3_2:
         result("tables/accuracies.csv"),
     output:
         report_table("table_3_2"),
-    params:
-        options=config["tables"],
-        code=code("table_3_2"),
     log:
         log_file("tables/table_3_2"),
     conda:
         "../../envs/analysis.yaml"
+    params:
+        options=config["tables"],
+        code=code("table_3_2"),
     script:
         "../scripts/table_3_2.py"
 
@@ -55,13 +55,13 @@ rule leaks:
         result("tables/accuracies.csv"),
     output:
         report_table("leaks"),
-    params:
-        options=config["tables"],
-        code=code("table_leaks"),
     log:
         log_file("tables/leaks"),
     conda:
         "../../envs/analysis.yaml"
+    params:
+        options=config["tables"],
+        code=code("table_leaks"),
     script:
         "../scripts/table_leaks.py"
 
@@ -71,9 +71,6 @@ rule differences:
         probe_files(),
     output:
         report_table("differences"),
-    params:
-        options=config["tables"],
-        code=code("table_differences"),
     log:
         log_file("tables/differences"),
     conda:
@@ -82,6 +79,9 @@ rule differences:
     resources:
         mem_mb=8000,
         runtime=60,
+    params:
+        options=config["tables"],
+        code=code("table_differences"),
     script:
         "../scripts/table_differences.py"
 
@@ -91,9 +91,6 @@ rule gaps:
         probe_files(),
     output:
         report_table("gaps"),
-    params:
-        options=config["tables"],
-        code=code("table_gaps"),
     log:
         log_file("tables/gaps"),
     conda:
@@ -102,6 +99,9 @@ rule gaps:
     resources:
         mem_mb=8000,
         runtime=60,
+    params:
+        options=config["tables"],
+        code=code("table_gaps"),
     script:
         "../scripts/table_gaps.py"
 
@@ -111,13 +111,13 @@ rule quadrants:
         result("split/wells.parquet"),
     output:
         report_table("quadrants"),
-    params:
-        protocol=config["split"]["protocol"],
-        code=code("table_quadrants"),
     log:
         log_file("tables/quadrants"),
     conda:
         "../../envs/analysis.yaml"
+    params:
+        protocol=config["split"]["protocol"],
+        code=code("table_quadrants"),
     script:
         "../scripts/table_quadrants.py"
 
@@ -127,12 +127,12 @@ rule transfer_table:
         expand(result("transfer/{encoder}/zprime.parquet"), encoder=TRANSFER_ENCODERS),
     output:
         report_table("transfer"),
-    params:
-        options=config["tables"],
-        code=code("table_transfer"),
     log:
         log_file("tables/transfer"),
     conda:
         "../../envs/analysis.yaml"
+    params:
+        options=config["tables"],
+        code=code("table_transfer"),
     script:
         "../scripts/table_transfer.py"

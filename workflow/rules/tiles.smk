@@ -6,12 +6,6 @@ rule cut_tiles:
     output:
         tiles=result("tiles/{plate}.npy"),
         index=result("tiles/{plate}.parquet"),
-    params:
-        channels=lambda wildcards: plate_channels(wildcards.plate),
-        pixel_size_um=lambda wildcards: plate_pixel_size(wildcards.plate),
-        tiles=config["tiles"],
-        illumination=config["illumination"],
-        code=code("tiles"),
     log:
         log_file("tiles/{plate}"),
     benchmark:
@@ -22,5 +16,11 @@ rule cut_tiles:
     resources:
         mem_mb=8000,
         runtime=240,
+    params:
+        channels=lambda wildcards: plate_channels(wildcards.plate),
+        pixel_size_um=lambda wildcards: plate_pixel_size(wildcards.plate),
+        tiles=config["tiles"],
+        illumination=config["illumination"],
+        code=code("tiles"),
     script:
         "../scripts/tiles.py"

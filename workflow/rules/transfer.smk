@@ -5,22 +5,23 @@ rule transfer_head:
             wildcards.encoder, config["transfer"]["channel_set"], TRANSFER_PLATES
         ),
     output:
-        result("transfer/{encoder}/wells.parquet"),
-    params:
-        options=config["transfer"]["head"],
-        state=lambda wildcards: result(f"state/transfer/{wildcards.encoder}"),
-        code=code("transfer_head"),
+        wells=result("transfer/{encoder}/wells.parquet"),
+        head=result("transfer/{encoder}/head.safetensors"),
     log:
         log_file("transfer/{encoder}/head"),
     benchmark:
         benchmark_file("transfer/{encoder}")
+    retries: 1
     conda:
         "../../envs/torch.yaml"
     threads: 2
-    retries: 1
     resources:
         mem_mb=8000,
         runtime=240,
+    params:
+        options=config["transfer"]["head"],
+        state=lambda wildcards: result(f"state/transfer/{wildcards.encoder}"),
+        code=code("transfer_head"),
     script:
         "../scripts/transfer_head.py"
 
@@ -30,9 +31,6 @@ rule zprime:
         result("transfer/{encoder}/wells.parquet"),
     output:
         result("transfer/{encoder}/zprime.parquet"),
-    params:
-        options=config["transfer"]["zprime"],
-        code=code("zprime"),
     log:
         log_file("transfer/{encoder}/zprime"),
     conda:
@@ -41,5 +39,8 @@ rule zprime:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        options=config["transfer"]["zprime"],
+        code=code("zprime"),
     script:
         "../scripts/zprime.py"

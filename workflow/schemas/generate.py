@@ -17,6 +17,23 @@ from typing import Any, Literal, Union
 
 import yaml
 
+from campfire.augment import AugmentOptions
+from campfire.encoders import KINDS
+from campfire.gallery import S3Options
+from campfire.keys import CHANNELS
+from campfire.model.config import CHOICES as MODEL_CHOICES
+from campfire.model.config import ModelConfig
+from campfire.nuclei import NucleiOptions
+from campfire.objective import ObjectiveOptions
+from campfire.pretrain import PretrainOptions
+from campfire.probes import ProbeOptions
+from campfire.quality import QualityOptions
+from campfire.sampling import SampleOptions
+from campfire.split import PROTOCOLS, SplitOptions
+from campfire.tables import TableOptions
+from campfire.tiles import TileOptions
+from campfire.transfer import TransferOptions
+
 HERE = Path(__file__).resolve().parent
 DOC_LINE = re.compile(r"^\s*(\w+(?:, \w+)*): (.*)$")
 SCALARS = {int: "integer", float: "number", bool: "boolean", str: "string"}
@@ -88,15 +105,15 @@ def options_schema(
     options: type, leave_out: Sequence[str] = (), add: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """JSON schema of an option class; every field needs a description in its docstring."""
-    text = descriptions(options)
+    told = descriptions(options)
     hints = typing.get_type_hints(options)
     properties: dict[str, Any] = {}
     for field in dataclasses.fields(options):
         if field.name in leave_out:
             continue
-        if field.name not in text:
+        if field.name not in told:
             raise TypeError(f"{options.__name__}.{field.name} has no description in the class's docstring")
-        properties[field.name] = {"description": text[field.name], **type_schema(hints[field.name])}
+        properties[field.name] = {"description": told[field.name], **type_schema(hints[field.name])}
     properties.update(add or {})
     summary = (options.__doc__ or "").strip().splitlines()[0]
     return {"type": "object", "description": summary, "additionalProperties": False, "properties": properties}
@@ -129,6 +146,15 @@ def with_choices(schema: dict[str, Any], **choices: Sequence[Any]) -> dict[str, 
     return schema
 
 
+ZPRIME = ["zprime_ddof", "replicates", "level"]
+"""Options of the Z' step, apart from those of the head so that changing them trains nothing again."""
+
+
+def only(schema: dict[str, Any], keep: Sequence[str]) -> dict[str, Any]:
+    """The schema with these properties alone."""
+    return {**schema, "properties": {name: schema["properties"][name] for name in keep}}
+
+
 def encoder_schema() -> dict[str, Any]:
     yes_no, count = {"type": "boolean"}, {"type": "integer", "minimum": 1}
     settings: dict[str, Any] = {
@@ -159,8 +185,8 @@ def transfer_schema() -> dict[str, Any]:
         channel_set=text("channel set that is embedded"),
         encoders=names("encoders that are transferred"),
         cells_per_well={"type": "integer", "minimum": 1, "description": "most cells embedded per well"},
-        head=options_schema(HeadOptions, leave_out=["device"]),
-        zprime=options_schema(ZprimeOptions),
+        head=options_schema(TransferOptions, leave_out=ZPRIME),
+        zprime=only(options_schema(TransferOptions), [*ZPRIME, "seed"]),
     )
 
 
@@ -216,7 +242,10 @@ def config_schema() -> dict[str, Any]:
         },
         "embed": record(
             "embedding",
-            cells={"enum": ["sampled", "all"], "description": "sampled: the cells that the probes use; all: every tile"},
+            cells={
+                "enum": ["sampled", "all"],
+                "description": "sampled: cells that the probes use; all: every tile",
+            },
             batch_size={"type": "integer", "minimum": 1, "description": "tiles per forward pass"},
         ),
         "probe": options_schema(

@@ -1,0 +1,23 @@
+rule provenance:
+    input:
+        provenance_files(),
+    output:
+        report(
+            result("provenance.json"),
+            caption="../report/provenance.rst",
+            category="6 Provenance",
+        ),
+    log:
+        log_file("provenance"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        stages={
+            script.stem: code(script.stem)
+            for script in sorted(SCRIPTS.glob("*.py"))
+            if script.stem != "job"
+        },
+        config=config,
+        code=code("provenance"),
+    script:
+        "../scripts/provenance.py"

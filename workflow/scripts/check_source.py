@@ -1,0 +1,23 @@
+"""Look at a few objects of one plate of each batch before a run, and say what differs from what is expected."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire.files import write_text
+from campfire.gallery import S3Options, check_source, connect, render_check
+from campfire.metadata import read_sheet
+
+params = snakemake.params
+options = S3Options(**params.options)
+table = check_source(
+    connect(options),
+    options,
+    read_sheet(snakemake.input.sheet),
+    params.channels,
+    illumination=params.illumination == "gallery",
+    pixel_size_um=params.pixel_size_um,
+)
+text = render_check(table)
+log.info("what the source holds:\n%s", text)
+write_text(snakemake.output.table, text)

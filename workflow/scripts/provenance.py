@@ -1,0 +1,24 @@
+"""Say what made the results: versions, commit, config, hardware, seeds, and the checksum of every table behind them."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire.files import write_json
+from campfire.provenance import file_sha256, git_commit, hardware, value_digest, versions
+
+config = snakemake.config
+facts = {
+    "commit": git_commit("."),
+    "config": {"digest": value_digest(config), "values": config},
+    "versions": versions(),
+    "hardware": hardware(),
+    "seeds": {
+        "split": config["split"]["seed"],
+        "sample": config["sample"]["seed"],
+        **{f"pretrain {run}": options["seed"] for run, options in config["pretrain"]["runs"].items()},
+    },
+    "code": snakemake.params.stages,
+    "files": {path: file_sha256(path) for path in sorted(snakemake.input)},
+}
+write_json(snakemake.output[0], facts)

@@ -1,0 +1,17 @@
+"""Draw the cells of every well of the transfer screen, the same for all encoders."""
+
+import job
+
+log = job.start(snakemake)
+
+import pandas as pd
+
+from campfire.files import read_table, write_table
+from campfire.sampling import draw_wells
+from campfire.transfer.sheet import read_sheet
+
+sheet = read_sheet(snakemake.input.sheet)
+nuclei = pd.concat([read_table(path) for path in snakemake.input.nuclei], ignore_index=True)
+cells = draw_wells(nuclei, sheet, snakemake.params.cells_per_well, snakemake.params.seed)
+log.info("%d cells of %d wells of %d plates", len(cells), len(sheet), len(snakemake.input.nuclei))
+write_table(cells, snakemake.output[0])

@@ -1,0 +1,26 @@
+"""Train the head of the transfer screen on frozen embeddings and put every well through it."""
+
+import job
+
+log = job.start(snakemake)
+
+import numpy as np
+import pandas as pd
+import torch
+
+from campfire import embeddings
+from campfire.files import write_table
+from campfire.transfer.head import save_head
+from campfire.transfer.options import TransferOptions
+from campfire.transfer.sheet import read_sheet
+from campfire.transfer.training import train_head
+from campfire.transfer.wells import embed_wells
+
+torch.set_num_threads(snakemake.threads)
+sheet = read_sheet(snakemake.input.sheet)
+parts = [embeddings.read(path) for path in snakemake.input.embeddings]
+keys = pd.concat([part[0] for part in parts], ignore_index=True)
+vectors = np.concatenate([part[1] for part in parts])
+head = train_head(keys, vectors, sheet, TransferOptions(**snakemake.params.options), snakemake.params.state)
+save_head(head, snakemake.output.head)
+write_table(embed_wells(head, keys, vectors, sheet), snakemake.output.wells)
