@@ -1,0 +1,165 @@
+"""The ablation tables are the paper's, their rows become the right runs, and finished runs are ranked."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pretrain_plates import SMALL_MODEL, split_table, write_plate
+
+from campfire.ablation import (
+    COLUMNS,
+    PAPER_CHOICE,
+    STAGES,
+    best_trial,
+    choose_trials,
+    rank,
+    read_stage,
+    row_changes,
+    run_name,
+    stage_base,
+    trial_options,
+)
+from campfire.errors import ConfigError, DataError
+from campfire.model import ModelConfig
+from campfire.objective import ObjectiveOptions, from_table
+from campfire.pretrain import PretrainOptions, train
+
+FIRST_WORDS = {"loss": "Trial\tλ_s", "architecture": "Trial\tPatch Size", "optimiser": "Trial\tLearning Rate"}
+
+
+@pytest.fixture(scope="module")
+def folder(repository: Path) -> Path:
+    return repository / "config" / "ablations"
+
+
+def printed_rows(text: str, stage: str) -> list[list[str]]:
+    """The rows under a table's header in the paper's extracted text."""
+    lines = text.replace("$", "").replace("\\", "").replace("lambda", "λ").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(FIRST_WORDS[stage]))
+    rows = []
+    for line in lines[start + 1 :]:
+        cells = line.split("\t")
+        if len(cells) != len(COLUMNS[stage]) or not cells[0].isdigit():
+            break
+        rows.append(cells)
+    return rows
+
+
+@pytest.mark.parametrize(("stage", "count"), [("loss", 27), ("architecture", 22), ("optimiser", 12)])
+def test_tables_hold_the_papers_rows(stage: str, count: int, folder: Path, shared: Path) -> None:
+    (paper,) = (shared / "paper").glob("*.txt")
+    printed = printed_rows(paper.read_text(encoding="utf-8"), stage)
+    ours = [line.split("\t") for line in (folder / f"{stage}.tsv").read_text().splitlines()[1:]]
+    assert len(printed) == count and ours == printed
+    assert len(read_stage(stage, folder)) == count
+
+
+def test_sixty_one_runs(folder: Path) -> None:
+    assert sum(len(choose_trials(stage, folder)) for stage in STAGES) == 61
+
+
+def test_filters_fit_the_permuted_header_in_every_row(folder: Path) -> None:
+    for trial, row in read_stage("loss", folder).iterrows():
+        objective = row_changes("loss", row.to_dict())["objective"]
+        assert (objective["high"] > 0) == (objective["high_fraction"] > 0), trial
+        assert (objective["low"] > 0) == (objective["low_fraction"] > 0), trial
+        assert objective["spatial"] + objective["high"] + objective["low"] + objective["frequency"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("reading", ["permuted", "literal"])
+def test_both_readings_agree_with_the_objective(reading: str, folder: Path) -> None:
+    for _, row in read_stage("loss", folder).iterrows():
+        weights = [row[name] for name in ("lambda_s", "lambda_h", "lambda_l", "lambda_f")]
+        h, low = (None if pd.isna(row[name]) else float(row[name]) for name in ("h", "l"))
+        made = ObjectiveOptions(**row_changes("loss", row.to_dict(), reading)["objective"])
+        assert made == from_table(weights, h, low, reading)
+    with pytest.raises(ConfigError, match="sideways"):
+        row_changes("loss", read_stage("loss", folder).loc[1].to_dict(), "sideways")
+
+
+def test_every_row_is_a_run_that_can_be_built(folder: Path) -> None:
+    base = PretrainOptions().as_dict()
+    for stage in STAGES:
+        for trial in choose_trials(stage, folder):
+            options = PretrainOptions(**trial_options(stage, trial, base, folder))
+            ModelConfig(**options.model)
+            assert options.epochs == 50 and options.warmup_epochs == 10 and options.plate_types == ("TARGET2",)
+
+
+def test_the_papers_recipe_by_stage(folder: Path) -> None:
+    base = PretrainOptions().as_dict()
+    loss = trial_options("loss", 16, base, folder)
+    assert (loss["global_batch"], loss["model"]["patch_size"], loss["model"]["mask_ratio"]) == (512, 16, 0.75)
+    assert (loss["learning_rate"], loss["weight_decay"], loss["objective"]["high_fraction"]) == (1e-4, 2e-3, 0.05)
+    architecture = trial_options("architecture", 21, base, folder)
+    assert architecture["global_batch"] == 128 and architecture["batch_size"] == 128
+    assert architecture["model"]["size"] == "huge" and architecture["imagenet"] == ""
+    optimiser = trial_options("optimiser", 11, base, folder)
+    assert (optimiser["learning_rate"], optimiser["weight_decay"], optimiser["global_batch"]) == (5e-4, 5e-3, 400)
+    assert optimiser["model"]["mask_ratio"] == 0.8 and optimiser["imagenet"] == "hub"
+
+
+def test_a_stage_inherits_the_best_before_it(folder: Path) -> None:
+    base = PretrainOptions().as_dict()
+    best = {"loss": 24, "architecture": 15}
+    options = stage_base("optimiser", base, folder, best)
+    assert options["objective"] == row_changes("loss", read_stage("loss", folder).loc[24].to_dict())["objective"]
+    assert options["model"]["patch_size"] == 8 and options["imagenet"] == ""
+    assumed = stage_base("optimiser", base, folder)
+    assert assumed["objective"]["high_fraction"] == 0.1 and assumed["model"]["patch_size"] == 14
+    assert PAPER_CHOICE["optimiser"] == 11
+
+
+def fake(loss: float, error: float) -> pd.DataFrame:
+    rows = [(1, "train", 9.0, np.nan), (1, "val", 0.0, 0.0), (2, "val", loss, error), (2, "train", 9.0, np.nan)]
+    return pd.DataFrame(rows, columns=["epoch", "split", "loss", "masked_error"])
+
+
+def test_ranking_weighs_loss_and_error_alike(folder: Path) -> None:
+    ranking = rank("loss", folder, {3: fake(0.5, 0.4), 1: fake(0.4, 0.6), 7: fake(0.6, 0.5), 9: fake(np.nan, np.nan)})
+    # 3: ranks 2 and 1; 1: ranks 1 and 3; 7: ranks 3 and 2; 9 diverged.
+    assert ranking["trial"].tolist() == [3, 1, 7, 9] and ranking["score"].tolist() == [1.5, 2.0, 2.5, 4.0]
+    assert best_trial(ranking) == 3 and ranking["best"].sum() == 1
+    assert ranking.loc[0, "lambda_l"] == 0.25 and ranking.loc[0, "validation_loss"] == 0.5
+    tie = rank("loss", folder, {1: fake(0.4, 0.6), 2: fake(0.5, 0.5)})
+    assert best_trial(tie) == 2
+    with pytest.raises(DataError, match="trial 4: never validated"):
+        rank("loss", folder, {4: fake(1, 1).query("split == 'train'")})
+    with pytest.raises(DataError, match="no finished run"):
+        rank("loss", folder, {})
+
+
+def test_wrong_tables_and_trials_are_explained(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="choose from loss, architecture, optimiser"):
+        read_stage("depth", folder)
+    with pytest.raises(ConfigError, match="no trial 28; there are 1 to 27"):
+        choose_trials("loss", folder, [1, 28])
+    with pytest.raises(ConfigError, match="no trial 99"):
+        trial_options("optimiser", 99, {}, folder)
+    (tmp_path / "loss.tsv").write_text("trial\tx\n1\t2\n")
+    with pytest.raises(ConfigError, match=r"loss\.tsv: columns are"):
+        read_stage("loss", tmp_path)
+    (tmp_path / "optimiser.tsv").write_text("trial\tlearning_rate\tweight_decay\n1\t1\t1\n1\t1\t1\n")
+    with pytest.raises(ConfigError, match="trial 1 occurs twice"):
+        read_stage("optimiser", tmp_path)
+    assert run_name("loss", 3) == "ablation_loss_03"
+
+
+def test_three_rows_train_and_rank_at_small_scale(folder: Path, tmp_path: Path) -> None:
+    plates = [write_plate(tmp_path / "tiles", "five", 120, ["DNA", "AGP", "Mito"], 1)]
+    base: dict[str, Any] = {
+        "model": SMALL_MODEL, "epochs": 2, "warmup_epochs": 1, "global_batch": 32, "batch_size": 32,
+        "learning_rate": 2e-3, "device": "cpu", "snapshot_tiles": 0, "loader_threads": 1,
+    }  # fmt: skip
+    metrics = {}
+    for trial in choose_trials("loss", folder, [1, 3, 10]):
+        options = PretrainOptions(**trial_options("loss", trial, base, folder, recipe={}))
+        name = run_name("loss", trial)
+        metrics[trial] = train(options, plates, split_table(["five"]), tmp_path / name, tmp_path / "state" / name)
+    ranking = rank("loss", folder, {trial: tmp_path / run_name("loss", trial) / "metrics.parquet" for trial in metrics})
+    assert sorted(ranking["trial"]) == [1, 3, 10] and np.isfinite(ranking["score"]).all()
+    following = trial_options("optimiser", 11, base, folder, {"loss": best_trial(ranking)}, recipe={"epochs": 1})
+    winner = row_changes("loss", read_stage("loss", folder).loc[best_trial(ranking)].to_dict())["objective"]
+    assert following["objective"] == winner and following["learning_rate"] == 5e-4
