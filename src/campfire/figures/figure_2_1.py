@@ -73,7 +73,7 @@ def _brackets(axes: Axes, groups: list[str], labels: dict[str, str]) -> None:
         axes.plot(
             [start - 0.5 + gap, stop - 0.5 - gap], [1.02] * 2, transform=transform, color=INK, lw=0.8, clip_on=False
         )
-        text = labels[groups[start]].format(n=stop - start)
+        text = f"{stop - start} {labels[groups[start]]}{'s' if stop - start > 1 else ''}"
         axes.text((start + stop - 1) / 2, 1.04, text, transform=transform, ha="center", va="bottom", clip_on=False)
         start = stop
 
@@ -112,17 +112,16 @@ def draw(data: pd.DataFrame) -> Figure:
         axes.set_xticks(range(len(compounds)), compounds, rotation=90, fontsize=5.5, color=GREY)
     else:
         axes.set_xticks([])
-    names = {"control": "{n} controls", "in-distribution": "{n} further ID compounds", "held-out": "{n} OOD compounds"}
+    names = {"control": "control", "in-distribution": "further ID compound", "held-out": "OOD compound"}
     _brackets(axes, [str(compound_group[name]) for name in compounds], names)
     for boundary in np.flatnonzero(np.diff([plate_group[name] == "OOD" for name in plates])):
         axes.axhline(boundary + 0.5, color=INK, lw=0.8)
     kinds = [str(plate_group[name]) for name in plates]
     for kind in dict.fromkeys(kinds):
         where = [i for i, other in enumerate(kinds) if other == kind]
-        axes.text(
-            1.008, float(np.mean(where)), f"{len(where)} {kind}\nplates", transform=axes.get_yaxis_transform(),
-            ha="left", va="center",
-        )  # fmt: skip
+        text = f"{len(where)} {kind}\nplate{'s' if len(where) > 1 else ''}"
+        middle = float(np.mean(where))
+        axes.text(1.008, middle, text, transform=axes.get_yaxis_transform(), ha="left", va="center")
     totals = data.groupby("split")["wells"].sum()
     shown = [name for name in SPLITS if name in totals.index]
     handles = [Patch(facecolor=SPLIT_COLOURS[name], label=f"{NAMES[name]} ({totals[name]:,} wells)") for name in shown]

@@ -122,7 +122,8 @@ def panel_letter(axes: Axes, letter: str, rise: float = 6) -> None:
 def save(figure: Figure, data: pd.DataFrame, stem: str | Path) -> list[Path]:
     """Write stem.pdf, .svg, .png (200 dpi) and .csv (what is drawn), each atomically; the paths written."""
     stem = Path(stem)
-    # Lay out once: each format would do it again, and figures of many panels take seconds for it.
+    # Lay out here, until it has settled: each format would do it again, and it takes seconds for many panels.
+    figure.draw_without_rendering()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     undated: dict[str, dict[str, None]] = {
