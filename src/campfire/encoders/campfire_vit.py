@@ -1,5 +1,7 @@
 """Campfire as an encoder: a run of this workflow, its untrained twin, or the authors' checkpoint."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +20,9 @@ class CampfireEncoder:
         self.name = name
         self.device = device
         self.normalisation = normalisation
-        self.digest = weights_digest(model.encoder)
+        # Models that compute differently may hold the same tensors: the configuration and the scale belong to it.
+        text = json.dumps([weights_digest(model.encoder), model.config.to_dict(), normalisation], sort_keys=True)
+        self.digest = hashlib.sha256(text.encode()).hexdigest()
         self.model = model.to(device).eval()
 
     def dim(self, channels: Sequence[str]) -> int:
