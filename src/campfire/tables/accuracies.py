@@ -97,7 +97,8 @@ def interval_note(options: TableOptions) -> str:
     """What the brackets mean."""
     return (
         f"Brackets: {100 * options.level:g} % percentile interval of {options.replicates:,} bootstrap replicates that "
-        "resample wells within each compound, all cells and fits of a well together."
+        "resample wells within each compound (those of a single well as one group), all "
+        "cells and fits of a well together."
     )
 
 
