@@ -62,9 +62,9 @@ def build(accuracies: pd.DataFrame, options: TableOptions, channels: str | None 
             f"{number(leaking['minus_strict'].mean(), signed=True)}."
         )
     notes = (
-        "release: as the authors' code (control cells pooled over the wells of a plate; last-epoch weights; the held-out "
-        "probe stops early on the fold that it scores). paper: as the text (cells per well; the best epoch is kept, which "
-        "the scored fold chooses). strict: whole plates in a fold, inner wells stop the training and choose the epoch.",
+        "release: as the authors' code (control cells pooled over the wells of a plate; last-epoch weights; the "
+        "held-out probe stops early on the fold that it scores). paper: as the text (cells per well; the best epoch is "
+        "kept, which the scored fold chooses). strict: whole plates in a fold; inner wells choose the epoch.",
         "The protocols draw their cells differently, so a difference holds the effect of sampling too. "
         + interval_note(options),
     )
