@@ -19,8 +19,7 @@ ROOT = f"cpg0016-jump/{SOURCE}"
 QUICK = {
     "connect_timeout_s": 1.0,
     "read_timeout_s": 0.4,
-    "request_attempts": 2,
-    "object_attempts": 4,
+    "attempts": 4,
     "backoff_s": 0.01,
     "workers": 4,
     "disk_reserve_gb": 0.0,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ from gallery_proxy import Proxy, proxy_before
 
 from campfire.errors import CampfireError, DataError
 from campfire.files import atomic_path
-from campfire.gallery import connect, fetch_plate, plan_download, read_known_bad, transfer
+from campfire.gallery import S3Options, connect, fetch_plate, plan_download, read_known_bad, transfer
+from campfire.gallery.retry import Backoff, Pace, StoppedError
 from campfire.simulate import serve
 
 ODD = ("A02", "1")
@@ -95,7 +97,7 @@ def no_finished_or_partial_file(destination: Path) -> None:
 @pytest.mark.parametrize("kind", ["503", "500", "reset", "hang", "hang-body", "truncate", "empty", "wrong"])
 def test_a_passing_fault_leaves_no_trace(intact: tuple[Bucket, str], proxy: Proxy, tmp_path: Path, kind: str) -> None:
     bucket, _ = intact
-    match = ".tiff" if kind in ("truncate", "empty", "wrong") else "c02f01p01"  # the others cost botocore's pauses
+    match = "c02f01p01" if kind.startswith("hang") else ".tiff"  # a hang costs its time-out each time
     proxy.fault(kind, match, times=2)
     record = fetch(bucket, proxy.url, tmp_path)
     assert set(record["status"]) == {"ok"} and len(record) == 18
@@ -131,9 +133,51 @@ def test_load_data_survives_faults(intact: tuple[Bucket, str], proxy: Proxy, tmp
     bucket, _ = intact
     for kind in ("500", "reset", "truncate", "empty", "wrong"):
         proxy.fault(kind, "load_data_with_illum.csv", times=1)
-    fetch(bucket, proxy.url, tmp_path, object_attempts=6)
+    fetch(bucket, proxy.url, tmp_path, attempts=6)
     assert_holds(bucket, tmp_path)
     assert len(proxy.gets("load_data_with_illum.csv")) == 6
+
+
+def test_a_long_burst_of_slow_down_slows_the_download_for_a_while(
+    intact: tuple[Bucket, str], proxy: Proxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="campfire")
+    bucket, _ = intact
+    proxy.fault("503", ".tiff", times=4)
+    record = fetch(bucket, proxy.url, tmp_path, attempts=6, backoff_s=0.05)
+    assert set(record["status"]) == {"ok"} and len(proxy.gets(".tiff")) == 18 * 5
+    assert "S3 asks to slow down: 2 requests in flight" in caplog.text
+    assert_holds(bucket, tmp_path)
+
+
+def test_pace_halves_once_per_second_and_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    pace = Pace(16)
+    assert pace.slow_down() and pace.limit == 8
+    assert not pace.slow_down() and pace.limit == 8
+    for _ in range(10):
+        now[0] += 2
+        pace.slow_down()
+    assert pace.limit == 1
+    with pace.turn():
+        pass
+    for _ in range(200):
+        pace.succeeded()
+    assert pace.limit == 16
+
+
+def test_pauses_grow_and_end_when_told_to_stop() -> None:
+    stop = threading.Event()
+    backoff = Backoff(S3Options(attempts=3, backoff_s=0.01), stop)
+    started = time.monotonic()
+    backoff.wait()
+    assert time.monotonic() - started >= 0.005 and not backoff.spent
+    backoff.wait()
+    assert backoff.spent
+    stop.set()
+    with pytest.raises(StoppedError):
+        Backoff(S3Options(backoff_s=60), stop).wait()
 
 
 # Faults that stay, at S3 as a whole: the plate fails, and a later run goes on.
@@ -148,7 +192,7 @@ def test_a_lasting_fault_of_s3_fails_the_plate_and_excludes_nothing(
     with pytest.raises(
         DataError, match=rf"plate {PLATE}.*S3 did not deliver 1 or more of 18.*well A02, site 1, DNA.*run again"
     ):
-        fetch(bucket, proxy.url, tmp_path, object_attempts=2, request_attempts=1)
+        fetch(bucket, proxy.url, tmp_path, attempts=2)
     no_finished_or_partial_file(tmp_path)
     assert len(list(tmp_path.glob("*.tiff"))) == 17
     with proxy_before(url) as second:
@@ -163,7 +207,7 @@ def test_s3_gone_in_mid_plate_ends_soon(intact: tuple[Bucket, str], proxy: Proxy
     proxy.fault("reset", ".tiff", times=None)
     started = time.monotonic()
     with pytest.raises(DataError, match="S3 did not deliver"):
-        fetch(bucket, proxy.url, tmp_path, workers=2, object_attempts=2, request_attempts=1)
+        fetch(bucket, proxy.url, tmp_path, workers=2, attempts=2)
     assert len(set(proxy.gets(".tiff"))) < 18
     assert time.monotonic() - started < 30
 
@@ -179,7 +223,7 @@ def test_refused_everywhere(intact: tuple[Bucket, str], proxy: Proxy, tmp_path: 
 def test_host_name_that_does_not_resolve(intact: tuple[Bucket, str], tmp_path: Path) -> None:
     bucket, _ = intact
     with pytest.raises(DataError, match=r"no-such-host\.invalid.*check the network and s3\.endpoint_url"):
-        fetch(bucket, "http://no-such-host.invalid:9", tmp_path, object_attempts=2, request_attempts=1)
+        fetch(bucket, "http://no-such-host.invalid:9", tmp_path, attempts=2)
 
 
 def test_bucket_that_does_not_exist(intact: tuple[Bucket, str], tmp_path: Path) -> None:
@@ -408,7 +452,7 @@ def test_disk_full_without_root(
 JOB = """
 import sys
 from pathlib import Path
-from campfire.gallery import connect, fetch_plate, plan_download
+from campfire.gallery import S3Options, connect, fetch_plate, plan_download
 from gallery_bucket import BATCH, CHANNELS, PLATE, SOURCE, Bucket
 bucket = Bucket(Path("."), sys.argv[1], [])
 options = bucket.options(sys.argv[2])

@@ -8,21 +8,22 @@ What can go wrong is sorted into three kinds, because they must end differently:
 import hashlib
 import logging
 import os
-import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from campfire.errors import ConfigError, DataError
 from campfire.gallery.options import S3Options
+from campfire.gallery.retry import Backoff, StoppedError
 
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20
 MISSING_CODES = {"404", "NoSuchKey", "NotFound"}
+SLOW_CODES = {"503", "429", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
 REFUSED_CODES = {"401", "403", "AccessDenied", "Forbidden", "InvalidObjectState", "AllAccessDisabled"}
 
 
@@ -35,11 +36,9 @@ class RefusedError(DataError):
 
 
 class UnavailableError(DataError):
-    """S3 could not be reached, or did not deliver the object whole, in all attempts."""
+    """S3 could not be reached, or did not deliver the object whole; `slow_down` when it asked for fewer requests."""
 
-
-class StoppedError(DataError):
-    """Another object of the plate has ended the download."""
+    slow_down = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,9 @@ def connect(options: S3Options) -> Any:
         signature_version=UNSIGNED,
         connect_timeout=options.connect_timeout_s,
         read_timeout=options.read_timeout_s,
-        retries={"mode": "adaptive", "total_max_attempts": options.request_attempts},
+        # Tried again by us: botocore's adaptive mode cuts its rate once per refused request, and with many in flight
+        # one burst of 503 brings a download down to a request every two seconds.
+        retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=options.workers + 2,
         # Bucket names in the host name need a wildcard DNS entry, which mirrors and local servers rarely have.
         s3={"addressing_style": "path" if address else "auto"},
@@ -113,19 +114,29 @@ def translate(error: Exception, options: S3Options, key: str) -> Exception:
             return ConfigError(f"{where}: no such bucket; check s3.bucket and s3.endpoint_url")
         if code in REFUSED_CODES or status in (401, 403):
             return RefusedError(f"{where}: refused ({code}); check that s3.bucket and s3.prefix name public data")
-        return UnavailableError(f"{where}: S3 answers {code} ({error.response.get('Error', {}).get('Message', '')})")
+        answer = UnavailableError(f"{where}: S3 answers {code} ({error.response.get('Error', {}).get('Message', '')})")
+        answer.slow_down = code in SLOW_CODES or status in (429, 503)
+        return answer
     if isinstance(error, BotoCoreError | HTTPError | ConnectionError | TimeoutError):
         text = " ".join(str(error).split())
         return UnavailableError(f"{where}: {text}; check the network and s3.endpoint_url, then run again")
     return error
 
 
-def pause(options: S3Options, attempt: int, jitter: random.Random, stop: threading.Event | None) -> None:
-    """Wait before attempt `attempt` + 1: doubling, at most 20 s, half of it random; ends early on `stop`."""
-    longest = min(options.backoff_s * 2**attempt, 20.0)
-    delay = longest * (0.5 + 0.5 * jitter.random())
-    if (stop or threading.Event()).wait(delay):
-        raise StoppedError("stopped")
+def _call(options: S3Options, key: str, call: Callable[[], Any]) -> Any:
+    """A small request, tried `options.attempts` times while S3 is unavailable; raises one of the three kinds."""
+    backoff = Backoff(options)
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            kind = translate(error, options, key)
+            if kind is error:
+                raise
+            if not isinstance(kind, UnavailableError) or backoff.spent:
+                raise kind from error
+            log.warning("%s (attempt %d of %d)", kind, backoff.attempt, options.attempts)
+        backoff.wait()
 
 
 def read_once(client: Any, options: S3Options, key: str, stop: threading.Event | None = None) -> Reply:
@@ -161,52 +172,46 @@ def _stored_md5(answer: dict[str, Any]) -> str:
 
 
 def read_object(client: Any, options: S3Options, key: str) -> bytes:
-    """A small object (a table), checked against its length and ETag, tried `object_attempts` times.
+    """A small object (a table), checked against its length and ETag, tried `options.attempts` times.
 
     An empty body is tried again, and returned only when every attempt was empty.
     Raises NotFoundError, RefusedError, UnavailableError or ConfigError (no such bucket).
     """
-    jitter = random.Random()
-    for attempt in range(options.object_attempts):
-        last = attempt == options.object_attempts - 1
+    backoff = Backoff(options)
+    while True:
         try:
             reply = read_once(client, options, key)
-        except UnavailableError as error:
-            if last:
-                raise
-            log.warning("%s (attempt %d of %d)", error, attempt + 1, options.object_attempts)
-        else:
-            altered = options.check_etag and reply.stored_md5 not in ("", reply.md5)
-            if altered and last:
+            if options.check_etag and reply.stored_md5 not in ("", reply.md5):
                 raise UnavailableError(f"{_address(options, key)}: the bytes do not match their ETag")
-            if (reply.body or last) and not altered:
+            if reply.body or backoff.spent:
                 return reply.body
-        pause(options, attempt, jitter, None)
-    raise AssertionError("unreachable")
+        except UnavailableError as error:
+            if backoff.spent:
+                raise
+            log.warning("%s (attempt %d of %d)", error, backoff.attempt, options.attempts)
+        backoff.wait()
 
 
 def list_objects(client: Any, options: S3Options, prefix: str) -> Iterator[tuple[str, int, str]]:
     """(key, bytes, ETag) of every object under `prefix`, a thousand per request."""
-    try:
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=options.bucket, Prefix=prefix):
-            for item in page.get("Contents", ()):
-                yield item["Key"], int(item["Size"]), str(item.get("ETag", "")).strip('"')
-    except Exception as error:
-        kind = translate(error, options, prefix)
-        if kind is error:
-            raise
-        raise kind from error
+    more: dict[str, str] = {}
+    while True:
+        page = _call(
+            options,
+            prefix,
+            lambda: client.list_objects_v2(Bucket=options.bucket, Prefix=prefix, **more),  # noqa: B023
+        )
+        for item in page.get("Contents", ()):
+            yield item["Key"], int(item["Size"]), str(item.get("ETag", "")).strip('"')
+        if not page.get("IsTruncated"):
+            return
+        more = {"ContinuationToken": page["NextContinuationToken"]}
 
 
 def exists(client: Any, options: S3Options, key: str) -> bool:
     """Whether a key exists (HEAD)."""
     try:
-        client.head_object(Bucket=options.bucket, Key=key)
-    except Exception as error:
-        kind = translate(error, options, key)
-        if isinstance(kind, NotFoundError):
-            return False
-        if kind is error:
-            raise
-        raise kind from error
+        _call(options, key, lambda: client.head_object(Bucket=options.bucket, Key=key))
+    except NotFoundError:
+        return False
     return True

@@ -17,6 +17,7 @@ from campfire.files import write_table, write_text
 from campfire.gallery.journal import Entry, Journal, remove_partials
 from campfire.gallery.options import S3Options
 from campfire.gallery.plan import PLAN_COLUMNS, planned_bytes, readable
+from campfire.gallery.retry import Pace
 from campfire.gallery.transfer import (
     CORRUPT,
     EXCLUDED,
@@ -162,8 +163,10 @@ def _fetch(
 ) -> list[Outcome]:
     """The outcomes of all tasks; a second, gentler pass for those S3 did not deliver, and DataError if it fails too."""
 
+    pace = Pace(options.workers)
+
     def work(task: Task, stop: threading.Event) -> Outcome:
-        return fetch_object(client, options, task, folder, journal, stop)
+        return fetch_object(client, options, task, folder, journal, pace, stop)
 
     def unreachable(outcomes: list[Outcome]) -> bool:
         """Nothing came in the last `workers` and a few objects: S3, not the objects."""
@@ -184,7 +187,7 @@ def _fetch(
         kept = sum(outcome.status == OK for outcome in outcomes)
         raise DataError(
             f"plate {plate}: S3 did not deliver {len(lost)} or more of {len(tasks)} objects in "
-            f"{options.object_attempts} attempts each ({lost[0].task.label}: {lost[0].reason}); {kept} verified "
+            f"{options.attempts} attempts each ({lost[0].task.label}: {lost[0].reason}); {kept} verified "
             "objects are kept, run again to go on; an object that never comes can be put on the list of known bad ones"
         )
     progress.line()

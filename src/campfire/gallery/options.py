@@ -18,11 +18,10 @@ class S3Options:
     region: str = "us-east-1"  # given explicitly: some set-ups refuse anonymous calls without it
     workers: int = 16  # objects in flight per plate
     connect_timeout_s: float = 10.0  # to open a connection
-    read_timeout_s: float = 60.0  # without a byte
+    read_timeout_s: float = 30.0  # without a byte
     object_timeout_s: float = 600.0  # for one whole object, however slowly it trickles
-    request_attempts: int = 5  # of one request, by botocore (adaptive: slows down when S3 says so)
-    object_attempts: int = 5  # of one object whose bytes came broken, each with request_attempts
-    backoff_s: float = 1.0  # first pause between object attempts; doubles up to 20 s, with jitter
+    attempts: int = 8  # of one object or request, for whatever reason it failed
+    backoff_s: float = 0.5  # first pause between attempts; doubles up to 20 s, half of it random
     check_etag: bool = True  # compare MD5 with the ETag where that is an MD5 (objects stored in one part)
     digests: bool = False  # compare MD5 with the gallery's Image.csv as well (one more small request per site)
     same_folder: bool = True  # refuse a load_data whose images lie outside the plate's own folder
@@ -37,7 +36,7 @@ class S3Options:
             raise ConfigError(f"s3.endpoint_url is {self.endpoint_url!r}; it must start with http:// or https://")
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in ("workers", "request_attempts", "object_attempts") and value < 1:
+            if field.name in ("workers", "attempts") and value < 1:
                 raise ConfigError(f"s3.{field.name} is {value}; it must be at least 1")
             if field.name.endswith("timeout_s") and value <= 0:
                 raise ConfigError(f"s3.{field.name} is {value}; it must be above 0")

@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import random
 import shutil
 import threading
 import time
@@ -14,18 +13,11 @@ from typing import Any
 
 from campfire.errors import DataError
 from campfire.files import atomic_path
-from campfire.gallery.client import (
-    NotFoundError,
-    RefusedError,
-    Reply,
-    StoppedError,
-    UnavailableError,
-    pause,
-    read_once,
-)
+from campfire.gallery.client import NotFoundError, RefusedError, Reply, UnavailableError, read_once
 from campfire.gallery.journal import Entry, Journal
 from campfire.gallery.options import S3Options
 from campfire.gallery.plan import readable
+from campfire.gallery.retry import Backoff, Pace, StoppedError
 from campfire.gallery.verify import BadObjectError, check_function, check_image
 
 log = logging.getLogger(__name__)
@@ -72,7 +64,7 @@ def judge(reply: Reply, task: Task, check_etag: bool) -> tuple[int, int]:
 
 
 def fetch_object(
-    client: Any, options: S3Options, task: Task, folder: Path, journal: Journal, stop: threading.Event
+    client: Any, options: S3Options, task: Task, folder: Path, journal: Journal, pace: Pace, stop: threading.Event
 ) -> Outcome:
     """Fetch, verify and place one object; tries again while a transfer, not the object, may be to blame.
 
@@ -82,16 +74,15 @@ def fetch_object(
     entry = journal.find(task.file, task.key)
     if entry is not None and task.md5 in ("", entry.md5):
         return Outcome(task, OK, entry=entry)
-    jitter = random.Random()
+    backoff = Backoff(options, stop)
     seen: set[str] = set()
-    reason = ""
-    for attempt in range(options.object_attempts):
+    while True:
         if stop.is_set():
             raise StoppedError("stopped")
-        if attempt:
-            pause(options, attempt - 1, jitter, stop)
         try:
-            reply = read_once(client, options, task.key, stop)
+            with pace.turn():
+                reply = read_once(client, options, task.key, stop)
+            shape = judge(reply, task, options.check_etag)
         except NotFoundError:
             return Outcome(task, MISSING, "no such object (404)")
         except RefusedError as error:
@@ -99,23 +90,26 @@ def fetch_object(
         except UnavailableError as error:
             seen.add("")
             reason = str(error)
-            log.warning("%s: %s (attempt %d of %d)", task.label, error, attempt + 1, options.object_attempts)
-            continue
-        try:
-            shape = judge(reply, task, options.check_etag)
+            level = logging.DEBUG if error.slow_down else logging.WARNING  # a burst of 503 is one line, not hundreds
+            if error.slow_down and pace.slow_down():
+                log.info("S3 asks to slow down: %d requests in flight from now on", pace.limit)
         except BadObjectError as error:
-            reason = str(error)
             seen.add(reply.md5)
+            level = logging.WARNING
+            reason = str(error)
             if reply.body and reply.md5 == reply.stored_md5 and task.bytes in (-1, len(reply.body)):
                 return Outcome(task, CORRUPT, reason)
-            log.warning("%s: %s (attempt %d of %d)", task.label, error, attempt + 1, options.object_attempts)
-            continue
-        _place(reply.body, folder / task.file)
-        entry = Entry(task.file, task.key, len(reply.body), reply.md5, shape)
-        journal.add(entry)
-        return Outcome(task, OK, entry=entry, received=len(reply.body))
-    settled = len(seen) == 1 and "" not in seen and not (reason == "empty object" and task.bytes > 0)
-    return Outcome(task, CORRUPT if settled else UNAVAILABLE, reason)
+        else:
+            pace.succeeded()
+            _place(reply.body, folder / task.file)
+            entry = Entry(task.file, task.key, len(reply.body), reply.md5, shape)
+            journal.add(entry)
+            return Outcome(task, OK, entry=entry, received=len(reply.body))
+        log.log(level, "%s: %s (attempt %d of %d)", task.label, reason, backoff.attempt, options.attempts)
+        if backoff.spent:
+            settled = len(seen) == 1 and "" not in seen and not (reason == "empty object" and task.bytes > 0)
+            return Outcome(task, CORRUPT if settled else UNAVAILABLE, reason)
+        backoff.wait()
 
 
 def _place(body: bytes, path: Path) -> None:
