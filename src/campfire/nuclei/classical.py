@@ -112,11 +112,13 @@ def _split_by_shape(objects: NDArray[np.int32]) -> NDArray[np.int32]:
     from skimage.segmentation import watershed
 
     inside = objects > 0
+    if not inside.any():
+        return objects
     # Pixels on the border of two objects count as outside, so that the distance sees both.
     apart = inside & (ndimage.minimum_filter(objects, 3) == objects)
     distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(apart).astype(np.float32), 0.7)
     distance[~inside] = 0
-    levels = np.arange(0.5, float(distance.max()) + 0.01, 0.75)
+    levels = np.arange(0.5, max(float(distance.max()), 1.0), 0.75)
     seeds, _ = choose_components(distance, levels, TYPICAL_AREA, 1.2 * SMALLEST, margin=0.04, eroded=True)
     return watershed(-distance, seeds, mask=inside).astype(np.int32)
 

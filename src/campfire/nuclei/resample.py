@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 def _positions(size: int, source: int) -> NDArray[np.float64]:
     """Where the centres of `size` pixels lie in a row of `source` pixels of the same extent."""
-    return np.clip((np.arange(size) + 0.5) * source / size - 0.5, 0, source - 1)
+    return (np.arange(size) + 0.5) * source / size - 0.5
 
 
 def _interpolate_rows(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    # Beyond the outermost centres the line through the last two goes on, so that a gradient stays one up to the edge.
     at = _positions(size, image.shape[0])
-    low = np.minimum(at.astype(np.int64), max(image.shape[0] - 2, 0))
+    low = np.clip(np.floor(at).astype(np.int64), 0, max(image.shape[0] - 2, 0))
     weight = (at - low).astype(np.float32)[:, None]
     high = np.minimum(low + 1, image.shape[0] - 1)
     return image[low] * (1 - weight) + image[high] * weight
@@ -37,8 +38,10 @@ def bin_pixels(image: NDArray[Any], rows: int, columns: int) -> NDArray[np.float
 
 def nearest(labels: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.int32]:
     """Labels (h, w) at `shape`, each pixel taking the label at its centre."""
-    rows = np.rint(_positions(shape[0], labels.shape[0])).astype(np.int64)
-    columns = np.rint(_positions(shape[1], labels.shape[1])).astype(np.int64)
+    rows, columns = (
+        np.clip(np.rint(_positions(new, old)).astype(np.int64), 0, old - 1)
+        for new, old in zip(shape, labels.shape, strict=True)
+    )
     return labels[rows[:, None], columns[None, :]]
 
 
