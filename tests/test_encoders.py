@@ -87,7 +87,7 @@ def test_normalisation_of_the_plate_needs_its_statistics(run, tmp_path):
 
 
 def test_digests_tell_apart_what_embeds_differently(run):
-    path, model = run
+    path, _ = run
     kinds = {"kind": "release", "weights": str(path)}
     specs = [kinds, {**kinds, "normalisation": "plate"}, {**kinds, "rope_form": "cosine"}, {**kinds, "name": "other"}]
     digests = [load(spec, "cpu").digest for spec in specs]
