@@ -234,6 +234,23 @@ def test_tables_from_the_csv_equal_tables_from_memory(accuracies, tmp_path):
         assert module.build(again, OPTIONS).layout.equals(module.build(accuracies.data, OPTIONS).layout)
 
 
+def test_findings_read_as_a_story(accuracies, results, tmp_path):
+    tables.save(tables.table_3_1.build(accuracies.data, OPTIONS), tmp_path / "table_3_1")
+    tables.save(tables.differences.build(results, OPTIONS), tmp_path / "differences")
+    (tmp_path / "ood_gap.png").write_bytes(b"png")
+    page = tables.findings.build([*tmp_path.glob("*.html"), *tmp_path.glob("*.png")], "Demo")
+    order = [
+        page.index(text) for text in ("<h2>Plates and compounds", "above chance", "cG5n", "<h2>Differences", "+0.150")
+    ]
+    assert order == sorted(order)  # chapter, answer, figure, next chapter, its answer
+    assert "<h2>Channels" not in page and "http" not in page
+    with pytest.raises(DataError, match="make tables and figures first"):
+        tables.findings.build([tmp_path / "other.png"], "Demo")
+    (tmp_path / "leaks.html").write_text("<html></html>")
+    with pytest.raises(DataError, match=r"leaks\.html: not a table's page"):
+        tables.findings.build([tmp_path / "leaks.html"], "Demo")
+
+
 def test_numbers_in_print():
     assert number(-0.0312) == "−0.031" and number(0.0312, signed=True) == "+0.031"
     assert number(-0.0001) == "0.000" and number(float("nan")) == "–"

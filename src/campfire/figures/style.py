@@ -104,7 +104,9 @@ def styled(function: Callable[P, T]) -> Callable[P, T]:
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure (inches) on the Agg canvas; nothing global is touched."""
     figure = Figure(
-        figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.04, hspace=0.04)
+        figsize=(width, height),
+        dpi=DPI,
+        layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.04, wspace=0.04, hspace=0.04),
     )
     FigureCanvasAgg(figure)
     return figure

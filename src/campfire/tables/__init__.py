@@ -9,6 +9,7 @@ save(table_3_1.build(table.data, options), "results/tables/table_3_1")
 from campfire.tables import (
     accuracies,
     differences,
+    findings,
     gaps,
     leaks,
     paper,
@@ -27,6 +28,7 @@ __all__ = [
     "TableOptions",
     "accuracies",
     "differences",
+    "findings",
     "gaps",
     "leaks",
     "paper",

@@ -127,7 +127,7 @@ def to_latex(table: Table, label: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-_STYLE = (
+STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}"
     "h1{font-size:1.15rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}"
     "th,td{padding:.2rem .7rem;text-align:left;vertical-align:top}.n{text-align:right}"
@@ -157,7 +157,7 @@ def to_html(table: Table) -> str:
     notes = "\n".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(table.title)}</title>'
-        f"<style>{_STYLE}</style></head><body>\n<h1>{html.escape(table.title)}</h1>\n{answer}{html_table(table)}\n"
+        f"<style>{STYLE}</style></head><body>\n<h1>{html.escape(table.title)}</h1>\n{answer}{html_table(table)}\n"
         f"{notes}\n</body></html>\n"
     )
 
