@@ -22,9 +22,20 @@ logger = logging.getLogger(__name__)
 class TileStore(Protocol):
     """What is used of `campfire.tiles.TilePlate`."""
 
-    images: NDArray[Any]
-    index: pd.DataFrame
-    channels: list[str]
+    @property
+    def images(self) -> NDArray[Any]:
+        """(N, C, H, W), usually a memory map."""
+        ...
+
+    @property
+    def index(self) -> pd.DataFrame:
+        """Keys and `row` of every tile."""
+        ...
+
+    @property
+    def channels(self) -> list[str]:
+        """Names of the array's channels."""
+        ...
 
     def counts(self, rows: Any) -> NDArray[np.float32]:
         """Tiles in counts, whatever the stored type."""
