@@ -1,12 +1,14 @@
 """Linear probes of single-cell embeddings: the paper's four compound-by-plate evaluations under three protocols."""
 
 from campfire.probes.evaluate import evaluate
+from campfire.probes.leaks import LEAKS, leak_table
 from campfire.probes.linear import LinearFits, fit_linear, predict
 from campfire.probes.metrics import classification_scores, confusion
 from campfire.probes.options import PROTOCOLS, ProbeOptions, Protocol
 from campfire.probes.trainer import Fit
 
 __all__ = [
+    "LEAKS",
     "PROTOCOLS",
     "Fit",
     "LinearFits",
@@ -16,5 +18,6 @@ __all__ = [
     "confusion",
     "evaluate",
     "fit_linear",
+    "leak_table",
     "predict",
 ]

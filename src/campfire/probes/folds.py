@@ -81,11 +81,13 @@ def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions)
         raise SplitError(
             "probes: the held-out task has no `test_ood_compound` cells; check the split and sample tables"
         )
-    fold = (
-        _plate_folds(cells.iloc[inside], options)
-        if protocol.folds == "plate"
-        else _stratified_folds(cells["label"].to_numpy()[inside], protocol.folds == "shuffled", options)
-    )
+    held_out = cells.iloc[inside]
+    if protocol.folds == "plate":
+        fold = _plate_folds(held_out, options)
+    elif protocol.folds == "well":
+        fold = _well_folds(held_out, options)
+    else:
+        fold = _stratified_folds(held_out["label"].to_numpy(), protocol.folds == "shuffled", options)
     fits: list[Fit] = []
     scored: list[Mapping[str, Rows]] = []
     for number in range(options.folds):
@@ -132,6 +134,15 @@ def _plate_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64
         )
     number = {plate: i for i, part in enumerate(np.array_split(plates, options.folds)) for plate in part}
     return cells[names.PLATE].map(number).to_numpy(np.int64)
+
+
+def _well_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64]:
+    """Fold number of each row; each compound's wells are dealt out in a random order, so plates are shared."""
+    wells = cells[[*names.WELL_KEYS, "label"]].drop_duplicates().sort_values(["label", *names.WELL_KEYS])
+    generator = np.random.default_rng(options.subset_seed)
+    wells["fold"] = np.concatenate([generator.permutation(len(g)) % options.folds for _, g in wells.groupby("label")])
+    fold = wells.set_index(names.WELL_KEYS)["fold"]
+    return fold.reindex(pd.MultiIndex.from_frame(cells[names.WELL_KEYS])).to_numpy(np.int64)
 
 
 def _inner_wells(cells: pd.DataFrame, fold: int, options: ProbeOptions) -> NDArray[np.bool_]:

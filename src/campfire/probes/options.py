@@ -8,7 +8,7 @@ from campfire.errors import ConfigError
 
 Weights = Literal["last", "best"]
 Monitor = Literal["scored", "inner"]
-FoldUnit = Literal["rows", "shuffled", "plate"]
+FoldUnit = Literal["rows", "shuffled", "well", "plate"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Protocol:
     monitor: Monitor
     """Held-out task: early stopping watches the fold that is scored, or an inner set of training wells."""
     folds: FoldUnit
-    """Held-out task: unshuffled stratified folds of plate-ordered rows, shuffled stratified rows, or whole plates."""
+    """Held-out task: stratified folds of plate-ordered rows, of shuffled rows, of whole wells or of whole plates."""
 
 
 PROTOCOLS = {
@@ -92,7 +92,7 @@ class ProbeOptions:
         allowed = {
             "weights": ("last", "best"),
             "monitor": ("scored", "inner"),
-            "folds": ("rows", "shuffled", "plate"),
+            "folds": ("rows", "shuffled", "well", "plate"),
         }
         for key, value in changes.items():
             if key not in allowed or value not in allowed[key]:
