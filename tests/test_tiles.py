@@ -292,6 +292,15 @@ def test_full_disk_is_one_message(tmp_path, monkeypatch):
     assert left_over(tmp_path / "out") == []
 
 
+def test_too_small_a_disk_is_said_before_the_first_tile(tmp_path, monkeypatch):
+    _, nuclei = make_plate(tmp_path / "P1", n_sites=1)
+    usage = type("Usage", (), {"free": 2**16})
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(store, "iterate_sites", lambda *a, **k: pytest.fail("an image was read"))
+    with pytest.raises(DataError, match=r"plate P1 needs 0\.0 GiB, the disk has 0\.0 GiB left"):
+        write_plate(tmp_path / "out/P1.npy", tmp_path / "P1", nuclei, CHANNELS)
+
+
 def test_killed_job_is_cleaned_up_by_the_next(tmp_path):
     _, nuclei = make_plate(tmp_path / "P1", n_sites=3)
     nuclei.to_parquet(tmp_path / "nuclei.parquet")

@@ -123,9 +123,7 @@ def _split_by_shape(objects: NDArray[np.int32]) -> NDArray[np.int32]:
     return watershed(-distance, seeds, mask=inside).astype(np.int32)
 
 
-def _to_full_size(
-    objects: NDArray[np.int32], excess: NDArray[np.float32], shape: tuple[int, int]
-) -> NDArray[np.int32]:
+def _to_full_size(objects: NDArray[np.int32], excess: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.int32]:
     """Objects at the image's own size, holes filled, specks removed, relabelled in reading order."""
     areas = np.bincount(objects.ravel())
     objects = np.where((areas < SMALLEST * TYPICAL_AREA)[objects], 0, objects).astype(np.int32)

@@ -102,7 +102,7 @@ def _decide(nested: list[_Level], smallest: float, margin: float) -> None:
             parent = above.parent[counted]
 
             def total(values: NDArray[np.float64], parent: Any = parent, count: int = count) -> NDArray[np.float64]:
-                return np.bincount(parent, weights=values, minlength=count)
+                return np.bincount(parent, weights=values, minlength=count).astype(np.float64, copy=False)
 
             n, area = total(parts[counted]), total(weight[counted])
             mean = np.divide(total((cost * weight)[counted]), area, out=np.ones(count), where=area > 0)

@@ -11,6 +11,7 @@ import glob
 import hashlib
 import io
 import logging
+import shutil
 import time
 import zlib
 from collections.abc import Mapping, Sequence
@@ -111,6 +112,7 @@ def write_plate(
     crcs = np.empty(len(cells), dtype=np.uint32)
     started = reported = time.monotonic()
     _remove_partials(path)
+    _check_space(path, shape, options.dtype, plate)
     try:
         # Left in reverse order: the array is renamed first, the index last, and both only once both are written.
         with atomic_path(index_path(path)) as index_partial, atomic_path(path) as partial:
@@ -149,7 +151,7 @@ def write_plate(
             # An index of an earlier array must not stand beside the new one, not even for a moment.
             index_path(path).unlink(missing_ok=True)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(f"{path}: the disk is full; free {_gib(shape, options.dtype)} for plate {plate}") from error
         raise
     seconds = time.monotonic() - started
@@ -232,6 +234,15 @@ def _remove_partials(path: Path) -> None:
         for left in path.parent.glob(pattern):
             log.info("removing %s, left by a job that was killed", left)
             left.unlink(missing_ok=True)
+
+
+def _check_space(path: Path, shape: tuple[int, ...], dtype: str, plate: str) -> None:
+    """Say that the disk is too small before the first tile rather than hours later."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if free < np.prod(shape, dtype=float) * np.dtype(dtype).itemsize:
+        needed = _gib(shape, dtype)
+        raise DataError(f"{path}: plate {plate} needs {needed}, the disk has {free / 2**30:.1f} GiB left; free some")
 
 
 def _gib(shape: tuple[int, ...], dtype: str) -> str:
