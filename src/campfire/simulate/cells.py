@@ -6,9 +6,9 @@ import numpy as np
 
 from campfire.simulate.texture import FIBRE_ANGLES, SIZE, Atlas, blend, cut
 
-WINDOW = 136
+WINDOW = 160
 """Side of a cell's window in px; larger than any cell that is drawn."""
-CORE = 56
+CORE = 72
 """Side of the window's central part that holds the nucleus, px."""
 
 Parameters = dict[str, np.ndarray]
@@ -44,13 +44,18 @@ def _outline(
     stretch = np.sqrt(aspect)[:, None, None]
     u, v = (c * dx + s * dy) / stretch, (c * dy - s * dx) * stretch
     r = np.sqrt(u * u + v * v) + np.float32(1e-3)
-    turn = (u + 1j * v) / r
-    power = turn * turn
-    edge = np.ones_like(r)
-    for k in range(waves.shape[1]):
-        factor = (waves[:, k] * np.exp(1j * phases[:, k])).astype(np.complex64)
-        edge += (power * factor[:, None, None]).real
-        power = power * turn
+    turn = np.empty(r.shape, np.complex64)
+    np.divide(u, r, out=turn.real)
+    np.divide(v, r, out=turn.imag)
+    factors = (waves * np.exp(1j * phases)).astype(np.complex64)[:, :, None, None]
+    # Horner's scheme for the sum of factor_k turn^k, k = 2, 3, ...
+    total = np.broadcast_to(factors[:, -1], r.shape).copy()
+    for k in range(waves.shape[1] - 2, -1, -1):
+        total *= turn
+        total += factors[:, k]
+    total *= turn
+    total *= turn
+    edge = 1 + total.real
     return r / (radius[:, None, None] * np.maximum(edge, 0.35))
 
 
@@ -104,7 +109,7 @@ def draw(cells: Parameters, atlas: Atlas, rng: np.random.Generator) -> DrawnCell
         cells["nucleus_radius"],
         cells["nucleus_aspect"],
         angle + rng.normal(0, 0.25, count).astype(np.float32),
-        np.minimum(lobes, 0.3),
+        np.minimum(lobes, np.float32(0.14)),
         rng.uniform(0, 2 * np.pi, (count, 3)).astype(np.float32),
     )
     mask = nuclear < 1
@@ -169,7 +174,7 @@ def draw(cells: Parameters, atlas: Atlas, rng: np.random.Generator) -> DrawnCell
     organelle = whole_share * tubular + p["mito_fragmented"] * dotted
     edge = np.maximum(from_nucleus - 0.9 * p["nucleus_radius"], 0) / p["mito_reach"]
     patchy = np.clip(1 + p["mito_patchy"] * window(atlas.patches), 0.1, None)
-    mito[:] = amount[2] * inside * (0.10 * thick + outside * np.exp(-(edge**1.5)) * organelle * patchy)
+    mito[:] = amount[2] * inside * (0.10 * thick + outside * np.exp(-edge * np.sqrt(edge)) * organelle * patchy)
 
     reticulum = blend(window(atlas.grain[0]), window(atlas.grain[2]), cells["er_coarse"])
     fall = np.exp(-np.maximum(from_nucleus - p["nucleus_radius"], 0) / p["er_reach"])

@@ -41,33 +41,38 @@ def place(count: int, size: int, apart: float, rng: np.random.Generator) -> np.n
     return points.astype(np.float32)
 
 
-def compose(cells: DrawnCells, points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Put N drawn cells at `points` (N, 2) of a field.
+class Canvas:
+    """A field that drawn cells are put on.
 
-    Where cells meet, the pixel belongs to the one it lies deeper in. Returns light (5, size, size) float32, the
-    labels of the true nuclei (size, size) int32 (1..N in the order of `points`), and where the windows' centres
-    went (N, 2) float32.
+    Where cells meet, the pixel belongs to the one it lies deeper in; a nucleus is never covered by the cytoplasm of
+    a neighbour.
     """
-    light = np.zeros((5, size, size), np.float32)
-    best = np.zeros((size, size), np.float32)
-    labels = np.zeros((size, size), np.int32)
-    corners = np.round(points - (WINDOW - 1) / 2).astype(int)
-    inset = (WINDOW - CORE) // 2
-    depth = cells.depth.copy()
-    # A nucleus is never covered by a neighbour's cytoplasm.
-    depth[:, inset : inset + CORE, inset : inset + CORE] += 2.0 * cells.nucleus
-    for i, (y, x) in enumerate(corners):
-        y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + WINDOW, size), min(x + WINDOW, size)
-        if y0 >= y1 or x0 >= x1:
-            continue
-        field, inner = (slice(y0, y1), slice(x0, x1)), (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
-        wins = depth[i][inner] > best[field]
-        best[field] = np.where(wins, depth[i][inner], best[field])
-        light[:, y0:y1, x0:x1] = np.where(wins, cells.light[i][:, inner[0], inner[1]], light[:, y0:y1, x0:x1])
-        mask = np.zeros((WINDOW, WINDOW), bool)
-        mask[inset : inset + CORE, inset : inset + CORE] = cells.nucleus[i]
-        labels[field] = np.where(wins, np.where(mask[inner], i + 1, 0), labels[field])
-    return light, labels, (corners + (WINDOW - 1) / 2).astype(np.float32)
+
+    def __init__(self, size: int) -> None:
+        self.light = np.zeros((5, size, size), np.float32)
+        """Light of each channel (5, size, size)."""
+        self.labels = np.zeros((size, size), np.int32)
+        """True nuclei, numbered from 1 as they were added; 0 where there is none."""
+        self._best = np.zeros((size, size), np.float32)
+        self._count = 0
+
+    def add(self, cells: DrawnCells, points: np.ndarray) -> None:
+        """Put N cells with their nuclei at `points` (N, 2; y, x in px)."""
+        size = self.light.shape[-1]
+        inset = (WINDOW - CORE) // 2
+        nucleus = np.zeros((WINDOW, WINDOW), bool)
+        for i, (y, x) in enumerate(np.round(points - (WINDOW - 1) / 2).astype(int)):
+            self._count += 1
+            y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + WINDOW, size), min(x + WINDOW, size)
+            if y0 >= y1 or x0 >= x1:
+                continue
+            field, inner = (slice(y0, y1), slice(x0, x1)), (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
+            nucleus[inset : inset + CORE, inset : inset + CORE] = cells.nucleus[i]
+            depth = (cells.depth[i] + 2.0 * nucleus)[inner]
+            wins = depth > self._best[field]
+            np.copyto(self._best[field], depth, where=wins)
+            np.copyto(self.light[:, y0:y1, x0:x1], cells.light[i][:, inner[0], inner[1]], where=wins)
+            np.copyto(self.labels[field], np.where(nucleus[inner], self._count, 0), where=wins)
 
 
 def illumination(size: int, optics: Optics) -> np.ndarray:

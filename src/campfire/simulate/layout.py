@@ -18,7 +18,7 @@ CHANNEL_NUMBERS = {
 """Number of a channel in a file's name; it differs between batches, as in JUMP."""
 
 LOAD_DATA_STYLES = ("csv_illum", "parquet_orig", "csv")
-"""load_data_with_illum.csv with URL_ columns; its predecessor in parquet with PathName_ and FileName_; load_data.csv."""
+"""load_data_with_illum.csv with URL_ columns, its parquet predecessor with PathName_ and FileName_, load_data.csv."""
 
 
 @dataclass(frozen=True)

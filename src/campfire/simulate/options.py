@@ -46,7 +46,7 @@ class ScreenOptions:
     transfer_genes: int = 4
     sites: int = 2
     field: int = 400
-    cells: int = 50
+    cells: int = 30
     effect: float = 1.0
     penetrance: float = 0.85
     plate_shift: float = 0.05

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import fft
 
 SIZE = 768
-GRAIN_PERIODS = (4.0, 6.5, 11.0)
+GRAIN_PERIODS = (5.0, 9.0, 14.0)
 FIBRE_ANGLES = 12
 
 
@@ -74,17 +74,17 @@ def make_atlas(seed: int, margin: int) -> Atlas:
         along = np.cos(angle) * fx + np.sin(angle) * fy
         across = np.abs(-np.sin(angle) * fx + np.cos(angle) * fy)
         octaves = np.log2(np.maximum(across, 1e-6) * period)
-        response = np.exp(-0.5 * (octaves / 0.4) ** 2 - 2.0 * (np.pi * 9.0 * along) ** 2)
+        response = np.exp(-0.5 * (octaves / 0.4) ** 2 - 2.0 * (np.pi * 12.0 * along) ** 2)
         return np.clip(_filtered(_noise(rng), response.astype(np.float32)), 0.0, 3.0)
 
     angles = [k * np.pi / FIBRE_ANGLES for k in range(FIBRE_ANGLES)]
     return Atlas(
         grain=[wrapped(_filtered(_noise(rng), band(period))) for period in GRAIN_PERIODS],
-        tubules=[wrapped(tubule(9.0, 0.35)), wrapped(tubule(14.0, 0.30))],
-        spots=[wrapped(spot(0.022, 1.1)), wrapped(spot(0.010, 1.7))],
-        fibres=[[wrapped(fibre(period, angle)) for angle in angles] for period in (4.5, 7.5)],
-        patches=wrapped(_filtered(_noise(rng), band(26.0, 0.5))),
-        holes=wrapped(_filtered(_noise(rng), band(11.0, 0.25))),
+        tubules=[wrapped(tubule(12.0, 0.35)), wrapped(tubule(19.0, 0.30))],
+        spots=[wrapped(spot(0.014, 1.4)), wrapped(spot(0.006, 2.3))],
+        fibres=[[wrapped(fibre(period, angle)) for angle in angles] for period in (6.0, 11.0)],
+        patches=wrapped(_filtered(_noise(rng), band(32.0, 0.5))),
+        holes=wrapped(_filtered(_noise(rng), band(15.0, 0.25))),
     )
 
 
