@@ -89,16 +89,16 @@ def _resamples(wells: _Wells, options: BootstrapOptions) -> Iterator[tuple[NDArr
     rng = np.random.default_rng([options.seed, zlib.crc32(text.encode())])
     if options.unit == "plate":
         plates = int(wells.plate.max()) + 1
-        yield np.arange(len(wells.plate)), _multiplicity(rng, plates, options.replicates)[:, wells.plate]
+        yield np.arange(len(wells.plate)), multiplicity(rng, plates, options.replicates)[:, wells.plate]
         return
     sizes = np.bincount(wells.compound)
     stratum = np.where(sizes[wells.compound] > 1, wells.compound, -1)
     for value in np.unique(stratum):
         rows = np.flatnonzero(stratum == value)
-        yield rows, _multiplicity(rng, len(rows), options.replicates)
+        yield rows, multiplicity(rng, len(rows), options.replicates)
 
 
-def _multiplicity(rng: np.random.Generator, units: int, replicates: int) -> Floats:
+def multiplicity(rng: np.random.Generator, units: int, replicates: int) -> Floats:
     """Weight of each unit in each resample, (R, n).
 
     n - 1 of n units are drawn with replacement and weigh n / (n - 1) (Rao and Wu's rescaling bootstrap): drawing n
@@ -235,6 +235,26 @@ def paired_bootstrap(
             | {"first": one, "second": two, "difference": difference, "low": low, "high": high, "n_wells": 0}
         )
     return pd.DataFrame(rows)
+
+
+def stratified_mean(
+    values: Floats, strata: NDArray[np.integer], options: BootstrapOptions | None = None
+) -> tuple[float, float, float]:
+    """Mean over strata of the mean value of their wells, with its interval over wells: value, low, high.
+
+    values: (W,) one number per well; strata: (W,) its compound's number. Strata of one well are resampled together.
+    """
+    options = options or BootstrapOptions()
+    rng = np.random.default_rng(options.seed)
+    numbers = np.unique(strata, return_inverse=True)[1]
+    sizes = np.bincount(numbers)
+    total = np.zeros(options.replicates)
+    single = np.flatnonzero(sizes[numbers] == 1)
+    for rows in [np.flatnonzero(numbers == k) for k in np.flatnonzero(sizes > 1)] + ([single] if len(single) else []):
+        weight = len(rows) if rows is single else 1  # in strata
+        total += weight * (multiplicity(rng, len(rows), options.replicates) @ values[rows]) / len(rows)
+    point = np.bincount(numbers, weights=values) / sizes
+    return float(point.mean()), *_interval(total / len(sizes), options.level)
 
 
 def ood_gaps(predictions: pd.DataFrame, options: BootstrapOptions | None = None) -> pd.DataFrame:

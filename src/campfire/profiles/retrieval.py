@@ -1,0 +1,70 @@
+"""Nearest neighbours and replicate retrieval."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire import keys as names
+from campfire.errors import DataError
+
+Floats = NDArray[np.float32]
+BLOCK = 1024
+
+
+def knn_predict(
+    train: Floats, labels: NDArray[np.integer], queries: Floats, classes: int, neighbours: int = 20
+) -> NDArray[np.intp]:
+    """Class of each query by the vote of its nearest training rows in cosine similarity; ties go to the nearer class.
+
+    train (N, D), labels (N,) class index, queries (M, D) -> (M,). Votes count 1 + similarity / (2 k), so that
+    similarity decides only between classes with equally many neighbours.
+    """
+    if len(train) == 0:
+        raise DataError("profiles: no training cells for nearest neighbours; check the split and sample tables")
+    count = min(neighbours, len(train))
+    a, b = _unit(train), _unit(queries)
+    out = np.empty(len(b), np.intp)
+    for start in range(0, len(b), BLOCK):
+        similar = b[start : start + BLOCK] @ a.T
+        nearest = np.argpartition(-similar, count - 1, axis=1)[:, :count]
+        votes = np.zeros((len(similar), classes))
+        weight = 1 + np.take_along_axis(similar, nearest, axis=1) / (2 * count)
+        np.add.at(votes, (np.arange(len(similar))[:, None], labels[nearest]), weight)
+        out[start : start + BLOCK] = votes.argmax(axis=1)
+    return out
+
+
+def replicate_retrieval(wells: pd.DataFrame, embeddings: Floats) -> pd.DataFrame:
+    """Average precision with which each well retrieves the wells of its compound on other plates (copairs).
+
+    wells: (W,) rows with plate, well and `Metadata_JCP2022`; embeddings (W, D) well means, compared by cosine.
+    Positives are the compound's wells on other plates, negatives the wells of other compounds. Returns the wells
+    that have positives with `average_precision` and copairs' `normalized_average_precision` (0 is chance, 1 perfect).
+    """
+    from copairs.map import average_precision
+    from copairs.matching import UnpairedException
+
+    meta = wells[[*names.WELL_KEYS, names.COMPOUND]].reset_index(drop=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            table = average_precision(
+                meta,
+                np.asarray(embeddings, np.float32),
+                pos_sameby=[names.COMPOUND],
+                pos_diffby=[names.PLATE],
+                neg_sameby=[],
+                neg_diffby=[names.COMPOUND],
+                progress_bar=False,
+            )
+    except UnpairedException as error:
+        raise DataError(
+            "profiles: no compound has wells on two plates, so there are no replicates to retrieve"
+        ) from error
+    return table[table["n_pos_pairs"] > 0].reset_index(drop=True)
+
+
+def _unit(x: Floats) -> Floats:
+    return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12), np.float32)
