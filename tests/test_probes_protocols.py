@@ -1,0 +1,160 @@
+"""The three protocols: which cells train, stop and are scored, and what each leak is worth."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from campfire import keys as names
+from campfire.errors import DataError, SplitError
+from campfire.probes import LEAKS, ProbeOptions, evaluate, leak_table
+from campfire.probes.evaluate import PREDICTION_COLUMNS, SCORE_COLUMNS
+from campfire.probes.folds import plan
+from campfire.statistics import BootstrapOptions
+
+SMALL = {"subsets": 4, "folds": 3, "epochs": 30, "patience": 8, "learning_rate": 0.02}
+
+
+def screen(plates=7, ood=2, cells=6, compounds=10, dim=8, seed=0, well_sd=0.5, plate_sd=0.5):
+    """Few plates, five, one and one wells of each compound, half of the compounds held out."""
+    rng = np.random.default_rng(seed)
+    effect = rng.normal(0, 1, (compounds, dim))
+    rows, values = [], []
+    for plate in range(plates + ood):
+        shift = rng.normal(0, plate_sd, dim)
+        for compound in range(compounds):
+            held_out = compound >= compounds // 2
+            split = "test_ood_compound" if held_out else (["train"] * 5 + ["val", "test"])[(plate + compound) % 7]
+            if plate >= plates:
+                split = "test_ood_both" if held_out else "test_ood_plate"
+            well = effect[compound] + shift + rng.normal(0, well_sd, dim)
+            for cell in range(cells):
+                keys = (f"P{plate}", f"B{compound + 1:02d}", "1", cell + 1)
+                rows.append(("heldout" if held_out else "control", *keys, f"J{compound:02d}", split, len(rows)))
+                values.append(well + rng.normal(0, 1, dim))
+    columns = ["task", *names.CELL_KEYS, names.COMPOUND, "split", "order"]
+    sample = pd.DataFrame(rows, columns=columns).astype({names.NUCLEUS: "int32"})
+    return sample.assign(protocol="strict"), np.array(values, np.float32)
+
+
+def labelled(sample, task):
+    cells = sample[sample["task"] == task].reset_index(drop=True)
+    return cells.assign(label=np.unique(cells[names.COMPOUND], return_inverse=True)[1])
+
+
+def wells_of(cells, rows):
+    return set(map(tuple, cells.iloc[rows][names.WELL_KEYS].to_numpy()))
+
+
+def test_strict_folds_share_no_well_or_plate():
+    cells = labelled(screen()[0], "heldout")
+    options = ProbeOptions(**SMALL)
+    layout = plan("heldout", options.protocol("strict"), cells, options)
+    scored = np.concatenate([q["test_ood_compound"] for q in layout.scored])
+    assert sorted(scored) == np.flatnonzero(cells["split"] == "test_ood_compound").tolist()
+    for fit, quadrants in zip(layout.fits, layout.scored, strict=True):
+        left_out = quadrants["test_ood_compound"]
+        plates = cells[names.PLATE].to_numpy()
+        assert not set(plates[left_out]) & set(plates[np.concatenate([fit.train, fit.monitor])])
+        assert not wells_of(cells, fit.train) & wells_of(cells, fit.monitor)
+        assert set(cells["label"].iloc[fit.train]) == set(cells["label"].iloc[fit.monitor]) == set(range(5))
+        assert (cells["split"].iloc[quadrants["test_ood_both"]] == "test_ood_both").all()
+
+
+def test_release_monitors_the_scored_fold_and_strict_does_not():
+    cells = labelled(screen()[0], "heldout")
+    options = ProbeOptions(**SMALL)
+    for name, shared in (("release", True), ("paper", True), ("strict", False)):
+        layout = plan("heldout", options.protocol(name), cells, options)
+        for fit, quadrants in zip(layout.fits, layout.scored, strict=True):
+            assert set(quadrants["test_ood_compound"]).issubset(fit.monitor) is shared
+
+
+def test_control_subsets_are_equal_stratified_and_stop_on_validation_wells():
+    cells = labelled(screen()[0], "control")
+    options = ProbeOptions(**SMALL)
+    layout = plan("control", options.protocol("strict"), cells, options)
+    together = np.concatenate([fit.train for fit in layout.fits])
+    assert sorted(together) == np.flatnonzero(cells["split"] == "train").tolist()
+    for fit in layout.fits:
+        counts = cells["label"].iloc[fit.train].value_counts()
+        assert counts.max() - counts.min() <= 1 and len(counts) == 5
+        assert (cells["split"].iloc[fit.monitor] == "val").all()
+
+
+def test_tables_hold_every_fit_and_cell():
+    sample, x = screen()
+    both = pd.concat([sample, sample.assign(protocol="release")])
+    scores, predictions = evaluate(sample[names.CELL_KEYS], x, both, ProbeOptions(**SMALL))
+    assert list(scores) == SCORE_COLUMNS and list(predictions) == PREDICTION_COLUMNS
+    counts = scores.groupby(["protocol", "task", "split"]).size()
+    assert counts.xs("control", level="task").eq(4).all() and counts.xs("heldout", level="task").eq(3).all()
+    assert len(counts) == 8
+    assert not predictions.duplicated(["protocol", "task", "fit", "split", *names.CELL_KEYS]).any()
+    assert len(predictions) == scores["n_cells"].sum()
+    assert scores["accuracy"].between(0, 1).all() and (scores["accuracy"] > 0.2).all()  # chance is 1 in 5
+    shuffled = np.random.default_rng(0).permutation(len(x))
+    again = evaluate(
+        sample[names.CELL_KEYS].iloc[shuffled], x[shuffled], both.sample(frac=1, random_state=1), ProbeOptions(**SMALL)
+    )
+    order = ["protocol", "task", "fit", "split"]
+    pd.testing.assert_frame_equal(
+        again[0].sort_values(order, ignore_index=True), scores.sort_values(order, ignore_index=True)
+    )
+
+
+def test_a_protocol_can_be_changed_by_configuration():
+    sample, x = screen()
+    held_out = sample[sample["task"] == "heldout"].assign(protocol="release")
+    plain = evaluate(sample[names.CELL_KEYS], x, held_out, ProbeOptions(**SMALL))[0]
+    changed = evaluate(
+        sample[names.CELL_KEYS],
+        x,
+        held_out,
+        ProbeOptions(**SMALL, overrides={"release": {"folds": "plate", "monitor": "inner", "weights": "best"}}),
+    )[0]
+    strict = evaluate(sample[names.CELL_KEYS], x, held_out.assign(protocol="strict"), ProbeOptions(**SMALL))[0]
+    assert not changed["accuracy"].equals(plain["accuracy"])
+    pd.testing.assert_frame_equal(changed.drop(columns="protocol"), strict.drop(columns="protocol"))
+
+
+def test_leaks_are_priced_and_shared_wells_are_one():
+    sample, x = screen(well_sd=2.5, cells=12)  # wells differ so much that knowing a well is knowing its cells
+    table = leak_table(sample[names.CELL_KEYS], x, sample, ProbeOptions(**SMALL), BootstrapOptions(replicates=200))
+    assert set(table["leak"]) == set(LEAKS)
+    np.testing.assert_allclose(table["with_leak"] - table["without"], table["difference"], atol=1e-12)
+    row = table[(table["leak"] == "wells_shared") & (table["split"] == "test_ood_compound")].iloc[0]
+    assert row["low"] > 0.05
+    other = table[(table["leak"] == "wells_shared") & (table["split"] == "test_ood_both")].iloc[0]
+    assert abs(other["difference"]) < row["difference"]
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "error", "message"),
+    [
+        (lambda t: t[t["split"] != "val"], {}, SplitError, "control task has no `val` cells"),
+        (lambda t: t[t["split"] != "test_ood_compound"], {}, SplitError, "no `test_ood_compound` cells"),
+        (lambda t: t, {"subsets": 40}, SplitError, r"control compound J00 has 30 train cells, too few for 40 subsets"),
+        (lambda t: t, {"folds": 8}, SplitError, "7 ID plates carry held-out compounds, too few for 8 folds"),
+        (lambda t: t.assign(protocol="release"), {"folds": 50}, SplitError, "42 cells on ID plates, too few for 50"),
+        (lambda t: t[t[names.COMPOUND] == "J00"], {}, DataError, "fewer than two compounds"),
+        (lambda t: t.iloc[:0], {}, DataError, "no rows"),
+        (
+            lambda t: t.assign(**{names.WELL: t[names.WELL].replace("B07", "C07")}),
+            {},
+            DataError,
+            "54 sampled cells have no embedding, first plate P0, well C07",
+        ),
+    ],
+)
+def test_what_does_not_suffice_is_named(change, options, error, message):
+    sample, x = screen()
+    with pytest.raises(error, match=message) as caught:
+        evaluate(sample[names.CELL_KEYS], x, change(sample), ProbeOptions(**{**SMALL, **options}))
+    assert "\n" not in str(caught.value)
+
+
+def test_twice_embedded_cells_are_refused():
+    sample, x = screen()
+    keys = pd.concat([sample[names.CELL_KEYS], sample[names.CELL_KEYS].iloc[:1]])
+    with pytest.raises(DataError, match="plate P0, well B01, site 1, nucleus 1 is embedded twice"):
+        evaluate(keys, np.concatenate([x, x[:1]]), sample, ProbeOptions(**SMALL))
