@@ -1,7 +1,7 @@
 """Config checks, names of files, and the small functions that rules use. No rules here."""
 
-import json
 import re
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -118,6 +118,34 @@ RUNS = list(
     )
 )
 
+STAGES_BY_PLATE = "images|download|nuclei|quality|tiles|embeddings/[^/]+/[^/]+|figures/plate_layout"
+
+
+def check_targets():
+    """A file of a plate that is in no sheet is answered with the plates that are."""
+    pattern = rf"{re.escape(config['results'])}/(?:{STAGES_BY_PLATE})/([^/.]+)(?:\..+)?"
+    for target in sys.argv[1:]:
+        match = re.fullmatch(pattern, target)
+        if match and match[1] not in {*PLATES, *TRANSFER_PLATES}:
+            known = ", ".join([*PLATES, *TRANSFER_PLATES][:5])
+            raise WorkflowError(f"{target}: plate {match[1]} is not in {config['sheet']}; it has {known}, ...")
+
+
+def check_weights():
+    """Weight files that encoders name must be there before anything starts."""
+    for encoder in USED_ENCODERS:
+        weights = config["encoders"][encoder].get("weights")
+        if weights not in (None, "hub", "random") and not Path(weights).is_file():
+            raise WorkflowError(
+                f"encoder {encoder}: no weights at {weights}; put the file there, or for timm set "
+                "`weights: hub` to load it from the model hub (docs/encoders.md says where weights come from)"
+            )
+
+
+check_targets()
+if not FROM_EMBEDDINGS:
+    check_weights()
+
 
 def plate_place(plate):
     """Source, batch and plate of a plate of either sheet."""
@@ -183,7 +211,7 @@ def encoder_weights(encoder):
     spec = config["encoders"][encoder]
     if spec["kind"] == "pretrained":
         return result(f"pretrain/{spec['run']}/model.safetensors")
-    return [spec["weights"]] if spec.get("weights") not in (None, "hub") else []
+    return [spec["weights"]] if spec.get("weights") not in (None, "hub", "random") else []
 
 
 def encoder_spec(encoder):
@@ -218,6 +246,11 @@ def embedding_files(encoder, channels, plates=None):
     return [
         result(f"embeddings/{encoder}/{channels}/{plate}.parquet") for plate in plates
     ]
+
+
+def table_options():
+    """Options of tables and figures: the config's, and what each channel set holds."""
+    return {"channel_sets": config["channel_sets"], **config["tables"]}
 
 
 def probe_files():

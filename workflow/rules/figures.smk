@@ -40,7 +40,7 @@ rule figure_3_4:
     conda:
         "../../envs/analysis.yaml"
     params:
-        options=config["tables"],
+        options=table_options(),
         encoder=config["evaluate"][0]["encoder"],
         channel_sets=figure_3_4_sets(),
         code=code("figure_3_4"),
@@ -90,7 +90,7 @@ rule ood_gap:
     conda:
         "../../envs/analysis.yaml"
     params:
-        options=config["tables"],
+        options=table_options(),
         code=code("ood_gap"),
     script:
         "../scripts/ood_gap.py"

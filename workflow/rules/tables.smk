@@ -12,7 +12,7 @@ rule accuracies:
         mem_mb=8000,
         runtime=60,
     params:
-        options=config["tables"],
+        options=table_options(),
         code=code("table_accuracies"),
     script:
         "../scripts/table_accuracies.py"
@@ -28,7 +28,7 @@ rule table_3_1:
     conda:
         "../../envs/analysis.yaml"
     params:
-        options=config["tables"],
+        options=table_options(),
         code=code("table_3_1"),
     script:
         "../scripts/table_3_1.py"
@@ -44,7 +44,7 @@ rule table_3_2:
     conda:
         "../../envs/analysis.yaml"
     params:
-        options=config["tables"],
+        options=table_options(),
         code=code("table_3_2"),
     script:
         "../scripts/table_3_2.py"
@@ -60,7 +60,7 @@ rule leaks:
     conda:
         "../../envs/analysis.yaml"
     params:
-        options=config["tables"],
+        options=table_options(),
         code=code("table_leaks"),
     script:
         "../scripts/table_leaks.py"
@@ -80,7 +80,7 @@ rule differences:
         mem_mb=8000,
         runtime=60,
     params:
-        options=config["tables"],
+        options=table_options(),
         code=code("table_differences"),
     script:
         "../scripts/table_differences.py"
@@ -100,7 +100,7 @@ rule gaps:
         mem_mb=8000,
         runtime=60,
     params:
-        options=config["tables"],
+        options=table_options(),
         code=code("table_gaps"),
     script:
         "../scripts/table_gaps.py"
@@ -132,7 +132,7 @@ rule transfer_table:
     conda:
         "../../envs/analysis.yaml"
     params:
-        options=config["tables"],
+        options=table_options(),
         code=code("table_transfer"),
     script:
         "../scripts/table_transfer.py"

@@ -170,6 +170,8 @@ def encoder_schema() -> dict[str, Any]:
         "combine": {"enum": ["average", "concatenate"], "description": "timm: channel numbers other than three"},
         "rgb": {**yes_no, "description": "timm: three channels as the colours of one image"},
         "seed": {"type": "integer", "description": "timm: seed of random weights"},
+        "tile_size": {**count, "description": "timm: tile side for native size where tiles are not 112 px"},
+        "imagenet": text("untrained: ImageNet weights that the twin starts from, `hub` or a file"),
         "families": names("features: measurement families of cp_measure"),
     }
     kind = {"enum": list(KINDS), "description": "what kind of encoder it is"}
