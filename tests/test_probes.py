@@ -249,9 +249,9 @@ def test_bad_input_is_named():
         fit_linear(x, y, [Fit(np.arange(10), np.arange(0))], 4)
     with pytest.raises(DataError, match="not finite"):
         fit_linear(np.where(x > 3, np.nan, x), y, [Fit(np.arange(10), np.arange(10))], 4)
-    with pytest.raises(ConfigError, match=r"probes.folds: 1 is too few"):
+    with pytest.raises(ConfigError, match=r"probe.folds: 1 is too few"):
         ProbeOptions(folds=1)
     with pytest.raises(ConfigError, match=r"unknown protocol `strickt`"):
         ProbeOptions(overrides={"strickt": {}})
-    with pytest.raises(ConfigError, match=r"probes.overrides.paper: `folds: wells` is not allowed"):
+    with pytest.raises(ConfigError, match=r"probe.overrides.paper: `folds: wells` is not allowed"):
         ProbeOptions(overrides={"paper": {"folds": "wells"}})

@@ -63,7 +63,7 @@ def control_plan(cells: pd.DataFrame, options: ProbeOptions) -> Plan:
             compound = cells[names.COMPOUND].iloc[rows[0]]
             raise SplitError(
                 f"probes: control compound {compound} has {len(rows)} train cells, too few for {options.subsets} "
-                "subsets; lower probes.subsets or sample more cells"
+                "subsets; lower probe.subsets or sample more cells"
             )
         for part, piece in zip(
             parts, np.array_split(rows[generator.permutation(len(rows))], options.subsets), strict=True
@@ -112,7 +112,7 @@ def _stratified_folds(labels: NDArray[np.integer], shuffle: bool, options: Probe
     if fewest < options.folds:
         raise SplitError(
             f"probes: a held-out compound has {fewest} cells on ID plates, too few for {options.folds} folds; "
-            "lower probes.folds or sample more cells"
+            "lower probe.folds or sample more cells"
         )
     splitter = StratifiedKFold(options.folds, shuffle=shuffle, random_state=options.subset_seed if shuffle else None)
     fold = np.empty(len(labels), np.int64)
@@ -130,7 +130,7 @@ def _plate_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64
     if len(plates) < options.folds:
         raise SplitError(
             f"probes: {len(plates)} ID plates carry held-out compounds, too few for {options.folds} folds of whole "
-            "plates; lower probes.folds or add plates"
+            "plates; lower probe.folds or add plates"
         )
     number = {plate: i for i, part in enumerate(np.array_split(plates, options.folds)) for plate in part}
     return cells[names.PLATE].map(number).to_numpy(np.int64)
@@ -157,6 +157,6 @@ def _inner_wells(cells: pd.DataFrame, fold: int, options: ProbeOptions) -> NDArr
     if len(picked) == 0:
         raise SplitError(
             "probes: strict early stopping needs compounds with two or more training wells; "
-            "add plates or lower probes.folds"
+            "add plates or lower probe.folds"
         )
     return pd.MultiIndex.from_frame(cells[names.WELL_KEYS]).isin(picked)

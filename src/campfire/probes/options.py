@@ -74,13 +74,13 @@ class ProbeOptions:
     def __post_init__(self) -> None:
         for name in ("subsets", "epochs", "patience", "step_size", "batch_size", "threads"):
             if int(getattr(self, name)) < 1:
-                raise ConfigError(f"probes.{name}: {getattr(self, name)} is not a count of 1 or more")
+                raise ConfigError(f"probe.{name}: {getattr(self, name)} is not a count of 1 or more")
         if self.folds < 2:
-            raise ConfigError(f"probes.folds: {self.folds} is too few; cross-validation needs at least 2")
+            raise ConfigError(f"probe.folds: {self.folds} is too few; cross-validation needs at least 2")
         if not 0 < self.inner_fraction < 1:
-            raise ConfigError(f"probes.inner_fraction: {self.inner_fraction} is not between 0 and 1")
+            raise ConfigError(f"probe.inner_fraction: {self.inner_fraction} is not between 0 and 1")
         if len(tuple(self.betas)) != 2:
-            raise ConfigError(f"probes.betas: expected two numbers, found {self.betas!r}")
+            raise ConfigError(f"probe.betas: expected two numbers, found {self.betas!r}")
         for name in self.overrides:
             self.protocol(name)
 
@@ -97,5 +97,5 @@ class ProbeOptions:
         for key, value in changes.items():
             if key not in allowed or value not in allowed[key]:
                 choices = "; ".join(f"{k}: {', '.join(v)}" for k, v in allowed.items())
-                raise ConfigError(f"probes.overrides.{name}: `{key}: {value}` is not allowed ({choices})")
+                raise ConfigError(f"probe.overrides.{name}: `{key}: {value}` is not allowed ({choices})")
         return Protocol(**{**PROTOCOLS[name].__dict__, **changes})

@@ -51,14 +51,14 @@ class TransferOptions:
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
-            raise ConfigError(f"transfer.loss: `{self.loss}` is unknown; allowed: {', '.join(LOSSES)}")
+            raise ConfigError(f"transfer.head.loss: `{self.loss}` is unknown; allowed: {', '.join(LOSSES)}")
         if self.positives not in POSITIVES:
-            raise ConfigError(f"transfer.positives: `{self.positives}` is unknown; allowed: {', '.join(POSITIVES)}")
+            raise ConfigError(f"transfer.head.positives: `{self.positives}` is unknown; allowed: {', '.join(POSITIVES)}")
         if not tuple(self.layers) or min(self.layers) < 1:
-            raise ConfigError(f"transfer.layers: {list(self.layers)} is not a list of widths")
+            raise ConfigError(f"transfer.head.layers: {list(self.layers)} is not a list of widths")
         for name in ("wells_per_batch", "wells_per_treatment"):
             if getattr(self, name) < 2:
-                raise ConfigError(f"transfer.{name}: {getattr(self, name)} is too few; a triplet needs at least 2")
+                raise ConfigError(f"transfer.head.{name}: {getattr(self, name)} is too few; a triplet needs at least 2")
         for name in ("cells_per_well", "checkpoint_every"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"transfer.{name}: {getattr(self, name)} is not a count of 1 or more")
+                raise ConfigError(f"transfer.head.{name}: {getattr(self, name)} is not a count of 1 or more")
