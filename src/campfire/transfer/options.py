@@ -53,7 +53,9 @@ class TransferOptions:
         if self.loss not in LOSSES:
             raise ConfigError(f"transfer.head.loss: `{self.loss}` is unknown; allowed: {', '.join(LOSSES)}")
         if self.positives not in POSITIVES:
-            raise ConfigError(f"transfer.head.positives: `{self.positives}` is unknown; allowed: {', '.join(POSITIVES)}")
+            raise ConfigError(
+                f"transfer.head.positives: `{self.positives}` is unknown; allowed: {', '.join(POSITIVES)}"
+            )
         if not tuple(self.layers) or min(self.layers) < 1:
             raise ConfigError(f"transfer.head.layers: {list(self.layers)} is not a list of widths")
         for name in ("wells_per_batch", "wells_per_treatment"):
