@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from campfire.errors import CampfireError, ConfigError, DataError
 from campfire.files import read_table_metadata, write_json, write_table
 from campfire.keys import CELL_KEYS
 from campfire.model import ModelConfig, load_weights
-from campfire.pretrain import EXIT_RESUMABLE, PretrainOptions, train
+from campfire.pretrain import EXIT_RESUMABLE, PretrainOptions, launch, train
 from campfire.pretrain.checkpoints import StateFolder, read_checkpoint, sole_writer
 from campfire.pretrain.engine import Engine
 from campfire.pretrain.flops import training_flops
@@ -218,7 +219,8 @@ def test_killed_processes_end_with_the_same_weights(processes: int, plates: list
         wait_for(lambda: checkpoints() > reached, second)
         second.send_signal(signal.SIGTERM)
         ended(second, EXIT_RESUMABLE)
-    ended(started(config, *number), 0)
+    wells, run, nproc = tmp_path / "hurt" / "wells.parquet", tmp_path / "hurt" / "run", processes
+    assert launch(options(**changes), plates, wells, run, state, nproc) == 0
     ended(alone, 0)
     same_run(tmp_path / "alone" / "run", tmp_path / "hurt" / "run")
 
@@ -228,6 +230,20 @@ def test_one_writer_per_state_folder(tmp_path: Path) -> None:
         pass
     with sole_writer(tmp_path):
         pass
+
+
+def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(DataError, match="file/state: this state folder cannot be written"),
+        sole_writer(tmp_path / "file" / "state"),
+    ):
+        pass
+    folder = StateFolder(tmp_path, "aaaa")
+    shutil.rmtree(tmp_path / "aaaa")
+    (tmp_path / "aaaa").write_text("")
+    with pytest.raises(DataError, match="cannot write this checkpoint"):
+        folder.save(1, {"x": torch.zeros(1)}, {})
 
 
 def test_a_state_folder_keeps_three_and_other_options_apart(tmp_path: Path) -> None:

@@ -59,9 +59,9 @@ def test_windows_are_even_and_bounded() -> None:
 
 def test_only_train_wells_of_the_split_are_used(plates: list[Path]) -> None:
     wells = split_table(["five", "three", "two"]).sample(frac=1, random_state=0)  # the order of the table is no matter
-    train, val, metadata = open_sources(plates, wells, CHANNELS)
+    train, val, digests = open_sources(plates, wells, CHANNELS)
     assert [g.channels for g in train.groups] == [("DNA", "AGP", "Mito"), ("DNA",)]
-    assert set(metadata) == {"five", "three", "two"}
+    assert set(digests) == {"five", "three", "two"}
     for source, allowed in ((train, range(1, 8)), (val, range(8, 10))):
         for plate in [p for g in source.groups for p in g.plates]:
             index = pd.read_parquet(plate.path.with_suffix(".parquet"))

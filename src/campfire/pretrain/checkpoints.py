@@ -53,9 +53,15 @@ class StateFolder:
         """Write the checkpoint after `step` optimiser steps, then drop all but the newest three."""
         path = self.folder / f"step-{step:09d}.ckpt"
         header = {"state": json.dumps(dict(state))}
-        with atomic_path(path) as partial:
-            save_file({k: v.detach().contiguous() for k, v in tensors.items()}, partial, metadata=header)
-        sync_folder(self.folder)
+        try:
+            with atomic_path(path) as partial:
+                save_file({k: v.detach().contiguous() for k, v in tensors.items()}, partial, metadata=header)
+            sync_folder(self.folder)
+        except (OSError, SafetensorError) as error:
+            raise DataError(
+                f"{path}: cannot write this checkpoint ({error}); free space or rights there, then start again: the "
+                "run goes on from the checkpoint before"
+            ) from error
         for old in self.newest()[NEWEST_KEPT:]:
             old.unlink(missing_ok=True)
         return path
@@ -106,9 +112,13 @@ def sole_writer(root: str | Path) -> Iterator[None]:
     Raises CampfireError that names the holder when another live run has it.
     """
     folder = Path(root)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "lock"
-    with open(path, "a+", encoding="utf-8") as handle:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise DataError(f"{folder}: this state folder cannot be written ({error.strerror}); choose another") from error
+    with opened as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
@@ -54,7 +55,9 @@ def start(
             if child.poll() is None:
                 child.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    here = threading.current_thread() is threading.main_thread()  # elsewhere Python sets no handlers
+    numbers = (signal.SIGTERM, signal.SIGUSR1) if here else ()
+    before = {number: signal.signal(number, forward) for number in numbers}
     try:
         for local in range(processes):
             place = {

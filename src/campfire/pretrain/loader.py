@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from campfire.files import atomic_path
 from campfire.pretrain.plan import EpochPlan, cut_shards, generator, slice_line, window_edges
-from campfire.pretrain.source import Group, Source
+from campfire.pretrain.source import Group, Source, copy_planes
 
 
 @dataclass(frozen=True)
@@ -203,10 +203,9 @@ class Loader:
             dtype=torch.uint16 if window.images.dtype == np.uint16 else torch.uint8,
             pin_memory=self.pin,
         )
-        array, at = out.numpy(), 0
-        columns = np.asarray(picked)[None, :]
+        array, at, columns = out.numpy(), 0, np.asarray(picked)
         for source, chosen in pieces:
-            array[at : at + len(chosen)] = source.images[chosen[:, None], columns]
+            copy_planes(source.images, chosen, columns, array[at : at + len(chosen)])
             at += len(chosen)
         return Batch(
             step, part, parts, total, out, tuple(group.channels[c] for c in picked),

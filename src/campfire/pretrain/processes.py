@@ -65,7 +65,8 @@ def join(device: str = "auto") -> Iterator[Processes]:
         yield Processes(0, 1, chosen)
         return
     backend = "nccl" if chosen.type == "cuda" else "gloo"
-    torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+    gpu = chosen if chosen.type == "cuda" else None
+    torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30), device_id=gpu)
     try:
         yield Processes(rank, world, chosen)
     finally:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,7 @@ from campfire.pretrain.plan import generator
 log = logging.getLogger(__name__)
 
 MADV_WILLNEED = 3
+OPENING_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,7 @@ class PlateRows:
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Copy rows[start:stop] of this group's channels to `out` (stop - start, c, H, W)."""
-        rows = self.rows[start:stop]
-        # Whole planes are copied, without a Python loop and without the interpreter lock.
-        out[...] = self.images[rows[:, None], self.positions[None, :]]
+        copy_planes(self.images, self.rows[start:stop], self.positions, out)
 
     def announce(self, start: int, stop: int) -> None:
         """Tell the kernel that rows[start:stop] will be read soon, so that a disk reads ahead in long runs."""
@@ -112,6 +112,20 @@ class Source:
         return total.hexdigest()[:12]
 
 
+def copy_planes(images: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any], out: NDArray[Any]) -> None:
+    """`out[i, j] = images[rows[i], columns[j]]` for contiguous (N, C, H, W) arrays, in one pass over whole planes.
+
+    Neither a Python loop nor a second copy, and the interpreter lock is free meanwhile. IndexError for a row that
+    is not there.
+    """
+    count, channels = images.shape[:2]
+    if len(rows) and (rows.min() < 0 or rows.max() >= count):
+        raise IndexError(f"row {rows.max()} of an array of {count} tiles")
+    planes = (rows[:, None] * channels + columns[None, :]).reshape(-1)
+    # With mode="raise" numpy would fill a buffer first.
+    np.take(images.reshape(count * channels, -1), planes, axis=0, out=out.reshape(len(planes), -1), mode="clip")
+
+
 def _rows_by_split(index: pd.DataFrame, wells: pd.DataFrame, path: Path) -> dict[str, NDArray[np.int64]]:
     """Row numbers of one plate's tiles by the split of their well; a plate the split does not know is an error."""
     plates = index[PLATE].unique()
@@ -127,37 +141,56 @@ def _rows_by_split(index: pd.DataFrame, wells: pd.DataFrame, path: Path) -> dict
     return {s: np.sort(rows[(label == s)[codes]]) for s in ("train", "val")} if len(rows) else {}
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """One plate as it was found; its index is not kept (all of a large screen would not fit in memory)."""
+
+    plate: str
+    images: NDArray[Any]
+    channels: list[str]
+    by_split: dict[str, NDArray[np.int64]]
+    digest: str
+
+
+def _open(path: Path, wells: pd.DataFrame) -> _Opened:
+    from campfire.tiles import open_plate
+
+    tiles = open_plate(path)
+    by_split = _rows_by_split(tiles.index, wells, path)
+    plate = str(tiles.index[PLATE].iloc[0]) if len(tiles.index) else ""
+    return _Opened(plate, tiles.images, list(tiles.channels), by_split, str(tiles.metadata.get("digest", "")))
+
+
 def open_sources(
     plates: Sequence[str | Path], wells: pd.DataFrame, channels: Sequence[str], plate_types: Sequence[str] = ()
-) -> tuple[Source, Source, dict[str, Any]]:
+) -> tuple[Source, Source, dict[str, str]]:
     """Open the tile files and choose their train and val rows.
 
     `wells` is split/wells.parquet; `channels` are taken by name, in this order. Plates that share the available
-    channels form a group. Returns (train, val, metadata of each plate's tile file by plate).
+    channels form a group. Returns (train, val, digest of each used plate's tiles by plate).
     Raises DataError for a plate that the split does not know or that has none of the channels, ConfigError when no
     tile is left.
     """
-    from campfire.tiles import open_plate
-
     missing = {PLATE, WELL, "split"} - set(wells.columns)
     if missing:
         raise DataError(f"the split table lacks the columns {sorted(missing)}; make it again with campfire.split")
     if plate_types:
         wells = wells.assign(split=wells["split"].where(wells[PLATE_TYPE].isin(list(plate_types)), "unused"))
+    wells = wells[[PLATE, WELL, "split"]]
     found: dict[str, dict[tuple[str, ...], list[PlateRows]]] = {"train": {}, "val": {}}
-    metadata: dict[str, Any] = {}
-    for path in map(Path, plates):
-        tiles = open_plate(path)
-        by_split = _rows_by_split(tiles.index, wells, path)
-        here = tuple(c for c in channels if c in tiles.channels)
-        if not here:
-            raise DataError(f"{path}: has none of the channels {list(channels)}, only {list(tiles.channels)}")
-        positions = np.array([list(tiles.channels).index(c) for c in here], dtype=np.int64)
-        for split, rows in by_split.items():
-            if len(rows):
-                plate = str(tiles.index[PLATE].iloc[0])
-                metadata[plate] = tiles.metadata
-                found[split].setdefault(here, []).append(PlateRows(path, plate, tiles.images, positions, rows))
+    digests: dict[str, str] = {}
+    paths = [Path(path) for path in plates]
+    with ThreadPoolExecutor(OPENING_THREADS) as pool:
+        for path, opened in zip(paths, pool.map(lambda p: _open(p, wells), paths), strict=True):
+            here = tuple(c for c in channels if c in opened.channels)
+            if not here:
+                raise DataError(f"{path}: has none of the channels {list(channels)}, only {opened.channels}")
+            positions = np.array([opened.channels.index(c) for c in here], dtype=np.int64)
+            for split, rows in opened.by_split.items():
+                if len(rows):
+                    digests[opened.plate] = opened.digest
+                    entry = PlateRows(path, opened.plate, opened.images, positions, rows)
+                    found[split].setdefault(here, []).append(entry)
     train, val = (
         Source(tuple(Group(here, tuple(rows)) for here, rows in sorted(found[s].items(), key=lambda i: -len(i[0]))))
         for s in ("train", "val")
@@ -169,12 +202,12 @@ def open_sources(
         "%d train and %d val tiles of %d plates, channels %s",
         train.tiles, val.tiles, len(set(train.plates)), " and ".join("+".join(g.channels) for g in train.groups),
     )  # fmt: skip
-    return train, val, metadata
+    return train, val, digests
 
 
 def tile_keys(plate: PlateRows, rows: NDArray[np.int64]) -> pd.DataFrame:
     """Keys of these rows of a plate's array, in their order."""
     from campfire.tiles import open_plate
 
-    index = open_plate(plate.path).index
+    index = open_plate(plate.path, verify="none").index
     return index.set_index("row").loc[rows, CELL_KEYS].reset_index(drop=True)

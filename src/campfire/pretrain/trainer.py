@@ -53,14 +53,14 @@ def train(
     """
     table = wells if isinstance(wells, pd.DataFrame) else read_table(wells)
     with StopSignal() as stop, join(options.device) as processes:
-        train_tiles, val_tiles, metadata = open_sources(plates, table, options.channels, options.plate_types)
+        train_tiles, val_tiles, digests = open_sources(plates, table, options.channels, options.plate_types)
         train_tiles = train_tiles.capped(options.max_tiles, options.seed, CAP_TRAIN)
         val_tiles = val_tiles.capped(options.validation_tiles, options.seed, CAP_VAL)
         if train_tiles.tiles < processes.world:
             raise ConfigError(f"{train_tiles.tiles} train tiles for {processes.world} processes; use fewer processes")
         digest = sha256(f"{train_tiles.digest()}{val_tiles.digest()}".encode())
-        for plate in sorted(metadata):
-            digest.update(f"{plate}:{metadata[plate].get('digest', '')};".encode())
+        for plate in sorted(digests):
+            digest.update(f"{plate}:{digests[plate]};".encode())
         with sole_writer(state_dir) if processes.first else nullcontext():
             run = Run(options, processes, stop, train_tiles, val_tiles, digest.hexdigest(), Path(state_dir))
             return run.go(Path(out_dir))
