@@ -5,7 +5,7 @@ DEMO := results/demo
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 SERVED := $(BIN)/python -m campfire.simulate.server $(DEMO)-screen/s3 --
 
-.PHONY: help setup demo pilot test test-slow lint format bench figure report clean-demo lock envs plan
+.PHONY: help setup demo pilot test test-slow lint format bench figure report clean-demo lock envs schema
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ lock: setup ## resolve the dependencies again
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --quiet -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.lock --universal --generate-hashes --python-version 3.11 --quiet -o requirements-dev.lock
 	$(MAKE) envs
+
+schema: setup ## write the config schema from the option classes
+	$(BIN)/python workflow/schemas/generate.py
 
 envs: setup ## write envs/*.yaml from requirements.lock
 	$(BIN)/python envs/generate.py

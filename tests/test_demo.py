@@ -1,0 +1,59 @@
+"""What the demo's tables must show, asserted on the tables that `make demo` wrote."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+
+@pytest.fixture(scope="module")
+def demo(repository: Path) -> Path:
+    folder = repository / "results" / "demo"
+    if not (folder / "tables" / "differences.csv").is_file():
+        if os.environ.get("CI"):
+            pytest.fail("the demo's tables are missing; `make demo` runs before the tests in CI")
+        pytest.skip("run `make demo` first")
+    return folder
+
+
+def differences(demo: Path, claim: str) -> pd.Series:
+    table = pd.read_csv(demo / "tables/differences.csv")
+    rows = table[(table["claim"] == claim) & (table["split"] == "mean")]
+    assert len(rows) == 1, f"{claim}: {len(rows)} rows"
+    return rows.iloc[0]
+
+
+def test_all_four_quadrants_beat_chance(demo: Path) -> None:
+    table = pd.read_csv(demo / "tables/accuracies.csv")
+    rows = table[(table["encoder"] == "campfire") & (table["channels"] == "DNA_AGP_Mito")]
+    rows = rows[rows["protocol"] == "release"].set_index("split")
+    assert sorted(rows.index) == ["test", "test_ood_both", "test_ood_compound", "test_ood_plate"]
+    assert (rows["low"] > rows["chance"]).all(), rows[["accuracy", "low", "chance"]]
+
+
+def test_training_beats_the_untrained_twin(demo: Path) -> None:
+    row = differences(demo, "campfire_trained")
+    assert row["low"] > 0, row
+
+
+def test_three_channels_beat_the_best_single_one(demo: Path) -> None:
+    row = differences(demo, "campfire_channels")
+    assert row["difference"] > 0, row
+
+
+def test_every_table_and_figure_is_there(demo: Path) -> None:
+    tables = ["table_3_1", "table_3_2", "differences", "gaps", "leaks", "quadrants", "accuracies", "transfer"]
+    figures = ["figure_2_1", "figure_3_3", "figure_3_4", "figure_3_5", "training_curves", "ood_gap", "claims"]
+    for name in tables:
+        for suffix in ("csv", "md", "tex", "html"):
+            assert (demo / f"tables/{name}.{suffix}").stat().st_size > 50, f"{name}.{suffix}"
+    for name in figures:
+        for suffix in ("svg", "pdf", "png", "csv"):
+            assert (demo / f"figures/{name}.{suffix}").stat().st_size > 50, f"{name}.{suffix}"
+    assert (demo / "report.html").stat().st_size > 100_000
+
+
+def test_raw_images_are_gone_and_nothing_is_half_written(demo: Path) -> None:
+    assert not list((demo / "images").glob("*"))
+    assert not [path for path in demo.rglob("*.partial*")]
