@@ -6,11 +6,11 @@ to the folder, and `illum_<channel>.npy` where the gallery's illumination functi
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from campfire.keys import PLATE, SITE, SITE_KEYS, WELL
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Function = NDArray[np.float32]
 
 
@@ -131,16 +132,35 @@ def iterate_sites(
     Decoding releases the interpreter lock, so the threads run beside the caller. Memory is that of `threads + 1`
     sites whatever the length of the table. `threads=0` decodes in the caller's thread.
     """
+    return prepare_sites(folder, table, channels, _as_read, functions, threads)
+
+
+def _as_read(site: SiteImages) -> SiteImages:
+    return site
+
+
+def prepare_sites(
+    folder: str | Path,
+    table: pd.DataFrame,
+    channels: list[str],
+    prepare: Callable[[SiteImages], T],
+    functions: dict[str, Function] | None = None,
+    threads: int = 2,
+) -> Iterator[T]:
+    """`prepare` of each site, in order; it runs in the decoding threads, as `iterate_sites` describes."""
+
+    def work(row: Mapping[Any, Any]) -> T:
+        return prepare(read_site(folder, row, channels, functions))
+
     rows = table.to_dict("records")
     if threads < 1:
-        for row in rows:
-            yield read_site(folder, row, channels, functions)
+        yield from map(work, rows)
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        waiting: deque[Future[SiteImages]] = deque()
+        waiting: deque[Future[T]] = deque()
         try:
             for row in rows:
-                waiting.append(pool.submit(read_site, folder, row, channels, functions))
+                waiting.append(pool.submit(work, row))
                 if len(waiting) > threads:
                     yield waiting.popleft().result()
             while waiting:

@@ -20,7 +20,7 @@ from campfire.nuclei.measure import measure
 from campfire.nuclei.options import NucleiOptions
 from campfire.nuclei.segment import check_image, segment
 from campfire.quality import QualityOptions, judge_sites, measure_site, summarise
-from campfire.sites import Function, SiteImages, channels_of, iterate_sites, read_sites, with_channels
+from campfire.sites import Function, SiteImages, channels_of, prepare_sites, read_sites, with_channels
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def segment_plate(
     if workers > 1 and options.method == "classical":
         results = _in_processes(job, usable, workers)
     else:
-        results = job.run(iterate_sites(images, usable, channels))
+        results = job.run(usable, threads=2)
     nuclei, rows = _collect(results, plate, len(usable))
     judged = judge_sites(rows, quality)
     _leave_out_sites(nuclei, judged)
@@ -93,27 +93,31 @@ class _Job:
         self.pixel_size_um, self.options, self.quality = pixel_size_um, options, quality
         self.function = functions[dna_channel] if functions else None
 
-    def run(self, sites: Iterable[SiteImages]) -> Iterator[Result]:
-        """Nuclei and quality of each site, in order; several sites share a batch when Cellpose segments."""
-        sites = iter(sites)
+    def run(self, table: pd.DataFrame, threads: int) -> Iterator[Result]:
+        """Nuclei and quality of each site of `table`, in order; several share a batch when Cellpose segments.
+
+        Quality is measured in the decoding threads, beside the segmentation.
+        """
+        prepared = prepare_sites(self.images, table, self.channels, self._prepare, threads=threads)
         size = self.options.sites_per_batch if self.options.method == "cellpose" else 1
-        while batch := list(islice(sites, size)):
-            dna = [self._dna(site) for site in batch]
-            for site, image, labels in zip(batch, dna, self._segment(dna), strict=True):
-                table = measure(labels, image, self.pixel_size_um, self.options)
-                keys = {PLATE: site.plate, WELL: site.well, SITE: site.site}
+        while batch := list(islice(prepared, size)):
+            dna = [image for _, image, _ in batch]
+            for (keys, image, measures), labels in zip(batch, self._segment(dna), strict=True):
+                nuclei = measure(labels, image, self.pixel_size_um, self.options)
                 for position, (name, value) in enumerate(keys.items()):
-                    table.insert(position, name, value)
-                measures = {name: site.images[name] for name in self.channels}
-                yield table, {**keys, **measure_site(measures, self.quality), "nuclei": len(table)}
+                    nuclei.insert(position, name, value)
+                yield nuclei, {**keys, **measures, "nuclei": len(nuclei)}
 
     def run_rows(self, table: pd.DataFrame) -> list[Result]:
-        """The same for some rows of the sites table; the unit of work of a process."""
-        return list(self.run(iterate_sites(self.images, table, self.channels, threads=0)))
+        """The same as a list, in one thread; the unit of work of a process."""
+        return list(self.run(table, threads=0))
 
-    def _dna(self, site: SiteImages) -> NDArray[Any]:
-        image = site.images[self.dna_channel]
-        return image if self.function is None else illum.correct(image, self.function)
+    def _prepare(self, site: SiteImages) -> tuple[dict[str, str], NDArray[Any], dict[str, Any]]:
+        """A site's keys, its DNA image (corrected where asked for) and its quality."""
+        keys = {PLATE: site.plate, WELL: site.well, SITE: site.site}
+        dna = site.images[self.dna_channel]
+        corrected = dna if self.function is None else illum.correct(dna, self.function)
+        return keys, corrected, measure_site(site.images, self.quality)
 
     def _segment(self, images: list[NDArray[Any]]) -> list[NDArray[np.int32]]:
         if self.options.method == "classical":

@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def _positions(size: int, source: int) -> NDArray[np.float64]:
-    """Where the centres of `size` pixels lie in a row of `source` pixels of the same extent."""
+def _positions(size: int, source: float) -> NDArray[np.float64]:
+    """Where the centres of `size` pixels lie in a row of `source` pixels (or parts of one) of the same extent."""
     return (np.arange(size) + 0.5) * source / size - 0.5
 
 
-def _interpolate_rows(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def _interpolate_rows(image: NDArray[np.float32], size: int, extent: float) -> NDArray[np.float32]:
+    """`size` rows over the first `extent` rows of `image`."""
     # Beyond the outermost centres the line through the last two goes on, so that a gradient stays one up to the edge.
-    at = _positions(size, image.shape[0])
+    at = _positions(size, extent)
     low = np.clip(np.floor(at).astype(np.int64), 0, max(image.shape[0] - 2, 0))
     weight = (at - low).astype(np.float32)[:, None]
     high = np.minimum(low + 1, image.shape[0] - 1)
@@ -24,7 +25,8 @@ def resize(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float32]:
     """`image` (H, W) at `shape`, float32: averaged over whole pixels where it shrinks, bilinear for the rest."""
     factors = [max(1, old // new) for old, new in zip(image.shape, shape, strict=True)]
     binned = bin_pixels(image, factors[0], factors[1])
-    return np.ascontiguousarray(_interpolate_rows(_interpolate_rows(binned, shape[0]).T, shape[1]).T)
+    tall, wide = (old / factor for old, factor in zip(image.shape, factors, strict=True))
+    return np.ascontiguousarray(_interpolate_rows(_interpolate_rows(binned, shape[0], tall).T, shape[1], wide).T)
 
 
 def bin_pixels(image: NDArray[Any], rows: int, columns: int) -> NDArray[np.float32]:
@@ -57,4 +59,8 @@ def background(image: NDArray[np.float32], block: int, quantile: float = 0.1) ->
     sampled = blocks[..., ::3]
     rank = int(quantile * (sampled.shape[-1] - 1))
     grid = np.partition(sampled, rank, axis=-1)[..., rank]
-    return resize(median_filter(grid, 3, mode="nearest"), (image.shape[0], image.shape[1]))
+    # Continued in a straight line beyond the edge, so that the median does not flatten a gradient there.
+    for axis, size in enumerate(grid.shape):
+        width = [(1, 1) if n == axis else (0, 0) for n in range(2)]
+        grid = np.pad(grid, width, mode="reflect", reflect_type="odd") if size > 1 else np.pad(grid, width, mode="edge")
+    return resize(median_filter(grid, 3)[1:-1, 1:-1], (image.shape[0], image.shape[1]))
