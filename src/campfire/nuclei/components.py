@@ -37,8 +37,8 @@ def choose_components(
     landscape: (H, W). levels: increasing; pixels at or below the first are background. A component is split into the
     significant ones above it (area of at least `smallest` times `typical_area`, px) when their mean misfit is lower by
     `margin`. The misfit is one minus the intersection over union of the component and the ellipse with its second
-    moments, plus `size_weight` per doubling of the area beyond 1.3 typical ones. `eroded` says that raising the level erodes an
-    object by as many px (a distance landscape), so that areas are judged as they were before.
+    moments, plus `size_weight` per doubling of the area beyond 1.3 typical ones. `eroded` says that raising the level
+    erodes an object by as many px (a distance landscape), so that areas are judged as they were before.
     """
     least = smallest * typical_area
     pieces = _separate(landscape > levels[0], least, float(levels[0]) if eroded else 0.0)
