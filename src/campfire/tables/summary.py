@@ -1,0 +1,58 @@
+"""A run's result in a few lines for the terminal: `python -m campfire.tables.summary results/demo`."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from campfire.errors import CampfireError, DataError
+from campfire.keys import QUADRANTS
+from campfire.tables.render import interval, number
+
+
+def summarise(root: str | Path, protocol: str = "release", channels: str = "DNA_AGP_Mito") -> str:
+    """The four accuracies of each encoder, the paired differences over the quadrants, and where to look.
+
+    root: results folder of a run with tables/accuracies.csv and tables/differences.csv; else a DataError.
+    """
+    root = Path(root)
+    try:
+        accuracies, differences = (pd.read_csv(root / f"tables/{name}.csv") for name in ("accuracies", "differences"))
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename}: no such table; run the workflow's target `tables` first") from error
+    rows = accuracies[(accuracies["protocol"] == protocol) & (accuracies["channels"] == channels)]
+    lines = [f"Accuracy on {channels} ({protocol} protocol), 95 % interval over wells, chance in brackets:"]
+    for label, encoder in rows.groupby("label", sort=False):
+        lines.append(f"  {label}")
+        for record in encoder.to_dict("records"):
+            value, bounds = number(record["accuracy"]), interval(record["low"], record["high"])
+            lines.append(f"    {QUADRANTS[record['split']]:<28}{value} {bounds} ({number(record['chance'])})")
+    lines.append("Paired differences, mean over the quadrants:")
+    for record in differences[differences["split"] == "mean"].to_dict("records"):
+        value = number(record["difference"], signed=True)
+        bounds = interval(record["low"], record["high"], signed=True)
+        lines.append(f"  {record['statement']} ({record['second']}): {value} {bounds}")
+    for name in ("report.html", "tables", "figures"):
+        if (root / name).exists():
+            lines.append(f"{name}: {root / name}")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m campfire.tables.summary", description=__doc__)
+    parser.add_argument("root", type=Path, help="results folder")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        print(summarise(given.root))
+    except CampfireError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
