@@ -1,7 +1,7 @@
 """One optimiser step, one validation, one set of reconstructions: what happens on the device."""
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,8 @@ class Engine:
         if cuda:
             torch.set_float32_matmul_precision("high")
         self.model = initial_model(self.config, options).to(self.device)
-        if options.compile is True or (options.compile == "auto" and cuda):
+        self.compiled = options.compile is True or (options.compile == "auto" and cuda)
+        if self.compiled:
             # The shapes are few (channels in a subset x full and last batch), so each gets its own fast graph.
             torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 32)
             self.model.compile(dynamic=False)
@@ -83,9 +84,7 @@ class Engine:
         if processes.world > 1:
             # Channels take turns where each has its own decoder or embedding: such a step leaves parameters unused.
             turns = self.config.decoder == "per_channel" or self.config.channel_embedding == "learned"
-            self.run = DistributedDataParallel(
-                self.task, gradient_as_bucket_view=True, find_unused_parameters=turns, broadcast_buffers=False
-            )
+            self.run = DistributedDataParallel(self.task, gradient_as_bucket_view=True, find_unused_parameters=turns)
         self.optimiser, self.names = make_optimiser(self.model, options, self.device)
         self.generator = torch.Generator(self.device)
         self.indices: dict[tuple[tuple[str, ...], str], Tensor] = {}
@@ -182,6 +181,14 @@ class Engine:
         """Mean terms over the val tiles of all processes, with masks that are the same at every validation."""
         self.task.eval()
         sums = torch.zeros(len(self.task.names) + 2, dtype=torch.float64, device=self.device)
+        with self._eager():
+            return self._validate(batches, source, sums)
+
+    def _eager(self) -> AbstractContextManager[Any]:
+        """Evaluation runs uncompiled: it is short, and its shapes would each cost a minute of compilation."""
+        return torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
+
+    def _validate(self, batches: Iterable[Batch], source: Source, sums: Tensor) -> dict[str, float]:
         for batch in batches:
             key = (self.options.seed, VALIDATION, batch.step, self.processes.rank, batch.part)
             self.generator.manual_seed(derived_seed(*key))
@@ -196,7 +203,7 @@ class Engine:
     def reconstruct(self, images: Tensor, index: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Reconstruction and pixel mask (B, C, H, W) float32 of normalised tiles, always with the same masks."""
         self.generator.manual_seed(derived_seed(self.options.seed, SNAPSHOT))
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+        with self._eager(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             output = self.model.reconstruct(images, index, generator=self.generator)
         return output.prediction.float().cpu().numpy(), output.pixel_mask().cpu().numpy()
 
