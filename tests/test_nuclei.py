@@ -1,5 +1,8 @@
 """Scoring, measuring, and the nuclei stage of a plate."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,10 +104,25 @@ def test_plate_tables(tmp_path):
 
 
 def test_workers_give_the_same_tables(tmp_path):
-    write_folder(tmp_path / "P1", sites(3))
-    one, two = (segment_plate(tmp_path / "P1", 20 / 30, workers=n) for n in (1, 2))
-    pd.testing.assert_frame_equal(one[0], two[0])
-    pd.testing.assert_frame_equal(one[1], two[1])
+    """From a script without a `__main__` guard, as Snakemake's are: it must run once only."""
+    write_folder(tmp_path / "P1", sites(9))
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+from pathlib import Path
+from campfire.nuclei import segment_plate
+with open({str(tmp_path / "runs")!r}, "a") as runs:
+    runs.write("run ")
+nuclei, quality = segment_plate({str(tmp_path / "P1")!r}, 20 / 30, workers=2)
+nuclei.to_parquet({str(tmp_path / "nuclei.parquet")!r})
+quality.to_parquet({str(tmp_path / "quality.parquet")!r})
+"""
+    )
+    subprocess.run([sys.executable, str(script)], check=True, timeout=120)
+    assert (tmp_path / "runs").read_text() == "run "
+    nuclei, quality = segment_plate(tmp_path / "P1", 20 / 30)
+    pd.testing.assert_frame_equal(nuclei, pd.read_parquet(tmp_path / "nuclei.parquet"))
+    pd.testing.assert_frame_equal(quality, pd.read_parquet(tmp_path / "quality.parquet"))
 
 
 def test_bad_sites_are_left_out_with_their_reason(tmp_path):

@@ -1,12 +1,15 @@
 """Segmenting every site of a plate: nuclei table and quality table in one pass over the images."""
 
 import logging
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -134,8 +137,25 @@ def _in_processes(job: _Job, sites: pd.DataFrame, workers: int, chunk: int = 8) 
     chunks = [sites.iloc[start : start + chunk] for start in range(0, len(sites), chunk)]
     # Forking a process that runs threads can deadlock, hence spawn.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for results in pool.map(job.run_rows, chunks):
+        with _main_hidden():
+            waiting = pool.map(job.run_rows, chunks)
+        for results in waiting:
             yield from results
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep processes that start in the block from running the caller's script once more.
+
+    A spawned process imports the main module, which for a script without a `__main__` guard, as Snakemake's are, does
+    all its work again. Nothing of it is needed here.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _collect(results: Iterable[Result], plate: str, n_sites: int) -> tuple[pd.DataFrame, pd.DataFrame]:
