@@ -93,9 +93,10 @@ def draw(cells: Parameters, atlas: Atlas, rng: np.random.Generator) -> DrawnCell
         waves.astype(np.float32),
         rng.uniform(0, 2 * np.pi, (count, 5)).astype(np.float32),
     )
-    depth = 1 - rho
-    inside = _soft_step(depth * p["cell_radius"] / 2.5)
+    # A very long cell is rounded off where its window ends.
     from_nucleus = np.sqrt(axis[None, :, None] ** 2 + axis[None, None, :] ** 2)
+    depth = np.minimum(1 - rho, (half - 1 - from_nucleus) / p["cell_radius"])
+    inside = _soft_step(depth * p["cell_radius"] / 2.5)
     thick = inside * (0.30 + 0.70 * np.exp(-((from_nucleus / (0.8 * p["cell_radius"])) ** 2)))
 
     # The nucleus, in the central part of the window.

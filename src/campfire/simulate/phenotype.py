@@ -51,25 +51,41 @@ FRACTIONS = (
     "rna_coarse",
 )
 
+LIMITS: dict[str, tuple[float, float]] = {
+    "nucleus_radius": (9.0, 23.0),
+    "nucleus_aspect": (1.0, 2.2),
+    "nucleus_lobes": (0.0, 0.10),
+    "chromatin_contrast": (0.0, 0.8),
+    "nucleolus_radius": (1.0, 7.0),
+    "er_contrast": (0.0, 0.7),
+    "rna_contrast": (0.0, 0.6),
+    "cell_radius": (20.0, 52.0),
+    "cell_aspect": (1.0, 3.5),
+    "protrusions": (0.0, 0.25),
+    "golgi_spread": (3.0, 24.0),
+    "mito_reach": (4.0, 50.0),
+}
+"""However strong a treatment, a cell stays one: least and largest value of a parameter."""
+
 MECHANISMS: dict[str, dict[str, float]] = {
-    "mitochondrial fission": {"mito_fragmented": 1.3, "mito_reach": 0.5, "mito_coarse": 0.5, "rna_contrast": 0.3},
-    "mitochondrial collapse": {"mito_reach": -0.9, "mito_patchy": 0.4, "er_reach": -0.4},
-    "mitochondrial fusion": {"mito_fragmented": -1.5, "mito_coarse": 1.2, "mito_reach": 0.35, "mito_patchy": -0.5},
-    "actin loss": {"fibres": -1.8, "cortex": 0.8, "cell_aspect": -0.25},
-    "stress fibres": {"fibres": 0.9, "fibre_coarse": 0.9, "cell_aspect": 0.30, "cortex": -0.5},
-    "golgi dispersal": {"golgi_spread": 0.9, "golgi": -0.2, "vesicles": 0.5},
-    "endosomal swelling": {"vesicles": 1.6, "vacuoles": 0.9, "rna_contrast": 0.3},
-    "chromatin condensation": {"chromatin_contrast": 0.9, "chromatin_coarse": 1.0, "nucleus_radius": -0.22},
-    "polyploidy": {"nucleus_radius": 0.28, "nucleus_lobes": 0.6, "cell_radius": 0.15},
+    "mitochondrial fission": {"mito_fragmented": 1.6, "mito_reach": 0.6, "mito_coarse": 0.5, "rna_contrast": 0.3},
+    "mitochondrial collapse": {"mito_reach": -1.0, "mito_patchy": 0.5, "er_reach": -0.4},
+    "mitochondrial fusion": {"mito_fragmented": -1.7, "mito_coarse": 1.4, "mito_reach": 0.4, "mito_patchy": -0.6},
+    "actin loss": {"fibres": -1.2, "cortex": 0.5, "cell_aspect": -0.2},
+    "stress fibres": {"fibres": 0.6, "fibre_coarse": 0.7, "cell_aspect": 0.25, "cortex": -0.4},
+    "golgi dispersal": {"golgi_spread": 0.8, "golgi": -0.2, "vesicles": 0.4},
+    "endosomal swelling": {"vesicles": 1.1, "vacuoles": 0.7, "rna_contrast": 0.3},
+    "chromatin condensation": {"chromatin_contrast": 0.9, "chromatin_coarse": 1.2, "nucleus_radius": -0.20},
+    "polyploidy": {"nucleus_radius": 0.24, "nucleus_lobes": 0.6, "cell_radius": 0.12},
     "nucleolar stress": {
         "nucleoli": -0.8,
         "nucleolus_radius": 0.5,
-        "chromatin_contrast": -0.6,
-        "nucleus_aspect": 0.25,
+        "chromatin_contrast": -0.9,
+        "nucleus_aspect": 0.35,
         "rna_contrast": -0.4,
     },
-    "ER stress": {"er_coarse": 1.0, "er_contrast": 0.7, "vacuoles": 1.0},
-    "ribosome block": {"nucleolus_contrast": -0.8, "rna_coarse": 0.8, "er_contrast": -0.5, "cell_radius": -0.12},
+    "ER stress": {"er_coarse": 1.0, "er_contrast": 0.7, "vacuoles": 0.8},
+    "ribosome block": {"nucleolus_contrast": -0.8, "rna_coarse": 0.8, "er_contrast": -0.5, "cell_radius": -0.10},
 }
 FAMILIES = [
     ["mitochondrial fission", "mitochondrial collapse", "mitochondrial fusion"],
@@ -174,5 +190,7 @@ def draw_cells(
         if name in FRACTIONS:
             drawn = drawn / (1.0 + np.maximum(drawn - 0.5, 0.0))
             drawn = np.minimum(drawn, 0.98)
+        if name in LIMITS:
+            drawn = np.clip(drawn, *LIMITS[name])
         cells[name] = drawn.astype(np.float32)
     return cells

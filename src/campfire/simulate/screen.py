@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 PIXEL_SIZE_UM = 0.597976
 """Of JUMP's source_3; the simulated cells have the size of U2OS cells at this scale."""
 
-CELLS_AT_ONCE = 12
+CELLS_AT_ONCE = 4
 """Cells drawn together: their arrays then fit the processor's cache."""
 
 __all__ = ["PIXEL_SIZE_UM", "ScreenOptions", "render_site", "write_screen"]
