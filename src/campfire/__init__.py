@@ -1,15 +1,11 @@
 """campfire: out-of-distribution evaluations of channel-agnostic masked autoencoders in fluorescence microscopy."""
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pkgutil import iter_modules
 from types import ModuleType
 
-try:
-    __version__ = version("campfire-workflow")
-except PackageNotFoundError:  # used from a source tree on PYTHONPATH
-    __version__ = "0+source"
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> ModuleType:

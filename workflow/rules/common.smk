@@ -118,7 +118,9 @@ RUNS = list(
     )
 )
 
-STAGES_BY_PLATE = "images|download|nuclei|quality|tiles|embeddings/[^/]+/[^/]+|figures/plate_layout"
+STAGES_BY_PLATE = (
+    "images|download|nuclei|quality|tiles|embeddings/[^/]+/[^/]+|figures/plate_layout"
+)
 
 
 def check_targets():
@@ -128,7 +130,9 @@ def check_targets():
         match = re.fullmatch(pattern, target)
         if match and match[1] not in {*PLATES, *TRANSFER_PLATES}:
             known = ", ".join([*PLATES, *TRANSFER_PLATES][:5])
-            raise WorkflowError(f"{target}: plate {match[1]} is not in {config['sheet']}; it has {known}, ...")
+            raise WorkflowError(
+                f"{target}: plate {match[1]} is not in {config['sheet']}; it has {known}, ..."
+            )
 
 
 def check_weights():
@@ -211,7 +215,9 @@ def encoder_weights(encoder):
     spec = config["encoders"][encoder]
     if spec["kind"] == "pretrained":
         return result(f"pretrain/{spec['run']}/model.safetensors")
-    return [spec["weights"]] if spec.get("weights") not in (None, "hub", "random") else []
+    return (
+        [spec["weights"]] if spec.get("weights") not in (None, "hub", "random") else []
+    )
 
 
 def encoder_spec(encoder):
