@@ -59,7 +59,7 @@ def long_form(accuracies: pd.DataFrame, rows: Sequence[Row], options: TableOptio
                     "paper_mean": mean,
                     "paper_sd": sd,
                     "difference": ours.get("accuracy", float("nan")) - mean,
-                    "same_task": ours.get("n_classes") == CLASSES[task],
+                    "same_task": options.paper_screen and ours.get("n_classes") == CLASSES[task],
                 }
             )
     table = pd.DataFrame(lines)
@@ -113,6 +113,7 @@ def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
         if not scored.loc[scored["paper_mean"].notna(), "same_task"].all():
             lines.append(
                 f"† Not the paper's task: that tells {CLASSES['control']} control and {CLASSES['heldout']} held-out "
-                "compounds of JUMP-CP apart, this run another number; the difference measures no agreement."
+                "compounds of JUMP-CP apart, this run another number or those of another screen; the difference "
+                "measures no agreement."
             )
     return tuple(lines)

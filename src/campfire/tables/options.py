@@ -26,6 +26,8 @@ class TableOptions:
     claims: Sequence[Mapping[str, str | Sequence[str]]] = ()
     """Comparisons of the table of differences, each with statement, first and second as encoder/channel_set; a list as
     second stands for the best of them. Empty takes the paper's claims."""
+    paper_screen: bool = True
+    """The run is on the paper's screen; false marks every difference to the paper as no comparison."""
     id_channels: str = "DNA_AGP_Mito"
     """Channel set of Table 3.1, in distribution: the channels of pretraining."""
     ood_channels: str = "DNA_ER_RNA"
