@@ -43,7 +43,9 @@ def mean_patches(patches: Tensor, channel_index: Tensor, mode: str, reduce_ranks
     return (sums[:, :-1] / sums[:, -1:].clamp_min(1))[channel_index]
 
 
-@torch.compiler.disable
 def sum_over_ranks(values: Tensor) -> None:
-    """Sum over the processes of a distributed run, in place."""
+    """Sum over the processes of a distributed run, in place (torch.compile traces it as a functional collective).
+
+    No `torch.compiler.disable` here: that decorator imports the compiler, seconds for every process that embeds.
+    """
     torch.distributed.all_reduce(values, op=ReduceOp.SUM)
