@@ -41,7 +41,7 @@ report: setup ## write the demo's report again
 	$(SNAKEMAKE) --configfile config/demo.yaml --report $(DEMO)/report.html -- all
 
 test: setup ## lint-free unit and workflow tests
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not slurm"
 
 test-slow: setup ## trains a small Cellpose model, among others
 	$(BIN)/python -m pytest -q -m slow
