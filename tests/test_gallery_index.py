@@ -205,15 +205,16 @@ def test_the_real_table(shared: Path) -> None:
 def test_plan_takes_only_what_is_asked_for(bucket: Bucket, options: S3Options) -> None:
     index = parse(bucket.url_table(), options)
     sizes = {bucket.key(w, s, c): bucket.path(w, s, c).stat().st_size for w, s in bucket.sites for c in CHANNELS}
+    sizes |= {bucket.illumination_key(channel): 7808 for channel in CHANNELS}
     plan = plan_plate(index, ["A03", "A01", "A01"], ["Mito", "DNA"], illumination=True, sizes=sizes)
     images = plan[plan["Metadata_Site"] != ""]
     assert list(images["channel"]) == ["Mito", "DNA"] * 4 and set(images["Metadata_Well"]) == {"A01", "A03"}
-    assert list(images["bytes"]) == [sizes[key] for key in images["key"]]
+    assert list(plan["bytes"]) == [sizes[key] for key in plan["key"]]
     assert list(plan["key"][-2:]) == [bucket.illumination_key("Mito"), bucket.illumination_key("DNA")]
     summary = summarise_plan(plan, index, sizes)
     assert summary["objects"] == 10 and summary["sites"] == 4 and summary["wells"] == 2
-    assert summary["channels"]["DNA"]["objects"] == 5 and summary["objects_of_unknown_size"] == 2
-    assert summary["whole_plate"] == {"objects": 18, "bytes": sum(sizes.values())}
+    assert summary["channels"]["DNA"]["objects"] == 5 and summary["objects_of_unknown_size"] == 0
+    assert summary["whole_plate"] == {"objects": 18, "bytes": sum(sizes.values()) - 3 * 7808}
 
 
 def test_plan_keeps_sites_in_the_order_of_their_numbers(options: S3Options) -> None:
@@ -229,10 +230,31 @@ def test_plan_refusals(bucket: Bucket, options: S3Options) -> None:
         plan_plate(index, ["P24"], ["DNA"])
     with pytest.raises(ConfigError, match="nothing to fetch"):
         plan_plate(index, [], ["DNA"])
-    bare = bucket.url_table().drop(columns="URL_IllumDNA")
-    with pytest.raises(DataError, match="no illumination function for DNA; set illumination to none"):
-        plan_plate(parse(bare, options), ["A01"], ["DNA"], illumination=True)
-    assert len(plan_plate(parse(bare, options), ["A01"], ["DNA"])) == 2
+    with pytest.raises(DataError, match=r"no illumination function for DNA \(.*_IllumDNA\.npy\); set illumination to"):
+        plan_plate(index, ["A01"], ["DNA"], illumination=True, sizes={bucket.key("A01", "1", "DNA"): 5})
+    two = bucket.url_table()
+    two.loc[0, "URL_IllumDNA"] = bucket.url(bucket.illumination_key("RNA"))
+    with pytest.raises(DataError, match=f"{NAME} names 2 different illumination functions for DNA"):
+        plan_plate(parse(two, options), ["A01"], ["DNA"], illumination=True)
+    assert len(plan_plate(parse(two, options), ["A01"], ["DNA"])) == 2
+
+
+@pytest.mark.parametrize("value", [None, "", "/home/ubuntu/local_input/BR5867a3_IllumDNA.npy", "s3://other/x.npy"])
+def test_an_illumination_function_not_named_is_looked_for_at_its_documented_key(
+    bucket: Bucket, options: S3Options, value: str | None
+) -> None:
+    table = bucket.url_table().drop(columns="URL_IllumDNA")
+    index = parse(table if value is None else table.assign(URL_IllumDNA=value), options)
+    assert_complete(index, bucket)
+    plan = plan_plate(index, ["A01"], ["DNA"], illumination=True)
+    assert plan["key"].iloc[-1] == f"{ROOT}/images/{BATCH}/illum/{PLATE}/{PLATE}_IllumDNA.npy"
+
+
+def test_an_illumination_function_named_at_some_sites_serves_all(bucket: Bucket, options: S3Options) -> None:
+    table = bucket.url_table()
+    other = bucket.illumination_key("DNA").replace("IllumDNA", "IllumDNA_v2")
+    table["URL_IllumDNA"] = [bucket.url(other) if number == 3 else "" for number in range(len(table))]
+    assert set(parse(table, options)["illum_key_DNA"]) == {other}
 
 
 def test_known_bad_list_of_the_project(repository: Path) -> None:

@@ -87,12 +87,19 @@ def test_illumination_functions(tmp_path: Path) -> None:
         plan, _ = plan_download(client, options, SOURCE, BATCH, PLATE, bucket.wells, ["DNA"], illumination=True)
         with pytest.raises(DataError, match=r"function of DNA is corrupt \(is 24x20 px, the images are 48x40\)"):
             fetch_plate(client, plan, tmp_path / "small", options)
+        bucket.write_load_data(bucket.url_table().drop(columns=[f"URL_Illum{channel}" for channel in CHANNELS]))
+        (bucket.folder / bucket.illumination_key("DNA")).write_bytes(stored)
+        bare, _ = plan_download(client, options, SOURCE, BATCH, PLATE, bucket.wells, ["DNA"], illumination=True)
+        fetch_plate(client, bare, tmp_path / "bare", options)
+        assert (tmp_path / "bare" / "illum_DNA.npy").read_bytes() == stored
         (bucket.folder / bucket.illumination_key("DNA")).unlink()
     with serve(tmp_path / "s3") as url:
         options = bucket.options(url)
         client = connect(options)
         with pytest.raises(DataError, match="function of DNA is missing"):
             fetch_plate(client, plan, tmp_path / "gone", options)
+        with pytest.raises(DataError, match=r"plate BR5867a3: the gallery has no illumination function for DNA"):
+            plan_download(client, options, SOURCE, BATCH, PLATE, bucket.wells, ["DNA"], illumination=True)
     assert not (tmp_path / "gone" / "sites.parquet").exists()
 
 
@@ -143,7 +150,7 @@ def test_preflight_says_what_differs(tmp_path: Path) -> None:
     difference = poor.iloc[0]["difference"]
     for expected in ("no channel RNA", "1 wells have another number of sites", "1080x1080 were expected", "1.2 um"):
         assert expected in difference
-    assert "illumination functions: not in load_data for RNA" in difference
+    assert "illumination functions: not a readable .npy array" in difference
 
 
 def test_preflight_of_the_real_field(shared: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from hashlib import sha256
 
 import numpy as np
 import pandas as pd
@@ -104,7 +105,8 @@ def test_metadata_describes_the_array(plate):
     assert metadata["channels"] == CHANNELS and metadata["shape"] == [44, 2, 112, 112]
     assert metadata["dtype"] == "uint16" and metadata["ranges"] is None
     assert metadata["pixel_size_um"] == 0.6 and metadata["segmentation"] == {"method": "classical"}
-    assert metadata["illumination"] == "none" and metadata["software"].startswith("campfire ")
+    assert metadata["illumination"] == "none" and metadata["illumination_functions"] is None
+    assert metadata["software"].startswith("campfire ")
     assert set(metadata["wells"]) == {"A01", "B02"} and metadata["bytes"] == plate[0].stat().st_size
     assert open_plate(plate[0].with_suffix("")).path == open_plate(plate[0].with_suffix(".parquet")).path == plate[0]
 
@@ -172,6 +174,7 @@ def test_illumination_is_divided_out(tmp_path):
     write_plate(tmp_path / "t.npy", tmp_path / "P1", nuclei, CHANNELS, illumination="gallery")
     tiles = open_plate(tmp_path / "t.npy")
     assert tiles.metadata["illumination"] == "gallery"
+    assert tiles.metadata["illumination_functions"] == dict.fromkeys(CHANNELS, sha256(function.tobytes()).hexdigest())
     cell = tiles.index.merge(nuclei, on=KEYS).iloc[0]
     corrected = {key: {c: np.rint(image / function) for c, image in site.items()} for key, site in images.items()}
     assert np.array_equal(tiles.images[0, 1], expected_tile(corrected, cell, "ER"))

@@ -49,7 +49,7 @@ def key_column(channel: str) -> str:
 
 
 def illumination_column(channel: str) -> str:
-    """Index column with the key of a channel's illumination function; "" where the table has none."""
+    """Index column with the key of a channel's illumination function."""
     return f"illum_key_{channel}"
 
 
@@ -63,8 +63,9 @@ def read_index(
 ) -> pd.DataFrame:
     """The sites of a plate with the keys of their images, for every channel the table has.
 
-    Columns: Metadata_Plate, Metadata_Well ("A01"), Metadata_Site (text), key_<channel>, illum_key_<channel>, and
-    `problem` (why a site must not be used, "" normally); one row per site, sorted. `.attrs` keep the key of the
+    Columns: Metadata_Plate, Metadata_Well ("A01"), Metadata_Site (text), key_<channel>, illum_key_<channel> (the
+    gallery's documented key where the table names none that may be followed), and `problem` (why a site must not be
+    used, "" normally); one row per site, sorted. `.attrs` keep the key of the
     table (`load_data`), its `style` (URL or PathName) and `metadata`, the table's other Metadata_ values of one row.
     `channels` are those that will be used (None: all); an unsound address of another one is dropped, not refused.
     Tables with foreign paths (/home/ubuntu, file:), another bucket, or keys outside the plate's folder are refused,
@@ -165,10 +166,13 @@ def parse_load_data(
                 keys.append("")
         columns[key_column(channel)] = keys
     for channel in found:
-        columns[illumination_column(channel)] = [
+        functions = [
             _illumination_key(value, options, illumination_root)
             for value in _locations(table, style, f"Illum{channel}")
         ]
+        # load_data.csv names no function, though the gallery has them, at one place for every plate.
+        named = next(filter(None, functions), f"{illumination_root}{plate}_Illum{channel}.npy")
+        columns[illumination_column(channel)] = [function or named for function in functions]
     used = [channel for channel in found if channels is None or channel in channels]
     index = _one_row_per_site(pd.DataFrame(columns), used, name)
     extra = table[[column for column in table.columns if str(column).startswith("Metadata_")]]

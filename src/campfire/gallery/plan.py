@@ -37,7 +37,8 @@ def plan_plate(
     Columns: Metadata_Plate, Metadata_Well, Metadata_Site, channel, key, bytes (-1 unknown), md5 (to be compared, ""
     unknown), problem ("" or why the object cannot be used). Illumination functions come last, with empty well and
     site. A well without a row in the index gets one row with the problem, so that nothing asked for is lost from
-    sight. Raises DataError when the index has no column for a channel or no row for any of the wells.
+    sight. Raises DataError when the index has no column for a channel or no row for any of the wells, or when the
+    illumination function of a channel is not one or (by `sizes`) not there.
     """
     wells, channels = list(dict.fromkeys(wells)), list(dict.fromkeys(channels))
     plate = str(index[PLATE].iloc[0]) if len(index) else "?"
@@ -69,11 +70,15 @@ def plan_plate(
     rows.extend((plate, well, "", "", "", -1, "", "load_data has no row for this well") for well in absent)
     if illumination:
         for channel in channels:
-            keys = [key for key in dict.fromkeys(chosen[illumination_column(channel)]) if key]
-            if len(keys) != 1:
-                what = "no illumination function" if not keys else f"{len(keys)} different illumination functions"
+            keys = list(dict.fromkeys(chosen[illumination_column(channel)]))
+            if len(keys) > 1:
                 raise DataError(
-                    f"plate {plate}: {where} names {what} for {channel}; "
+                    f"plate {plate}: {where} names {len(keys)} different illumination functions for {channel}; "
+                    "set illumination to none, or leave the plate out"
+                )
+            if sizes and keys[0] not in sizes:
+                raise DataError(
+                    f"plate {plate}: the gallery has no illumination function for {channel} ({keys[0]}); "
                     "set illumination to none, or leave the plate out"
                 )
             rows.append((plate, "", "", channel, keys[0], sizes.get(keys[0], -1), "", ""))

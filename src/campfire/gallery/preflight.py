@@ -128,10 +128,9 @@ def _images(
 
 def _function(client: Any, options: S3Options, site: pd.Series, channels: list[str], sizes: set[str]) -> str:
     """ "yes" when each channel has an illumination function and the first one loads and fits, else what is wrong."""
-    keys = {channel: site.get(illumination_column(channel), "") for channel in channels}
-    unnamed = [channel for channel, key in keys.items() if not key]
-    if unnamed:
-        return "not in load_data" if len(unnamed) == len(keys) else f"not in load_data for {', '.join(unnamed)}"
+    keys = {channel: site[illumination_column(channel)] for channel in channels if illumination_column(channel) in site}
+    if not keys:
+        return "no channel to look for"
     try:
         gone = [channel for channel, key in keys.items() if not exists(client, options, key)]
         if gone:

@@ -141,6 +141,7 @@ def write_plate(
                 "border": options.border,
                 "pixel_size_um": pixel_size_um,
                 "illumination": illumination,
+                "illumination_functions": _function_digests(functions),
                 "segmentation": dict(segmentation or {}),
                 "bytes": len(header) + int(np.prod(shape)) * np.dtype(options.dtype).itemsize,
                 "wells": well_digests(index),
@@ -217,6 +218,13 @@ def _write_all(handle: io.RawIOBase | Any, tiles: NDArray[Any]) -> None:
     view = tiles.reshape(-1).view(np.uint8).data
     while view:
         view = view[handle.write(view) :]
+
+
+def _function_digests(functions: Mapping[str, NDArray[np.float32]] | None) -> dict[str, str] | None:
+    """SHA-256 of each channel's illumination function (its float32 values in C order); None without correction."""
+    if functions is None:
+        return None
+    return {channel: hashlib.sha256(function.data).hexdigest() for channel, function in functions.items()}
 
 
 def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
