@@ -30,8 +30,11 @@ def benchmark_file(path):
 
 
 def code(script):
-    """Digest of a script and of all library code it reaches: as a parameter it reruns what an edit affects."""
-    return code_digest(SCRIPTS / f"{script}.py")
+    """Digest of a script and of all library code it reaches: as a parameter it reruns what an edit affects.
+
+    It is computed for planned jobs only: every job reads the whole workflow, and parsing all scripts costs a second.
+    """
+    return lambda wildcards: code_digest(SCRIPTS / f"{script}.py")
 
 
 def checked_transfer_sheet():

@@ -12,8 +12,8 @@ rule provenance:
     conda:
         "../../envs/analysis.yaml"
     params:
-        stages={
-            script.stem: code(script.stem)
+        stages=lambda wildcards: {
+            script.stem: code_digest(script)
             for script in sorted(SCRIPTS.glob("*.py"))
             if script.stem != "job"
         },
