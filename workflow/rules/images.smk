@@ -16,6 +16,8 @@ rule images:
     resources:
         mem_mb=4000,
         runtime=480,
+        # A plate's three jobs up to its tiles each hold one, and later ones go first: what a finished download gives
+        # back is taken by the same plate's next job, so raw images of no more plates than this are on disk.
         plates_on_disk=1,
     params:
         options=config["s3"],
