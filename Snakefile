@@ -34,6 +34,7 @@ localrules:
     tables,
     figures,
     report,
+    bundle,
 
 
 rule all:
@@ -91,3 +92,8 @@ rule report:
     input:
         TABLES,
         FIGURES,
+
+
+rule bundle:
+    input:
+        result("bundle.tar"),

@@ -362,9 +362,8 @@ FIGURE_NAMES = [
     "ood_gap",
     "claims",
     "confusion",
+    *(f"plate_layout/{plate}" for plate in EVALUATION_PLATES),
 ]
-if not FROM_EMBEDDINGS:
-    FIGURE_NAMES += [f"plate_layout/{plate}" for plate in EVALUATION_PLATES]
 if TRANSFER_ENCODERS:
     TABLE_NAMES.append("transfer")
     FIGURE_NAMES.append("figure_3_5")
@@ -390,4 +389,54 @@ def provenance_files():
         result("sample/cells.parquet"),
         *models,
         *TABLES,
+    ]
+
+
+def stage_digests(wildcards):
+    """Digest of the code of every step."""
+    scripts = [path for path in sorted(SCRIPTS.glob("*.py")) if path.stem != "job"]
+    return {script.stem: code_digest(script) for script in scripts}
+
+
+def bundle_files():
+    """What tables and figures are made of and `start_from: embeddings` does not make: the sources of a bundle."""
+    pretrained = expand(
+        result("pretrain/{run}/{name}"),
+        run=RUNS,
+        name=["metrics.parquet", "snapshots.npz"],
+    )
+    transferred = expand(
+        result("transfer/{encoder}/{name}"),
+        encoder=TRANSFER_ENCODERS,
+        name=["wells.parquet", "head.safetensors"],
+    )
+    channels = config["transfer"]["channel_set"]
+    return [
+        result("split/wells.parquet"),
+        result("sample/cells.parquet"),
+        *expand(result("quality/{plate}.parquet"), plate=EVALUATION_PLATES),
+        *(path for pair in PAIRS for path in embedding_files(*pair)),
+        *pretrained,
+        *(
+            path
+            for encoder in TRANSFER_ENCODERS
+            for path in embedding_files(encoder, channels, TRANSFER_PLATES)
+        ),
+        *transferred,
+    ]
+
+
+def upstream_files():
+    """What the files of a bundle were made from; a bundle records their checksums."""
+    plates = [*PLATES, *TRANSFER_PLATES]
+    stages = ["download", "nuclei", "tiles"]
+    weights = [encoder_weights(encoder) for encoder in USED_ENCODERS]
+    return [
+        *expand(result("metadata/{table}.csv.gz"), table=config["metadata"]),
+        *expand(result("{stage}/{plate}.parquet"), stage=stages, plate=plates),
+        *(
+            path
+            for given in weights
+            for path in ([given] if isinstance(given, str) else given)
+        ),
     ]

@@ -12,11 +12,7 @@ rule provenance:
     conda:
         "../../envs/analysis.yaml"
     params:
-        stages=lambda wildcards: {
-            script.stem: code_digest(script)
-            for script in sorted(SCRIPTS.glob("*.py"))
-            if script.stem != "job"
-        },
+        stages=stage_digests,
         config=config,
         code=code("provenance"),
     script:

@@ -1,4 +1,4 @@
-"""The stages in their order. `start_from: embeddings` leaves out all that needs images, a GPU or the network."""
+"""The stages in their order. `start_from: embeddings` leaves out all that needs images, torch, a GPU or the network."""
 
 if not FROM_EMBEDDINGS:
 
@@ -10,10 +10,12 @@ if not FROM_EMBEDDINGS:
     include: "sample.smk"
     include: "pretrain.smk"
     include: "embed.smk"
+    include: "head.smk"
+    include: "bundle.smk"
 
 
 include: "probe.smk"
-include: "transfer.smk"
+include: "zprime.smk"
 include: "tables.smk"
 include: "figures.smk"
 include: "provenance.smk"

@@ -24,23 +24,3 @@ rule transfer_head:
         code=code("transfer_head"),
     script:
         "../scripts/transfer_head.py"
-
-
-rule zprime:
-    input:
-        result("transfer/{encoder}/wells.parquet"),
-    output:
-        result("transfer/{encoder}/zprime.parquet"),
-    log:
-        log_file("transfer/{encoder}/zprime"),
-    conda:
-        "../../envs/analysis.yaml"
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
-    params:
-        options=config["transfer"]["zprime"],
-        code=code("zprime"),
-    script:
-        "../scripts/zprime.py"

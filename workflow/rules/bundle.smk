@@ -1,0 +1,20 @@
+rule pack_bundle:
+    input:
+        files=bundle_files(),
+        sheets=[config["sheet"], config["transfer"]["sheet"] or []],
+    output:
+        result("bundle.tar"),
+    log:
+        log_file("bundle"),
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        upstream=upstream_files(),
+        stages=stage_digests,
+        code=code("bundle"),
+    script:
+        "../scripts/bundle.py"

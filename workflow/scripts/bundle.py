@@ -1,0 +1,23 @@
+"""Pack what the tables and figures are made of, with the checksums of all that it was made from."""
+
+import job
+
+log = job.start(snakemake)
+
+from pathlib import Path
+
+from campfire.bundle import pack
+from campfire.provenance import file_sha256, git_commit, value_digest, versions
+
+params, config = snakemake.params, snakemake.config
+facts = {
+    "commit": git_commit("."),
+    "config": value_digest(config),
+    "code": params.stages,
+    "versions": versions(),
+    # Not inputs: large files of earlier stages may have been removed since, and must not be made again for this.
+    "made from": {path: file_sha256(path) if Path(path).is_file() else "absent" for path in params.upstream},
+}
+sums = pack(snakemake.output[0], config["results"], snakemake.input.files, config, facts)
+size = Path(snakemake.output[0]).stat().st_size
+log.info("%s: %d files, %.1f MB", snakemake.output[0], len(sums), size / 1e6)
