@@ -1,4 +1,4 @@
-"""A plate from the bucket to its tiles through faults of the network and of its data: no cell lost, doubled or changed."""
+"""A plate from the bucket to its tiles through faults of network and data: no cell lost, doubled or changed."""
 
 import io
 from pathlib import Path
