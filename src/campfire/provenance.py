@@ -1,100 +1,19 @@
-"""What made a result: digests of the code behind a stage, versions, hardware, input checksums."""
+"""What made a result: versions, hardware, commit, checksums."""
 
-import ast
 import hashlib
 import json
 import os
 import platform
 import subprocess
 from collections.abc import Iterable
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGE = Path(__file__).parent
 PACKAGES = [
     *("numpy", "scipy", "pandas", "pyarrow", "torch", "timm", "cellpose", "scikit-image", "scikit-learn", "tifffile"),
     *("boto3", "matplotlib", "snakemake", "copairs"),
 ]
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    """Drop docstrings in place: like comments, they change nothing that runs."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-    return tree
-
-
-def _module_file(name: str) -> Path | None:
-    """The source file of a `campfire.…` module, or None if the dotted name is not a module."""
-    parts = name.split(".")[1:]
-    folder = PACKAGE.joinpath(*parts)
-    if (folder / "__init__.py").is_file():
-        return folder / "__init__.py"
-    single = folder.with_suffix(".py")
-    return single if parts and single.is_file() else None
-
-
-def _imported_modules(tree: ast.Module, path: Path) -> set[str]:
-    """Dotted names of the campfire modules that the file at `path` imports, at any depth of nesting."""
-    inside = path.is_relative_to(PACKAGE)
-    package = ["campfire", *path.parent.relative_to(PACKAGE).parts] if inside else []
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*above, *filter(None, [node.module])])
-            names.update([module, *(f"{module}.{alias.name}" for alias in node.names)])
-    return {name for name in names if name.startswith("campfire.") and _module_file(name) is not None}
-
-
-@cache
-def _parsed(path: Path) -> tuple[str, frozenset[str]]:
-    """Digest of a file's meaning (comments, layout and docstrings left out) and the campfire modules it imports."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    imported = frozenset(_imported_modules(tree, path))
-    text = ast.dump(_without_docstrings(tree), include_attributes=False)
-    return hashlib.sha256(text.encode()).hexdigest(), imported
-
-
-def code_files(script: str | Path) -> list[Path]:
-    """`script` and every campfire module it reaches through imports, sorted.
-
-    A package's `__init__` counts only when it is imported by name, so that a stage that uses `campfire.tiles.store`
-    does not depend on what its neighbours re-export.
-    """
-    seen: dict[str, Path] = {}
-    waiting = list(_parsed(Path(script))[1])
-    while waiting:
-        name = waiting.pop()
-        path = _module_file(name)
-        if name in seen or path is None:
-            continue
-        seen[name] = path
-        waiting.extend(_parsed(path)[1])
-    return [Path(script), *(seen[name] for name in sorted(seen))]
-
-
-def code_digest(script: str | Path) -> str:
-    """Sixteen hex digits that change exactly when code that `script` can run changes.
-
-    Snakemake does not see the modules that a script imports; the workflow passes this digest as a rule parameter.
-    Comments, formatting and docstrings do not count.
-    """
-    total = hashlib.sha256()
-    for path in code_files(script):
-        total.update(_parsed(path)[0].encode())
-    return total.hexdigest()[:16]
 
 
 def file_sha256(path: str | Path) -> str:

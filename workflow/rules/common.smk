@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 from campfire.configuration import read_yaml, validate
 from campfire.errors import CampfireError
 from campfire.metadata import read_sheet
-from campfire.provenance import code_digest
+from campfire.reach import code_digest, code_state
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 
@@ -29,12 +29,13 @@ def benchmark_file(path):
     return result(f"benchmarks/{path}.tsv")
 
 
-def code(script):
-    """Digest of a script and of all library code it reaches: as a parameter it reruns what an edit affects.
+def code(script, libraries=True):
+    """Digest of a script and of all library code it reaches, and versions of the libraries that this code uses.
 
-    It is computed for planned jobs only: every job reads the whole workflow, and parsing all scripts costs a second.
+    As a parameter it reruns what an edit affects. It is computed for planned jobs only: every job reads the whole
+    workflow, and parsing all scripts costs a second.
     """
-    return lambda wildcards: code_digest(SCRIPTS / f"{script}.py")
+    return lambda wildcards: code_state(SCRIPTS / f"{script}.py", libraries)
 
 
 def checked_transfer_sheet():

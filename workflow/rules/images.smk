@@ -26,7 +26,7 @@ rule images:
         illumination=config["illumination"],
         # No declared output: what a killed job has fetched must survive until the next attempt.
         state=lambda wildcards: result(f"state/images/{wildcards.plate}"),
-        code=code("images"),
+        code=code("images", libraries=False),
     script:
         "../scripts/images.py"
 

@@ -9,6 +9,6 @@ rule fetch_metadata:
         "../../envs/images.yaml"
     params:
         source=lambda wildcards: config["metadata"][wildcards.table],
-        code=code("metadata"),
+        code=code("metadata", libraries=False),
     script:
         "../scripts/metadata.py"
