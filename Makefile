@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := results/demo
+SMOKE := results/smoke
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 SERVED := $(BIN)/python -m campfire.simulate.server $(DEMO)-screen/s3 --
 
-.PHONY: help setup demo pilot test test-slow lint format bench figure report clean-demo lock envs schema
+.PHONY: help setup demo smoke pilot test test-slow test-slurm slurm-orphans lint format bench figure report clean-demo lock envs schema
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,6 +31,13 @@ demo: $(DEMO)-screen/.done ## run the whole chain on a simulated screen (two cor
 	$(SERVED) $(SNAKEMAKE) --configfile config/demo.yaml --report-after-run --report $(DEMO)/report.html -- all
 	@$(BIN)/python -m campfire.tables.summary $(DEMO)
 
+$(SMOKE)-screen/.done: $(BIN)/.ready config/smoke-screen.yaml $(wildcard src/campfire/simulate/*.py)
+	$(BIN)/python -m campfire.simulate config/smoke-screen.yaml $(SMOKE)-screen
+	@touch $@
+
+smoke: $(SMOKE)-screen/.done ## the whole chain in its smallest numbers
+	$(BIN)/python -m campfire.simulate.server $(SMOKE)-screen/s3 -- $(SNAKEMAKE) --configfile config/smoke.yaml -- all
+
 pilot: setup ## images to tiles on one real JUMP field (needs ../shared)
 	$(BIN)/python -m campfire.simulate.server ../shared/data/images/s3_mirror -- \
 		$(SNAKEMAKE) --configfile config/pilot.yaml -- tiles
@@ -45,6 +53,12 @@ test: setup ## lint-free unit and workflow tests
 
 test-slow: setup ## trains a small Cellpose model, among others
 	$(BIN)/python -m pytest -q -m slow
+
+test-slurm: setup ## the smoke run and its faults on a real one-node Slurm (root; needs ../shared)
+	$(BIN)/python -m pytest -q -m slurm
+
+slurm-orphans: setup ## list the Slurm jobs that a dead run left behind; CANCEL=1 cancels them
+	$(BIN)/python -m campfire.orphans $(if $(CANCEL),--cancel)
 
 lint: setup ## ruff, snakefmt, snakemake --lint, mypy
 	$(BIN)/ruff check .
@@ -72,5 +86,5 @@ schema: setup ## write the config schema from the option classes
 envs: setup ## write envs/*.yaml from requirements.lock
 	$(BIN)/python envs/generate.py
 
-clean-demo: ## remove what the demo made
-	rm -rf $(DEMO) $(DEMO)-screen logs/demo
+clean-demo: ## remove what the demo and the smoke run made
+	rm -rf $(DEMO) $(DEMO)-screen logs/demo $(SMOKE) $(SMOKE)-screen logs/smoke

@@ -1,8 +1,11 @@
 """Writing files so that a killed job leaves nothing half-written: write beside, then rename."""
 
+import fcntl
 import json
+import logging
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campfire.errors import DataError
+from campfire.errors import CampfireError, DataError
+
+log = logging.getLogger(__name__)
 
 METADATA_KEY = b"campfire"
 
@@ -31,6 +36,40 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(partial, final)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def single_writer(path: str | Path) -> Iterator[None]:
+    """Hold the lock of `path` (a state folder or file) while the block runs; the kernel frees it however we die.
+
+    The lock is the file `.<name>.lock` beside `path` and tells who holds it. Raises CampfireError naming the holder
+    when another live process has it, on this or another machine, and DataError where nothing can be written.
+    """
+    path = Path(path)
+    lock = path.parent / f".{path.name}.lock"
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        opened = open(lock, "a+", encoding="utf-8")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise DataError(f"{path}: nothing can be written there ({error.strerror}); choose another place") from error
+    with opened as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.seek(0)
+            raise CampfireError(
+                f"{path}: another run is writing here ({handle.read().strip() or 'unknown'}); wait for it, or end it "
+                "and start again (`make slurm-orphans` lists the Slurm jobs that a dead run left behind)"
+            ) from error
+        except OSError as error:
+            # Some network file systems know no locks; renames keep files whole there too.
+            log.warning("%s: this file system gives no lock (%s); take care that only one run writes here", path, error)
+        handle.seek(0)
+        handle.truncate()
+        job = os.environ.get("SLURM_JOB_ID")
+        handle.write(f"{socket.gethostname()} process {os.getpid()}{f', Slurm job {job}' if job else ''}\n")
+        handle.flush()
+        yield
 
 
 def link_or_copy(source: str | Path, destination: str | Path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from campfire import embeddings, encoders
 from campfire.embed import embed_plate
-from campfire.files import link_or_copy, read_table, read_table_metadata
+from campfire.files import link_or_copy, read_table, read_table_metadata, single_writer
 from campfire.keys import CELL_KEYS
 from campfire.provenance import value_digest
 from campfire.tiles import open_plate
@@ -32,9 +32,10 @@ for tiles, output in zip(snakemake.input.tiles, snakemake.output, strict=True):
     if kept.is_file() and read_table_metadata(kept).get("made_of") == made_of:
         log.info("%s: %d cells embedded before", plate, len(cells))
     else:
-        keys, vectors = embed_plate(encoder, store, cells, channels, params.options["batch_size"])
-        facts = {"encoder": name, "channels": channels, "weights": encoder.digest, "made_of": made_of}
-        embeddings.write(kept, keys, vectors, facts)
+        with single_writer(kept):
+            keys, vectors = embed_plate(encoder, store, cells, channels, params.options["batch_size"])
+            facts = {"encoder": name, "channels": channels, "weights": encoder.digest, "made_of": made_of}
+            embeddings.write(kept, keys, vectors, facts)
     finished.append((kept, output))
 
 for kept, output in finished:

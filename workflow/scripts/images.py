@@ -9,7 +9,7 @@ log = job.start(snakemake)
 
 import pandas as pd
 
-from campfire.files import read_table, write_json, write_table
+from campfire.files import read_table, single_writer, write_json, write_table
 from campfire.gallery import S3Options, connect, fetch_plate, plan_download, read_known_bad
 
 place, plate = snakemake.params.place, snakemake.wildcards.plate
@@ -30,6 +30,7 @@ write_json(snakemake.output.plan, summary)
 
 # What was fetched survives a killed job in this folder; the declared output appears only when it is whole.
 state = Path(snakemake.params.state)
-record = fetch_plate(client, plan, state, options, read_known_bad(snakemake.input.known_bad))
-write_table(record, snakemake.output.record, {"plan": summary})
-os.replace(state, snakemake.output.images)
+with single_writer(state):
+    record = fetch_plate(client, plan, state, options, read_known_bad(snakemake.input.known_bad))
+    write_table(record, snakemake.output.record, {"plan": summary})
+    os.replace(state, snakemake.output.images)

@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from campfire.pretrain.options import EXIT_RESUMABLE, PretrainOptions, option_names
 
@@ -35,17 +35,19 @@ def launch(
     out_dir: str | Path,
     state_dir: str | Path,
     processes: int = 1,
-    **nodes: Any,
+    nodes: int = 1,
+    threads: int = 1,
 ) -> int:
-    """Train in `processes` new processes of this machine and return the exit code: 0, EXIT_RESUMABLE or another.
+    """Train in new processes and return the exit code: 0, EXIT_RESUMABLE or another.
 
-    SIGTERM and SIGUSR1 are passed on, and the processes have time to write a checkpoint. For several machines give
-    `nodes`, `node` (this machine's number), and `host` and `port` of machine 0, and call it on each.
+    processes: of each node, one per GPU. nodes: 1 is this machine; several are those of the Slurm job we are in,
+    started by srun with `threads` CPUs each. SIGTERM and SIGUSR1 are passed on, and the processes have time to write
+    a checkpoint.
     """
     from campfire.files import write_json
-    from campfire.pretrain.launcher import start, this_module
+    from campfire.pretrain.launcher import start, start_by_srun, this_module
 
-    config = Path(state_dir) / f"run-{options.fingerprint()}-node-{nodes.get('node', 0)}.json"
+    config = Path(state_dir) / f"run-{options.fingerprint()}.json"
     write_json(
         config,
         {
@@ -56,4 +58,5 @@ def launch(
             "state": str(Path(state_dir).resolve()),
         },
     )
-    return start(this_module("--config", str(config)), processes, **nodes)
+    command = this_module("--config", str(config.resolve()))
+    return start(command, processes) if nodes == 1 else start_by_srun(command, processes, nodes, threads)

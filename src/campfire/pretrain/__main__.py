@@ -22,7 +22,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--config", required=True, type=Path, help="JSON file of the run")
     parser.add_argument("--processes", type=int, default=0, help="start so many processes on this machine")
     parser.add_argument("--nodes", type=int, default=1, help="machines of the run (with --processes)")
-    parser.add_argument("--node", type=int, default=0, help="number of this machine, from 0")
+    parser.add_argument("--node", default="0", help="number of this machine, from 0; `slurm`: srun's task number")
     parser.add_argument("--host", default="127.0.0.1", help="address of machine 0")
     parser.add_argument("--port", type=int, default=0, help="port on machine 0; needed for several machines")
     return parser.parse_args()
@@ -49,7 +49,8 @@ def main() -> int:
         run = _read(arguments.config)
         if arguments.processes:
             command = this_module("--config", str(arguments.config))
-            place = (arguments.nodes, arguments.node, arguments.host, arguments.port)
+            node = int(os.environ["SLURM_PROCID"] if arguments.node == "slurm" else arguments.node)
+            place = (arguments.nodes, node, arguments.host, arguments.port)
             return start(command, arguments.processes, *place)
         try:
             options = PretrainOptions(**run["options"])  # type: ignore[arg-type]

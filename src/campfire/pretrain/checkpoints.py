@@ -1,17 +1,14 @@
-"""Checkpoints in a state folder: written beside and renamed, the newest few kept, one writer at a time.
+"""Checkpoints in a state folder: written beside and renamed, the newest few kept.
 
 A checkpoint is one safetensors file: weights, AdamW's moments and the sums of the epoch under way as tensors; position,
 epoch table and identity of the run as JSON in its header. No generator state is stored, because every draw of a run
 comes from a generator seeded by (seed, step, process): the position is the state.
 """
 
-import fcntl
 import json
 import logging
 import os
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from campfire.errors import CampfireError, DataError
+from campfire.errors import DataError
 from campfire.files import atomic_path
 
 log = logging.getLogger(__name__)
@@ -103,38 +100,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError(f"{path}: not a whole checkpoint ({error})") from error
     return Checkpoint(tensors, state, path)
-
-
-@contextmanager
-def sole_writer(root: str | Path) -> Iterator[None]:
-    """Hold the state folder's lock; the kernel frees it when the process dies, however it dies.
-
-    Raises CampfireError that names the holder when another live run has it.
-    """
-    folder = Path(root)
-    path = folder / "lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        opened = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise DataError(f"{folder}: this state folder cannot be written ({error.strerror}); choose another") from error
-    with opened as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            handle.seek(0)
-            raise CampfireError(
-                f"{folder}: another run is writing here ({handle.read().strip() or 'unknown'}); "
-                "wait for it, or end that process and start again"
-            ) from error
-        except OSError as error:
-            # Some network file systems know no locks; renames keep files whole there too.
-            log.warning("%s: this file system gives no lock (%s); take care that only one run writes here", path, error)
-        handle.seek(0)
-        handle.truncate()
-        handle.write(f"{socket.gethostname()} process {os.getpid()}\n")
-        handle.flush()
-        yield
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:

@@ -1,14 +1,15 @@
-"""Starting the processes of a run on one machine, and passing signals on to them."""
+"""Starting the processes of a run, on one machine or by Slurm on several, and passing signals on to them."""
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from campfire.errors import ConfigError
@@ -46,6 +47,53 @@ def start(
     if nodes > 1 and not port:
         raise ConfigError("several nodes need the port on which node 0 listens (--port)")
     port = port or free_port()
+    # Threads that spin while they wait take the cores from those that compute:
+    # on a machine with other work a training step took three to five times as long (measured on two cores).
+    waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    places = [
+        {
+            "RANK": node * processes + local,
+            "LOCAL_RANK": local,
+            "LOCAL_WORLD_SIZE": processes,
+            "WORLD_SIZE": nodes * processes,
+            "MASTER_ADDR": host,
+            "MASTER_PORT": port,
+        }
+        for local in range(processes)
+    ]
+    environments = [{**waiting, **{name: str(value) for name, value in place.items()}} for place in places]
+    return _run([(command, environment) for environment in environments])
+
+
+def start_by_srun(command: Sequence[str], processes: int, nodes: int, threads: int) -> int:
+    """Inside a Slurm job: run `command` on each of its nodes, which starts `processes` there; the run's exit code.
+
+    `command` is this package's, which takes its place among the nodes from srun's task number. Node 0 is this one, on
+    which the batch step runs. Slurm's signals to the job's steps reach every process; those sent here go on to srun.
+    """
+    place = ["--nodes", str(nodes), "--node", "slurm", "--host", socket.gethostname(), "--port", str(free_port())]
+    # When one node fails, the others must not hold their GPUs until a collective call times out.
+    srun = ["srun", f"--ntasks={nodes}", f"--cpus-per-task={threads}", "--wait=120"]
+    return _run([([*srun, *command, "--processes", str(processes), *place], {})])
+
+
+def requeue_job() -> bool:
+    """Have Slurm put the job we are in back into its queue; False where we are in none that Snakemake submitted.
+
+    A job that is being cancelled is left to end.
+    """
+    number = os.environ.get("SLURM_JOB_ID")
+    if not number or shutil.which("scontrol") is None:
+        return False
+    query = ["squeue", "--noheader", f"--jobs={number}", "--format=%T|%k"]
+    state, _, comment = subprocess.run(query, capture_output=True, text=True).stdout.strip().partition("|")
+    if state != "RUNNING" or not comment.startswith("rule_"):
+        return False
+    return subprocess.run(["scontrol", "requeue", number], capture_output=True).returncode == 0
+
+
+def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]]) -> int:
+    """Run commands side by side, each with its additions to the environment; pass SIGTERM and SIGUSR1 on to them."""
     children: list[subprocess.Popen[bytes]] = []
     received: list[int] = []
 
@@ -59,19 +107,8 @@ def start(
     numbers = (signal.SIGTERM, signal.SIGUSR1) if here else ()
     before = {number: signal.signal(number, forward) for number in numbers}
     try:
-        for local in range(processes):
-            place = {
-                "RANK": node * processes + local,
-                "LOCAL_RANK": local,
-                "LOCAL_WORLD_SIZE": processes,
-                "WORLD_SIZE": nodes * processes,
-                "MASTER_ADDR": host,
-                "MASTER_PORT": port,
-            }
-            # Threads that spin while they wait take the cores from those that compute:
-            # on a machine with other work a training step took three to five times as long (measured on two cores).
-            waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
-            environment = {**os.environ, **waiting, **{name: str(value) for name, value in place.items()}}
+        for command, additions in commands:
+            environment = {**os.environ, **additions}
             children.append(subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent))
         return _wait(children, received)
     finally:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from campfire.errors import CampfireError, ConfigError
-from campfire.files import read_table
-from campfire.pretrain.checkpoints import StateFolder, load_optimiser, optimiser_tensors, sole_writer
+from campfire.files import read_table, single_writer
+from campfire.pretrain.checkpoints import StateFolder, load_optimiser, optimiser_tensors
 from campfire.pretrain.engine import NEVER, Engine
 from campfire.pretrain.flops import peak_rate, training_flops
 from campfire.pretrain.loader import Loader, save_batches
@@ -61,7 +61,7 @@ def train(
         digest = sha256(f"{train_tiles.digest()}{val_tiles.digest()}".encode())
         for plate in sorted(digests):
             digest.update(f"{plate}:{digests[plate]};".encode())
-        with sole_writer(state_dir) if processes.first else nullcontext():
+        with single_writer(state_dir) if processes.first else nullcontext():
             run = Run(options, processes, stop, train_tiles, val_tiles, digest.hexdigest(), Path(state_dir))
             return run.go(Path(out_dir))
 
