@@ -43,7 +43,7 @@ def test_three_channels_beat_the_best_single_one(demo: Path) -> None:
 
 
 def test_every_table_and_figure_is_there(demo: Path) -> None:
-    tables = ["table_3_1", "table_3_2", "differences", "gaps", "leaks", "quadrants", "accuracies", "transfer"]
+    tables = ["table_3_1", "table_3_2", "differences", "gaps", "leaks", "quadrants", "losses", "accuracies", "transfer"]
     figures = ["figure_2_1", "figure_3_3", "figure_3_4", "figure_3_5", "training_curves", "ood_gap", "claims"]
     for name in tables:
         for suffix in ("csv", "md", "tex", "html"):

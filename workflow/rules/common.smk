@@ -277,7 +277,7 @@ LEADING = PAIRS[0][0], config["tables"]["id_channels"]
 """The encoder and channel set that the single-encoder figures show."""
 
 SECTIONS = {
-    "1 The split": ["figure_2_1", "quadrants", "plate_layout"],
+    "1 The split": ["figure_2_1", "quadrants", "losses", "plate_layout"],
     "2 Pretraining": ["figure_3_3", "training_curves"],
     "3 Encoders and quadrants": [
         *(
@@ -354,7 +354,9 @@ TABLE_NAMES = [
     "gaps",
     "leaks",
     "quadrants",
+    "losses",
 ]
+PLATE_LAYOUTS = [f"plate_layout/{plate}" for plate in [*PLATES, *TRANSFER_PLATES]]
 FIGURE_NAMES = [
     "figure_2_1",
     "figure_3_3",
@@ -363,7 +365,7 @@ FIGURE_NAMES = [
     "ood_gap",
     "claims",
     "confusion",
-    *(f"plate_layout/{plate}" for plate in EVALUATION_PLATES),
+    *PLATE_LAYOUTS,
 ]
 if TRANSFER_ENCODERS:
     TABLE_NAMES.append("transfer")
@@ -415,7 +417,8 @@ def bundle_files():
     return [
         result("split/wells.parquet"),
         result("sample/cells.parquet"),
-        *expand(result("quality/{plate}.parquet"), plate=EVALUATION_PLATES),
+        *expand(result("quality/{plate}.parquet"), plate=[*PLATES, *TRANSFER_PLATES]),
+        result("losses/counts.parquet"),
         *(path for pair in PAIRS for path in embedding_files(*pair)),
         *pretrained,
         *(

@@ -129,14 +129,15 @@ rule confusion:
 
 rule plate_layout:
     input:
-        result("quality/{plate}.parquet"),
+        expand(result("quality/{plate}.parquet"), plate=[*PLATES, *TRANSFER_PLATES]),
     output:
-        report_figure("plate_layout/{plate}"),
+        [report_figure(name) for name in PLATE_LAYOUTS],
     log:
-        log_file("figures/plate_layout/{plate}"),
+        log_file("figures/plate_layout"),
     conda:
         "../../envs/analysis.yaml"
     params:
+        figures=[result(f"figures/{name}") for name in PLATE_LAYOUTS],
         code=code("plate_layout"),
     script:
         "../scripts/plate_layout.py"

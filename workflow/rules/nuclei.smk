@@ -24,3 +24,30 @@ rule nuclei:
         code=code("nuclei"),
     script:
         "../scripts/nuclei.py"
+
+
+rule count_losses:
+    input:
+        download=expand(
+            result("download/{plate}.parquet"), plate=[*PLATES, *TRANSFER_PLATES]
+        ),
+        quality=expand(
+            result("quality/{plate}.parquet"), plate=[*PLATES, *TRANSFER_PLATES]
+        ),
+        nuclei=expand(
+            result("nuclei/{plate}.parquet"), plate=[*PLATES, *TRANSFER_PLATES]
+        ),
+    output:
+        result("losses/counts.parquet"),
+    log:
+        log_file("losses"),
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("losses"),
+    script:
+        "../scripts/losses.py"

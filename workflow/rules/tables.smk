@@ -122,6 +122,21 @@ rule quadrants:
         "../scripts/table_quadrants.py"
 
 
+rule losses:
+    input:
+        result("losses/counts.parquet"),
+    output:
+        report_table("losses"),
+    log:
+        log_file("tables/losses"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=code("table_losses"),
+    script:
+        "../scripts/table_losses.py"
+
+
 rule transfer_table:
     input:
         expand(result("transfer/{encoder}/zprime.parquet"), encoder=TRANSFER_ENCODERS),

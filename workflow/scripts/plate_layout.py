@@ -1,4 +1,4 @@
-"""Quality of one plate, well by well, drawn as the plate lies."""
+"""Quality of every plate, well by well, drawn as the plate lies."""
 
 import job
 
@@ -8,5 +8,6 @@ from campfire.figures.plate_layout import draw, prepare
 from campfire.figures.style import save
 from campfire.files import read_table
 
-data = prepare(read_table(snakemake.input[0]))
-save(draw(data), data, snakemake.output[0].removesuffix(".svg"))
+for quality, figure in zip(snakemake.input, snakemake.params.figures, strict=True):
+    data = prepare(read_table(quality))
+    save(draw(data), data, figure)

@@ -92,9 +92,9 @@ def draw(data: pd.DataFrame) -> Figure:
             np.ma.masked_invalid(values), cmap="cividis", vmin=low, vmax=high if high > low else low + 1,
             interpolation="nearest",
         )  # fmt: skip
-        axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
-        axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
-        axes.grid(which="minor", color="#E6E6E6", lw=0.4)
+        # Two collections of lines: a grid of minor ticks would take most of the drawing time.
+        axes.vlines(np.arange(columns + 1) - 0.5, -0.5, rows - 0.5, color="#E6E6E6", lw=0.4)
+        axes.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, color="#E6E6E6", lw=0.4)
         axes.tick_params(which="both", length=0)
         axes.xaxis.set_ticks_position("top")
         every = max(1, columns // 12)

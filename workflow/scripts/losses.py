@@ -1,0 +1,18 @@
+"""Count the sites and nuclei of each plate that were left out on the way to tiles, by reason."""
+
+import job
+
+log = job.start(snakemake)
+
+import pandas as pd
+
+from campfire.files import read_table, write_table
+from campfire.keys import PLATE
+from campfire.tables.losses import plate_losses
+
+tables = zip(snakemake.input.download, snakemake.input.quality, snakemake.input.nuclei, strict=True)
+counts = [
+    plate_losses(read_table(download), read_table(quality), read_table(nuclei, [PLATE, "reason"]))
+    for download, quality, nuclei in tables
+]
+write_table(pd.concat(counts, ignore_index=True), snakemake.output[0])
