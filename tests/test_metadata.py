@@ -182,7 +182,7 @@ def test_sheet_is_text_and_keeps_its_order(tmp_path):
 def test_wrong_sheets(tmp_path, lines, message):
     path = sheet_file(tmp_path, *lines)
     with pytest.raises(ConfigError, match=message) as caught:
-        metadata.read_sheet(path)
+        metadata.read_sheet(path, metadata.PLATE_TYPES)
     assert str(caught.value).startswith(str(path))
 
 
@@ -197,9 +197,9 @@ def test_unreadable_sheets(tmp_path):
         metadata.read_sheet(binary)
 
 
-def test_other_types_on_request(tmp_path):
+def test_any_type_unless_asked(tmp_path):
     path = sheet_file(tmp_path, HEADER, "s\tb\tP1\tMACROPHAGE\tid")
-    assert metadata.read_sheet(path, plate_types=None)[PLATE_TYPE].tolist() == ["MACROPHAGE"]
+    assert metadata.read_sheet(path)[PLATE_TYPE].tolist() == ["MACROPHAGE"]
 
 
 def test_real_wells(repository, shared):

@@ -105,7 +105,10 @@ def assert_nothing_half_written(results: Path, stage: str) -> None:
         ({"splitt": {}}, ["unknown key `splitt`", "did you mean `split`?"]),
         ({"probe": {"epochz": 3}}, ["unknown key `epochz` in probe", "`epochs`"]),
         ({"probe": {"epochs": "many"}}, ["probe.epochs", "expected integer"]),
-        ({"channel_sets": {"odd": ["DNA", "Actin"]}}, ["channel_sets.odd.1", "allowed: DNA, AGP, Mito, ER, RNA"]),
+        (
+            {"channel_sets": {"odd": ["DNA", "Actin"]}},
+            ["unknown channels `Actin` in channel_sets.odd", "known: AGP, DNA"],
+        ),
         ({"evaluate": [{"encoder": "campfyre", "channel_sets": ["DNA"]}]}, ["unknown encoder `campfyre`", "campfire"]),
         ({"sheet": "nowhere.tsv"}, ["nowhere.tsv", "no such sheet"]),
         ({"channels": ["DNA"]}, ["unknown channels `AGP` in channel_sets.AGP"]),

@@ -1,5 +1,7 @@
 """Names that every table shares: key columns, channels, split labels."""
 
+from collections.abc import Sequence
+
 PLATE = "Metadata_Plate"
 WELL = "Metadata_Well"
 SITE = "Metadata_Site"
@@ -15,7 +17,13 @@ CELL_KEYS = [PLATE, WELL, SITE, NUCLEUS]
 """Plate, well ("A01") and site are text as JUMP writes them; nucleus is the int32 label in its site."""
 
 CHANNELS = ["DNA", "AGP", "Mito", "ER", "RNA"]
-"""Channel names as in JUMP's URL_Orig<Channel> columns; the position is the model's channel index."""
+"""Channel names as in JUMP's URL_Orig<Channel> columns. Other screens may have others; the nuclear stain is DNA."""
+
+
+def channel_order(channels: Sequence[str]) -> list[str]:
+    """Channel names by the model's channel index: JUMP's, or the run's own order where it has other channels."""
+    return list(CHANNELS) if set(channels) <= set(CHANNELS) else list(channels)
+
 
 PAPER_CHANNELS = {"DNA": "Nu", "AGP": "Ac", "Mito": "M", "ER": "ER", "RNA": "cyRNA"}
 """How the paper's figures and tables name the channels."""

@@ -20,7 +20,6 @@ import yaml
 from campfire.augment import AugmentOptions
 from campfire.encoders import KINDS
 from campfire.gallery import S3Options
-from campfire.keys import CHANNELS
 from campfire.model.config import CHOICES as MODEL_CHOICES
 from campfire.model.config import ModelConfig
 from campfire.nuclei import NucleiOptions
@@ -198,7 +197,7 @@ def config_schema() -> dict[str, Any]:
     run["properties"]["model"] = with_choices(options_schema(ModelConfig), **MODEL_CHOICES)
     run["properties"]["objective"] = options_schema(ObjectiveOptions)
     run["properties"]["augmentation"] = options_schema(AugmentOptions)
-    channel = {"type": "string", "enum": CHANNELS}
+    channel = {"type": "string", "pattern": "^[A-Za-z0-9]+$"}
     top = {
         "results": text("root of everything that is written"),
         "logs": text("root of the log files"),
@@ -216,7 +215,11 @@ def config_schema() -> dict[str, Any]:
                 sha256={"type": ["string", "null"], "description": "its SHA-256; null does not check"},
             ),
         ),
-        "channels": {"type": "array", "items": channel, "description": "channels fetched for evaluation plates"},
+        "channels": {
+            "type": "array",
+            "items": channel,
+            "description": "channels fetched for evaluation plates; the nuclear stain is called DNA",
+        },
         "training_channels": {"type": "array", "items": channel, "description": "channels that pretraining sees"},
         "pixel_size_um": {"type": "number", "exclusiveMinimum": 0, "description": "micrometres per pixel"},
         "s3": options_schema(S3Options),

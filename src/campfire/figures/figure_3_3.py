@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from campfire.errors import DataError
-from campfire.figures.style import CHANNEL_COLOURS, GREY, PAGE, new_figure, styled
+from campfire.figures.style import GREY, PAGE, channel_colour, new_figure, styled
 from campfire.keys import PAPER_CHANNELS, PLATE, WELL
 from campfire.tables.render import number
 
@@ -96,7 +96,7 @@ def _composite(images: dict[str, NDArray[np.int16]]) -> NDArray[np.float64]:
     colour, hidden = np.zeros((*shape, 3)), np.ones(shape, dtype=bool)
     for channel, image in images.items():
         # A single channel is shown in white; colours only serve to tell channels apart.
-        tint = CHANNEL_COLOURS.get(channel, (1.0, 1.0, 1.0)) if len(images) > 1 else (1.0, 1.0, 1.0)
+        tint = channel_colour(channel, list(images)) if len(images) > 1 else (1.0, 1.0, 1.0)
         colour += np.maximum(image, 0)[..., None] / 255 * np.array(tint)
         hidden &= image == MASKED
     colour[hidden] = _MASK_GREY
@@ -142,7 +142,7 @@ def draw(data: pd.DataFrame, mode: str = "composite") -> Figure:
                 label = f"{first['name']}\n{what}".strip() if members[0] == channels[0] else what
                 axes.set_ylabel(label, fontsize=5, color=GREY, labelpad=3)
     if coloured:
-        tints = [CHANNEL_COLOURS.get(name, (1.0, 1.0, 1.0)) for name in channels]
+        tints = [channel_colour(name, channels) for name in channels]
         channel_names = [PAPER_CHANNELS.get(name, name) for name in channels]
         handles = [Patch(facecolor=tint, label=name) for tint, name in zip(tints, channel_names, strict=True)]
         handles.append(Patch(facecolor=(_MASK_GREY,) * 3, label="Masked"))

@@ -4,7 +4,7 @@ Sizes are those of a paper's column; colours are safe for colour-blind readers (
 embedded (TrueType in the pdf, outlines in the svg); the same data give the same bytes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -48,6 +48,16 @@ CHANNEL_COLOURS = {
     "RNA": (0.80, 0.80, 0.80),
 }
 """Additive colours of the channels in composites (red, green, blue from 0 to 1)."""
+
+
+def channel_colour(channel: str, channels: Sequence[str]) -> tuple[float, float, float]:
+    """Additive colour of a channel of `channels`; one without a colour of its own takes one that is free."""
+    if channel in CHANNEL_COLOURS:
+        return CHANNEL_COLOURS[channel]
+    free = [colour for name, colour in CHANNEL_COLOURS.items() if name not in channels]
+    other = [name for name in channels if name not in CHANNEL_COLOURS]
+    return free[other.index(channel) % len(free)] if free else (1.0, 1.0, 1.0)
+
 
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from campfire.errors import ConfigError, DataError
+from campfire.gallery.folder import FolderClient
 from campfire.gallery.options import S3Options
 from campfire.gallery.retry import Backoff, StoppedError
 
@@ -56,7 +57,12 @@ def endpoint(options: S3Options) -> str | None:
 
 
 def connect(options: S3Options) -> Any:
-    """A boto3 S3 client that signs nothing and therefore looks for no credentials; safe to share between threads."""
+    """A boto3 S3 client that signs nothing and therefore looks for no credentials; safe to share between threads.
+
+    With `options.folder` it is a `FolderClient` over local files.
+    """
+    if options.folder is not None:
+        return FolderClient(options.folder)
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
@@ -88,6 +94,8 @@ def connect(options: S3Options) -> Any:
 
 
 def _address(options: S3Options, key: str) -> str:
+    if options.folder is not None:
+        return f"{options.folder}/{key}"
     at = endpoint(options)
     return f"s3://{options.bucket}/{key}" + (f" at {at}" if at else "")
 

@@ -15,6 +15,7 @@ class S3Options:
     bucket: str = "cellpainting-gallery"  # public bucket, read without credentials
     prefix: str = "cpg0016-jump"  # first folder of every key
     endpoint_url: str | None = None  # another S3, e.g. a mirror or the local server
+    folder: str | None = None  # a local folder laid out as the bucket, read instead of S3: no server, no network
     region: str = "us-east-1"  # given explicitly: some set-ups refuse anonymous calls without it
     workers: int = 16  # objects in flight per plate
     connect_timeout_s: float = 10.0  # to open a connection

@@ -10,7 +10,7 @@ import pandas as pd
 
 from campfire.errors import ConfigError, DataError
 from campfire.keys import BATCH, COMPOUND, PLATE, PLATE_TYPE, SOURCE, WELL, WELL_KEYS
-from campfire.metadata.jump import PAPER_OOD_PLATES, PLATE_TYPES, ROLES
+from campfire.metadata.jump import PAPER_OOD_PLATES, ROLES
 
 SHEET_COLUMNS = [SOURCE, BATCH, PLATE, PLATE_TYPE, "role"]
 
@@ -18,12 +18,12 @@ _PLATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _WELL_NAME = re.compile(r"[A-Z]{1,2}[0-9]{2}")
 
 
-def read_sheet(path: str | Path, plate_types: Iterable[str] | None = PLATE_TYPES) -> pd.DataFrame:
+def read_sheet(path: str | Path, plate_types: Iterable[str] | None = None) -> pd.DataFrame:
     """Read the sheet of plates: tab-separated text (comma for *.csv), one row a plate, in the file's order.
 
     Columns Metadata_Source, Metadata_Batch, Metadata_Plate, Metadata_PlateType and role (id, ood, train), all text;
-    further columns are kept. Lines that start with # and blank lines are skipped. `plate_types` None accepts any
-    type. Raises ConfigError naming file and line.
+    further columns are kept. Lines that start with # and blank lines are skipped. `plate_types` are those allowed
+    (None: any). Raises ConfigError naming file and line.
     """
     path = Path(path)
     types = None if plate_types is None else tuple(plate_types)

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from campfire.augment import AugmentOptions, augment, draw_channels, normalise, plate_statistics
 from campfire.errors import ConfigError
-from campfire.keys import CHANNELS
+from campfire.keys import channel_order
 from campfire.model import MaskedAutoencoder, ModelConfig
 from campfire.objective import Objective, ObjectiveOptions, masked_mean
 from campfire.pretrain.loader import Batch
@@ -87,6 +87,7 @@ class Engine:
             self.run = DistributedDataParallel(self.task, gradient_as_bucket_view=True, find_unused_parameters=turns)
         self.optimiser, self.names = make_optimiser(self.model, options, self.device)
         self.generator = torch.Generator(self.device)
+        self.order = channel_order(options.channels)
         self.indices: dict[tuple[tuple[str, ...], str], Tensor] = {}
         self.statistics = self._plate_statistics(sources)
         self.restart_sums()
@@ -98,16 +99,16 @@ class Engine:
         self.sums = torch.zeros(len(self.task.names) + 1, dtype=torch.float64, device=self.device)
 
     def _plate_statistics(self, sources: Sequence[Source]) -> dict[int, Tensor]:
-        """Means and deviations (2, plates, CHANNELS) of each source, by its identity, where plates are normalised."""
+        """Means and deviations (2, plates, channels) of each source, by its identity, where plates are normalised."""
         if self.augmentation.normalisation != "plate":
             return {}
         known: dict[str, Tensor] = {}
         tables = {}
         for source in sources:
-            table = torch.zeros(2, len(source.plates), len(CHANNELS))
+            table = torch.zeros(2, len(source.plates), len(self.order))
             number = 0
             for group in source.groups:
-                where = [CHANNELS.index(c) for c in group.channels]
+                where = [self.order.index(c) for c in group.channels]
                 for plate in group.plates:
                     key = f"{plate.path}"
                     if key not in known:
@@ -136,7 +137,7 @@ class Engine:
         """Channel index (C,) int64, made once: a fresh one would be a small copy to the device in every step."""
         key = (channels, str(device))
         if key not in self.indices:
-            self.indices[key] = torch.tensor([CHANNELS.index(c) for c in channels], device=device)
+            self.indices[key] = torch.tensor([self.order.index(c) for c in channels], device=device)
         return self.indices[key]
 
     def choose(self, number: int, channels: tuple[str, ...]) -> list[int]:

@@ -45,17 +45,20 @@ class TableOptions:
 
     def channels(self, name: str) -> list[str]:
         """The channels of a set, as the configuration or the name says; [] when neither does."""
-        parts = list(self.channel_sets.get(name, name.split("_")))
+        if name in self.channel_sets:
+            return list(self.channel_sets[name])
+        parts = name.split("_")
         return parts if all(part in CHANNELS for part in parts) else []
 
     def channel_label(self, name: str) -> str:
         """A channel set in the paper's names, e.g. Nu + Ac + M; the bare name when its channels are unknown."""
-        return " + ".join(PAPER_CHANNELS[part] for part in self.channels(name)) or name
+        return " + ".join(PAPER_CHANNELS.get(part, part) for part in self.channels(name)) or name
 
     def channel_rank(self, name: str) -> tuple[int, list[int], str]:
         """Sorting key of channel sets: fewer channels first, then in the model's channel order."""
         parts = self.channels(name)
-        return len(parts) or len(CHANNELS) + 1, [CHANNELS.index(part) for part in parts], name
+        order = {channel: number for number, channel in enumerate(CHANNELS)}
+        return len(parts) or 1000, [order.get(part, len(order)) for part in parts], name
 
     def bootstrap(self) -> BootstrapOptions:
         """The resampling behind every interval."""
