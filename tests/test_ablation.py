@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pretrain_plates import SMALL_MODEL, split_table, write_plate
 
 from campfire.ablation import (
     COLUMNS,
     PAPER_CHOICE,
     STAGES,
     best_trial,
+    choose,
     choose_trials,
     rank,
     read_stage,
@@ -24,7 +24,8 @@ from campfire.ablation import (
 from campfire.errors import ConfigError, DataError
 from campfire.model import ModelConfig
 from campfire.objective import ObjectiveOptions, from_table
-from campfire.pretrain import PretrainOptions, train
+from campfire.pretrain import PretrainOptions
+from campfire.tables.ablation import build
 
 FIRST_WORDS = {"loss": "Trial\tλ_s", "architecture": "Trial\tPatch Size", "optimiser": "Trial\tLearning Rate"}
 
@@ -144,22 +145,49 @@ def test_wrong_tables_and_trials_are_explained(folder: Path, tmp_path: Path) -> 
     (tmp_path / "optimiser.tsv").write_text("trial\tlearning_rate\tweight_decay\n1\t1\t1\n1\t1\t1\n")
     with pytest.raises(ConfigError, match="trial 1 occurs twice"):
         read_stage("optimiser", tmp_path)
-    assert run_name("loss", 3) == "ablation_loss_03"
+    assert run_name(3) == "trial_03"
 
 
-def test_three_rows_train_and_rank_at_small_scale(folder: Path, tmp_path: Path) -> None:
-    plates = [write_plate(tmp_path / "tiles", "five", 120, ["DNA", "AGP", "Mito"], 1)]
-    base: dict[str, Any] = {
-        "model": SMALL_MODEL, "epochs": 2, "warmup_epochs": 1, "global_batch": 32, "batch_size": 32,
-        "learning_rate": 2e-3, "device": "cpu", "snapshot_tiles": 0, "loader_threads": 1,
-    }  # fmt: skip
-    metrics = {}
-    for trial in choose_trials("loss", folder, [1, 3, 10]):
-        options = PretrainOptions(**trial_options("loss", trial, base, folder, recipe={}))
-        name = run_name("loss", trial)
-        metrics[trial] = train(options, plates, split_table(["five"]), tmp_path / name, tmp_path / "state" / name)
-    ranking = rank("loss", folder, {trial: tmp_path / run_name("loss", trial) / "metrics.parquet" for trial in metrics})
-    assert sorted(ranking["trial"]) == [1, 3, 10] and np.isfinite(ranking["score"]).all()
-    following = trial_options("optimiser", 11, base, folder, {"loss": best_trial(ranking)}, recipe={"epochs": 1})
-    winner = row_changes("loss", read_stage("loss", folder).loc[best_trial(ranking)].to_dict())["objective"]
-    assert following["objective"] == winner and following["learning_rate"] == 5e-4
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        ("loss", {"loss": 27}),
+        ("all", {"loss": 27, "architecture": 22, "optimiser": 12}),
+        (["optimiser", "loss"], {"loss": 27, "optimiser": 12}),
+        ({"architecture": [2, 3], "loss": "all"}, {"loss": 27, "architecture": 2}),
+    ],
+)
+def test_any_subset_can_be_chosen(selection: Any, expected: dict[str, int], folder: Path) -> None:
+    chosen = choose(selection, folder)
+    assert {stage: len(trials) for stage, trials in chosen.items()} == expected
+    assert list(chosen) == [stage for stage in STAGES if stage in chosen]
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        ("depth", "no stage 'depth'; choose all or from loss"),
+        ({"loss": [28]}, "no trial 28"),
+        ({"loss": []}, "is chosen"),
+    ],
+)
+def test_wrong_selections_are_explained(selection: Any, message: str, folder: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        choose(selection, folder)
+
+
+def test_imagenet_rows_start_from_the_weights_of_their_size(folder: Path) -> None:
+    files = {"large": "large.safetensors", "huge": ""}
+    started = [trial_options("architecture", t, {}, folder, imagenet=files)["imagenet"] for t in (2, 14, 19)]
+    assert started == ["large.safetensors", "", ""]
+    assert trial_options("optimiser", 1, {}, folder, imagenet=files)["imagenet"] == "large.safetensors"
+
+
+def test_the_printed_table_marks_the_best_and_the_papers_choice(folder: Path) -> None:
+    ranking = rank("loss", folder, {3: fake(0.5, 0.4), 1: fake(0.4, 0.6)})
+    table = build("loss", read_stage("loss", folder), ranking)
+    assert len(table.layout) == len(table.data) == 27
+    rows = table.layout.set_index("Trial")
+    assert rows.loc["**3†**", "Rank"] == "**1**" and rows.loc["1", "Reconstruction error"] == "0.6000"
+    assert rows.loc["7", "Validation loss"] == rows.loc["7", "Rank"] == "–"
+    assert "Trial 3 is the best of 2" in table.answer and "ranks 1" in table.answer

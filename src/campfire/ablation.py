@@ -5,6 +5,7 @@ finished runs are ranked by validation loss and reconstruction error.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,22 @@ MASK_RATIO_AFTER_ARCHITECTURE = 0.8
 """App. B: after the second stage the mask ratio alone was raised."""
 
 
+@dataclass(frozen=True)
+class AblationOptions:
+    """The ablation study (App. B, Tables 2.3 to 2.5): its rows as pretraining runs, made by the target `ablation`."""
+
+    tables: str = "config/ablations"
+    """Folder of loss.tsv, architecture.tsv and optimiser.tsv."""
+    run: str = "campfire"
+    """Pretraining run whose options every trial starts from."""
+    reading: str = "permuted"
+    """Reading of Table 2.3's header: permuted (spatial, frequency, high, low: fits all 27 rows) or literal."""
+    recipe: Mapping[str, Any] | None = None
+    """Options that all trials share beside their row; null: the paper's (App. B)."""
+    imagenet: Mapping[str, str] = field(default_factory=lambda: {"large": "hub", "huge": "hub"})
+    """ImageNet weights of each encoder size for rows that start from them: `hub`, a file, or empty for random ones."""
+
+
 def read_stage(stage: str, folder: str | Path) -> pd.DataFrame:
     """A stage's rows from `folder`/<stage>.tsv: the printed values, NA as missing, indexed by trial.
 
@@ -65,23 +82,27 @@ def read_stage(stage: str, folder: str | Path) -> pd.DataFrame:
     return table.set_index("trial")
 
 
-def row_changes(stage: str, row: Mapping[str, Any], reading: str = "permuted") -> dict[str, Any]:
+def row_changes(
+    stage: str, row: Mapping[str, Any], reading: str = "permuted", imagenet: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The options that a row sets, as a nested mapping.
 
+    `imagenet`: the weights of each encoder size for rows that start from ImageNet; `hub` where it names none.
     `reading` of Table 2.3's header: `permuted` takes its weights as spatial, frequency, high, low, which is how h and
     l are filled in (27 of 27 rows); `literal` takes the header's word.
     """
     if stage == "loss":
         return {"objective": _loss_changes(row, reading)}
     if stage == "architecture":
+        size = str(row["encoder_size"]).lower()
         return {
-            "imagenet": "hub" if bool(row["imagenet1k_weights"]) else "",
+            "imagenet": (imagenet or {}).get(size, "hub") if bool(row["imagenet1k_weights"]) else "",
             "model": {
                 "patch_size": int(row["patch_size"]),
                 "mask_ratio": float(row["p_m"]),
                 "drop_path": float(row["drop_path_rate"]),
                 "sync_mask": bool(row["sync_mask"]),
-                "size": str(row["encoder_size"]).lower(),
+                "size": size,
             },
         }
     return {"learning_rate": float(row["learning_rate"]), "weight_decay": float(row["weight_decay"])}
@@ -108,6 +129,7 @@ def stage_base(
     best: Mapping[str, int] | None = None,
     reading: str = "permuted",
     recipe: Mapping[str, Any] | None = None,
+    imagenet: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Options that all runs of a stage start from: `base`, the recipe, then the best row of every stage before.
 
@@ -121,7 +143,7 @@ def stage_base(
     options = merge(base, changes)
     for earlier in STAGES[: STAGES.index(stage)]:
         trial = (best or {}).get(earlier, PAPER_CHOICE[earlier])
-        options = merge(options, row_changes(earlier, _row(earlier, folder, trial), reading))
+        options = merge(options, row_changes(earlier, _row(earlier, folder, trial), reading, imagenet))
     if stage == "optimiser" and paper:
         options = merge(options, {"model": {"mask_ratio": MASK_RATIO_AFTER_ARCHITECTURE}})
     if options.get("batch_size", 0) > options.get("global_batch", np.inf):
@@ -137,10 +159,11 @@ def trial_options(
     best: Mapping[str, int] | None = None,
     reading: str = "permuted",
     recipe: Mapping[str, Any] | None = None,
+    imagenet: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Options of one run of a stage, for `PretrainOptions(**...)`; see `stage_base`."""
-    start = stage_base(stage, base, folder, best, reading, recipe)
-    return merge(start, row_changes(stage, _row(stage, folder, trial), reading))
+    start = stage_base(stage, base, folder, best, reading, recipe, imagenet)
+    return merge(start, row_changes(stage, _row(stage, folder, trial), reading, imagenet))
 
 
 def _row(stage: str, folder: str | Path, trial: int) -> Mapping[str, Any]:
@@ -162,9 +185,29 @@ def choose_trials(stage: str, folder: str | Path, wanted: Iterable[int] | None =
     return [trial for trial in every if trial in chosen]
 
 
-def run_name(stage: str, trial: int) -> str:
-    """Name of a trial's run, e.g. ablation_loss_03."""
-    return f"ablation_{stage}_{trial:02d}"
+def choose(selection: Any, folder: str | Path) -> dict[str, list[int]]:
+    """The trials of each stage that a selection names, stages in the paper's order.
+
+    selection: `all`, a stage, a list of stages, or by stage a list of trials (or `all`), e.g. {"loss": [1, 3]}.
+    """
+    if selection == "all":
+        selection = list(STAGES)
+    named: Any = [selection] if isinstance(selection, str) else selection
+    wanted: dict[str, Any] = dict(named) if isinstance(named, Mapping) else dict.fromkeys(named, "all")
+    unknown = sorted(str(stage) for stage in set(wanted) - set(STAGES))
+    if unknown:
+        raise ConfigError(f"ablation: no stage {unknown[0]!r}; choose all or from {', '.join(STAGES)}")
+    numbers = {stage: None if trials == "all" else trials for stage, trials in wanted.items()}
+    trials = {stage: choose_trials(stage, folder, numbers[stage]) for stage in STAGES if stage in numbers}
+    empty = [stage for stage, chosen in trials.items() if not chosen]
+    if empty or not trials:
+        raise ConfigError(f"ablation: no trial of {empty[0] if empty else 'any stage'} is chosen")
+    return trials
+
+
+def run_name(trial: int) -> str:
+    """Name of a trial's folder below its stage, e.g. trial_03."""
+    return f"trial_{trial:02d}"
 
 
 def rank(stage: str, folder: str | Path, metrics: Mapping[int, str | Path | pd.DataFrame]) -> pd.DataFrame:

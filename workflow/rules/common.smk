@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from campfire.configuration import read_yaml, validate
 from campfire.errors import CampfireError
 from campfire.metadata import read_sheet
+from campfire.pretrain import result_values
 from campfire.reach import code_digest, code_state
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
@@ -83,6 +84,7 @@ def check_names():
         ("encoder", e, "transfer.encoders") for e in config["transfer"]["encoders"]
     ]
     used += [("channel set", config["transfer"]["channel_set"], "transfer.channel_set")]
+    used += [("run", config["pretrain"]["ablation"]["run"], "pretrain.ablation")]
     used += [
         ("run", e["run"], f"encoders.{n}")
         for n, e in config["encoders"].items()
@@ -139,14 +141,40 @@ def check_targets():
             )
 
 
+def weight_files(choices):
+    """The files among choices of weights; the others are names (hub, random) or nothing."""
+    return [
+        weights for weights in choices if weights not in (None, "", "hub", "random")
+    ]
+
+
+def run_options(run):
+    """Options of a pretraining run that its result depends on."""
+    values = {
+        "channels": config["training_channels"],
+        **config["pretrain"]["runs"][run],
+    }
+    return result_values(values)
+
+
 def check_weights():
     """Weight files that encoders name must be there before anything starts."""
     for encoder in USED_ENCODERS:
         weights = config["encoders"][encoder].get("weights")
-        if weights not in (None, "hub", "random") and not Path(weights).is_file():
+        if not all(map(Path.is_file, map(Path, weight_files([weights])))):
             raise WorkflowError(
                 f"encoder {encoder}: no weights at {weights}; put the file there, or for timm set "
                 "`weights: hub` to load it from the model hub (docs/encoders.md says where weights come from)"
+            )
+    starts = {f"pretrain.runs.{run}": run_options(run).get("imagenet") for run in RUNS}
+    if "ablation" in sys.argv[1:]:
+        sizes = config["pretrain"]["ablation"]["imagenet"]
+        starts |= {f"pretrain.ablation.imagenet.{s}": w for s, w in sizes.items()}
+    for place, weights in starts.items():
+        if not all(map(Path.is_file, map(Path, weight_files([weights])))):
+            raise WorkflowError(
+                f"{place}: no ImageNet weights at {weights}; put the file there, or set `hub` to load them from the "
+                "model hub, or leave it empty for random initial weights (docs/encoders.md)"
             )
 
 
@@ -199,14 +227,9 @@ def tile_shape():
     return {"tile_size": tiles.get("size", 112), "border": tiles.get("border", "drop")}
 
 
-def run_options(run):
-    """Options of a pretraining run."""
-    return {"channels": config["training_channels"], **config["pretrain"]["runs"][run]}
-
-
-def run_tiles(run, suffix):
-    """The tile files of the plates that a pretraining run learns from."""
-    used = run_options(run).get("plate_types") or SHEET["Metadata_PlateType"].unique()
+def tile_files(options, suffix):
+    """The tile files of the plates that a pretraining run with these options learns from."""
+    used = options.get("plate_types") or SHEET["Metadata_PlateType"].unique()
     plates = SHEET.loc[
         SHEET["Metadata_PlateType"].isin(used) & (SHEET["role"] != "ood"),
         "Metadata_Plate",
@@ -219,9 +242,9 @@ def encoder_weights(encoder):
     spec = config["encoders"][encoder]
     if spec["kind"] == "pretrained":
         return result(f"pretrain/{spec['run']}/model.safetensors")
-    return (
-        [spec["weights"]] if spec.get("weights") not in (None, "hub", "random") else []
-    )
+    if spec["kind"] == "untrained" and "run" in spec:
+        return weight_files([run_options(spec["run"]).get("imagenet")])
+    return weight_files([spec.get("weights")])
 
 
 def encoder_spec(encoder):
@@ -232,6 +255,7 @@ def encoder_spec(encoder):
     if spec["kind"] == "untrained":
         run = run_options(spec["run"])
         spec |= {"model": run["model"], "seed": run["seed"]}
+        spec["imagenet"] = run.get("imagenet", "")
         spec["normalisation"] = run.get("augmentation", {}).get("normalisation", "tile")
     return spec
 

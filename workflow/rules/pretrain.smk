@@ -1,8 +1,11 @@
 rule pretrain_run:
     input:
         wells=result("split/wells.parquet"),
-        tiles=lambda wildcards: run_tiles(wildcards.run, "npy"),
-        index=lambda wildcards: run_tiles(wildcards.run, "parquet"),
+        tiles=lambda wildcards: tile_files(run_options(wildcards.run), "npy"),
+        index=lambda wildcards: tile_files(run_options(wildcards.run), "parquet"),
+        imagenet=lambda wildcards: weight_files(
+            [run_options(wildcards.run).get("imagenet")]
+        ),
     output:
         model=result("pretrain/{run}/model.safetensors"),
         metrics=result("pretrain/{run}/metrics.parquet"),
@@ -19,6 +22,7 @@ rule pretrain_run:
         mem_mb=64000,
         runtime=2880,
     params:
+        run=lambda wildcards: wildcards.run,
         options=lambda wildcards: run_options(wildcards.run),
         # No declared output: Snakemake deletes outputs before a retry, a half-trained state must survive it.
         state=lambda wildcards: result(f"state/pretrain/{wildcards.run}"),

@@ -1,6 +1,7 @@
 """What every script does first: find the library, log to the rule's log file, report errors in one line."""
 
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 # The library is used from this checkout, so that a conda environment need not install it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+
+# Threads that spin while they wait take the cores from those that compute; read when NumPy and torch are imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from campfire.errors import CampfireError
 

@@ -3,16 +3,32 @@
 `train` runs in this process (or in each process that torchrun started); `launch` starts the processes of a machine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campfire.pretrain.options import EXIT_RESUMABLE, PretrainOptions, option_names
+from campfire.pretrain.options import (
+    EXIT_RESUMABLE,
+    MACHINE_FIELDS,
+    PretrainOptions,
+    machine_values,
+    option_names,
+    result_values,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EXIT_RESUMABLE", "PretrainOptions", "launch", "option_names", "train"]
+__all__ = [
+    "EXIT_RESUMABLE",
+    "MACHINE_FIELDS",
+    "PretrainOptions",
+    "launch",
+    "machine_values",
+    "option_names",
+    "result_values",
+    "train",
+]
 
 
 def train(
@@ -37,12 +53,13 @@ def launch(
     processes: int = 1,
     nodes: int = 1,
     threads: int = 1,
+    tell: Callable[[str], None] | None = None,
 ) -> int:
     """Train in new processes and return the exit code: 0, EXIT_RESUMABLE or another.
 
     processes: of each node, one per GPU. nodes: 1 is this machine; several are those of the Slurm job we are in,
     started by srun with `threads` CPUs each. SIGTERM and SIGUSR1 are passed on, and the processes have time to write
-    a checkpoint.
+    a checkpoint. `tell` (such as `log.info`) gets every line that they write; without it they share our output.
     """
     from campfire.files import write_json
     from campfire.pretrain.launcher import start, start_by_srun, this_module
@@ -58,5 +75,7 @@ def launch(
             "state": str(Path(state_dir).resolve()),
         },
     )
-    command = this_module("--config", str(config.resolve()))
-    return start(command, processes) if nodes == 1 else start_by_srun(command, processes, nodes, threads)
+    command = this_module("--config", str(config.resolve()), *(["--plain"] if tell else []))
+    if nodes == 1:
+        return start(command, processes, tell=tell)
+    return start_by_srun(command, processes, nodes, threads, tell)

@@ -25,6 +25,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--node", default="0", help="number of this machine, from 0; `slurm`: srun's task number")
     parser.add_argument("--host", default="127.0.0.1", help="address of machine 0")
     parser.add_argument("--port", type=int, default=0, help="port on machine 0; needed for several machines")
+    parser.add_argument("--plain", action="store_true", help="log lines without the time: whoever reads them adds it")
     return parser.parse_args()
 
 
@@ -44,11 +45,13 @@ def main() -> int:
     arguments = _arguments()
     rank = int(os.environ.get("RANK", 0))
     level = logging.INFO if rank == 0 else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    form = "%(message)s" if arguments.plain else "%(asctime)s %(message)s"
+    logging.basicConfig(level=level, format=form, datefmt="%H:%M:%S", stream=sys.stderr)
     try:
         run = _read(arguments.config)
         if arguments.processes:
-            command = this_module("--config", str(arguments.config))
+            plain = ["--plain"] if arguments.plain else []
+            command = this_module("--config", str(arguments.config), *plain)
             node = int(os.environ["SLURM_PROCID"] if arguments.node == "slurm" else arguments.node)
             place = (arguments.nodes, node, arguments.host, arguments.port)
             return start(command, arguments.processes, *place)

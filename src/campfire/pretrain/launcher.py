@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
+from typing import IO
 
 from campfire.errors import ConfigError
 from campfire.pretrain.options import EXIT_RESUMABLE
@@ -34,15 +35,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def pass_on(lines: IO[bytes], tell: Callable[[str], None]) -> None:
+    """Give every line that a process writes to `tell`, until it closes its output."""
+    for line in lines:
+        if text := line.decode(errors="replace").rstrip():
+            tell(text)
+
+
 def start(
-    command: Sequence[str], processes: int, nodes: int = 1, node: int = 0, host: str = "127.0.0.1", port: int = 0
-) -> int:
+    command: Sequence[str], processes: int, nodes: int = 1, node: int = 0, host: str = "127.0.0.1", port: int = 0,
+    tell: Callable[[str], None] | None = None,
+) -> int:  # fmt: skip
     """Run `command` once per process of this machine and return the exit code of the run.
 
     Does what torchrun's static rendezvous does (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), and two
     things that it does not: SIGTERM and SIGUSR1 reach every process, which then have time to write a checkpoint,
     and EXIT_RESUMABLE comes back when they did. When one process fails, the others are ended.
-    `host` and `port` are those of node 0 when there are several nodes.
+    `host` and `port` are those of node 0 when there are several nodes. `tell` gets the processes' output line by line.
     """
     if nodes > 1 and not port:
         raise ConfigError("several nodes need the port on which node 0 listens (--port)")
@@ -62,10 +71,12 @@ def start(
         for local in range(processes)
     ]
     environments = [{**waiting, **{name: str(value) for name, value in place.items()}} for place in places]
-    return _run([(command, environment) for environment in environments])
+    return _run([(command, environment) for environment in environments], tell)
 
 
-def start_by_srun(command: Sequence[str], processes: int, nodes: int, threads: int) -> int:
+def start_by_srun(
+    command: Sequence[str], processes: int, nodes: int, threads: int, tell: Callable[[str], None] | None = None
+) -> int:
     """Inside a Slurm job: run `command` on each of its nodes, which starts `processes` there; the run's exit code.
 
     `command` is this package's, which takes its place among the nodes from srun's task number. Node 0 is this one, on
@@ -74,7 +85,7 @@ def start_by_srun(command: Sequence[str], processes: int, nodes: int, threads: i
     place = ["--nodes", str(nodes), "--node", "slurm", "--host", socket.gethostname(), "--port", str(free_port())]
     # When one node fails, the others must not hold their GPUs until a collective call times out.
     srun = ["srun", f"--ntasks={nodes}", f"--cpus-per-task={threads}", "--wait=120"]
-    return _run([([*srun, *command, "--processes", str(processes), *place], {})])
+    return _run([([*srun, *command, "--processes", str(processes), *place], {})], tell)
 
 
 def requeue_job() -> bool:
@@ -92,10 +103,11 @@ def requeue_job() -> bool:
     return subprocess.run(["scontrol", "requeue", number], capture_output=True).returncode == 0
 
 
-def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]]) -> int:
+def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], tell: Callable[[str], None] | None = None) -> int:
     """Run commands side by side, each with its additions to the environment; pass SIGTERM and SIGUSR1 on to them."""
     children: list[subprocess.Popen[bytes]] = []
     received: list[int] = []
+    readers: list[threading.Thread] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
         received.append(number)
@@ -109,7 +121,15 @@ def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]]) -> int:
     try:
         for command, additions in commands:
             environment = {**os.environ, **additions}
-            children.append(subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent))
+            output = subprocess.PIPE if tell else None
+            joined = subprocess.STDOUT if tell else None
+            child = subprocess.Popen(
+                command, env=environment, preexec_fn=_end_with_parent, stdout=output, stderr=joined
+            )
+            children.append(child)
+            if tell and child.stdout:
+                readers.append(threading.Thread(target=pass_on, args=(child.stdout, tell), daemon=True))
+                readers[-1].start()
         return _wait(children, received)
     finally:
         for child in children:
@@ -117,6 +137,8 @@ def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]]) -> int:
                 child.kill()
         for child in children:
             child.wait()
+        for reader in readers:
+            reader.join(SECONDS_AFTER_FAILURE)
         for number, handler in before.items():
             signal.signal(number, handler)
 

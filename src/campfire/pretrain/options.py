@@ -13,10 +13,8 @@ from campfire.errors import ConfigError
 EXIT_RESUMABLE = 75
 """Exit code of a run that stopped on SIGTERM or SIGUSR1 after writing a checkpoint (EX_TEMPFAIL: start it again)."""
 
-MACHINE_FIELDS = frozenset(
-    {"device", "loader_threads", "prefetch_batches", "checkpoint_minutes", "checkpoint_steps", "log_steps"}
-)
-"""Fields that say how a machine runs it and leave the result as it is: not part of the fingerprint."""
+MACHINE = {"machine": True}
+"""Metadata of fields that say how a machine runs it and leave the result as it is: see MACHINE_FIELDS."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,9 @@ class PretrainOptions:
     """Largest gradient norm; 0 does not clip."""
     precision: str = "auto"
     """`fp32`, `bf16` (autocast, weights stay float32) or `auto` (bf16 on a GPU, fp32 on a CPU)."""
-    compile: bool | str = "auto"
+    compile: bool | str = field(default="auto", metadata=MACHINE)
     """torch.compile: true, false or `auto` (on a GPU)."""
-    device: str = "auto"
+    device: str = field(default="auto", metadata=MACHINE)
     """`cpu`, `cuda` or `auto`."""
     seed: int = 10
     """Seed of the initial weights, the order of tiles, channel subsets, masks and augmentation."""
@@ -79,15 +77,15 @@ class PretrainOptions:
     """Neighbouring tiles of a plate that are read together; shards are shuffled."""
     window_tiles: int = 16_384
     """Tiles of shuffled shards that a process holds in memory and shuffles one by one."""
-    loader_threads: int = 2
+    loader_threads: int = field(default=2, metadata=MACHINE)
     """Threads that read shards."""
-    prefetch_batches: int = 3
+    prefetch_batches: int = field(default=3, metadata=MACHINE)
     """Batches made ahead of the step that uses them."""
-    checkpoint_minutes: float = 15.0
+    checkpoint_minutes: float = field(default=15.0, metadata=MACHINE)
     """Minutes between checkpoints; one is also written after the last step and on SIGTERM or SIGUSR1."""
-    checkpoint_steps: int = 0
+    checkpoint_steps: int = field(default=0, metadata=MACHINE)
     """Also write a checkpoint every so many optimiser steps; 0: by the clock only."""
-    log_steps: int = 10
+    log_steps: int = field(default=10, metadata=MACHINE)
     """Optimiser steps between log lines; only then do values leave the device."""
 
     def __post_init__(self) -> None:
@@ -128,7 +126,7 @@ class PretrainOptions:
 
     def fingerprint(self) -> str:
         """12 hex digits over every field that changes the result."""
-        values = {k: v for k, v in self.as_dict().items() if k not in MACHINE_FIELDS}
+        values = result_values(self.as_dict())
         return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def snapshots(self) -> list[int]:
@@ -138,6 +136,20 @@ class PretrainOptions:
         if self.snapshot_epochs:
             return sorted(set(self.snapshot_epochs))
         return sorted({int(e) for e in np.geomspace(1, self.epochs, 6).round()})
+
+
+MACHINE_FIELDS = frozenset(f.name for f in fields(PretrainOptions) if f.metadata.get("machine"))
+"""Fields that are no part of the fingerprint; a change of them is no reason to train again."""
+
+
+def result_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options among `values` that the result depends on."""
+    return {name: value for name, value in values.items() if name not in MACHINE_FIELDS}
+
+
+def machine_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options among `values` that only say how a machine runs it."""
+    return {name: value for name, value in values.items() if name in MACHINE_FIELDS}
 
 
 def option_names() -> list[str]:

@@ -7,6 +7,7 @@ save(table_3_1.build(table.data, options), "results/tables/table_3_1")
 """
 
 from campfire.tables import (
+    ablation,
     accuracies,
     differences,
     findings,
@@ -27,6 +28,7 @@ __all__ = [
     "ProbeResult",
     "Table",
     "TableOptions",
+    "ablation",
     "accuracies",
     "differences",
     "findings",

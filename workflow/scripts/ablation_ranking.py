@@ -1,0 +1,13 @@
+"""Rank the finished trials of a stage by validation loss and reconstruction error."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire.ablation import best_trial, rank
+from campfire.files import write_table
+
+metrics = dict(zip(snakemake.params.trials, snakemake.input, strict=True))
+ranking = rank(snakemake.wildcards.stage, snakemake.params.tables, metrics)
+write_table(ranking, snakemake.output[0])
+log.info("trial %d is the best of %d", best_trial(ranking), len(ranking))

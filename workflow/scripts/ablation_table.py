@@ -1,0 +1,14 @@
+"""One of Tables 2.3 to 2.5: the paper's rows with the loss, error and rank of the trials that were run."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire.ablation import read_stage
+from campfire.files import read_table
+from campfire.tables.ablation import build
+from campfire.tables.render import save
+
+stage = snakemake.wildcards.stage
+table = build(stage, read_stage(stage, snakemake.params.tables), read_table(snakemake.input[0]))
+save(table, snakemake.output[0].removesuffix(".html"))
