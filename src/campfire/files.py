@@ -72,6 +72,24 @@ def single_writer(path: str | Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def state_for(folder: str | Path, code: str) -> Iterator[None]:
+    """Begin a state folder anew when the run that *finished* in it had other code; a half-done one is gone on with.
+
+    What a finished run left would otherwise be taken for the result of the new code. A run that was stopped half-way
+    goes on after an update of the code, since its hours are worth more; the log says so.
+    """
+    folder = Path(folder)
+    begun, ended = folder / "begun-with", folder / "finished-with"
+    if ended.is_file() and ended.read_text(encoding="utf-8") != code:
+        shutil.rmtree(folder)
+    if begun.is_file() and begun.read_text(encoding="utf-8") != code and not ended.is_file():
+        log.warning("%s: going on with what %s began, now %s", folder, begun.read_text(encoding="utf-8"), code)
+    write_text(begun, code)
+    yield
+    write_text(ended, code)
+
+
 def link_or_copy(source: str | Path, destination: str | Path) -> None:
     """Put the file `source` at `destination` atomically: a hard link where the disk allows it, else a copy."""
     with atomic_path(destination) as partial:

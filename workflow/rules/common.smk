@@ -39,6 +39,39 @@ def code(script, libraries=True):
     return lambda wildcards: code_state(SCRIPTS / f"{script}.py", libraries)
 
 
+S3_SOURCE = {"bucket", "prefix"}
+HOW = {
+    "s3": lambda name: name not in S3_SOURCE,
+    "nuclei": {"device", "batch_size", "sites_per_batch"}.__contains__,
+    "embed": {"batch_size"}.__contains__,
+    "transfer.head": {"checkpoint_every"}.__contains__,
+}
+"""Of each section, the options that say how a machine does the work and leave the result as it is."""
+
+
+def what(section, options):
+    """The options that decide what comes out; the order of keys does not count."""
+    is_how = HOW.get(section, lambda name: False)
+    return in_order({k: v for k, v in options.items() if not is_how(k)})
+
+
+def how(section, options):
+    """The other options, as a parameter that is no reason to run again.
+
+    Snakemake compares with the last run only parameters that do not ask for `input`; these ask and look not.
+    """
+    return lambda wildcards, input: {
+        k: v for k, v in options(wildcards).items() if HOW[section](k)
+    }
+
+
+def in_order(value):
+    """A value whose mappings list their keys in order."""
+    if isinstance(value, dict):
+        return {key: in_order(value[key]) for key in sorted(value)}
+    return value
+
+
 def checked_transfer_sheet():
     """The wells of the transfer screen, if there is one."""
     if not config["transfer"]["sheet"]:
@@ -193,12 +226,34 @@ def plate_place(plate):
 
 
 def plate_wells(plate):
-    """The table that says which wells of a plate are used."""
-    return (
-        result("split/wells.parquet")
-        if plate in set(PLATES)
-        else config["transfer"]["sheet"]
-    )
+    """The file that says which wells of a plate are used, so that only a plate's own wells matter to it."""
+    return result(f"split/plates/{plate}.tsv") if plate in set(PLATES) else []
+
+
+def transfer_wells(plate):
+    """The wells of a plate of the transfer screen; [] for other plates."""
+    if plate in set(PLATES):
+        return []
+    return TRANSFER_SHEET.loc[
+        TRANSFER_SHEET["Metadata_Plate"] == plate, "Metadata_Well"
+    ].tolist()
+
+
+def known_bad(plate):
+    """The known bad objects of a plate, so that what is learnt of one plate leaves the others alone."""
+    from campfire.gallery import read_known_bad
+
+    try:
+        listed = read_known_bad(config["known_bad"])
+    except CampfireError as error:
+        raise WorkflowError(str(error)) from None
+    place = plate_place(plate)
+    folder = f"{config['s3']['prefix']}/{place['source']}/images/{place['batch']}/images/{plate}"
+    return {
+        key: reason
+        for key, reason in sorted(listed.items())
+        if plate in key or (key.endswith("/") and folder.startswith(key))
+    }
 
 
 def plate_channels(plate):
@@ -249,7 +304,7 @@ def encoder_weights(encoder):
 
 def encoder_spec(encoder):
     """What the library needs to build an encoder: weights for a trained one, the run's model for its untrained twin."""
-    spec = dict(config["encoders"][encoder])
+    spec = in_order(config["encoders"][encoder])
     if spec["kind"] == "pretrained":
         spec["weights"] = encoder_weights(encoder)
     if spec["kind"] == "untrained":
@@ -265,7 +320,8 @@ def embed_params(script):
     return {
         "spec": lambda wildcards: encoder_spec(wildcards.encoder),
         "channels": lambda wildcards: config["channel_sets"][wildcards.channels],
-        "options": config["embed"],
+        "cells": config["embed"]["cells"],
+        "machine": how("embed", lambda wildcards: config["embed"]),
         # Finished plates are kept here, so that a killed or widened job embeds only what is missing.
         "state": lambda wildcards: result(
             f"state/embed/{wildcards.encoder}/{wildcards.channels}"

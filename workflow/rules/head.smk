@@ -19,7 +19,8 @@ rule transfer_head:
         mem_mb=8000,
         runtime=240,
     params:
-        options=config["transfer"]["head"],
+        options=what("transfer.head", config["transfer"]["head"]),
+        machine=how("transfer.head", lambda wildcards: config["transfer"]["head"]),
         state=lambda wildcards: result(f"state/transfer/{wildcards.encoder}"),
         code=code("transfer_head"),
     script:

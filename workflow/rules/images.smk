@@ -1,7 +1,6 @@
 rule images:
     input:
         wells=lambda wildcards: plate_wells(wildcards.plate),
-        known_bad=config["known_bad"],
     output:
         images=temp(directory(result("images/{plate}"))),
         record=result("download/{plate}.parquet"),
@@ -20,7 +19,10 @@ rule images:
         # back is taken by the same plate's next job, so raw images of no more plates than this are on disk.
         plates_on_disk=1,
     params:
-        options=config["s3"],
+        source=what("s3", config["s3"]),
+        machine=how("s3", lambda wildcards: config["s3"]),
+        known_bad=lambda wildcards: known_bad(wildcards.plate),
+        wells=lambda wildcards: transfer_wells(wildcards.plate),
         place=lambda wildcards: plate_place(wildcards.plate),
         channels=lambda wildcards: plate_channels(wildcards.plate),
         illumination=config["illumination"],

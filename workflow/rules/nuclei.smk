@@ -18,8 +18,9 @@ rule nuclei:
         plates_on_disk=1,
     params:
         pixel_size_um=lambda wildcards: plate_pixel_size(wildcards.plate),
-        nuclei={**config["nuclei"], **tile_shape()},
-        quality=config["quality"],
+        nuclei={**what("nuclei", config["nuclei"]), **tile_shape()},
+        machine=how("nuclei", lambda wildcards: config["nuclei"]),
+        quality=what("quality", config["quality"]),
         illumination=config["illumination"],
         code=code("nuclei"),
     script:

@@ -23,7 +23,7 @@ rule pretrain_run:
         runtime=2880,
     params:
         run=lambda wildcards: wildcards.run,
-        options=lambda wildcards: run_options(wildcards.run),
+        options=lambda wildcards: in_order(run_options(wildcards.run)),
         # No declared output: Snakemake deletes outputs before a retry, a half-trained state must survive it.
         state=lambda wildcards: result(f"state/pretrain/{wildcards.run}"),
         code=code("pretrain"),

@@ -18,7 +18,7 @@ rule probe:
         mem_mb=16000,
         runtime=120,
     params:
-        options=config["probe"],
+        options=what("probe", config["probe"]),
         code=code("probe"),
     script:
         "../scripts/probe.py"

@@ -13,7 +13,7 @@ rule sample:
         mem_mb=8000,
         runtime=60,
     params:
-        options=config["sample"],
+        options=what("sample", config["sample"]),
         controls=config["split"]["controls"],
         protocols=config["probe"]["protocols"],
         code=code("sample"),

@@ -3,13 +3,14 @@ rule assign_wells:
         sheet=config["sheet"],
         wells=result("metadata/well.csv.gz"),
     output:
-        result("split/wells.parquet"),
+        wells=result("split/wells.parquet"),
+        plates=expand(result("split/plates/{plate}.tsv"), plate=PLATES),
     log:
         log_file("split"),
     conda:
         "../../envs/images.yaml"
     params:
-        options=config["split"],
+        options=what("split", config["split"]),
         code=code("split"),
     script:
         "../scripts/split.py"

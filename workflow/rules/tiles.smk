@@ -21,7 +21,7 @@ rule cut_tiles:
     params:
         channels=lambda wildcards: plate_channels(wildcards.plate),
         pixel_size_um=lambda wildcards: plate_pixel_size(wildcards.plate),
-        tiles=config["tiles"],
+        tiles=what("tiles", config["tiles"]),
         illumination=config["illumination"],
         code=code("tiles"),
     script:

@@ -12,7 +12,7 @@ rule zprime:
         mem_mb=4000,
         runtime=30,
     params:
-        options=config["transfer"]["zprime"],
+        options=what("transfer.zprime", config["transfer"]["zprime"]),
         code=code("zprime"),
     script:
         "../scripts/zprime.py"

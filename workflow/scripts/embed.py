@@ -25,15 +25,16 @@ finished = []
 for tiles, output in zip(snakemake.input.tiles, snakemake.output, strict=True):
     plate = Path(output).stem
     store = open_plate(tiles)
-    cells = store.index if params.options["cells"] == "all" else drawn[drawn["Metadata_Plate"] == plate]
+    cells = store.index if params.cells == "all" else drawn[drawn["Metadata_Plate"] == plate]
     cells = cells[CELL_KEYS].reset_index(drop=True)
-    made_of = value_digest([encoder.digest, channels, store.metadata["digest"], cells.to_numpy().tolist()])
+    made_by = [params.code, encoder.digest, channels]
+    made_of = value_digest([*made_by, store.metadata["digest"], cells.to_numpy().tolist()])
     kept = state / f"{plate}.parquet"
     if kept.is_file() and read_table_metadata(kept).get("made_of") == made_of:
         log.info("%s: %d cells embedded before", plate, len(cells))
     else:
         with single_writer(kept):
-            keys, vectors = embed_plate(encoder, store, cells, channels, params.options["batch_size"])
+            keys, vectors = embed_plate(encoder, store, cells, channels, **params.machine)
             facts = {"encoder": name, "channels": channels, "weights": encoder.digest, "made_of": made_of}
             embeddings.write(kept, keys, vectors, facts)
     finished.append((kept, output))

@@ -9,7 +9,7 @@ from campfire.nuclei import NucleiOptions, describe, segment_plate
 from campfire.quality import QualityOptions
 
 params = snakemake.params
-options = NucleiOptions(**params.nuclei)
+options = NucleiOptions(**params.nuclei, **params.machine)
 nuclei, quality = segment_plate(
     snakemake.input.images,
     params.pixel_size_um,

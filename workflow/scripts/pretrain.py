@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from campfire.files import state_for
 from campfire.pretrain import EXIT_RESUMABLE, PretrainOptions, launch, machine_values
 from campfire.pretrain.launcher import requeue_job
 
@@ -23,8 +24,10 @@ nodes = int(resources.get("tasks", 1)) if resources.get("mpi") else 1
 processes = max(1, int(resources.get("gpu", 0)) // nodes)
 where = (Path(snakemake.output.model).parent, params.state, processes, nodes, threads)
 run = PretrainOptions(**{**options, **machine})
-code = launch(run, snakemake.input.tiles, snakemake.input.wells, *where, tell=log.info)
-if code == EXIT_RESUMABLE and requeue_job():
-    log.info("stopped after a checkpoint; Slurm has put the job back into its queue, to go on from there")
-    time.sleep(300)  # Slurm ends this job while we wait
-sys.exit(code)
+with state_for(params.state, params.code):
+    code = launch(run, snakemake.input.tiles, snakemake.input.wells, *where, tell=log.info)
+    if code == EXIT_RESUMABLE and requeue_job():
+        log.info("stopped after a checkpoint; Slurm has put the job back into its queue, to go on from there")
+        time.sleep(300)  # Slurm ends this job while we wait
+    if code:
+        sys.exit(code)

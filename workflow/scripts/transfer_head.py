@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from campfire import embeddings
-from campfire.files import single_writer, write_table
+from campfire.files import single_writer, state_for, write_table
 from campfire.transfer.head import save_head
 from campfire.transfer.options import TransferOptions
 from campfire.transfer.sheet import read_sheet
@@ -21,8 +21,9 @@ sheet = read_sheet(snakemake.input.sheet)
 parts = [embeddings.read(path) for path in snakemake.input.embeddings]
 keys = pd.concat([part[0] for part in parts], ignore_index=True)
 vectors = np.concatenate([part[1] for part in parts])
-options, state = TransferOptions(**snakemake.params.options), snakemake.params.state
-with single_writer(state):
+params = snakemake.params
+options, state = TransferOptions(**params.options, **params.machine), params.state
+with single_writer(state), state_for(state, params.code):
     head = train_head(keys, vectors, sheet, options, state)
 save_head(head, snakemake.output.head)
 write_table(embed_wells(head, keys, vectors, sheet), snakemake.output.wells)

@@ -2,7 +2,14 @@
 
 from campfire.split.assign import Split, assign_wells, make_split
 from campfire.split.options import PROTOCOLS, SplitOptions
-from campfire.split.report import evaluation_plates, release_labels, rows_digest, wells_per_quadrant, write_split
+from campfire.split.report import (
+    evaluation_plates,
+    release_labels,
+    rows_digest,
+    wells_per_quadrant,
+    write_plates,
+    write_split,
+)
 
 __all__ = [
     "PROTOCOLS",
@@ -14,5 +21,6 @@ __all__ = [
     "release_labels",
     "rows_digest",
     "wells_per_quadrant",
+    "write_plates",
     "write_split",
 ]

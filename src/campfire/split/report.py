@@ -1,13 +1,13 @@
 """What a split looks like: wells per quadrant, the release's own labels, the file."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from campfire.files import write_table
+from campfire.files import write_table, write_text
 from campfire.keys import COMPOUND, PLATE, PLATE_TYPE, QUADRANTS, SPLITS, WELL
 from campfire.split.assign import Split
 
@@ -73,3 +73,14 @@ def rows_digest(table: pd.DataFrame, labels: np.ndarray) -> str:
 def write_split(path: str | Path, split: Split) -> None:
     """Write split/wells.parquet with protocol, seed, options, held-out compounds, controls and counts in its schema."""
     write_table(split.wells, path, split.metadata)
+
+
+def write_plates(paths: Iterable[str | Path], split: Split) -> None:
+    """Write the wells that have a role, one text file per plate with the header Metadata_Well; the name is the plate's.
+
+    A split that is made again leaves the files of plates whose wells are the same byte for byte as they were.
+    """
+    used = split.wells[split.wells["split"] != "unused"]
+    wells = {plate: sorted(rows[WELL]) for plate, rows in used.groupby(PLATE)}
+    for path in map(Path, paths):
+        write_text(path, "\n".join([WELL, *wells.get(path.stem, [])]) + "\n")
