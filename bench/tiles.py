@@ -23,11 +23,19 @@ import pandas as pd
 
 import campfire
 from campfire.keys import NUCLEUS, PLATE, SITE, WELL
+from campfire.provenance import git_commit, hardware
 from campfire.sites import read_image, read_sites
 from campfire.tiles import open_plate, write_plate
 
 CHANNELS = ["DNA", "AGP", "Mito", "ER", "RNA"]
 SHAPE = (1080, 1080)
+
+
+def machine() -> str:
+    """Processor, cores, Python and commit, as they stand beside every figure."""
+    facts, commit = hardware(), git_commit(Path(__file__).parent)
+    words = f"{facts['processor']}, {facts['cores']} cores, Python {platform.python_version()}"
+    return f"{words}, commit {commit[:10]}{'+changes' if commit.endswith('+changes') else ''}"
 
 
 def simulated_field(folder: Path) -> list[Path]:
@@ -185,7 +193,7 @@ def main() -> None:
         root = Path(folder)
         files = sorted(arguments.field.glob("*.tif*"))[:5] if arguments.field else simulated_field(root)
         results: dict[str, Any] = {
-            "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+            "machine": machine(),
             "software": f"campfire {campfire.__version__}",
             "field": str(arguments.field or "simulated"),
             "quick": arguments.quick,

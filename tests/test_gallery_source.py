@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from gallery_bucket import BATCH, CHANNELS, PLATE, SOURCE, make_bucket
+from gallery_bucket import BATCH, CHANNELS, PLATE, SOURCE, Bucket, make_bucket
 
 from campfire.errors import DataError
-from campfire.gallery import S3Options, check_source, connect, fetch_plate, plan_download, render_check
+from campfire.gallery import S3Options, check_source, connect, fetch_plate, plan_download, read_index, render_check
 from campfire.gallery.client import list_objects, read_object
 from campfire.gallery.verify import BadObjectError, check_function
 from campfire.keys import CHANNELS as ALL_CHANNELS
@@ -69,6 +69,34 @@ def test_digests_of_the_gallery_decide(tmp_path: Path) -> None:
     assert list(bad["key"]) == [bucket.key("A01", "2", "AGP")]
     assert "is not the gallery's" in bad["reason"].iloc[0]
     assert (record["status"] == "ok").sum() == 15
+
+
+def test_the_gallerys_digests_are_read_where_the_etag_is_no_md5(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = make_bucket(tmp_path, "parts-bucket", wells=2)
+    in_parts = bucket.key("A02", "1", "DNA")
+    listed = [(key, size, f"{etag}-2" if key == in_parts else etag) for key, size, etag in everything(bucket)]
+    monkeypatch.setattr("campfire.gallery.plan.list_objects", lambda _client, _options, _prefix: iter(listed))
+    asked = []
+
+    def image_table(_client: object, _options: object, key: str) -> bytes:
+        asked.append(key.rsplit("/", 2)[-2])
+        return b"ImageNumber,MD5Digest_OrigDNA,MD5Digest_OrigAGP\n1,AB12,CD34\n"
+
+    with serve(tmp_path) as url:
+        options = bucket.options(url)
+        index = read_index(connect(options), options, SOURCE, BATCH, PLATE)
+        monkeypatch.setattr("campfire.gallery.plan.read_index", lambda *_: index)
+        monkeypatch.setattr("campfire.gallery.plan.read_object", image_table)
+        plan, _ = plan_download(connect(options), options, SOURCE, BATCH, PLATE, bucket.wells, CHANNELS)
+    assert asked == [f"{PLATE}-A02-1"]
+    assert dict(plan.loc[plan["md5"] != "", ["key", "md5"]].to_numpy()) == {in_parts: "ab12"}
+
+
+def everything(bucket: Bucket) -> list[tuple[str, int, str]]:
+    files = [path for path in bucket.folder.rglob("*") if path.is_file()]
+    return [(path.relative_to(bucket.folder).as_posix(), path.stat().st_size, "0" * 32) for path in files]
 
 
 def test_illumination_functions(tmp_path: Path) -> None:

@@ -146,8 +146,12 @@ def prepare_sites(
     prepare: Callable[[SiteImages], T],
     functions: dict[str, Function] | None = None,
     threads: int = 2,
+    ahead: int = 0,
 ) -> Iterator[T]:
-    """`prepare` of each site, in order; it runs in the decoding threads, as `iterate_sites` describes."""
+    """`prepare` of each site, in order; it runs in the decoding threads, as `iterate_sites` describes.
+
+    `ahead` sites wait decoded at most, `threads` where that is more.
+    """
 
     def work(row: Mapping[Any, Any]) -> T:
         return prepare(read_site(folder, row, channels, functions))
@@ -161,7 +165,7 @@ def prepare_sites(
         try:
             for row in rows:
                 waiting.append(pool.submit(work, row))
-                if len(waiting) > threads:
+                if len(waiting) > max(threads, ahead):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -4,7 +4,7 @@ from campfire.gallery.client import connect
 from campfire.gallery.download import fetch_plate
 from campfire.gallery.index import parse_load_data, read_index
 from campfire.gallery.options import S3Options
-from campfire.gallery.plan import list_sizes, plan_download, plan_plate, read_known_bad, summarise_plan, with_digests
+from campfire.gallery.plan import list_plate, plan_download, plan_plate, read_known_bad, summarise_plan, with_digests
 from campfire.gallery.preflight import check_source, render_check
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "check_source",
     "connect",
     "fetch_plate",
-    "list_sizes",
+    "list_plate",
     "parse_load_data",
     "plan_download",
     "plan_plate",

@@ -24,7 +24,7 @@ class S3Options:
     attempts: int = 8  # of one object or request, for whatever reason it failed
     backoff_s: float = 0.5  # first pause between attempts; doubles up to 20 s, half of it random
     check_etag: bool = True  # compare MD5 with the ETag where that is an MD5 (objects stored in one part)
-    digests: bool = False  # compare MD5 with the gallery's Image.csv as well (one more small request per site)
+    digests: bool = False  # compare MD5 with the gallery's Image.csv for all images, not only where the ETag is no MD5
     same_folder: bool = True  # refuse a load_data whose images lie outside the plate's own folder
     max_bad_share: float = 0.05  # of the sites asked for; above it the plate fails
     disk_reserve_gb: float = 1.0  # to stay free on the disk beyond the plan's bytes

@@ -95,42 +95,52 @@ def plan_download(
     channels: Iterable[str],
     illumination: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Index, sizes and (with `options.digests`) MD5s of a plate in one call: (plan, summary for plan.json)."""
+    """Index, sizes and MD5s of a plate in one call: (plan, summary for plan.json).
+
+    The gallery's own MD5s (a small request per site) are read with `options.digests`, else only for objects whose ETag
+    is not an MD5 because they were stored in parts.
+    """
     channels = list(channels)
     index = read_index(client, options, source, batch, plate, channels)
-    sizes = list_sizes(client, options, index)
+    listed = list_plate(client, options, index)
+    sizes = {key: size for key, (size, _) in listed.items()}
     plan = plan_plate(index, wells, channels, illumination, sizes)
-    if options.digests:
-        plan = with_digests(client, options, plan, source, batch)
+    in_parts = {key for key, (_, etag) in listed.items() if "-" in etag}
+    checked = plan["key"].isin(in_parts) | options.digests
+    if checked.any():
+        plan = with_digests(client, options, plan, source, batch, checked)
     summary = summarise_plan(plan, index, sizes)
     log_plan(summary)
     return plan, summary
 
 
-def list_sizes(client: Any, options: S3Options, index: pd.DataFrame) -> dict[str, int]:
-    """Bytes of every object in the plate's image and illumination folders (a thousand per request).
+def list_plate(client: Any, options: S3Options, index: pd.DataFrame) -> dict[str, tuple[int, str]]:
+    """(bytes, ETag) of every object in the plate's image and illumination folders (a thousand per request).
 
     Empty, with a warning, where the bucket may not be listed.
     """
     keys = [key for name in index.columns if "key_" in name for key in index[name] if key]
     folders = sorted({key.rsplit("/", 1)[0] + "/" for key in keys})
     folders = [folder for folder in folders if not any(folder != up and folder.startswith(up) for up in folders)]
-    sizes: dict[str, int] = {}
+    listed: dict[str, tuple[int, str]] = {}
     try:
         for folder in folders:
-            sizes.update((key, size) for key, size, _ in list_objects(client, options, folder))
+            listed.update((key, (size, etag)) for key, size, etag in list_objects(client, options, folder))
     except RefusedError as error:
         log.warning("%s; sizes stay unknown", error)
         return {}
-    return sizes
+    return listed
 
 
-def with_digests(client: Any, options: S3Options, plan: pd.DataFrame, source: str, batch: str) -> pd.DataFrame:
-    """The plan with `md5` from the gallery's CellProfiler tables (MD5Digest_Orig<Channel> of each site's Image.csv).
+def with_digests(
+    client: Any, options: S3Options, plan: pd.DataFrame, source: str, batch: str, checked: pd.Series | None = None
+) -> pd.DataFrame:
+    """The plan with `md5`, for the rows that are `checked` (None: all), from the gallery's CellProfiler tables (MD5Digest_Orig<Channel> of each site's Image.csv).
 
     A site whose table is missing keeps "" (then length, ETag and decoding are what is checked).
     """
-    sites = plan.loc[plan[SITE] != "", SITE_KEYS].drop_duplicates()
+    asked = (plan[SITE] != "") if checked is None else (plan[SITE] != "") & checked
+    sites = plan.loc[asked, SITE_KEYS].drop_duplicates()
     root = f"{options.root(source)}/workspace/analysis/{batch}"
 
     def digests(plate: str, well: str, site: str) -> dict[str, str]:
@@ -147,10 +157,10 @@ def with_digests(client: Any, options: S3Options, plan: pd.DataFrame, source: st
         found = list(pool.map(digests, sites[PLATE], sites[WELL], sites[SITE]))
     known = {(well, site): each for well, site, each in zip(sites[WELL], sites[SITE], found, strict=True)}
     md5 = [
-        known.get((well, site), {}).get(channel, "")
-        for well, site, channel in zip(plan[WELL], plan[SITE], plan["channel"], strict=True)
+        known.get((well, site), {}).get(channel, "") if wanted else ""
+        for well, site, channel, wanted in zip(plan[WELL], plan[SITE], plan["channel"], asked, strict=True)
     ]
-    log.info("MD5 known for %d of %d images", sum(map(bool, md5)), int((plan[SITE] != "").sum()))
+    log.info("the gallery's own MD5 is known for %d of %d images asked about", sum(map(bool, md5)), int(asked.sum()))
     return plan.assign(md5=md5)
 
 

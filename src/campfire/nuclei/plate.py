@@ -45,8 +45,8 @@ def segment_plate(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The nuclei table and the quality table of the plate whose image folder is `images`.
 
-    Sites are decoded ahead while one is segmented; with `workers` above 1 the classical method runs in that many
-    processes, with the same result. Quality is measured on the images as stored, nuclei are found on the corrected
+    The next sites (for Cellpose, the next batch of them) are decoded while one is segmented. With `workers` above 1 the
+    classical method runs in that many processes, with the same result, and Cellpose has as many decoding threads. Quality is measured on the images as stored, nuclei are found on the corrected
     DNA image when `illumination` is `gallery`. Nuclei of a site that is left out are kept in the table, with `kept`
     false and the site's reason.
 
@@ -66,7 +66,7 @@ def segment_plate(
     if workers > 1 and options.method == "classical":
         results = _in_processes(job, usable, workers)
     else:
-        results = job.run(usable, threads=2)
+        results = job.run(usable, threads=max(2, workers))
     nuclei, rows = _collect(results, plate, len(usable))
     judged = judge_sites(rows, quality)
     _leave_out_sites(nuclei, judged)
@@ -101,8 +101,8 @@ class _Job:
 
         Quality is measured in the decoding threads, beside the segmentation.
         """
-        prepared = prepare_sites(self.images, table, self.channels, self._prepare, threads=threads)
         size = self.options.sites_per_batch if self.options.method == "cellpose" else 1
+        prepared = prepare_sites(self.images, table, self.channels, self._prepare, threads=threads, ahead=size)
         while batch := list(islice(prepared, size)):
             dna = [image for _, image, _ in batch]
             for (keys, image, measures), labels in zip(batch, self._segment(dna), strict=True):

@@ -1,0 +1,189 @@
+"""A plate of many sites through the S3 server to its tiles: does the rate hold from the first site to the last?
+
+    python bench/scaling.py [--quick] [--sites 500] [--field FOLDER] [--json FILE]
+
+The five TIFFs of one field (FOLDER: names sorted as DNA, AGP, Mito, ER, RNA; by default the real JUMP field where the
+reference data lies beside the checkout, else a simulated one) are served under the names of many sites. Download,
+nuclei and tiles run as in the workflow; each reports its sites/s in every fifth of the plate, its peak memory so far,
+and whether cells were lost, doubled or changed and files left behind.
+"""
+
+import argparse
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from tiles import CHANNELS, machine, simulated_field
+
+from campfire.gallery import S3Options, connect, fetch_plate, plan_download
+from campfire.keys import CELL_KEYS, SITE, WELL
+from campfire.nuclei import segment_plate
+from campfire.tiles import open_plate, write_plate
+
+BUCKET, SOURCE, BATCH, PLATE = "scaling", "source_99", "BATCH", "PLATE"
+REAL = Path(__file__).parents[2] / "shared/data/images/s3_mirror"
+REAL_NUMBERS = {"DNA": 5, "AGP": 2, "Mito": 1, "ER": 4, "RNA": 3}
+PIXEL_SIZE_UM = 0.598
+T = TypeVar("T")
+
+
+def field_files(folder: Path | None, root: Path) -> list[Path]:
+    """The five TIFFs, in the order of CHANNELS."""
+    if folder:
+        return sorted(folder.glob("*.tif*"))[:5]
+    if REAL.is_dir():
+        return [next(REAL.rglob(f"*ch{REAL_NUMBERS[channel]}sk1fk1fl1.tiff")) for channel in CHANNELS]
+    root.mkdir(parents=True)
+    return simulated_field(root)
+
+
+def make_bucket(root: Path, files: list[Path], n_sites: int) -> list[str]:
+    """A bucket whose sites all link to `files`, with its load_data; returns its wells."""
+    home = f"cpg0016-jump/{SOURCE}"
+    folder = root / BUCKET / f"{home}/images/{BATCH}/images/{PLATE}__2022-Measurement 1/Images"
+    folder.mkdir(parents=True)
+    rows = []
+    for n in range(n_sites):
+        well, site = f"{chr(65 + n // 9 // 24)}{n // 9 % 24 + 1:02d}", n % 9 + 1
+        row = {"Metadata_Plate": PLATE, WELL: well, SITE: str(site)}
+        for number, (channel, file) in enumerate(zip(CHANNELS, files, strict=True), 1):
+            name = f"{well}f{site:02d}p01-ch{number}sk1fk1fl1.tiff"
+            (folder / name).symlink_to(file.resolve())
+            row[f"URL_Orig{channel}"] = f"s3://{BUCKET}/{(folder / name).relative_to(root / BUCKET)}"
+        rows.append(row)
+    table = root / BUCKET / f"{home}/workspace/load_data_csv/{BATCH}/{PLATE}/load_data.csv"
+    table.parent.mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(table, index=False)
+    return sorted({row[WELL] for row in rows})
+
+
+class Progress(logging.Handler):
+    """The number of sites that the library's log lines on progress have reached."""
+
+    done = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        words = record.getMessage().split()
+        if "sites," in words and words[2] == "of":
+            self.done = int(words[1])
+
+
+def watched(name: str, n_sites: int, done: Callable[[], float], work: Callable[[], T]) -> tuple[T, dict[str, Any]]:
+    """The result of `work`, and how fast it went in each fifth; `done` says how many sites are finished by now."""
+    times, counts = [0.0], [0.0]
+    started, over = time.monotonic(), threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.1):
+            count = done()
+            if count > counts[-1]:
+                times.append(time.monotonic() - started)
+                counts.append(count)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        result = work()
+    finally:
+        over.set()
+        watcher.join()
+    seconds = time.monotonic() - started
+    ends = np.interp(np.linspace(0, n_sites, 6), [*counts, n_sites], [*times, seconds])
+    row = {
+        "step": name,
+        "seconds": seconds,
+        "sites_per_s": n_sites / seconds,
+        "fifths": [float(n_sites / 5 / max(span, 1e-9)) for span in np.diff(ends)],
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 2**20),
+    }
+    fifths = ", ".join(f"{rate:.2f}" for rate in row["fifths"])
+    print(
+        f"{name:9s} {row['sites_per_s']:6.2f} sites/s; by fifths {fifths}; peak {row['peak_mib']:.0f} MiB", flush=True
+    )
+    return result, row
+
+
+def run(root: Path, wells: list[str], n_sites: int) -> list[dict[str, Any]]:
+    """Download, nuclei and tiles of the plate; raises AssertionError when a cell or a file is not as it should be."""
+    options = S3Options(bucket=BUCKET, endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"], workers=8)
+    client, images, store = connect(options), root / "images", root / "tiles" / f"{PLATE}.npy"
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("campfire.nuclei").setLevel(logging.INFO)
+    progress = Progress()
+    logging.getLogger("campfire.nuclei").addHandler(progress)
+    logging.getLogger("campfire.nuclei").propagate = False
+    images.mkdir()
+    plan, _ = plan_download(client, options, SOURCE, BATCH, PLATE, wells, CHANNELS)
+    record, first = watched(
+        *("download", n_sites, lambda: len(list(images.glob("[A-Z]*.tiff"))) / len(CHANNELS)),
+        lambda: fetch_plate(client, plan, images, options),
+    )
+    assert set(record["status"]) == {"ok"} and len(record) == n_sites * len(CHANNELS)
+    (nuclei, _), second = watched(
+        *("nuclei", n_sites, lambda: progress.done),
+        lambda: segment_plate(images, PIXEL_SIZE_UM, workers=os.cpu_count() or 1),
+    )
+    kept = int(nuclei["kept"].sum())
+
+    def written() -> float:
+        sizes = [path.stat().st_size for path in store.parent.glob(".*.npy") if path.exists()]
+        return n_sites * max(sizes, default=0) / (kept * len(CHANNELS) * 112 * 112 * 2)
+
+    index, third = watched(
+        *("tiles", n_sites, written),
+        lambda: write_plate(store, images, nuclei, CHANNELS, pixel_size_um=PIXEL_SIZE_UM),
+    )
+    # Every site holds the same bytes, so it must hold the same cells.
+    cells = [tuple(crcs) for _, crcs in index.groupby([WELL, SITE])["crc32"]]
+    assert len(cells) == n_sites and len(set(cells)) == 1 and not index.duplicated(CELL_KEYS).any()
+    assert len(open_plate(store)) == kept == n_sites * len(cells[0])
+    assert sorted(path.name for path in store.parent.iterdir()) == [f"{PLATE}.npy", f"{PLATE}.parquet"]
+    left = {path.name for path in images.iterdir() if path.suffix != ".tiff"}
+    assert left == {"sites.parquet", ".verified.jsonl"} and not list(images.glob(".*.tiff")), left
+    print(f"{kept} cells, {len(cells[0])} of each site, the same in every one; no file left behind")
+    return [first, second, third]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few sites: a check that all runs, not a measurement")
+    parser.add_argument("--sites", type=int, default=500)
+    parser.add_argument("--field", type=Path, help="folder with the five TIFFs of one real field")
+    parser.add_argument("--json", type=Path, help="also write the results here")
+    parser.add_argument("--served", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    n_sites = 18 if arguments.quick else arguments.sites
+    if not arguments.served:
+        with tempfile.TemporaryDirectory(prefix="bench_scaling_") as folder:
+            root = Path(folder)
+            files = field_files(arguments.field, root / "field")
+            wells = make_bucket(root / "s3", files, n_sites)
+            (root / "wells.json").write_text(json.dumps(wells))
+            size = sum(file.stat().st_size for file in files) * n_sites / 1e9
+            print(f"{machine()}; {n_sites} sites x {len(files)} channels, {size:.2f} GB; field {files[0].name}")
+            serve = [sys.executable, "-m", "campfire.simulate.server", str(root / "s3"), "--"]
+            again = [sys.executable, __file__, *sys.argv[1:], "--served", str(root)]
+            sys.exit(subprocess.run([*serve, *again], check=False).returncode)
+    root = arguments.served
+    results = run(root, json.loads((root / "wells.json").read_text()), n_sites)
+    for row in results:
+        row["last_to_first"] = row["fifths"][-1] / row["fifths"][0]
+    print("last fifth to first: " + ", ".join(f"{row['step']} {row['last_to_first']:.2f}" for row in results))
+    if arguments.json:
+        text = {"machine": machine(), "sites": n_sites, "quick": arguments.quick, "steps": results}
+        arguments.json.write_text(json.dumps(text, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
