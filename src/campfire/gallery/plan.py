@@ -135,8 +135,9 @@ def list_plate(client: Any, options: S3Options, index: pd.DataFrame) -> dict[str
 def with_digests(
     client: Any, options: S3Options, plan: pd.DataFrame, source: str, batch: str, checked: pd.Series | None = None
 ) -> pd.DataFrame:
-    """The plan with `md5`, for the rows that are `checked` (None: all), from the gallery's CellProfiler tables (MD5Digest_Orig<Channel> of each site's Image.csv).
+    """The plan with `md5`, for the rows that are `checked` (None: all), from the gallery's CellProfiler tables.
 
+    Each site's Image.csv has a column MD5Digest_Orig<Channel>.
     A site whose table is missing keeps "" (then length, ETag and decoding are what is checked).
     """
     asked = (plan[SITE] != "") if checked is None else (plan[SITE] != "") & checked

@@ -46,9 +46,9 @@ def segment_plate(
     """The nuclei table and the quality table of the plate whose image folder is `images`.
 
     The next sites (for Cellpose, the next batch of them) are decoded while one is segmented. With `workers` above 1 the
-    classical method runs in that many processes, with the same result, and Cellpose has as many decoding threads. Quality is measured on the images as stored, nuclei are found on the corrected
-    DNA image when `illumination` is `gallery`. Nuclei of a site that is left out are kept in the table, with `kept`
-    false and the site's reason.
+    classical method runs in that many processes, with the same result, and Cellpose has as many decoding threads.
+    Quality is measured on the images as stored, nuclei are found on the corrected DNA image when `illumination` is
+    `gallery`. Nuclei of a site that is left out are kept in the table, with `kept` false and the site's reason.
 
     Raises DataError when an image cannot be read, or when no nucleus of the plate is kept.
     """
