@@ -6,7 +6,7 @@ SMOKE := results/smoke
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 SERVED := $(BIN)/python -m campfire.simulate.server $(DEMO)-screen/s3 --
 
-.PHONY: help setup demo smoke pilot test test-slow test-slurm slurm-orphans lint format bench figure report clean-demo lock envs schema
+.PHONY: help setup demo smoke pilot nf1 test test-slow test-slurm slurm-orphans lint format bench figure report clean-demo lock envs schema
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,13 @@ smoke: $(SMOKE)-screen/.done ## the whole chain in its smallest numbers
 pilot: setup ## images to tiles on one real JUMP field (needs ../shared)
 	$(BIN)/python -m campfire.simulate.server ../shared/data/images/s3_mirror -- \
 		$(SNAKEMAKE) --configfile config/pilot.yaml -- tiles
+
+NF1 := ../shared/data/images/nf1_plate2/images
+nf1: setup ## local TIFFs of another cell type to embeddings (needs ../shared)
+	$(BIN)/python -m campfire.gallery.arrange $(NF1) results/nf1-images --plate NF1P2 \
+		--channels DAPI=DNA,GFP=ER,RFP=AGP --pattern '(?P<well>[A-H][0-9]+)_.*_(?P<channel>[A-Z]+)_[0-9]+[.]tif'
+	$(SNAKEMAKE) --configfile config/nf1.yaml -- embeddings results/nf1/transfer/untrained/wells.parquet \
+		results/nf1/transfer/features/wells.parquet
 
 figure: setup ## remake one demo figure: make figure NAME=figure_3_4
 	$(SNAKEMAKE) --configfile config/demo.yaml -- $(DEMO)/figures/$(NAME).pdf

@@ -68,6 +68,7 @@ rule pretrain:
 rule embeddings:
     input:
         [path for pair in PAIRS for path in embedding_files(*pair)],
+        [path for encoder in TRANSFER_ENCODERS for path in transfer_embeddings(encoder)],
 
 
 rule probes:

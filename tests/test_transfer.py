@@ -61,8 +61,6 @@ def test_sheet_is_read_back(screen, tmp_path):
         (lambda t: t.assign(group=""), "is empty for a control well"),
         (lambda t: t.assign(treatment=""), "name the gene or compound"),
         (lambda t: t.assign(role=["train", *t["role"][1:-1], "train"]), "wells of both roles"),
-        (lambda t: t.assign(role="train"), "no plate has role `heldout`"),
-        (lambda t: t.assign(treatment="same"), "1 treatments"),
     ],
 )
 def test_unusable_sheets_are_explained(screen, tmp_path, change, message):
@@ -70,6 +68,37 @@ def test_unusable_sheets_are_explained(screen, tmp_path, change, message):
     with pytest.raises(ConfigError, match=message) as caught:
         transfer.read_sheet(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.assign(role="train"), "no plate has role `heldout`.*transfer.head: null"),
+        (lambda t: t.assign(treatment="same"), "1 treatments.*transfer.head: null"),
+    ],
+)
+def test_sheets_too_small_for_a_head_still_serve_embedding(screen, tmp_path, change, message):
+    sheet = transfer.read_sheet(write(change(screen[0]), tmp_path / "screen.tsv"))
+    with pytest.raises(ConfigError, match=message):
+        transfer.check_trainable(sheet)
+    with pytest.raises(ConfigError, match=message):
+        transfer.train_head(screen[1], screen[2], sheet, TransferOptions(**SMALL))
+    wells = transfer.embed_wells(None, screen[1], screen[2], sheet)
+    rows = (screen[1][names.WELL_KEYS] == sheet.iloc[0][names.WELL_KEYS]).all(axis=1)
+    np.testing.assert_allclose(wells["embedding"][0], screen[2][rows].mean(axis=0), rtol=1e-5)
+
+
+def test_groups_of_one_well_get_no_zprime(screen, caplog):
+    wells = transfer.embed_wells(None, screen[1], screen[2], screen[0])
+    held = wells[(wells["role"] == "heldout") & (wells["control"] != "")]
+    few = held.groupby(["group", "control"]).head(1)
+    with pytest.raises(DataError, match="at least two wells"):
+        transfer.control_zprime(few)
+    one = pd.concat([held[held["group"] == "M1"], few[few["group"] == "M2"]])
+    with caplog.at_level(logging.WARNING):
+        found = transfer.control_zprime(one, TransferOptions(replicates=10))
+    assert set(found["reference"]) == {"neg-M1", "pos-M1"}
+    assert "neg-M2" in caplog.text
 
 
 def test_absent_sheet(tmp_path):

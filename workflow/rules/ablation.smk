@@ -2,7 +2,11 @@
 
 from campfire import ablation as study
 
-STUDY = config["pretrain"]["ablation"]
+STUDY = dict(config["pretrain"]["ablation"])
+if not Path(
+    STUDY["tables"]
+).is_dir():  # not the user's own: the workflow's, wherever it is run
+    STUDY["tables"] = str(Path(workflow.basedir) / STUDY["tables"])
 STUDY_FOLDER = result("ablation/{stage}")
 try:
     TRIALS = study.choose(config["ablation"], STUDY["tables"])

@@ -1,7 +1,7 @@
 rule pack_bundle:
     input:
         files=bundle_files(),
-        sheets=[config["sheet"], config["transfer"]["sheet"] or []],
+        sheets=[config["sheet"] or [], config["transfer"]["sheet"] or []],
     output:
         result("bundle.tar"),
     log:

@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from campfire.configuration import read_yaml, validate
 from campfire.errors import CampfireError
-from campfire.metadata import read_sheet
+from campfire.metadata import empty_sheet, read_sheet
 from campfire.pretrain import result_values
 from campfire.reach import code_digest, code_state
 
@@ -76,9 +76,12 @@ def checked_transfer_sheet():
     """The wells of the transfer screen, if there is one."""
     if not config["transfer"]["sheet"]:
         return None
-    from campfire.transfer import read_sheet
+    from campfire.transfer.sheet import check_trainable, read_sheet
 
-    return read_sheet(config["transfer"]["sheet"])
+    sheet = read_sheet(config["transfer"]["sheet"])
+    if config["transfer"]["head"] is not None:
+        check_trainable(sheet, config["transfer"]["sheet"])
+    return sheet
 
 
 def checked_sheets():
@@ -88,7 +91,7 @@ def checked_sheets():
             config,
             read_yaml(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"),
         )
-        sheet = read_sheet(config["sheet"])
+        sheet = read_sheet(config["sheet"]) if config["sheet"] else empty_sheet()
         return sheet, checked_transfer_sheet()
     except CampfireError as error:
         raise WorkflowError(str(error)) from None
@@ -123,6 +126,15 @@ def check_names():
         for n, e in config["encoders"].items()
         if "run" in e
     ]
+    for name, spec in config["encoders"].items():
+        if spec["kind"] == "pretrained" and ("run" in spec) == ("weights" in spec):
+            raise WorkflowError(
+                f"config: encoder {name}: give either `run`, a pretraining run of this config, or `weights`, a file"
+            )
+    if config["evaluate"] and not config["sheet"]:
+        raise WorkflowError(
+            "config: `evaluate` needs a `sheet` of plates; for a transfer screen alone set `evaluate: []`"
+        )
     for kind, name, place in used:
         if name not in known[kind]:
             raise WorkflowError(
@@ -170,7 +182,8 @@ def check_targets():
         if match and match[1] not in {*PLATES, *TRANSFER_PLATES}:
             known = ", ".join([*PLATES, *TRANSFER_PLATES][:5])
             raise WorkflowError(
-                f"{target}: plate {match[1]} is not in {config['sheet']}; it has {known}, ..."
+                f"{target}: plate {match[1]} is not in {config['sheet'] or config['transfer']['sheet']}; "
+                f"it has {known}, ..."
             )
 
 
@@ -295,7 +308,7 @@ def tile_files(options, suffix):
 def encoder_weights(encoder):
     """The weight file that an encoder reads, if it is a file."""
     spec = config["encoders"][encoder]
-    if spec["kind"] == "pretrained":
+    if spec["kind"] == "pretrained" and "run" in spec:
         return result(f"pretrain/{spec['run']}/model.safetensors")
     if spec["kind"] == "untrained" and "run" in spec:
         return weight_files([run_options(spec["run"]).get("imagenet")])
@@ -305,9 +318,9 @@ def encoder_weights(encoder):
 def encoder_spec(encoder):
     """What the library needs to build an encoder: weights for a trained one, the run's model for its untrained twin."""
     spec = in_order(config["encoders"][encoder])
-    if spec["kind"] == "pretrained":
+    if spec["kind"] == "pretrained" and "run" in spec:
         spec["weights"] = encoder_weights(encoder)
-    if spec["kind"] == "untrained":
+    if spec["kind"] == "untrained" and "run" in spec:
         run = run_options(spec["run"])
         spec |= {"model": run["model"], "seed": run["seed"]}
         spec["imagenet"] = run.get("imagenet", "")
@@ -338,6 +351,11 @@ def embedding_files(encoder, channels, plates=None):
     ]
 
 
+def transfer_embeddings(encoder):
+    """The embedding files of the transfer screen."""
+    return embedding_files(encoder, config["transfer"]["channel_set"], TRANSFER_PLATES)
+
+
 def table_options():
     """Options of tables and figures: the config's, and what each channel set holds."""
     return {"channel_sets": config["channel_sets"], **config["tables"]}
@@ -353,7 +371,7 @@ def probe_files():
     ]
 
 
-LEADING = PAIRS[0][0], config["tables"]["id_channels"]
+LEADING = ([*PAIRS, ("none",)])[0][0], config["tables"]["id_channels"]
 """The encoder and channel set that the single-encoder figures show."""
 
 SECTIONS = {
@@ -421,7 +439,8 @@ def figure_3_4_sets():
     trained = set(config["training_channels"])
     return [
         s
-        for s in config["evaluate"][0]["channel_sets"]
+        for entry in config["evaluate"][:1]
+        for s in entry["channel_sets"]
         if set(config["channel_sets"][s]) <= trained
     ]
 
@@ -447,6 +466,8 @@ FIGURE_NAMES = [
     "confusion",
     *PLATE_LAYOUTS,
 ]
+if not PAIRS:
+    TABLE_NAMES, FIGURE_NAMES = [], [*PLATE_LAYOUTS]
 if TRANSFER_ENCODERS:
     TABLE_NAMES.append("transfer")
     FIGURE_NAMES.append("figure_3_5")
@@ -467,6 +488,8 @@ def provenance_files():
     if FROM_EMBEDDINGS:
         return [path for pair in PAIRS for path in embedding_files(*pair)]
     models = expand(result("pretrain/{run}/model.safetensors"), run=RUNS)
+    if not PAIRS:
+        return [result("sample/transfer.parquet"), *models, *TABLES]
     return [
         result("split/wells.parquet"),
         result("sample/cells.parquet"),
@@ -491,9 +514,9 @@ def bundle_files():
     transferred = expand(
         result("transfer/{encoder}/{name}"),
         encoder=TRANSFER_ENCODERS,
-        name=["wells.parquet", "head.safetensors"],
+        name=["wells.parquet"]
+        + ["head.safetensors"] * (config["transfer"]["head"] is not None),
     )
-    channels = config["transfer"]["channel_set"]
     return [
         result("split/wells.parquet"),
         result("sample/cells.parquet"),
@@ -504,7 +527,7 @@ def bundle_files():
         *(
             path
             for encoder in TRANSFER_ENCODERS
-            for path in embedding_files(encoder, channels, TRANSFER_PLATES)
+            for path in transfer_embeddings(encoder)
         ),
         *transferred,
     ]

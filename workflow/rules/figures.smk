@@ -41,7 +41,7 @@ rule figure_3_4:
         "../../envs/analysis.yaml"
     params:
         options=table_options(),
-        encoder=config["evaluate"][0]["encoder"],
+        encoder=LEADING[0],
         channel_sets=figure_3_4_sets(),
         code=code("figure_3_4"),
     script:

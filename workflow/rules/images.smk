@@ -35,7 +35,7 @@ rule images:
 
 rule check_source:
     input:
-        sheet=config["sheet"],
+        sheet=config["sheet"] or config["transfer"]["sheet"],
     output:
         table=result("check_source.md"),
     log:
@@ -48,9 +48,14 @@ rule check_source:
         runtime=60,
     params:
         options=config["s3"],
-        channels=config["channels"],
+        plates=[plate_place(plate) for plate in PLATES or TRANSFER_PLATES],
+        channels=(
+            config["channels"] if PLATES else plate_channels((*TRANSFER_PLATES, "")[0])
+        ),
         illumination=config["illumination"],
-        pixel_size_um=config["pixel_size_um"],
+        pixel_size_um=(
+            config["pixel_size_um"] if PLATES else config["transfer"]["pixel_size_um"]
+        ),
         code=code("check_source"),
     script:
         "../scripts/check_source.py"

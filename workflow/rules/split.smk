@@ -1,6 +1,6 @@
 rule assign_wells:
     input:
-        sheet=config["sheet"],
+        sheet=config["sheet"] or [],
         wells=result("metadata/well.csv.gz"),
     output:
         wells=result("split/wells.parquet"),

@@ -159,7 +159,7 @@ def encoder_schema() -> dict[str, Any]:
     yes_no, count = {"type": "boolean"}, {"type": "integer", "minimum": 1}
     settings: dict[str, Any] = {
         "run": text("pretraining run of a pretrained or untrained encoder"),
-        "weights": text("checkpoint of release; for timm `hub`, `random` or a local file"),
+        "weights": text("checkpoint of release; model file of another run; for timm `hub`, `random` or a file"),
         "rope": {"enum": MODEL_CHOICES["rope"], "description": "RoPE of a release checkpoint that does not tell"},
         "rope_form": {"enum": MODEL_CHOICES["rope_form"], "description": "true rotation, or the release's cosine"},
         "heads": {**count, "description": "attention heads of a release checkpoint"},
@@ -187,7 +187,7 @@ def transfer_schema() -> dict[str, Any]:
         channel_set=text("channel set that is embedded"),
         encoders=names("encoders that are transferred"),
         cells_per_well={"type": "integer", "minimum": 1, "description": "most cells embedded per well"},
-        head=options_schema(TransferOptions, leave_out=ZPRIME),
+        head={**options_schema(TransferOptions, leave_out=ZPRIME), "type": ["object", "null"]},
         zprime=only(options_schema(TransferOptions), [*ZPRIME, "seed"]),
     )
 
@@ -226,7 +226,10 @@ def config_schema() -> dict[str, Any]:
             "enum": ["images", "embeddings"],
             "description": "images: the whole chain; embeddings: tables and figures from cached embeddings alone",
         },
-        "sheet": text("sheet of plates (TSV): source, batch, plate, type, role"),
+        "sheet": {
+            "type": ["string", "null"],
+            "description": "sheet of plates (TSV): source, batch, plate, type, role; null: a transfer screen alone",
+        },
         "metadata": each(
             "JUMP's metadata tables",
             record(

@@ -4,16 +4,18 @@ import job
 
 log = job.start(snakemake)
 
+import pandas as pd
+
 from campfire.files import write_text
 from campfire.gallery import S3Options, check_source, connect, render_check
-from campfire.metadata import read_sheet
+from campfire.keys import BATCH, PLATE, SOURCE
 
 params = snakemake.params
 options = S3Options(**params.options)
 table = check_source(
     connect(options),
     options,
-    read_sheet(snakemake.input.sheet),
+    pd.DataFrame(params.plates).rename(columns={"source": SOURCE, "batch": BATCH, "plate": PLATE}),
     params.channels,
     illumination=params.illumination == "gallery",
     pixel_size_um=params.pixel_size_um,

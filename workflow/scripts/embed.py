@@ -17,7 +17,10 @@ from campfire.tiles import open_plate
 
 torch.set_num_threads(snakemake.threads)
 params, (name, channels) = snakemake.params, (snakemake.wildcards.encoder, list(snakemake.params.channels))
-encoder = encoders.load({"name": name, **params.spec})
+spec = {"name": name, **params.spec}
+if spec["kind"] == "features":
+    spec["workers"] = snakemake.threads
+encoder = encoders.load(spec)
 drawn = read_table(snakemake.input.cells, CELL_KEYS).drop_duplicates()
 state = Path(params.state)
 

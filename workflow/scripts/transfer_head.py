@@ -4,6 +4,8 @@ import job
 
 log = job.start(snakemake)
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import torch
@@ -27,3 +29,5 @@ with single_writer(state), state_for(state, params.code):
     head = train_head(keys, vectors, sheet, options, state)
 save_head(head, snakemake.output.head)
 write_table(embed_wells(head, keys, vectors, sheet), snakemake.output.wells)
+# Only for a run that was killed: the finished head is in its file.
+shutil.rmtree(state, ignore_errors=True)

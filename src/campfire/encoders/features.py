@@ -14,6 +14,7 @@ from torch import Tensor
 
 from campfire.encoders.measure import FAMILIES, measure_tile
 from campfire.errors import ConfigError
+from campfire.spawning import main_hidden
 
 
 class FeatureEncoder:
@@ -66,7 +67,9 @@ class FeatureEncoder:
             if self._pool is None:
                 # Not forked: threads of torch would be copied in mid-work.
                 self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
-            rows = list(self._pool.map(measure, tiles, chunksize=8))
+            with main_hidden():
+                waiting = self._pool.map(measure, tiles, chunksize=8)
+            rows = list(waiting)
         else:
             rows = [measure(tile) for tile in tiles]
         return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, len(names))

@@ -10,7 +10,15 @@ from campfire.metadata.jump import (
     ROLES,
     UNTREATED,
 )
-from campfire.metadata.tables import SHEET_COLUMNS, find_well_table, make_sheet, read_plates, read_sheet, read_wells
+from campfire.metadata.tables import (
+    SHEET_COLUMNS,
+    empty_sheet,
+    find_well_table,
+    make_sheet,
+    read_plates,
+    read_sheet,
+    read_wells,
+)
 
 __all__ = [
     "CONTROLS",
@@ -21,6 +29,7 @@ __all__ = [
     "ROLES",
     "SHEET_COLUMNS",
     "UNTREATED",
+    "empty_sheet",
     "fetch",
     "find_well_table",
     "make_sheet",

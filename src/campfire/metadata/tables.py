@@ -55,6 +55,11 @@ def read_sheet(path: str | Path, plate_types: Iterable[str] | None = None) -> pd
     return pd.DataFrame([cells for _, cells in rows[1:]], columns=header, dtype=object)
 
 
+def empty_sheet() -> pd.DataFrame:
+    """A sheet without plates: of a config that has a transfer screen alone."""
+    return pd.DataFrame(columns=SHEET_COLUMNS, dtype=object)
+
+
 def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.DataFrame:
     """Read the wells of `plates` from JUMP's well table (csv, plain or gzip), in file order, all columns as text.
 

@@ -1,15 +1,12 @@
 """Segmenting every site of a plate: nuclei table and quality table in one pass over the images."""
 
 import logging
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +21,7 @@ from campfire.nuclei.options import NucleiOptions
 from campfire.nuclei.segment import check_image, segment
 from campfire.quality import QualityOptions, judge_sites, measure_site, summarise
 from campfire.sites import Function, SiteImages, channels_of, prepare_sites, read_sites, with_channels
+from campfire.spawning import main_hidden
 
 log = logging.getLogger(__name__)
 
@@ -137,25 +135,10 @@ def _in_processes(job: _Job, sites: pd.DataFrame, workers: int, chunk: int = 8) 
     chunks = [sites.iloc[start : start + chunk] for start in range(0, len(sites), chunk)]
     # Forking a process that runs threads can deadlock, hence spawn.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        with _main_hidden():
+        with main_hidden():
             waiting = pool.map(job.run_rows, chunks)
         for results in waiting:
             yield from results
-
-
-@contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Keep processes that start in the block from running the caller's script once more.
-
-    A spawned process imports the main module, which for a script without a `__main__` guard, as Snakemake's are, does
-    all its work again. Nothing of it is needed here.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 def _collect(results: Iterable[Result], plate: str, n_sites: int) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -2,7 +2,7 @@
 
 from campfire.transfer.head import Head, load_head, save_head
 from campfire.transfer.options import TransferOptions
-from campfire.transfer.sheet import SHEET_COLUMNS, read_sheet
+from campfire.transfer.sheet import SHEET_COLUMNS, check_trainable, read_sheet
 from campfire.transfer.training import train_head
 from campfire.transfer.wells import control_zprime, embed_wells
 
@@ -10,6 +10,7 @@ __all__ = [
     "SHEET_COLUMNS",
     "Head",
     "TransferOptions",
+    "check_trainable",
     "control_zprime",
     "embed_wells",
     "load_head",

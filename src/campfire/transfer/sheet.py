@@ -50,13 +50,20 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     roles = sheet.groupby(names.PLATE)["role"].nunique()
     if (roles > 1).any():
         raise ConfigError(f"{path}: plate {roles[roles > 1].index[0]} has wells of both roles; a plate has one role")
+    return sheet.sort_values(names.WELL_KEYS, ignore_index=True)
+
+
+def check_trainable(sheet: pd.DataFrame, path: str | Path = "transfer sheet") -> None:
+    """Raise ConfigError when a head cannot be trained on a sheet of `read_sheet`, which embedding alone allows."""
     for role in ROLES:
         if not (sheet["role"] == role).any():
-            raise ConfigError(f"{path}: no plate has role `{role}`; training and held-out plates are both needed")
+            raise ConfigError(
+                f"{path}: no plate has role `{role}`; training and held-out plates are both needed; to go without a "
+                "head set transfer.head: null"
+            )
     wells = sheet[sheet["role"] == "train"].groupby("treatment").size()
     if len(wells) < 2 or wells.max() < 2:
         raise ConfigError(
             f"{path}: the train plates have {len(wells)} treatments with at most {int(wells.max())} wells each; a "
-            "triplet needs two treatments, one of them with two wells"
+            "triplet needs two treatments, one of them with two wells; to go without a head set transfer.head: null"
         )
-    return sheet.sort_values(names.WELL_KEYS, ignore_index=True)

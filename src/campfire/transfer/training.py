@@ -16,6 +16,7 @@ from campfire.errors import DataError
 from campfire.files import atomic_path
 from campfire.transfer.head import Head
 from campfire.transfer.options import TransferOptions
+from campfire.transfer.sheet import check_trainable
 from campfire.transfer.wells import well_numbers
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def train_head(
     """
     import torch
 
+    check_trainable(sheet)
     options = options or TransferOptions()
     x = np.asarray(embeddings, np.float32)
     if not np.isfinite(x).all():

@@ -72,7 +72,12 @@ def control_zprime(wells: pd.DataFrame, options: TransferOptions | None = None) 
     tables = []
     for role in ("heldout", "train"):
         controls = wells[(wells["role"] == role) & (wells["control"] != "")]
-        labels = (controls["control"] + "-" + controls["group"]).to_numpy(object)
+        groups = controls["control"] + "-" + controls["group"]
+        single = sorted(str(name) for name, count in groups.value_counts().items() if count < 2)
+        if single:
+            logger.warning("transfer: %s plates have one well of %s; it has no spread, so no Z'", role, single)
+        controls, groups = controls[~groups.isin(single)], groups[~groups.isin(single)]
+        labels = groups.to_numpy(object)
         if len(set(labels)) < 2:
             logger.warning("transfer: %s plates have %d control groups; no Z' is possible", role, len(set(labels)))
             continue
@@ -87,5 +92,8 @@ def control_zprime(wells: pd.DataFrame, options: TransferOptions | None = None) 
         )
         tables.append(table.assign(role=role))
     if not tables:
-        raise DataError("transfer: no role has two control groups; fill in `group` and `control` in the transfer sheet")
+        raise DataError(
+            "transfer: no role has two control groups of at least two wells; fill in `group` and `control` in the "
+            "transfer sheet, or leave out figure 3.5 and the transfer table"
+        )
     return pd.concat(tables, ignore_index=True)[ZPRIME_COLUMNS]
