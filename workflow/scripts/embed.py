@@ -9,7 +9,7 @@ log = job.start(snakemake)
 import torch
 
 from campfire import embeddings, encoders
-from campfire.embed import embed_plate
+from campfire.embed import embed_plate, find_rows
 from campfire.files import link_or_copy, read_table, read_table_metadata, single_writer
 from campfire.keys import CELL_KEYS
 from campfire.provenance import value_digest
@@ -37,6 +37,7 @@ for tiles, output in zip(snakemake.input.tiles, snakemake.output, strict=True):
         log.info("%s: %d cells embedded before", plate, len(cells))
     else:
         with single_writer(kept):
+            store.check(find_rows(store, cells).tolist())  # opening compares a few tiles; here each that is used
             keys, vectors = embed_plate(encoder, store, cells, channels, **params.machine)
             facts = {"encoder": name, "channels": channels, "weights": encoder.digest, "made_of": made_of}
             embeddings.write(kept, keys, vectors, facts)
