@@ -50,9 +50,10 @@ def test_raw_images_of_few_plates_at_a_time(repository: Path, tmp_path: Path) ->
         config[key] = str(repository / config[key])
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
-    (tmp_path / "results/split").mkdir(parents=True)
-    (tmp_path / "results/split/wells.parquet").touch()
     plates = read_sheet(config["sheet"])["Metadata_Plate"].tolist()[:4]
+    (tmp_path / "results/split/plates").mkdir(parents=True)
+    for plate in plates:
+        (tmp_path / f"results/split/plates/{plate}.tsv").touch()
     command = [sys.executable, "-m", "snakemake", "--cores", "4", "--resources", "plates_on_disk=2"]
     command += ["--scheduler", "greedy", "--set-threads", "images=1", "--"]
     command += [f"results/tiles/{plate}.parquet" for plate in plates]
