@@ -57,7 +57,11 @@ rule split:
 
 rule tiles:
     input:
-        expand(result("tiles/{plate}.parquet"), plate=[*PLATES, *TRANSFER_PLATES]),
+        expand(
+            result("tiles/{plate}.{suffix}"),
+            plate=[*PLATES, *TRANSFER_PLATES],
+            suffix=["npy", "parquet"],
+        ),
 
 
 rule pretrain:

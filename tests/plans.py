@@ -3,7 +3,8 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,18 @@ class Run:
         assert old in text, f"{file} has no {old!r}"
         path.write_text(text.replace(old, new, 1))
 
+    def rewrite_config(self, change: Callable[[str], str]) -> None:
+        path = self.folder / "config/config.yaml"
+        before = path.read_text()
+        path.write_text(change(before))
+        assert path.read_text() != before
+
     def configure(self, **changes: Any) -> None:
         """Lay changes over the run's config."""
         path = self.folder / "run.yaml"
         path.write_text(yaml.safe_dump(merge(read_yaml(path), changes), sort_keys=False))
 
-    def workflow(self, targets: Iterable[str] = ("all",)) -> Any:
+    def workflow(self, targets: Iterable[str] = ("all",), force: Iterable[str] = ()) -> Any:
         """Snakemake's workflow with its jobs planned, nothing run."""
         reach.forget()
         before = Path.cwd()
@@ -85,6 +92,7 @@ class Run:
                 triggers = {"mtime", "params", "input", "software-env"}  # as in profiles/*/config.yaml
                 settings = DAGSettings(
                     targets=frozenset(targets),
+                    forcerun=frozenset(force),
                     rerun_triggers=frozenset(RerunTrigger.parse_choice(trigger) for trigger in triggers),
                 )
                 dag = planned.dag(settings)
@@ -93,13 +101,24 @@ class Run:
         finally:
             os.chdir(before)
 
-    def plan(self, targets: Iterable[str] = ("all",)) -> Plan:
+    def plan(self, targets: Iterable[str] = ("all",), force: Iterable[str] = ()) -> Plan:
         """The jobs that would run, without those that only name a target."""
         found: Plan = {}
-        for job in self.workflow(targets).dag.needrun_jobs(exclude_finished=False):
+        for job in self.workflow(targets, force).dag.needrun_jobs(exclude_finished=False):
             if job.output:
                 found.setdefault(job.rule.name, set()).add("/".join(job.wildcards_dict.values()))
         return found
+
+    def complete(self, rule: str, changed: Iterable[str]) -> None:
+        """Run a rule's planned jobs: these outputs change, new ones appear, the others stay byte for byte."""
+        workflow = self.workflow()
+        with inside(self.folder):
+            for job in workflow.dag.needrun_jobs(exclude_finished=False):
+                if job.rule.name == rule:
+                    for path in map(Path, job.output):
+                        text = path.read_text() if path.is_file() else f"{path}\n"
+                        path.write_text(text + ("changed\n" if str(path) in changed else ""))
+                    record(workflow, job)
 
 
 def checkout(repository: Path, folder: Path) -> Run:
@@ -138,11 +157,9 @@ def transfer_sheet(plates: Iterable[str]) -> str:
 
 
 def finish(run: Run) -> None:
-    """Put an empty file at every output and Snakemake's record beside it, as a run leaves them; no image folders."""
+    """Put a file at every output and Snakemake's record beside it, as a run leaves them; no image folders."""
     workflow = run.workflow()
-    before = Path.cwd()
-    os.chdir(run.folder)
-    try:
+    with inside(run.folder):
         for level, jobs in enumerate(workflow.dag.toposorted()):
             for job in jobs:
                 temporary = {str(path) for path in job.temp_output}
@@ -155,8 +172,22 @@ def finish(run: Run) -> None:
                     os.utime(path, (LONG_AGO + level, LONG_AGO + level))
         for job in workflow.dag.jobs:
             if job.output:
-                workflow.persistence.started(job)
-                asyncio.run(workflow.persistence.finished(job))
+                record(workflow, job)
         shutil.rmtree(run.folder / "results/images")
+
+
+def record(workflow: Any, job: Any) -> None:
+    """Have Snakemake note that a job has run, with what the files are now."""
+    workflow.iocache.deactivate()
+    workflow.persistence.started(job)
+    asyncio.run(workflow.persistence.finished(job))
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
     finally:
         os.chdir(before)

@@ -10,7 +10,7 @@ from campfire.configuration import read_yaml, validate
 from campfire.errors import CampfireError
 from campfire.metadata import empty_sheet, read_sheet
 from campfire.pretrain import result_values
-from campfire.reach import code_digest, code_state
+from campfire.reach import code_state
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 
@@ -63,6 +63,19 @@ def how(section, options):
     return lambda wildcards, input: {
         k: v for k, v in options(wildcards).items() if HOW[section](k)
     }
+
+
+def counted_config():
+    """The config without what only says how a machine works and where things are put."""
+    counted = {k: v for k, v in config.items() if k not in ("logs", "results", "redo")}
+    runs = {run: run_options(run) for run in config["pretrain"]["runs"]}
+    counted["pretrain"] = {**config["pretrain"], "runs": runs}
+    counted["transfer"] = {
+        **config["transfer"],
+        "head": what("transfer.head", config["transfer"]["head"]),
+    }
+    counted |= {name: what(name, config[name]) for name in ("s3", "nuclei", "embed")}
+    return in_order(counted)
 
 
 def in_order(value):
@@ -358,7 +371,11 @@ def transfer_embeddings(encoder):
 
 def table_options():
     """Options of tables and figures: the config's, and what each channel set holds."""
-    return {"channel_sets": config["channel_sets"], **config["tables"]}
+    used = {channels for _, channels in PAIRS} | {config["transfer"]["channel_set"]}
+    sets = {
+        name: chosen for name, chosen in config["channel_sets"].items() if name in used
+    }
+    return {"channel_sets": sets, **config["tables"]}
 
 
 def probe_files():
@@ -499,9 +516,9 @@ def provenance_files():
 
 
 def stage_digests(wildcards):
-    """Digest of the code of every step."""
+    """Code and library versions of every step."""
     scripts = [path for path in sorted(SCRIPTS.glob("*.py")) if path.stem != "job"]
-    return {script.stem: code_digest(script) for script in scripts}
+    return {script.stem: code_state(script) for script in scripts}
 
 
 def bundle_files():

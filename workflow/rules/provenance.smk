@@ -13,7 +13,7 @@ rule provenance:
         "../../envs/analysis.yaml"
     params:
         stages=stage_digests,
-        config=config,
+        config=counted_config(),
         code=code("provenance"),
     script:
         "../scripts/provenance.py"

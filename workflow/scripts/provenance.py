@@ -7,7 +7,7 @@ log = job.start(snakemake)
 from campfire.files import write_json
 from campfire.provenance import file_sha256, git_commit, hardware, value_digest, versions
 
-config = snakemake.config
+config = snakemake.params.config
 facts = {
     "commit": git_commit("."),
     "config": {"digest": value_digest(config), "values": config},

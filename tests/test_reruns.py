@@ -1,0 +1,282 @@
+"""What runs again after an edit: for each, exactly these rules of exactly these plates, encoders and channel sets."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from plans import PLATES, TRANSFER, Plan, Run, checkout, finish, transfer_sheet
+
+from campfire import reach
+
+pytestmark = pytest.mark.workflow
+
+EVERYTHING = PLATES + TRANSFER
+SCORED = "accuracies table_3_1 table_3_2 leaks differences gaps figure_3_4 ood_gap claims confusion provenance"
+"""What is made of probe scores."""
+MOVED = "zprime transfer_table figure_3_5 provenance"
+"""What is made of the transfer screen's wells."""
+DRAWN = "figure_2_1 figure_3_3 figure_3_4 figure_3_5 training_curves ood_gap claims confusion plate_layout provenance"
+TABLES = "accuracies table_3_1 table_3_2 leaks differences gaps transfer_table"
+FIGURES_OF_TABLES = "figure_3_4 ood_gap claims"
+PAIRS = ["campfire/DNA", "campfire/DNA_AGP_Mito", "campfire/DNA_ER_RNA", "untrained/DNA_AGP_Mito"]
+TRAINED = PAIRS[:3]
+
+
+@pytest.fixture(scope="module")
+def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A checkout whose run is finished; tests work on copies."""
+    folder = tmp_path_factory.mktemp("finished") / "campfire"
+    folder.mkdir()
+    before = reach.PACKAGE
+    reach.PACKAGE = folder / "src/campfire"
+    run = checkout(repository, folder)
+    finish(run)
+    reach.PACKAGE = before
+    return run
+
+
+@pytest.fixture
+def run(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    folder = tmp_path / "campfire"
+    shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
+    monkeypatch.setattr(reach, "PACKAGE", folder / "src/campfire")
+    yield Run(folder)
+    reach.forget()
+
+
+def planned(*parts: str | dict[str, list[str]]) -> Plan:
+    """Rules named in texts run for all they have; those in mappings for what is listed."""
+    plan: Plan = {}
+    for part in parts:
+        named = {rule: ["*"] for rule in part.split()} if isinstance(part, str) else part
+        for rule, jobs in named.items():
+            plan.setdefault(rule, set()).update(jobs)
+    return plan
+
+
+def plates(*names: str) -> dict[str, list[str]]:
+    """The chain from download to tiles for these plates: raw images are not kept, so it runs as one."""
+    return {rule: list(names) for rule in ("images", "nuclei", "cut_tiles")}
+
+
+def pairs(*names: str) -> dict[str, list[str]]:
+    return {"embed": list(names), "probe": list(names)}
+
+
+JUMP_TILES = [
+    *("sample", pairs(*PAIRS), "pretrain_run embed_transfer transfer_head count_losses losses plate_layout"),
+    *("figure_3_3 training_curves", SCORED, MOVED),
+]
+"""What is made of the tiles of an evaluation plate."""
+TILES = [*JUMP_TILES, "sample_transfer"]
+"""What is made of all tiles, those of the transfer screen included."""
+SPLIT_AGAIN = ["assign_wells quadrants figure_2_1", *JUMP_TILES]
+
+
+Edit = Callable[[Run], object]
+CASES: dict[str, tuple[Edit, Plan]] = {
+    "nothing": (lambda run: None, {}),
+    "a comment in a script": (
+        lambda run: run.edit("workflow/scripts/claims.py", "import job", "# why\nimport job"),
+        {},
+    ),
+    "a docstring, a layout and an annotation in the library": (
+        lambda run: (
+            run.edit("src/campfire/files.py", '"""Write UTF-8 text atomically."""', '"""Write."""'),
+            run.edit(
+                "src/campfire/files.py", "def write_text(path: str | Path, text: str)", "def write_text(path, text)"
+            ),
+        ),
+        {},
+    ),
+    "a real change in a script": (
+        lambda run: run.edit("workflow/scripts/claims.py", "prepare(", "prepare(*[], "),
+        planned("claims provenance"),
+    ),
+    "a library function that one stage uses": (
+        lambda run: run.edit("src/campfire/statistics.py", "def ood_gaps(", "def ood_gaps(gap=0, *, "),
+        planned("gaps ood_gap provenance"),
+    ),
+    "a library function that many stages use": (
+        lambda run: run.edit("src/campfire/figures/style.py", "DPI = 200", "DPI = 300"),
+        planned(DRAWN),
+    ),
+    "the function that writes every table": (
+        lambda run: run.edit("src/campfire/files.py", 'compression="zstd"', 'compression="snappy"'),
+        planned(plates(*EVERYTHING), "assign_wells quadrants figure_2_1", *TILES),
+    ),
+    "a library function that no stage uses": (
+        lambda run: run.edit("src/campfire/release.py", "def save_checkpoint(", "def save_checkpoint(more=1, *, "),
+        {},
+    ),
+    "a figure's colour": (
+        lambda run: run.edit("src/campfire/figures/figure_2_1.py", "color=INK", "color=GREY"),
+        planned("figure_2_1 provenance"),
+    ),
+    "a caption": (lambda run: (run.folder / "workflow/report/claims.rst").write_text("Other words.\n"), {}),
+    "comments and the order of keys in the config": (
+        lambda run: run.rewrite_config(
+            lambda text: (
+                "# first\n"
+                + text.replace("wells_train: 14 ", "wells_train: 14   # wells ").replace(
+                    "  seed: 10                             # [R]\n  held_out: 60                         # [P 2.1]\n",
+                    "  held_out: 60\n  seed: 10\n",
+                )
+            )
+        ),
+        {},
+    ),
+    "how the machine works": (
+        lambda run: run.configure(
+            s3={"workers": 3, "endpoint_url": "http://mirror:9000", "attempts": 2},
+            pretrain={"runs": {"campfire": {"log_steps": 3, "checkpoint_minutes": 5.0}}},
+            nuclei={"batch_size": 7},
+            embed={"batch_size": 9},
+            transfer={"head": {"checkpoint_every": 2}},
+        ),
+        {},
+    ),
+    "the source of the images": (
+        lambda run: run.configure(s3={"prefix": "cpg0017-other"}),
+        planned(plates(*EVERYTHING), *TILES),
+    ),
+    "the split": (
+        lambda run: run.configure(split={"seed": 11}),
+        planned(plates(*PLATES), *SPLIT_AGAIN),
+    ),
+    "illumination": (lambda run: run.configure(illumination="gallery"), planned(plates(*EVERYTHING), *TILES)),
+    "quality": (lambda run: run.configure(quality={"focus_min": 0.5}), planned(plates(*EVERYTHING), *TILES)),
+    "nuclei": (lambda run: run.configure(nuclei={"diameter_um": 21.0}), planned(plates(*EVERYTHING), *TILES)),
+    "tiles": (lambda run: run.configure(tiles={"dtype": "uint8"}), planned(plates(*EVERYTHING), *TILES)),
+    "sample": (
+        lambda run: run.configure(sample={"seed": 3}),
+        planned(pairs(*PAIRS), "sample sample_transfer embed_transfer transfer_head", SCORED, MOVED),
+    ),
+    "pretrain": (
+        lambda run: run.configure(pretrain={"runs": {"campfire": {"epochs": 40}}}),
+        planned(
+            *(pairs(*TRAINED), "pretrain_run embed_transfer transfer_head figure_3_3 training_curves", SCORED, MOVED)
+        ),
+    ),
+    "embed": (
+        lambda run: run.configure(embed={"cells": "all"}),
+        planned(pairs(*PAIRS), "embed_transfer transfer_head", SCORED, MOVED),
+    ),
+    "one more channel set": (
+        lambda run: run.configure(
+            evaluate=[
+                {"encoder": "campfire", "channel_sets": ["DNA", "DNA_AGP", "DNA_AGP_Mito", "DNA_ER_RNA"]},
+                {"encoder": "untrained", "channel_sets": ["DNA_AGP_Mito"]},
+            ]
+        ),
+        planned(
+            {"embed": ["campfire/DNA_AGP"], "probe": ["campfire/DNA_AGP"]}, TABLES, FIGURES_OF_TABLES, "provenance"
+        ),
+    ),
+    "an encoder that nothing uses": (
+        lambda run: run.configure(encoders={"dino_vits8": {"size": "native"}}),
+        planned("provenance"),
+    ),
+    "probe epochs": (lambda run: run.configure(probe={"epochs": 50}), planned({"probe": PAIRS}, SCORED)),
+    "the transfer head": (
+        lambda run: run.configure(transfer={"head": {"epochs": 50}}),
+        planned("transfer_head", MOVED),
+    ),
+    "Z'": (lambda run: run.configure(transfer={"zprime": {"replicates": 50}}), planned(MOVED)),
+    "a label": (
+        lambda run: run.configure(tables={"labels": {"campfire": "Ours"}}),
+        planned(TABLES, FIGURES_OF_TABLES, "figure_3_5 training_curves provenance"),
+    ),
+    "one plate added": (
+        lambda run: run.edit("plates.tsv", "s\tB1\tT2", "s\tB1\tT3\tCOMPOUND\ttrain\ns\tB1\tT2"),
+        planned(plates(*PLATES, "T3"), *SPLIT_AGAIN),
+    ),
+    "one plate added to the transfer screen": (
+        lambda run: (run.folder / "transfer.tsv").write_text(transfer_sheet(["M1", "M3", "M2"])),
+        planned(plates("M3"), "sample_transfer embed_transfer transfer_head plate_layout count_losses losses", MOVED),
+    ),
+    "one plate's image known to be bad": (
+        lambda run: run.edit(
+            "config/known_bad.tsv", "key\treason", "key\treason\ncpg0016-jump/s/images/B1/images/Q2/Images/x.tiff\tbad"
+        ),
+        planned(plates("Q2"), *JUMP_TILES),
+    ),
+}
+"""An edit, and what runs again after it."""
+
+
+@pytest.mark.parametrize("edit", CASES)
+def test_an_edit_reruns_what_it_affects_and_no_more(run: Run, finished: Run, edit: str) -> None:
+    change, expected = CASES[edit]
+    change(run)
+    assert shown(run.plan()) == shown(expected)
+
+
+def shown(plan: Plan) -> dict[str, list[str]]:
+    """A plan that can be compared: rules that have one job say nothing of it."""
+    single = {"": "*", "campfire": "*", "campfire/DNA_AGP_Mito": "*"}
+    return {
+        rule: sorted({single.get(job, job) for job in jobs} if rule not in ("embed", "probe") else jobs)
+        for rule, jobs in sorted(plan.items())
+    }
+
+
+@pytest.mark.parametrize(
+    ("library", "expected"),
+    [
+        ("matplotlib", planned(DRAWN)),
+        ("scikit-learn", planned({"probe": PAIRS}, SCORED)),
+        (
+            "timm",
+            planned(
+                pairs(*PAIRS), "pretrain_run embed_transfer transfer_head figure_3_3 training_curves", SCORED, MOVED
+            ),
+        ),
+        ("boto3", {}),
+        ("pyarrow", {}),
+    ],
+)
+def test_a_new_version_of_a_library(run: Run, monkeypatch: pytest.MonkeyPatch, library: str, expected: Plan) -> None:
+    installed = reach.version
+    monkeypatch.setattr(reach, "version", lambda name: "99.1" if name == library else installed(name))
+    assert shown(run.plan()) == shown(expected)
+
+
+def test_a_correction_of_a_library_reruns_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = reach.version
+    monkeypatch.setattr(reach, "version", lambda name: f"{installed(name)}.post1")
+    assert run.plan() == {}
+
+
+def test_a_fresh_clone_with_new_times_reruns_nothing(run: Run) -> None:
+    """Results and Snakemake's records are copied in; every other file is new."""
+    for path in run.folder.rglob("*"):
+        inside = path.relative_to(run.folder).parts[0]
+        if path.is_file() and inside not in ("results", ".snakemake"):
+            path.touch()
+    assert run.plan() == {}
+
+
+def test_one_plate_fetched_again(run: Run) -> None:
+    """What changed at the source nobody can see: the plate's download is forced, the rest follows."""
+    expected = planned(plates("T1"), "pretrain_run embed_transfer transfer_head count_losses losses plate_layout")
+    expected |= planned(pairs(*TRAINED), "figure_3_3 training_curves", SCORED, MOVED)
+    assert shown(run.plan(force=["results/download/T1.parquet"])) == shown(expected)
+
+
+def test_a_split_made_first_leaves_plates_alone_whose_wells_stay(run: Run) -> None:
+    """`snakemake split`, then the rest: of the changed split only the plates with other wells are fetched again."""
+    run.edit("plates.tsv", "s\tB1\tT2", "s\tB1\tT3\tCOMPOUND\ttrain\ns\tB1\tT2")
+    run.complete("assign_wells", changed=["results/split/wells.parquet", "results/split/plates/T1.tsv"])
+    expected = planned(plates("T1", "T3"), *JUMP_TILES, "quadrants figure_2_1")
+    assert shown(run.plan()) == shown(expected)
+
+
+def test_an_output_that_is_gone_is_made_again(run: Run) -> None:
+    """A lost table is remade alone; lost tiles need the plate's images, which were temporary."""
+    (run.folder / "results/tables/table_3_1.csv").unlink()
+    assert shown(run.plan()) == shown(planned("table_3_1 provenance"))
+    (run.folder / "results/tiles/Q1.npy").unlink()
+    assert "images" not in run.plan(), "nothing that is asked for reads these tiles"
+    assert shown(run.plan(targets=["tiles"]))["images"] == ["Q1"]
