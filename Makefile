@@ -6,7 +6,7 @@ SMOKE := results/smoke
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 SERVED := $(BIN)/python -m campfire.simulate.server $(DEMO)-screen/s3 --
 
-.PHONY: help setup demo smoke pilot nf1 test test-slow test-slurm slurm-orphans lint format bench figure report clean-demo lock envs schema
+.PHONY: help setup demo smoke pilot nf1 test test-slow test-slurm slurm-orphans verify lint format bench figure report clean-demo lock envs schema
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -17,7 +17,7 @@ $(BIN)/.ready: requirements-uv.lock requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "campfire needs Python 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.lock
 	$(BIN)/python -c 'import pathlib, site; (pathlib.Path(site.getsitepackages()[0]) / "campfire.pth").write_text(str(pathlib.Path("src").resolve()) + "\n")'
 	@touch $@
 
@@ -66,6 +66,9 @@ test-slurm: setup ## the smoke run and its faults on a real one-node Slurm (root
 
 slurm-orphans: setup ## list the Slurm jobs that a dead run left behind; CANCEL=1 cancels them
 	$(BIN)/python -m campfire.orphans $(if $(CANCEL),--cancel)
+
+verify: setup ## find results that were altered after they were made: make verify RESULTS=results/demo
+	$(BIN)/python -m campfire.verify $(or $(RESULTS),$(DEMO))
 
 lint: setup ## ruff, snakefmt, snakemake --lint, mypy
 	$(BIN)/ruff check .
