@@ -45,7 +45,7 @@ def write(
 def read(path: str | Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     """Keys (N rows) and embeddings (N, D) float32, C order, of a file of `write`. DataError if it is none."""
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such embeddings; run the embed step of this plate") from error
     except (pa.ArrowInvalid, OSError) as error:

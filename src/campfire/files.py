@@ -118,13 +118,13 @@ def write_table(table: pd.DataFrame | pa.Table, path: str | Path, metadata: dict
         text = json.dumps(metadata, sort_keys=True).encode()
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA_KEY: text})
     with atomic_path(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+        pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a parquet file; a missing or damaged file is a DataError that names it."""
     try:
-        return pq.read_table(path, columns=columns).to_pandas()
+        return pq.read_table(path, columns=columns, page_checksum_verification=True).to_pandas()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such table; run the step that writes it") from error
     except (pa.ArrowInvalid, OSError) as error:

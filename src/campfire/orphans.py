@@ -46,18 +46,41 @@ class Run:
     alive: bool | None
 
 
-def open_logs(folder: Path) -> set[Path]:
-    """Snakemake logs of `folder` that a process of this host holds open."""
+def open_logs(folder: Path) -> dict[Path, int]:
+    """Snakemake logs of `folder` that another process of this host holds open, and which."""
     logs = (folder / ".snakemake" / "log").resolve()
-    found = set()
+    found = {}
     for handle in Path("/proc").glob("[0-9]*/fd/*"):
         try:
             target = Path(os.readlink(handle))
         except OSError:  # the process or the file is gone, or another user's
             continue
-        if target.parent == logs:
-            found.add(target)
+        process = int(handle.parts[2])
+        if target.parent == logs and process != os.getpid():
+            found[target] = process
     return found
+
+
+def explain_lock(folder: str | Path = ".") -> str:
+    """What Snakemake's lock on `folder` means and what to do; empty where there is none."""
+    folder = Path(folder)
+    if not any((folder / ".snakemake" / "locks").glob("*.lock")):
+        return ""
+    held = open_logs(folder)
+    if held:
+        log, process = max(held.items())
+        return (
+            f"{folder.resolve()}: another run is at work here (process {process}, {log.name}); wait for it, or stop it "
+            "with Ctrl-C in its terminal"
+        )
+    logs = sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"))
+    host = HOST.search(logs[-1].read_text(encoding="utf-8", errors="replace")) if logs else None
+    return (
+        f"{folder.resolve()}: locked by a run that no longer works on {socket.gethostname()}"
+        f"{f' (the last began on {host[1]})' if host else ''}: it was killed, or it works on another host. If it was "
+        "killed: `make slurm-orphans` shows what it left on the cluster (CANCEL=1 ends that), `snakemake --unlock` "
+        "frees the folder, and the same command goes on; what was finished is kept"
+    )
 
 
 def read_runs(folder: Path) -> dict[str, Run]:

@@ -237,7 +237,20 @@ def check_weights():
             )
 
 
+def check_lock():
+    """Say in words what a lock means, before Snakemake refuses to start."""
+    if workflow.is_main_process and not {"-n", "--dry-run", "--dryrun", "--unlock"} & {*sys.argv}:
+        from snakemake.logging import logger
+
+        from campfire.orphans import explain_lock
+
+        explanation = explain_lock()
+        if explanation:
+            logger.error(explanation)
+
+
 check_targets()
+check_lock()
 if not FROM_EMBEDDINGS:
     check_weights()
 

@@ -1,5 +1,6 @@
 """What every script does first: find the library, log to the rule's log file, report errors in one line."""
 
+import errno
 import logging
 import os
 import sys
@@ -15,6 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from campfire.errors import CampfireError
+
+CANNOT_WRITE = {
+    errno.ENOSPC: "make room on that disk and start again: what was finished is kept",
+    errno.EDQUOT: "make room within your quota and start again: what was finished is kept",
+    errno.EROFS: "that disk is mounted read-only; put `results` and `logs` where you may write",
+    errno.EACCES: "you have no right to write there; put `results` and `logs` where you may write",
+}
 
 
 def start(snakemake: Any) -> logging.Logger:
@@ -37,6 +45,10 @@ def start(snakemake: Any) -> logging.Logger:
         took = f"after {time.monotonic() - began:.0f} s"
         if isinstance(error, CampfireError):
             log.error("ERROR %s: %s", took, error)
+        elif isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+            log.error(
+                "ERROR %s: %s: %s; %s", took, error.filename or "results", error.strerror, CANNOT_WRITE[error.errno]
+            )
         else:
             log.error("unexpected error %s", took, exc_info=(kind, error, trace))
 

@@ -4,6 +4,8 @@ import job
 
 log = job.start(snakemake)
 
+from pathlib import Path
+
 from campfire.files import write_json
 from campfire.provenance import file_sha256, git_commit, hardware, value_digest, versions
 
@@ -20,5 +22,6 @@ facts = {
     },
     "code": snakemake.params.stages,
     "files": {path: file_sha256(path) for path in sorted(snakemake.input)},
+    "modified": {path: Path(path).stat().st_mtime for path in sorted(snakemake.input)},
 }
 write_json(snakemake.output[0], facts)
