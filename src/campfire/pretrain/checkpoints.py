@@ -19,11 +19,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from campfire.errors import DataError
-from campfire.files import atomic_path
+from campfire.files import atomic_path, link_or_copy
 
 log = logging.getLogger(__name__)
 
 NEWEST_KEPT = 3
+OUTPUTS = ("snapshots.npz", "metrics.parquet", "model.safetensors")
+"""What a run leaves, the last one written last."""
+FINISHED = "finished"
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,25 @@ class StateFolder:
 
     def clean(self) -> None:
         """Remove what a killed writer left half-written."""
-        for leftover in self.folder.glob(".*.partial*"):
+        for leftover in self.folder.glob("**/.*.partial*"):
             leftover.unlink(missing_ok=True)
+
+    def finish(self, out_dir: Path) -> None:
+        """Keep the outputs as hard links and drop the checkpoints, which are several times as large."""
+        for name in OUTPUTS:
+            link_or_copy(out_dir / name, self.folder / FINISHED / name)
+        for spent in [*self.newest(), *self.folder.glob("snapshots/*.npy")]:
+            spent.unlink(missing_ok=True)
+
+    def finished(self) -> Path | None:
+        """Where the outputs are kept, if this run was finished."""
+        kept = self.folder / FINISHED
+        return kept if all((kept / name).is_file() for name in OUTPUTS) else None
+
+    def restore(self, out_dir: Path) -> None:
+        """Put kept outputs back."""
+        for name in OUTPUTS:
+            link_or_copy(self.folder / FINISHED / name, out_dir / name)
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from campfire.errors import CampfireError, ConfigError
 from campfire.files import read_table, single_writer
+from campfire.model import read_header
 from campfire.pretrain.checkpoints import StateFolder, load_optimiser, optimiser_tensors
 from campfire.pretrain.engine import NEVER, Engine
 from campfire.pretrain.flops import peak_rate, training_flops
@@ -28,6 +29,7 @@ from campfire.pretrain.plan import EpochPlan, generator, plan_epoch
 from campfire.pretrain.processes import InterruptedRunError, Processes, StopSignal, join
 from campfire.pretrain.schedule import schedule
 from campfire.pretrain.source import Source, open_sources
+from campfire.reach import code_digest
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,8 @@ def train(
     plates: tile files (tiles/{plate}.npy). wells: split/wells.parquet or that table. Writes model.safetensors,
     metrics.parquet and snapshots.npz to `out_dir` at the end (docs/contracts.md) and returns the metrics.
     Under torchrun every process calls this with the same arguments. With the same inputs and number of processes the
-    weights on the CPU are the same bit for bit, however often the run was stopped or killed.
+    weights on the CPU are the same bit for bit, however often the run was stopped or killed. A finished run leaves no
+    checkpoints but links to its outputs in `state_dir`; the same run by the same code is then put back from there.
 
     Raises InterruptedRunError after SIGTERM or SIGUSR1 (a checkpoint is written; exit with EXIT_RESUMABLE),
     DataError and ConfigError for inputs that do not fit, CampfireError for a loss that is not finite.
@@ -116,6 +119,7 @@ class Run:
         self.schedule = schedule(options, self.steps)
         identity = sha256(f"{options.fingerprint()}{data}".encode()).hexdigest()[:12]
         self.state = StateFolder(state_dir, identity)
+        self.code = [code_digest(__file__)]
         self.journal = Journal(self.state.folder / "log.jsonl" if processes.first else None)
         self.snapshots = Snapshots(self.engine, val_tiles if val_tiles.tiles else train_tiles, self.state.folder)
         self.progress = Progress()
@@ -132,6 +136,12 @@ class Run:
     def go(self, out_dir: Path) -> pd.DataFrame:
         """Train from where the state folder left off; write the outputs."""
         try:
+            if self._finished_before():
+                if self.processes.first:
+                    self.state.restore(out_dir)
+                    self.journal.say("%s: finished before, put back from %s", out_dir, self.state.folder)
+                self.processes.wait()
+                return read_table(out_dir / "metrics.parquet")
             self._resume()
             while self.progress.epoch < self.options.epochs:
                 self._epoch()
@@ -139,11 +149,17 @@ class Run:
                 write_outputs(
                     out_dir, self.engine.model, self._header(out_dir.name), self.progress.history, self.snapshots
                 )
+                self.state.finish(out_dir)
                 self.journal.say("finished: %s", out_dir)
             self.processes.wait()
             return metrics_table(self.progress.history)
         finally:
             self.journal.close()
+
+    def _finished_before(self) -> bool:
+        """Whether this very run was finished by the code that runs now; else it begins anew."""
+        kept = self.state.finished()
+        return kept is not None and read_header(kept / "model.safetensors").get("code") == self.code
 
     def _header(self, name: str) -> dict[str, Any]:
         """What the weight file says about how it came about."""
@@ -155,6 +171,7 @@ class Run:
             "seed": self.options.seed,
             "imagenet": self.options.imagenet,
             "data": self.data,
+            "code": self.code,
             "train_tiles": self.train_tiles.tiles,
             "plates": sorted(set(self.train_tiles.plates)),
             "processes": self.processes.world,
@@ -182,6 +199,10 @@ class Run:
         if state.pop("world") != self.processes.world:
             log.warning("%s: written by another number of processes; some tiles of its epoch repeat", checkpoint.path)
             sums = torch.cat([sums.sum(0, keepdim=True), sums.new_zeros(self.processes.world - 1, sums.shape[1])])
+        before = state.pop("code")
+        if before[-1] != self.code[-1]:
+            log.warning("%s: written by other code; to begin anew with the present, remove it", checkpoint.path)
+        self.code = before if before[-1] == self.code[-1] else [*before, *self.code]
         model = {name[6:]: value for name, value in checkpoint.tensors.items() if name.startswith("model.")}
         self.engine.model.load_state_dict(model)
         load_optimiser(self.engine.optimiser, self.engine.names, checkpoint.tensors)
@@ -197,7 +218,9 @@ class Run:
         tensors.update(optimiser_tensors(self.engine.optimiser, self.engine.names))
         none = torch.zeros(self.processes.world, len(self.engine.sums), dtype=torch.float64)
         tensors["sums"] = none if sums is None else sums
-        path = self.state.save(self.number, tensors, {**vars(self.progress), "world": self.processes.world})
+        path = self.state.save(
+            self.number, tensors, {**vars(self.progress), "world": self.processes.world, "code": self.code}
+        )
         self.saved_at = time.monotonic()
         self.journal.record("checkpoint", file=path.name, save_seconds=round(self.saved_at - began, 3))
 
