@@ -2,12 +2,14 @@
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from campfire.files import write_table
 from campfire.keys import NUCLEUS, PLATE, PLATE_TYPE, SITE, WELL
+from campfire.pretrain import PretrainOptions
 from campfire.tiles.store import FORMAT, digest, well_digests
 
 SMALL_MODEL = {
@@ -53,3 +55,39 @@ def split_table(plates: list[str], plate_type: str = "TARGET2") -> pd.DataFrame:
     split = ["train"] * 7 + ["val"] * 2 + ["test"]
     parts = [pd.DataFrame({PLATE: p, WELL: wells, PLATE_TYPE: plate_type, "split": split}) for p in plates]
     return pd.concat(parts, ignore_index=True)
+
+
+PLATES = ["five", "three", "two"]
+"""Names of `three_plates`."""
+
+
+def three_plates(folder: Path) -> list[Path]:
+    """Plates with five, three and two channels."""
+    return [
+        write_plate(folder, "five", 120, ["DNA", "AGP", "Mito", "ER", "RNA"], 1),
+        write_plate(folder, "three", 150, ["DNA", "AGP", "Mito"], 2),
+        write_plate(folder, "two", 60, ["DNA", "ER"], 3),
+    ]
+
+
+def options(**changes: Any) -> PretrainOptions:
+    values: dict[str, Any] = {
+        "model": SMALL_MODEL | {"drop_path": 0.1}, "epochs": 3, "global_batch": 48, "batch_size": 16,
+        "learning_rate": 2e-3, "warmup_epochs": 1, "log_steps": 2, "snapshot_tiles": 3, "window_tiles": 64,
+        "shard_tiles": 16, "loader_threads": 1, "device": "cpu", "checkpoint_steps": 2, "seed": 4,
+    }  # fmt: skip
+    return PretrainOptions(**values | changes)
+
+
+def same_run(one: Path, other: Path) -> None:
+    """Weights and snapshots bit for bit; the table of epochs but for timings."""
+    import torch
+    from safetensors.torch import load_file
+
+    a, b = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    assert set(a) == set(b) and all(torch.equal(a[name], b[name]) for name in a)
+    timings = ["seconds", "tiles_per_s"]
+    tables = [pd.read_parquet(folder / "metrics.parquet").drop(columns=timings) for folder in (one, other)]
+    pd.testing.assert_frame_equal(*tables)
+    with np.load(one / "snapshots.npz") as left, np.load(other / "snapshots.npz") as right:
+        assert all(np.array_equal(left[name], right[name]) for name in left)

@@ -146,6 +146,7 @@ def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], tell: Call
 def _wait(children: list[subprocess.Popen[bytes]], received: list[int]) -> int:
     """Wait for all; a failed one ends the rest at once, an interrupted one gives them time to finish."""
     deadline: float | None = None
+    ended: list[subprocess.Popen[bytes]] = []
     while True:
         codes = [child.poll() for child in children]
         if all(code is not None for code in codes):
@@ -156,14 +157,17 @@ def _wait(children: list[subprocess.Popen[bytes]], received: list[int]) -> int:
             deadline = time.monotonic() + SECONDS_TO_STOP
         if deadline is not None and time.monotonic() > deadline:
             for child in children:
-                if child.poll() is None:
+                if child.poll() is None and child not in ended:
                     child.kill()
+                    ended.append(child)
         time.sleep(0.05)
-    bad = [int(code) for code in codes if code not in (None, 0, EXIT_RESUMABLE)]
+    # Those that were ended here failed because of another; where all were, they did not stop in time.
+    own = [code for child, code in zip(children, codes, strict=True) if child not in ended] or codes
+    bad = [int(code) for code in own if code not in (None, 0, EXIT_RESUMABLE)]
     if bad:
         # A signal (told as shells do) comes first: the others failed because that process was gone.
         return 128 - min(bad) if min(bad) < 0 else bad[0]
-    return EXIT_RESUMABLE if EXIT_RESUMABLE in codes else 0
+    return EXIT_RESUMABLE if EXIT_RESUMABLE in codes or ended else 0
 
 
 def this_module(*arguments: str) -> list[str]:
