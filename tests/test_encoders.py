@@ -242,6 +242,46 @@ def test_features_from_several_processes_are_the_same():
     assert torch.equal(one.embed(tiles, RGB), two.embed(tiles, RGB))
 
 
+OWN = """
+import torch
+
+class Mean:
+    device, normalisation, digest = "cpu", "tile", "mean of channels 1"
+
+    def __init__(self, name, factor):
+        self.name, self.factor = name, factor
+
+    def dim(self, channels):
+        return len(channels)
+
+    def embed(self, images, channels, statistics=None):
+        return self.factor * images.float().mean((2, 3))
+
+def make(name, device, factor=1.0):
+    return Mean(name, factor)
+
+def broken(name, device):
+    return object()
+"""
+
+
+def test_your_own_encoder_is_loaded_from_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "my_encoders.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    spec = {"kind": "python", "name": "mean", "factory": "my_encoders:make", "arguments": {"factor": 2.0}}
+    encoder = load(spec, "cpu")
+    torch.testing.assert_close(encoder.embed(raw(), RGB), 2 * raw().float().mean((2, 3)))
+    assert (encoder.name, encoder.dim(RGB)) == ("mean", 3)
+    for factory, words in (
+        ("my_encoders", "module:function"),
+        ("my_encoders:none", "cannot load my_encoders:none"),
+        ("nowhere:make", "cannot load nowhere:make"),
+        ("my_encoders:broken", "lacks name, device"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            load({"kind": "python", "factory": factory}, "cpu")
+
+
 def test_auto_is_the_gpu_where_there_is_one():
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
     assert resolve_device("cpu") == "cpu"

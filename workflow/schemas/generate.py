@@ -173,6 +173,8 @@ def encoder_schema() -> dict[str, Any]:
         "tile_size": {**count, "description": "timm: tile side for native size where tiles are not 112 px"},
         "imagenet": text("untrained: ImageNet weights that the twin starts from, `hub` or a file"),
         "families": names("features: measurement families of cp_measure"),
+        "factory": text("python: your function that makes the encoder, as module:function"),
+        "arguments": {"type": "object", "description": "python: keyword arguments of that function"},
     }
     kind = {"enum": list(KINDS), "description": "what kind of encoder it is"}
     return record("an encoder: what turns tiles into embeddings", ["kind"], kind=kind, **settings)

@@ -1,5 +1,8 @@
 """From a spec of the configuration to an encoder."""
 
+import importlib
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +18,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "release": ("weights", "rope", "rope_form", "heads", "decoder_heads", "normalisation"),
     "timm": ("model", "weights", "size", "combine", "rgb", "tile_size", "seed"),
     "features": ("families", "workers"),
+    "python": ("factory", "arguments", "weights"),
 }
 """Encoder kinds and the settings each takes (beside `kind`, `name` and `run`)."""
 
@@ -32,6 +36,7 @@ def load(spec: Mapping[str, Any], device: str = "auto") -> Encoder:
     release: `weights`, the authors' checkpoint, with `rope`, `rope_form`, `heads` where they cannot be told from it.
     timm: `model`, `weights` (hub, a file, random), `size` (224, native), `combine` (average, concatenate), `rgb`.
     features: classical measurements; `families`, `workers`.
+    python: your own; `factory` (module:function) is called with `arguments`, and `weights`, `name`, `device`.
     Raises ConfigError for what it does not know, WeightsError for weights that are missing or do not fit.
     """
     kind = spec.get("kind")
@@ -52,10 +57,38 @@ def load(spec: Mapping[str, Any], device: str = "auto") -> Encoder:
         from campfire.encoders.features import FeatureEncoder
 
         return FeatureEncoder(name, spec.get("families"), int(spec.get("workers", 1)))
+    if kind == "python":
+        return _own(spec, name, where)
     from campfire.encoders.campfire_vit import CampfireEncoder
 
     model, normalisation = _campfire(spec, kind, name)
     return CampfireEncoder(model, name, str(spec.get("normalisation") or normalisation), where)
+
+
+def _own(spec: Mapping[str, Any], name: str, device: str) -> Encoder:
+    """What the user's factory makes; modules are found in the working directory as well."""
+    module, _, function = str(spec.get("factory", "")).partition(":")
+    if not module or not function:
+        raise ConfigError(f"encoder {name}: give `factory` as module:function")
+    arguments = {**spec.get("arguments", {}), "name": name, "device": device}
+    if spec.get("weights"):
+        arguments["weights"] = spec["weights"]
+    sys.path.insert(0, os.getcwd())
+    try:
+        make = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"encoder {name}: cannot load {module}:{function} ({error}); put it beside the run"
+        ) from error
+    finally:
+        sys.path.remove(os.getcwd())
+    encoder = make(**arguments)
+    if not isinstance(encoder, Encoder):
+        lacking = [
+            part for part in ("name", "device", "normalisation", "digest", "dim", "embed") if not hasattr(encoder, part)
+        ]
+        raise ConfigError(f"encoder {name}: what {module}:{function} returns lacks {', '.join(lacking)}")
+    return encoder
 
 
 def _campfire(spec: Mapping[str, Any], kind: str, name: str) -> tuple[MaskedAutoencoder, str]:
