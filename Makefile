@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := results/demo
 SMOKE := results/smoke
-SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
+PROFILE ?= profiles/local
+SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
 SERVED := $(BIN)/python -m campfire.simulate.server $(DEMO)-screen/s3 --
 
 .PHONY: help setup demo smoke pilot nf1 test test-slow test-slurm slurm-orphans verify lint format bench figure report clean-demo lock envs schema
@@ -36,7 +37,7 @@ $(SMOKE)-screen/.done: $(BIN)/.ready config/smoke-screen.yaml $(wildcard src/cam
 	@touch $@
 
 smoke: $(SMOKE)-screen/.done ## the whole chain in its smallest numbers
-	$(BIN)/python -m campfire.simulate.server $(SMOKE)-screen/s3 -- $(SNAKEMAKE) --configfile config/smoke.yaml -- all
+	$(SNAKEMAKE) --configfile config/smoke.yaml -- all
 
 pilot: setup ## images to tiles on one real JUMP field (needs ../shared)
 	$(BIN)/python -m campfire.simulate.server ../shared/data/images/s3_mirror -- \
