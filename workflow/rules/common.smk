@@ -39,7 +39,7 @@ def code(script, libraries=True):
     return lambda wildcards: code_state(SCRIPTS / f"{script}.py", libraries)
 
 
-S3_SOURCE = {"bucket", "prefix"}
+S3_SOURCE = {"bucket", "prefix", "folder"}
 HOW = {
     "s3": lambda name: name not in S3_SOURCE,
     "nuclei": {"device", "batch_size", "sites_per_batch"}.__contains__,
@@ -51,6 +51,8 @@ HOW = {
 
 def what(section, options):
     """The options that decide what comes out; the order of keys does not count."""
+    if options is None:
+        return None
     is_how = HOW.get(section, lambda name: False)
     return in_order({k: v for k, v in options.items() if not is_how(k)})
 
