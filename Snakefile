@@ -13,6 +13,7 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/results.smk"
 include: "workflow/rules/stages.smk"
 
 
@@ -42,6 +43,7 @@ rule all:
     input:
         TABLES,
         FIGURES,
+        FINDINGS,
         result("provenance.json"),
 
 
@@ -97,6 +99,7 @@ rule report:
     input:
         TABLES,
         FIGURES,
+        FINDINGS,
 
 
 rule bundle:

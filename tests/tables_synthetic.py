@@ -121,3 +121,17 @@ def zprime(shift: float = 0.0) -> pd.DataFrame:
                     rows.append((first, second, role, method, value, value - 0.2, value + 0.1, 8, 9))
     columns = ["reference", "target", "role", "method", "zprime", "low", "high", "n_reference", "n_target"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def summary() -> pd.DataFrame:
+    """profiles/{encoder}/{channels}.parquet: retrieval, neighbours of cells and shares of variance, raw and TVN."""
+    rows = []
+    for shift, kind in ((0.0, "raw"), (0.1, "tvn")):
+        for split in ("test_ood_compound", "test_ood_both"):
+            for metric, level in (("map_normalized", "well"), ("knn_accuracy", "cell")):
+                rows.append(("heldout", split, metric, kind, level, 0.4 + shift, 0.3 + shift, 0.5 + shift))
+        shares = {"compound": 0.5 + shift, "batch": 0.1, "plate": 0.1, "residual": 0.3 - shift}
+        for factor, value in shares.items():
+            rows.append(("heldout", "", f"variance_{factor}", kind, "well", value, value - 0.05, value + 0.05))
+    columns = ["task", "split", "metric", "representation", "level", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).assign(protocol="release")

@@ -44,7 +44,9 @@ def test_three_channels_beat_the_best_single_one(demo: Path) -> None:
 
 def test_every_table_and_figure_is_there(demo: Path) -> None:
     tables = ["table_3_1", "table_3_2", "differences", "gaps", "leaks", "quadrants", "losses", "accuracies", "transfer"]
+    tables += ["protocols", "profiles", "variance"]
     figures = ["figure_2_1", "figure_3_3", "figure_3_4", "figure_3_5", "training_curves", "ood_gap", "claims"]
+    figures += ["confusion", "beyond"]
     for name in tables:
         for suffix in ("csv", "md", "tex", "html"):
             assert (demo / f"tables/{name}.{suffix}").stat().st_size > 50, f"{name}.{suffix}"
@@ -52,6 +54,14 @@ def test_every_table_and_figure_is_there(demo: Path) -> None:
         for suffix in ("svg", "pdf", "png", "csv"):
             assert (demo / f"figures/{name}.{suffix}").stat().st_size > 50, f"{name}.{suffix}"
     assert (demo / "report.html").stat().st_size > 100_000
+
+
+def test_the_findings_tell_the_whole_story(demo: Path) -> None:
+    page = (demo / "findings.html").read_text()
+    chapters = ["The split", "Pretraining", "Plates and compounds", "Channels", "Differences", "Protocols and leaks"]
+    places = [page.index(f"<h2>{title}</h2>") for title in [*chapters, "Beyond the probe", "Another screen"]]
+    assert places == sorted(places)
+    assert page.count("<figcaption>") == 8 and "nan" not in page.lower().replace("nanometre", "")
 
 
 def test_raw_images_are_gone_and_nothing_is_half_written(demo: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tables_synthetic import predictions, quadrants, wells, write_probes, zprime
+from tables_synthetic import predictions, quadrants, summary, wells, write_probes, zprime
 
 from campfire import figures, tables
 from campfire.errors import DataError
@@ -70,6 +70,12 @@ def quality():
     return pd.DataFrame(rows, columns=columns)
 
 
+def beyond():
+    summaries = {"campfire": summary(), "dino": summary()}
+    made = (tables.profiles.build(summaries, OPTIONS), tables.profiles.build_variance(summaries, OPTIONS))
+    return figures.beyond.prepare(*(table.data for table in made))
+
+
 def every_figure(results, accuracies, folder):
     """Name -> (module, data) of all figures on the synthetic results."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,13 +94,14 @@ def every_figure(results, accuracies, folder):
         "ood_gap": (figures.ood_gap, figures.ood_gap.prepare(gaps, "DNA_AGP_Mito", "release")),
         "claims": (figures.claims, figures.claims.prepare(differences)),
         "confusion": (figures.confusion, figures.confusion.prepare(scored, "release")),
+        "beyond": (figures.beyond, beyond()),
         "plate_layout": (figures.plate_layout, figures.plate_layout.prepare(quality())),
     }
 
 
 NAMES_OF_ALL = [
     "figure_2_1", "figure_3_3", "figure_3_4", "figure_3_5", "training_curves", "ood_gap", "claims", "confusion",
-    "plate_layout",
+    "plate_layout", "beyond",
 ]  # fmt: skip
 
 

@@ -124,6 +124,10 @@ def test_leaks_are_priced_and_shared_wells_are_one():
     np.testing.assert_allclose(table["with_leak"] - table["without"], table["difference"], atol=1e-12)
     row = table[(table["leak"] == "wells_shared") & (table["split"] == "test_ood_compound")].iloc[0]
     assert row["low"] > 0.05
+    assert set(table.loc[table["task"] == "control", "leak"]) == {"last_epoch", "plates_shared"}
+    # The control task: the validation wells stop it as it is, all its ID wells are cross-validated for the plates.
+    wells = table[(table["task"] == "control") & (table["split"] == "test")].set_index("leak")["n_wells"]
+    assert (wells["last_epoch"], wells["plates_shared"]) == (5, 35)
     other = table[(table["leak"] == "wells_shared") & (table["split"] == "test_ood_both")].iloc[0]
     assert abs(other["difference"]) < row["difference"]
 

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from campfire import keys as names
-from campfire.errors import DataError
+from campfire.errors import ConfigError, DataError
 from campfire.probes import ProbeOptions
 from campfire.profiles import (
     ProfileOptions,
     knn_predict,
+    logistic_predict,
     normalise,
     profile_summary,
     replicate_retrieval,
@@ -151,6 +152,58 @@ def test_variance_shares_find_what_was_put_in():
         variance_shares(wells[:31], x[:31].astype(np.float32))
 
 
+def test_plates_are_counted_within_their_batch():
+    rng = np.random.default_rng(1)
+    plates, compounds = 24, 30
+    wells = pd.DataFrame(
+        [(f"C{c}", f"P{p}", f"B{p // 4}") for c in range(compounds) for p in range(plates)],
+        columns=[names.COMPOUND, names.PLATE, names.BATCH],
+    )
+    effects = {
+        names.COMPOUND: np.repeat(rng.normal(0, 1, (compounds, 8)), plates, axis=0),
+        names.BATCH: np.tile(np.repeat(rng.normal(0, 0.8, (plates // 4, 8)), 4, axis=0), (compounds, 1)),
+        names.PLATE: np.tile(rng.normal(0, 0.5, (plates, 8)), (compounds, 1)),
+    }
+    noise = rng.normal(0, 1, (len(wells), 8))
+    options = BootstrapOptions(replicates=5)
+
+    def shares(*parts):
+        x = (sum(effects[name] for name in parts) + noise).astype(np.float32)
+        return variance_shares(wells, x, list(effects), options).set_index("factor")["share"]
+
+    put_in = {names.COMPOUND: 1.0, names.BATCH: 0.64, names.PLATE: 0.25, "residual": 1.0}
+    found = shares(*effects)
+    for factor, variance in put_in.items():
+        assert found[factor] == pytest.approx(variance / sum(put_in.values()), abs=0.08), factor
+    # Plates that differ are no evidence of batches that do.
+    assert abs(shares(names.PLATE)[names.BATCH]) < 0.05 < shares(names.PLATE)[names.PLATE]
+
+
+def test_wells_are_classified_to_convergence():
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 1, (4, 6)) * np.array([1e-3, 1, 100, 1, 1, 1])  # dimensions of any scale
+    labels = np.repeat(np.arange(4), 12)
+    x = (centres[labels] + rng.normal(0, 0.2, (48, 6)) * np.array([1e-3, 1, 100, 1, 1, 1])).astype(np.float32)
+    guess = logistic_predict(x[::2], labels[::2], x[1::2])
+    assert (guess == labels[1::2]).mean() > 0.9
+    assert np.array_equal(guess, logistic_predict(x[::2], labels[::2], x[1::2]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"representations": ["white"]}, "profiles.representations: white; allowed: raw, sphered, tvn"),
+        ({"representations": []}, "profiles.representations: none"),
+        ({"neighbours": 0}, "profiles.neighbours: 0"),
+        ({"shrinkage": 1.0}, "profiles.shrinkage: 1.0"),
+        ({"regularisation": 0}, "profiles.regularisation: 0"),
+    ],
+)
+def test_wrong_options_are_answered(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        ProfileOptions(**wrong)
+
+
 def test_summary_has_every_metric_and_no_duplicates():
     sample, x = screen(plate_sd=0.5)
     options = ProfileOptions(representations=["raw", "sphered"], negative_control="C0", neighbours=5)
@@ -164,8 +217,16 @@ def test_summary_has_every_metric_and_no_duplicates():
     assert metrics < set(table["metric"])
     for level in ("cell", "well"):
         assert pieces["release", "heldout", "test_ood_compound", "knn_accuracy", "sphered", level] > 0.6
-    negatives = sample[sample[names.COMPOUND] == "C0"][names.WELL_KEYS].drop_duplicates()
-    again = profile_summary(
-        sample[names.CELL_KEYS], x, sample, options, probe, BootstrapOptions(replicates=50), negative_wells=negatives
-    )
-    pd.testing.assert_frame_equal(again, table)  # the sample holds all cells of these wells
+    wells = sample[[*names.WELL_KEYS, names.COMPOUND]].drop_duplicates()
+    number = wells[names.PLATE].str[1:].astype(int)
+    again, batched = (
+        profile_summary(
+            sample[names.CELL_KEYS], x, sample, options, probe, BootstrapOptions(replicates=50),
+            wells=wells.assign(**{names.BATCH: batch.astype(str)}),
+        )
+        for batch in (number, number // 3)
+    )  # fmt: skip
+    # The sample holds all cells of the control wells, and batches of one plate each are no factor of their own.
+    pd.testing.assert_frame_equal(again, table)
+    added = set(batched["metric"]) - set(table["metric"])
+    assert added == {"variance_batch"} and len(batched) == len(table) + 4

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from tables_synthetic import CELLS, predictions, quadrants, wells, write_probe, write_probes, zprime
+from tables_synthetic import CELLS, predictions, quadrants, summary, wells, write_probe, write_probes, zprime
 
 from campfire import tables
 from campfire.errors import ConfigError, DataError
@@ -69,8 +69,9 @@ def test_majority_shows_an_unbalanced_sample(tmp_path):
     assert row["majority"] == pytest.approx(3 / 7) and row["chance"] == pytest.approx(1 / 3)
 
 
-def test_table_3_1_beside_the_paper(accuracies):
-    table = tables.table_3_1.build(accuracies.data, OPTIONS)
+def test_table_3_1_beside_the_paper(accuracies, results):
+    differences = tables.differences.build(results, OPTIONS).data
+    table = tables.table_3_1.build(accuracies.data, OPTIONS, differences)
     row = one(table.data, encoder="campfire", split="test_ood_both")
     assert row["accuracy"] == pytest.approx(0.45)
     assert row["paper_mean"] == 0.220 and row["difference"] == pytest.approx(0.45 - 0.220)
@@ -85,7 +86,9 @@ def test_table_3_1_beside_the_paper(accuracies):
     difference = table.layout[table.layout[""] == "difference"].iloc[0]
     assert difference["OOD compound + OOD plate"] == "+0.230 †"
     assert any("Not the paper's task" in note for note in table.notes)
-    assert "above chance" in table.answer
+    assert "Untrained twin +0.150 [+0.150, +0.150]" in table.answer and "of 12 intervals lie above" in table.answer
+    alone = tables.table_3_1.build(accuracies.data, OPTIONS).answer
+    assert alone.endswith("above chance.") and "minus" not in alone  # no difference without its interval
 
 
 def test_difference_is_unmarked_on_the_papers_task(accuracies):
@@ -96,8 +99,9 @@ def test_difference_is_unmarked_on_the_papers_task(accuracies):
     assert not any("†" in note for note in table.notes)
 
 
-def test_table_3_2_pairs_channel_sets(accuracies):
-    table = tables.table_3_2.build(accuracies.data, OPTIONS)
+def test_table_3_2_pairs_channel_sets(accuracies, results):
+    differences = tables.differences.build(results, OPTIONS).data
+    table = tables.table_3_2.build(accuracies.data, OPTIONS, differences)
     assert list(dict.fromkeys(table.data["model"]))[:4] == [
         "Campfire / ID", "Untrained twin / ID", "DinoViT-S8 / ID", "Campfire / OOD",
     ]  # fmt: skip
@@ -105,7 +109,8 @@ def test_table_3_2_pairs_channel_sets(accuracies):
     assert row["channels"] == "DNA_ER_RNA" and row["accuracy"] == pytest.approx(0.55)
     assert row["paper"] == "0.353 ± 0.07"
     # 0.75 0.65 0.55 0.45 to 0.65 0.55 0.45 0.45
-    assert "Campfire −0.075" in table.answer and "DinoViT-S8 0.000" in table.answer
+    assert "Campfire −0.075 [" in table.answer and "DinoViT-S8 0.000 [0.000, 0.000]" in table.answer
+    assert tables.table_3_2.build(accuracies.data, OPTIONS).answer == ""
 
 
 def test_paper_values_are_those_of_the_text(shared):
@@ -138,12 +143,20 @@ def test_differences_are_paired(results):
 def test_claims_follow_from_what_is_there(results):
     names = [claim.name for claim in default(results, OPTIONS)]
     assert names == [
-        "campfire_trained", "campfire_channels", "campfire_dino_id", "campfire_dino_ood", "campfire_unseen",
+        "campfire_trained", "campfire_trained_unseen", "campfire_channels", "campfire_dino_id", "campfire_dino_ood",
+        "campfire_unseen", "untrained_unseen", "dino_unseen",
     ]  # fmt: skip
     few = [result for result in results if result.encoder != "untrained" and result.channels != "AGP"]
     assert [claim.name for claim in default(few, OPTIONS)] == [
-        "campfire_dino_id", "campfire_dino_ood", "campfire_unseen",
+        "campfire_dino_id", "campfire_dino_ood", "campfire_unseen", "dino_unseen",
     ]  # fmt: skip
+    # Encoders that nobody configured are compared all the same.
+    unknown = tables.TableOptions(replicates=50)
+    assert next(claim.name for claim in default(few, unknown)) == "campfire_dino_id"
+    two = [result for result in results if result.encoder == "campfire" and result.channels in ("AGP", "DNA_AGP")]
+    (claim,) = default(two, unknown)
+    assert (claim.first, claim.second) == (("campfire", "AGP"), (("campfire", "DNA_AGP"),))
+    assert default(two[:1], unknown) == []
 
 
 def test_configured_claims(results):
@@ -177,13 +190,54 @@ def test_gaps(results):
     assert (row["n_wells_id"], row["n_wells_ood"], row["n_classes"]) == (18, 12, 3)
 
 
-def test_leaks_against_strict(accuracies):
-    table = tables.leaks.build(accuracies.data, OPTIONS)
+def test_protocols_side_by_side(accuracies):
+    table = tables.protocols.build(accuracies.data, OPTIONS)
     row = one(table.data, encoder="campfire", protocol="release", split="test")
-    assert row["minus_strict"] == pytest.approx(0.1)
-    assert "release − strict" in table.layout.columns and "paper" not in table.layout.columns
+    assert row["accuracy"] == pytest.approx(0.75)
+    assert "release" in table.layout.columns and "paper" not in table.layout.columns
+    assert table.layout["strict"][0].startswith("0.650 [")
+    assert table.answer == "Mean accuracy of Campfire over the quadrants: release 0.600, strict 0.500."
     with pytest.raises(DataError, match="fewer than two protocols"):
-        tables.leaks.build(accuracies.data[accuracies.data["protocol"] == "strict"], OPTIONS)
+        tables.protocols.build(accuracies.data[accuracies.data["protocol"] == "strict"], OPTIONS)
+
+
+def leak_prices(shift=0.0):
+    """leaks/{encoder}/{channels}.parquet: two leaks of the held-out task, one of the control task."""
+    rows = [
+        ("control", "test", "last_epoch", 0.5, 0.49, 0.01, -0.02, 0.04, 9),
+        ("heldout", "test_ood_compound", "scored_fold_chooses_epoch", 0.6, 0.5, 0.1, 0.05 + shift, 0.15, 42),
+        ("heldout", "test_ood_compound", "release_over_strict", 0.6, 0.52, 0.08, -0.01, 0.16, 42),
+    ]
+    columns = ["task", "split", "leak", "with_leak", "without", "difference", "low", "high", "n_wells"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_leaks_have_an_interval_each():
+    table = tables.leaks.build({"dino": leak_prices(-0.06), "campfire": leak_prices()}, OPTIONS)
+    assert list(dict.fromkeys(table.data["encoder"])) == ["campfire", "dino"]
+    first, second = table.layout.iloc[0], table.layout.iloc[1]
+    assert first["OOD compound + ID plate"] == "**+0.100 [+0.050, +0.150]**" and first["ID compound + ID plate"] == ""
+    assert second["What is changed"] == "" and second["OOD compound + ID plate"] == "+0.100 [−0.010, +0.150]"
+    assert "+0.080 [−0.010, +0.160] on OOD compound + ID plate (Campfire); 1 of 6 intervals" in table.answer
+    with pytest.raises(DataError, match="no leak was priced"):
+        tables.leaks.build({}, OPTIONS)
+
+
+def test_profiles_and_variance_side_by_side():
+    one_encoder = summary()
+    table = tables.profiles.build({"campfire": one_encoder, "dino": one_encoder}, OPTIONS)
+    assert list(table.layout["Embeddings"][:2]) == ["raw", "TVN"]
+    first = table.layout.iloc[0]
+    assert first["mAP above chance"] == "0.400 [0.300, 0.500]" and first["k-NN, wells"] == "–"
+    assert "raw 0.400, TVN 0.500 (Campfire, mean over 2 quadrants)" in table.answer
+    assert not table.data["metric"].str.startswith("variance").any()
+    shares = tables.profiles.build_variance({"campfire": one_encoder}, OPTIONS)
+    assert shares.layout.iloc[0]["Batch"] == "0.100 [0.050, 0.150]" and "Well" in shares.layout
+    assert (
+        shares.answer == "Of the variance of well means (Campfire): held-out compounds 50 %, batches and plates 20 %."
+    )
+    with pytest.raises(DataError, match="no encoder has a profile summary under protocol release"):
+        tables.profiles.build({"campfire": one_encoder.assign(protocol="paper")}, OPTIONS)
 
 
 def test_quadrants_counts():
@@ -230,20 +284,38 @@ def test_every_format_holds_the_values_and_is_reproducible(accuracies, tmp_path,
 def test_tables_from_the_csv_equal_tables_from_memory(accuracies, tmp_path):
     tables.save(accuracies, tmp_path / "accuracies")
     again = pd.read_csv(tmp_path / "accuracies.csv")
-    for module in (tables.table_3_1, tables.table_3_2, tables.leaks):
+    for module in (tables.table_3_1, tables.table_3_2, tables.protocols):
         assert module.build(again, OPTIONS).layout.equals(module.build(accuracies.data, OPTIONS).layout)
 
 
 def test_findings_read_as_a_story(accuracies, results, tmp_path):
     tables.save(tables.table_3_1.build(accuracies.data, OPTIONS), tmp_path / "table_3_1")
     tables.save(tables.differences.build(results, OPTIONS), tmp_path / "differences")
-    (tmp_path / "ood_gap.png").write_bytes(b"png")
-    page = tables.findings.build([*tmp_path.glob("*.html"), *tmp_path.glob("*.png")], "Demo")
+    from PIL import Image
+
+    Image.new("RGB", (200, 100)).save(tmp_path / "ood_gap.png")
+    gaps = tables.gaps.build(results, OPTIONS).data
+    gaps.to_csv(tmp_path / "ood_gap.csv", index=False)
+    page = tables.findings.build([*tmp_path.glob("*.html"), *tmp_path.glob("*.png")], "Demo", OPTIONS)
+    body = page[page.index("<section") :]
+    caption = "n: 18 to 24 wells on ID plates, 12 to 16 wells on OOD plates. Intervals: 95 %"
     order = [
-        page.index(text) for text in ("<h2>Plates and compounds", "above chance", "cG5n", "<h2>Differences", "+0.150")
+        body.index(text)
+        for text in (
+            "<h2>Plates and compounds",
+            "above chance",
+            'width="140"',
+            caption,
+            "<h3>Table 3.1",
+            "<h2>Differences",
+        )
     ]
-    assert order == sorted(order)  # chapter, answer, figure, next chapter, its answer
-    assert "<h2>Channels" not in page and "http" not in page
+    assert order == sorted(order)  # chapter, answer, figure, caption, table, next chapter
+    assert "+0.150" in body[order[-1] :] and 'href="#plates-and-compounds"' in page[: page.index("<section")]
+    assert "<h2>Channels" not in page and "http" not in page and "Protocol release" in page
+    (tmp_path / "ood_gap.csv").unlink()
+    with pytest.raises(DataError, match=r"ood_gap\.csv: the data behind"):
+        tables.findings.build([tmp_path / "ood_gap.png"], "Demo")
     with pytest.raises(DataError, match="make tables and figures first"):
         tables.findings.build([tmp_path / "other.png"], "Demo")
     (tmp_path / "leaks.html").write_text("<html></html>")

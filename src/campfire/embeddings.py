@@ -1,6 +1,6 @@
 """Embedding tables: a cell's keys and its embedding as one fixed-size list column. Needs no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +63,18 @@ def read(path: str | Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
         array[start : start + len(chunk)] = values.reshape(len(chunk), width)
         start += len(chunk)
     return table.drop_columns([COLUMN]).to_pandas(), array
+
+
+def read_plates(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Keys (N rows) and embeddings (N, D) of several files one behind the other. DataError where D differs."""
+    parts = {str(path): read(path) for path in paths}
+    widths = {path: array.shape[1] for path, (_, array) in parts.items()}
+    if len(set(widths.values())) > 1:
+        first, second = min(widths, key=widths.__getitem__), max(widths, key=widths.__getitem__)
+        raise DataError(
+            f"{second}: embeddings of {widths[second]} dimensions, but {widths[first]} in {first}; delete the older one"
+        )
+    if not parts:
+        raise DataError("embeddings: no file was given; the sheet has no evaluation plate")
+    keys = pd.concat([keys for keys, _ in parts.values()], ignore_index=True)
+    return keys, np.concatenate([array for _, array in parts.values()])

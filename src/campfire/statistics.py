@@ -112,10 +112,18 @@ def multiplicity(rng: np.random.Generator, units: int, replicates: int) -> Float
 
 def _metric(hits: Floats, cells: Floats, metric: str) -> Floats:
     """Mean over fits of the metric; hits, cells (..., K, F) by compound and fit -> (...)."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if metric == "accuracy":
-            return np.nanmean(hits.sum(axis=-2) / cells.sum(axis=-2), axis=-1)
-        return np.nanmean(np.nanmean(np.where(cells > 0, hits / cells, np.nan), axis=-2), axis=-1)
+    if metric == "accuracy":
+        return _mean(hits.sum(axis=-2), cells.sum(axis=-2))
+    present = cells > 0
+    recall = hits / np.where(present, cells, 1)
+    return _mean(recall.sum(axis=-2), present.sum(axis=-2).astype(np.float64))
+
+
+def _mean(sums: Floats, counts: Floats) -> Floats:
+    """Mean over the last axis of sums / counts, without fits that have no count; nan where none has."""
+    present = counts > 0
+    total = (sums / np.where(present, counts, 1)).sum(axis=-1)
+    return np.where(present.any(axis=-1), total / np.maximum(present.sum(axis=-1), 1), np.nan)
 
 
 def _each_fit(wells: _Wells, metric: str) -> list[float]:

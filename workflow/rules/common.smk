@@ -241,7 +241,9 @@ def check_weights():
 
 def check_lock():
     """Say in words what a lock means, before Snakemake refuses to start."""
-    if workflow.is_main_process and not {"-n", "--dry-run", "--dryrun", "--unlock"} & {*sys.argv}:
+    if workflow.is_main_process and not {"-n", "--dry-run", "--dryrun", "--unlock"} & {
+        *sys.argv
+    }:
         from snakemake.logging import logger
 
         from campfire.orphans import explain_lock
@@ -393,6 +395,12 @@ def table_options():
     return {"channel_sets": sets, **config["tables"]}
 
 
+def interval_options():
+    """The options of tables that decide intervals: relabelling an encoder must not probe again."""
+    names = ("protocol", "replicates", "level", "seed")
+    return {name: config["tables"][name] for name in names if name in config["tables"]}
+
+
 def probe_files():
     """Scores and predictions of every encoder and channel set that is evaluated."""
     names = ("scores.parquet", "predictions.parquet")
@@ -401,118 +409,6 @@ def probe_files():
         for encoder, channels in PAIRS
         for name in names
     ]
-
-
-LEADING = ([*PAIRS, ("none",)])[0][0], config["tables"]["id_channels"]
-"""The encoder and channel set that the single-encoder figures show."""
-
-SECTIONS = {
-    "1 The split": ["figure_2_1", "quadrants", "losses", "plate_layout"],
-    "2 Pretraining": ["figure_3_3", "training_curves"],
-    "3 Encoders and quadrants": [
-        *(
-            "table_3_1",
-            "claims",
-            "differences",
-            "ood_gap",
-            "gaps",
-            "leaks",
-            "confusion",
-            "accuracies",
-        )
-    ],
-    "4 Channels": ["figure_3_4", "table_3_2"],
-    "5 Transfer to another screen": ["figure_3_5", "transfer"],
-}
-
-
-def report_entry(path, name, kind):
-    """Mark a file for the report, in the section and with the caption that belong to it."""
-    topic = name.split("/")[0]
-    section = next(section for section, names in SECTIONS.items() if topic in names)
-    caption = f"../report/{topic}.rst"
-    labels = {"result": name.replace("_", " "), "kind": kind}
-    return report(path, caption=caption, category=section, labels=labels)
-
-
-def report_table(name):
-    """The files of a table; the report shows the html, the csv has full precision."""
-    html = report_entry(result(f"tables/{name}.html"), name, "table")
-    return [
-        html,
-        *expand(
-            result("tables/{name}.{suffix}"), name=name, suffix=["csv", "md", "tex"]
-        ),
-    ]
-
-
-def report_figure(name):
-    """The files of a figure; the csv beside it holds what is drawn."""
-    svg = report_entry(result(f"figures/{name}.svg"), name, "figure")
-    return [
-        svg,
-        *expand(
-            result("figures/{name}.{suffix}"), name=name, suffix=["pdf", "png", "csv"]
-        ),
-    ]
-
-
-def evaluation_type():
-    """Plate type of the evaluation plates (TARGET2 in JUMP)."""
-    return (
-        SHEET.loc[SHEET["role"] != "train", "Metadata_PlateType"].iloc[0]
-        if EVALUATION_PLATES
-        else ""
-    )
-
-
-def figure_3_4_sets():
-    """The channel sets of figure 3.4: those of the first encoder that hold training channels only."""
-    trained = set(config["training_channels"])
-    return [
-        s
-        for entry in config["evaluate"][:1]
-        for s in entry["channel_sets"]
-        if set(config["channel_sets"][s]) <= trained
-    ]
-
-
-TABLE_NAMES = [
-    "accuracies",
-    "table_3_1",
-    "table_3_2",
-    "differences",
-    "gaps",
-    "leaks",
-    "quadrants",
-    "losses",
-]
-PLATE_LAYOUTS = [f"plate_layout/{plate}" for plate in [*PLATES, *TRANSFER_PLATES]]
-FIGURE_NAMES = [
-    "figure_2_1",
-    "figure_3_3",
-    "figure_3_4",
-    "training_curves",
-    "ood_gap",
-    "claims",
-    "confusion",
-    *PLATE_LAYOUTS,
-]
-if not PAIRS:
-    TABLE_NAMES, FIGURE_NAMES = [], [*PLATE_LAYOUTS]
-if TRANSFER_ENCODERS:
-    TABLE_NAMES.append("transfer")
-    FIGURE_NAMES.append("figure_3_5")
-TABLES = expand(
-    result("tables/{name}.{suffix}"),
-    name=TABLE_NAMES,
-    suffix=["csv", "md", "tex", "html"],
-)
-FIGURES = expand(
-    result("figures/{name}.{suffix}"),
-    name=FIGURE_NAMES,
-    suffix=["svg", "pdf", "png", "csv"],
-)
 
 
 def provenance_files():

@@ -17,7 +17,7 @@ rule figure_2_1:
 
 rule figure_3_3:
     input:
-        expand(result("pretrain/{run}/snapshots.npz"), run=RUNS[:1]),
+        pretrained_files("snapshots.npz")[:1],
     output:
         report_figure("figure_3_3"),
     log:
@@ -41,7 +41,7 @@ rule figure_3_4:
         "../../envs/analysis.yaml"
     params:
         options=table_options(),
-        encoder=LEADING[0],
+        encoder=[*PAIRS, ("",)][0][0],
         channel_sets=figure_3_4_sets(),
         code=code("figure_3_4"),
     script:
@@ -66,7 +66,7 @@ rule figure_3_5:
 
 rule training_curves:
     input:
-        expand(result("pretrain/{run}/metrics.parquet"), run=RUNS),
+        pretrained_files("metrics.parquet"),
     output:
         report_figure("training_curves"),
     log:
@@ -113,7 +113,11 @@ rule claims:
 
 rule confusion:
     input:
-        result(f"probes/{LEADING[0]}/{LEADING[1]}/predictions.parquet"),
+        expand(
+            result("probes/{encoder}/{channels}/predictions.parquet"),
+            encoder=LEADING_ENCODERS[:1],
+            channels=ID_CHANNELS,
+        ),
     output:
         report_figure("confusion"),
     log:
@@ -127,9 +131,25 @@ rule confusion:
         "../scripts/confusion.py"
 
 
+rule beyond:
+    input:
+        profiles=result("tables/profiles.csv"),
+        variance=result("tables/variance.csv"),
+    output:
+        report_figure("beyond"),
+    log:
+        log_file("figures/beyond"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=code("beyond"),
+    script:
+        "../scripts/beyond.py"
+
+
 rule plate_layout:
     input:
-        expand(result("quality/{plate}.parquet"), plate=[*PLATES, *TRANSFER_PLATES]),
+        [result(f"quality/{Path(name).name}.parquet") for name in PLATE_LAYOUTS],
     output:
         [report_figure(name) for name in PLATE_LAYOUTS],
     log:

@@ -20,7 +20,8 @@ rule accuracies:
 
 rule table_3_1:
     input:
-        result("tables/accuracies.csv"),
+        accuracies=result("tables/accuracies.csv"),
+        differences=differences_file(),
     output:
         report_table("table_3_1"),
     log:
@@ -36,7 +37,8 @@ rule table_3_1:
 
 rule table_3_2:
     input:
-        result("tables/accuracies.csv"),
+        accuracies=result("tables/accuracies.csv"),
+        differences=differences_file(),
     output:
         report_table("table_3_2"),
     log:
@@ -50,9 +52,29 @@ rule table_3_2:
         "../scripts/table_3_2.py"
 
 
-rule leaks:
+rule protocols:
     input:
         result("tables/accuracies.csv"),
+    output:
+        report_table("protocols"),
+    log:
+        log_file("tables/protocols"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        options=table_options(),
+        code=code("table_protocols"),
+    script:
+        "../scripts/table_protocols.py"
+
+
+rule leaks:
+    input:
+        expand(
+            result("leaks/{encoder}/{channels}.parquet"),
+            encoder=LEADING_ENCODERS,
+            channels=ID_CHANNELS,
+        ),
     output:
         report_table("leaks"),
     log:
@@ -64,6 +86,27 @@ rule leaks:
         code=code("table_leaks"),
     script:
         "../scripts/table_leaks.py"
+
+
+rule profiles:
+    input:
+        expand(
+            result("profiles/{encoder}/{channels}.parquet"),
+            encoder=LEADING_ENCODERS,
+            channels=ID_CHANNELS,
+        ),
+    output:
+        profiles=report_table("profiles"),
+        variance=report_table("variance"),
+    log:
+        log_file("tables/profiles"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        options=table_options(),
+        code=code("table_profiles"),
+    script:
+        "../scripts/table_profiles.py"
 
 
 rule differences:
@@ -151,3 +194,21 @@ rule transfer_table:
         code=code("table_transfer"),
     script:
         "../scripts/table_transfer.py"
+
+
+rule findings:
+    input:
+        TABLES,
+        FIGURES,
+    output:
+        report_entry(result("findings.html"), "findings", "page"),
+    log:
+        log_file("findings"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        options=table_options(),
+        title=f"Findings ({config['results']})",
+        code=code("findings"),
+    script:
+        "../scripts/findings.py"

@@ -27,6 +27,7 @@ from campfire.nuclei import NucleiOptions
 from campfire.objective import ObjectiveOptions
 from campfire.pretrain import PretrainOptions
 from campfire.probes import ProbeOptions
+from campfire.profiles import ProfileOptions
 from campfire.quality import QualityOptions
 from campfire.sampling import SampleOptions
 from campfire.split import PROTOCOLS, SplitOptions
@@ -291,6 +292,7 @@ def config_schema() -> dict[str, Any]:
                 }
             },
         ),
+        "profiles": options_schema(ProfileOptions),
         "transfer": transfer_schema(),
         "tables": with_choices(options_schema(TableOptions), protocol=PROTOCOLS),
     }

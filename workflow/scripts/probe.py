@@ -4,9 +4,6 @@ import job
 
 log = job.start(snakemake)
 
-import numpy as np
-import pandas as pd
-
 from campfire import embeddings
 from campfire.files import read_table, write_table
 from campfire.probes.evaluate import evaluate
@@ -15,9 +12,7 @@ from campfire.probes.options import ProbeOptions
 options = dict(snakemake.params.options)
 sample = read_table(snakemake.input.cells)
 sample = sample[sample["protocol"].isin(options.pop("protocols"))]
-parts = [embeddings.read(path) for path in snakemake.input.embeddings]
-keys = pd.concat([part[0] for part in parts], ignore_index=True)
-vectors = np.concatenate([part[1] for part in parts])
+keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
 scores, predictions = evaluate(keys, vectors, sample, ProbeOptions(threads=snakemake.threads, **options))
 write_table(scores, snakemake.output.scores)
 write_table(predictions, snakemake.output.predictions)

@@ -11,4 +11,7 @@ from campfire.tables.render import save
 from campfire.tables.table_3_1 import build
 
 options = TableOptions(**snakemake.params.options)
-save(build(pd.read_csv(snakemake.input[0]), options), snakemake.output[0].removesuffix(".html"))
+given = snakemake.input
+differences = pd.read_csv(given.differences) if given.differences else None
+table = build(pd.read_csv(given.accuracies), options, differences)
+save(table, snakemake.output[0].removesuffix(".html"))

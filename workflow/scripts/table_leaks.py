@@ -1,14 +1,16 @@
-"""What each leak of the released protocol is worth."""
+"""What each leak of an evaluation is worth, encoders side by side."""
 
 import job
 
 log = job.start(snakemake)
 
-import pandas as pd
+from pathlib import Path
 
+from campfire.files import read_table
 from campfire.tables.leaks import build
 from campfire.tables.options import TableOptions
 from campfire.tables.render import save
 
+prices = {Path(path).parent.name: read_table(path) for path in snakemake.input}
 options = TableOptions(**snakemake.params.options)
-save(build(pd.read_csv(snakemake.input[0]), options), snakemake.output[0].removesuffix(".html"))
+save(build(prices, options), snakemake.output[0].removesuffix(".html"))

@@ -7,6 +7,7 @@
 """
 
 from campfire.figures import (
+    beyond,
     claims,
     confusion,
     figure_2_1,
@@ -20,6 +21,7 @@ from campfire.figures import (
 from campfire.figures.style import save
 
 __all__ = [
+    "beyond",
     "claims",
     "confusion",
     "figure_2_1",

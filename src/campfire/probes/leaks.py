@@ -1,5 +1,6 @@
 """What each leak of the evaluation is worth, in accuracy."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,7 @@ LEAKS = {
     "scored_fold_chooses_epoch": "the epoch is chosen on the fold that is scored, not on inner wells",
     "validation_cells_trained_on": "the inner wells are trained on as well (no leak: the price of having them)",
     "last_epoch": "the last epoch's weights are scored, not the best's (no leak)",
-    "plates_shared": "training and scored wells come from the same plates",
+    "plates_shared": "each compound has training plates of its own, not the same for all",
     "wells_shared": "training and scored cells come from the same wells",
     "release_over_strict": "protocol release, all its leaks together",
     "paper_over_strict": "protocol paper, all its leaks together",
@@ -38,18 +39,15 @@ def leak_table(
     """Accuracy with and without each leak, on the same cells, with the interval of the difference over wells.
 
     sample: one protocol's rows of `sample/cells.parquet`; the same cells serve every row, so that only the layout of
-    the fits differs. The control task stops on validation wells in every protocol and has no leak to price.
+    the fits differs. The control task stops on validation wells in every protocol; what its plates leak is priced by
+    cross-validation over all its ID wells, with folds of whole plates against folds drawn for each compound.
     Returns `task, split, leak, with_leak, without, difference, low, high, n_wells`; `LEAKS` says what each is.
     """
     options, bootstrap = options or ProbeOptions(), bootstrap or BootstrapOptions()
     rows = []
     for task, drawn in sample.groupby("task", sort=False):
         cells, features, compounds = gather(keys, embeddings, drawn)
-        arms = (
-            _heldout_arms(cells, options)
-            if task == "heldout"
-            else {"plain": _layout("control", "plate", cells, options)}
-        )
+        arms = _heldout_arms(cells, options) if task == "heldout" else _control_arms(cells, options)
         labels = cells["label"].to_numpy()
         fits = fit_linear(features, labels, [f for arm in arms.values() for f in arm.fits], len(compounds), options)
         guesses, start = {}, 0
@@ -59,15 +57,19 @@ def leak_table(
             for which in ("best", "last"):
                 _, table = score(cells, features, arm, part, *part.weights(which), compounds)
                 # A cell of the ID plates is scored by one fit, but by another one where folds differ.
-                own = table["split"] == "test_ood_compound"
+                crossed = task == "heldout" or name != "subsets"
+                own = table["split"].isin(["test_ood_compound", "test"]) & crossed
                 table["fit"] = table["fit"].where(~own, 0)
                 guesses[name, which] = table.assign(protocol="", task=str(task))
-        pairs = {"last_epoch": (("plain", "last"), ("plain", "best"))}
+        pairs = {
+            "last_epoch": (("subsets", "last"), ("subsets", "best")),
+            "plates_shared": (("wells", "best"), ("plain", "best")),
+        }
         if task == "heldout":
             pairs = {
                 "scored_fold_chooses_epoch": (("peeking", "best"), ("strict", "best")),
                 "validation_cells_trained_on": (("plain", "best"), ("peeking", "best")),
-                **pairs,
+                "last_epoch": (("plain", "last"), ("plain", "best")),
                 "plates_shared": (("wells", "best"), ("plain", "best")),
                 "wells_shared": (("rows", "best"), ("wells", "best")),
                 "release_over_strict": (("plain", "last"), ("strict", "best")),
@@ -95,6 +97,20 @@ def _heldout_arms(cells: pd.DataFrame, options: ProbeOptions) -> dict[str, Plan]
         "wells": _layout("heldout", "well", cells, options),
         "rows": _layout("heldout", "shuffled", cells, options),
     }
+
+
+def _control_arms(cells: pd.DataFrame, options: ProbeOptions) -> dict[str, Plan]:
+    """The control task as it is, and its ID wells cross-validated with the folds of the held-out task."""
+    inside = cells["split"].isin(["train", "val", "test"])
+    renamed = cells.assign(split=np.where(inside, "test_ood_compound", "test_ood_both"))
+    arms = {"subsets": _layout("control", "plate", cells, options)}
+    for name, folds in (("plain", "plate"), ("wells", "well")):
+        made = _layout("heldout", folds, renamed, options)
+        scored: list[Mapping[str, NDArray[np.intp]]] = [
+            {"test": s["test_ood_compound"], "test_ood_plate": s["test_ood_both"]} for s in made.scored
+        ]
+        arms[name] = replace(made, scored=scored)
+    return arms
 
 
 def _slice(fits: LinearFits, start: int, stop: int) -> LinearFits:

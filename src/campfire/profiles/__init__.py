@@ -1,7 +1,7 @@
 """Profiles beyond the linear probe: normalisation by controls, neighbours, replicate retrieval, variance shares."""
 
 from campfire.profiles.normalise import REPRESENTATIONS, normalise, well_means
-from campfire.profiles.retrieval import knn_predict, replicate_retrieval
+from campfire.profiles.retrieval import knn_predict, logistic_predict, replicate_retrieval
 from campfire.profiles.summary import SUMMARY_COLUMNS, ProfileOptions, profile_summary
 from campfire.profiles.variance import variance_shares
 
@@ -10,6 +10,7 @@ __all__ = [
     "SUMMARY_COLUMNS",
     "ProfileOptions",
     "knn_predict",
+    "logistic_predict",
     "normalise",
     "profile_summary",
     "replicate_retrieval",

@@ -1,4 +1,4 @@
-"""How much of the embeddings' variance compounds, plates and batches carry."""
+"""How much of the embeddings' variance compounds, batches and plates carry."""
 
 from collections.abc import Sequence
 
@@ -24,8 +24,10 @@ def variance_shares(
     wells: (W,) rows with the factor columns; embeddings (W, D). Sums of squares are those of least squares on all
     factors, summed over the D dimensions; the chance share of the factor's levels is taken off (omega squared), so a
     factor without effect has a share near 0 and balanced shares sum to 1 with `residual`, what is left to wells.
-    Returns `factor, share, low, high`; at most 200 resamples are made. Raises DataError where wells are too
-    few for the levels.
+    A factor may hold another one whole (a batch its plates): its share is then what it explains without the inner one,
+    less what the spread of the inner levels alone would make it explain; the inner share is what is left beyond it.
+    Returns `factor, share, low, high`; the interval tells how far other wells would move a share, not other plates; at
+    most 200 resamples are made. Raises DataError where wells are too few for the levels.
     """
     options = options or BootstrapOptions()
     y = np.asarray(embeddings, np.float64)
@@ -37,8 +39,9 @@ def variance_shares(
             f"profiles: {len(wells)} wells are too few for {', '.join(factors)} with {levels} levels; each factor "
             "needs two levels and more wells than levels"
         )
+    inside = [[j for j, other in enumerate(codes) if _holds(code, other)] for code in codes]
     designs = [np.eye(count)[code] for count, code in zip(levels, codes, strict=True)]
-    value = _shares(y, designs, np.ones(len(y)))
+    value = _shares(y, designs, inside, np.ones(len(y)))
     rng = np.random.default_rng(options.seed)
     draws = []
     weights = np.empty((min(options.replicates, 200), len(y)))
@@ -47,7 +50,7 @@ def variance_shares(
         weights[:, rows] = multiplicity(rng, len(rows), len(weights))
     for row in weights:
         kept = row > 0
-        draws.append(_shares(y[kept], [d[kept] for d in designs], row[kept]))
+        draws.append(_shares(y[kept], [d[kept] for d in designs], inside, row[kept]))
     # A resample repeats wells, which least squares takes for agreement: its shares are off by a constant, so their
     # spread is laid around the value.
     around = value + np.array(draws) - np.mean(draws, axis=0)
@@ -55,20 +58,35 @@ def variance_shares(
     return pd.DataFrame({"factor": [*factors, "residual"], "share": value, "low": ends[0], "high": ends[1]})
 
 
-def _shares(y: Floats, designs: Sequence[Floats], weight: Floats) -> Floats:
-    """Omega squared of each design given the others, and the residual's share; y (W, D), weight (W,)."""
+def _holds(outer: NDArray[np.integer], inner: NDArray[np.integer]) -> bool:
+    """Whether every level of `inner` lies in one level of `outer`, which has fewer of them."""
+    pairs = np.unique(np.stack([outer, inner]), axis=1).shape[1]
+    return pairs == int(inner.max()) + 1 > int(outer.max()) + 1
+
+
+def _shares(y: Floats, designs: Sequence[Floats], inside: Sequence[Sequence[int]], weight: Floats) -> Floats:
+    """Omega squared of each design given the others, and the residual's share; y (W, D), weight (W,).
+
+    inside: for each design those that it holds whole.
+    """
     root = np.sqrt(weight)[:, None]
     ones = np.ones((len(y), 1))
     scaled = root * y
-    rank, full = _explained([ones, *designs], root, scaled)
-    base = _explained([ones], root, scaled)[1]
+
+    def explained(members: Sequence[int]) -> tuple[int, float]:
+        return _explained([ones, *(designs[i] for i in members)], root, scaled)
+
+    every = range(len(designs))
+    rank, full = explained(every)
+    base = explained([])[1]
     total = float((scaled**2).sum()) - base
-    residual = float((scaled**2).sum()) - full
-    noise = residual / max(len(y) - rank, 1)
+    noise = (float((scaled**2).sum()) - full) / max(len(y) - rank, 1)
     shares = []
-    for i in range(len(designs)):
-        other_rank, other = _explained([ones, *designs[:i], *designs[i + 1 :]], root, scaled)
-        shares.append((full - other - (rank - other_rank) * noise) / (total + noise))
+    for i in every:
+        with_it = explained([j for j in every if j not in inside[i]]) if inside[i] else (rank, full)
+        others = explained([j for j in every if j != i and j not in inside[i]])
+        chance = (full - with_it[1]) / (rank - with_it[0]) if rank > with_it[0] else noise
+        shares.append((with_it[1] - others[1] - (with_it[0] - others[0]) * chance) / (total + noise))
     return np.array([*shares, weight.sum() * noise / (total + noise)])
 
 

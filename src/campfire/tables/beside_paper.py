@@ -108,6 +108,8 @@ def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
         "deviation over fits (training subsets for ID compounds, folds for OOD compounds). " + interval_note(options),
         "; ".join(counts) + ".",
     ]
+    if len(set(scored["model"])) > 1:
+        lines.append("Bold: the highest value of a quadrant; which differences hold up is in the table of differences.")
     if scored["paper_mean"].notna().any():
         lines.append("Paper: as printed, ± standard deviation over fits. Difference: this run minus the paper.")
         if not scored.loc[scored["paper_mean"].notna(), "same_task"].all():

@@ -49,21 +49,30 @@ def configured(options: TableOptions) -> list[Claim]:
 
 
 def default(results: Sequence[ProbeResult], options: TableOptions) -> list[Claim]:
-    """What can be claimed from the results at hand, for every encoder that has an untrained twin.
+    """What can be claimed from the results at hand.
 
-    trained against untrained; the in-distribution channels against the best single one of them; against every baseline
-    on in- and out-of-distribution channels; in-distribution against out-of-distribution channels.
+    For every encoder that has an untrained twin (else for the first encoder): trained against untrained, on channels
+    seen in pretraining and on unseen ones; the in-distribution channels against the best single one of them; against
+    every baseline on both channel sets. For every encoder: in-distribution against out-of-distribution channels. Where
+    none of these can be formed, the first result against every other one.
     """
     there = {(result.encoder, result.channels) for result in results}
     encoders = options.order([encoder for encoder, _ in there])
     twins = set(options.twins.values())
+    leads = [name for name in encoders if name in options.twins] or encoders[:1]
     id_name, ood_name = options.channel_label(options.id_channels), options.channel_label(options.ood_channels)
     claims = []
-    for encoder in [name for name in encoders if name in options.twins]:
+    for encoder in leads:
         label, own, unseen = options.label(encoder), (encoder, options.id_channels), (encoder, options.ood_channels)
-        twin = (options.twins[encoder], options.id_channels)
-        if {own, twin} <= there:
-            claims.append(Claim(f"{encoder}_trained", f"{label}: trained against its untrained twin", own, (twin,)))
+        if encoder in options.twins:
+            for name, mine, where in (
+                ("trained", own, ""),
+                ("trained_unseen", unseen, f", unseen channels {ood_name}"),
+            ):
+                twin = (options.twins[encoder], mine[1])
+                if {mine, twin} <= there:
+                    statement = f"{label}: trained against its untrained twin{where}"
+                    claims.append(Claim(f"{encoder}_{name}", statement, mine, (twin,)))
         parts = set(options.channels(options.id_channels))
         single = tuple(
             sorted(pair for pair in there if pair[0] == encoder and options.channels(pair[1]) in [[c] for c in parts])
@@ -79,7 +88,18 @@ def default(results: Sequence[ProbeResult], options: TableOptions) -> list[Claim
                 if {mine, theirs} <= there:
                     statement = f"{label} against {options.label(other)}, {options.channel_label(mine[1])}"
                     claims.append(Claim(f"{encoder}_{other}_{kind}", statement, mine, (theirs,)))
+    for encoder in encoders:
+        own, unseen = (encoder, options.id_channels), (encoder, options.ood_channels)
         if {own, unseen} <= there:
-            statement = f"{label}: {id_name} against unseen channels ({ood_name})"
+            statement = f"{options.label(encoder)}: {id_name} against {ood_name}"
             claims.append(Claim(f"{encoder}_unseen", statement, own, (unseen,)))
+    if not claims and len(there) > 1:
+        first, *others = sorted(
+            there, key=lambda pair: (encoders.index(pair[0]), pair[1] != options.id_channels, pair[1])
+        )
+        for number, pair in enumerate(others):
+            names = [
+                f"{options.label(encoder)}, {options.channel_label(channels)}" for encoder, channels in (first, pair)
+            ]
+            claims.append(Claim(f"claim_{number + 1}", " against ".join(names), first, (pair,)))
     return claims

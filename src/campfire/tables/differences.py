@@ -1,6 +1,7 @@
 """Differences behind the claims: paired over identical cells, with intervals that resample wells."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -82,6 +83,27 @@ def collect(
     return pd.DataFrame(rows)
 
 
+def mean_difference(differences: pd.DataFrame | None, first: Pair, second: Pair) -> tuple[float, float, float] | None:
+    """Difference, low and high over the mean of the quadrants, from tables/differences.csv; None where not claimed."""
+    if differences is None:
+        return None
+    rows = differences[
+        (differences["split"] == MEAN)
+        & (differences["first"] == "/".join(first))
+        & (differences["second"] == "/".join(second))
+    ]
+    return None if rows.empty else tuple(float(rows.iloc[0][name]) for name in ("difference", "low", "high"))  # type: ignore[return-value]
+
+
+def sentence(record: Mapping[Any, Any]) -> str:
+    """A row of the table in words."""
+    verdict = "above zero" if record["low"] > 0 else "below zero" if record["high"] < 0 else "includes zero"
+    return (
+        f"{record['statement']}: {number(record['difference'], signed=True)} "
+        f"{interval(record['low'], record['high'], signed=True)}, {verdict}."
+    )
+
+
 def _name(pair: str, options: TableOptions) -> str:
     encoder, _, channels = pair.partition("/")
     return f"{options.label(encoder)}, {options.channel_label(channels)}"
@@ -108,11 +130,7 @@ def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequenc
             )
     sentences = []
     for record in data[data["split"] == MEAN].to_dict("records"):
-        verdict = "above zero" if record["low"] > 0 else "below zero" if record["high"] < 0 else "includes zero"
-        sentences.append(
-            f"{record['statement']}: {number(record['difference'], signed=True)} "
-            f"{interval(record['low'], record['high'], signed=True)}, {verdict}."
-        )
+        sentences.append(sentence(record))
     notes = [
         f"Protocol {options.protocol}. First minus second on identical cells, averaged over fits; one bootstrap draw "
         "of wells serves both. Bold: the interval excludes zero. " + interval_note(options),

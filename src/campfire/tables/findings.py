@@ -6,11 +6,18 @@ The page is made from the files of tables and figures alone and needs no other f
 import base64
 import html
 import re
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from campfire.errors import DataError
+from campfire.statistics import MEAN
+from campfire.tables.captions import ANSWERS, caption
+from campfire.tables.differences import sentence
+from campfire.tables.options import TableOptions
 from campfire.tables.render import STYLE
 
 
@@ -22,6 +29,8 @@ class Chapter:
     question: str
     figures: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+    """Endings of the names of paired differences that answer it first."""
 
 
 CHAPTERS = (
@@ -47,9 +56,18 @@ CHAPTERS = (
         "Does the representation improve as channels are added, and does it carry over to channels never seen?",
         ("figure_3_4",),
         ("table_3_2",),
+        ("_channels",),
     ),
     Chapter("Differences", "Which of the differences hold up?", ("claims",), ("differences",)),
-    Chapter("Protocols", "What are the leaks of an evaluation worth?", (), ("leaks",)),
+    Chapter(
+        "Protocols and leaks", "What do the leaks of an evaluation add to its numbers?", (), ("leaks", "protocols")
+    ),
+    Chapter(
+        "Beyond the probe",
+        "Are replicates found again across plates, and how much of what embeddings hold is plate and batch?",
+        ("beyond",),
+        ("profiles", "variance"),
+    ),
     Chapter(
         "Another screen", "Does the representation carry over to another cell type?", ("figure_3_5",), ("transfer",)
     ),
@@ -57,61 +75,108 @@ CHAPTERS = (
 )
 
 _PARTS = re.compile(
-    r"<h1>(?P<title>.*?)</h1>\s*(?P<answer><p class=\"answer\">.*?</p>)?\s*"
+    r"<h1>(?P<title>.*?)</h1>\s*(?:<p class=\"answer\">(?P<answer>.*?)</p>)?\s*"
     r"(?P<table><table>.*?</table>)(?P<notes>.*?)</body>",
     re.DOTALL,
 )
 
 
 def _table(path: Path) -> tuple[str, str]:
-    """The answer and the rest of a table's page."""
+    """The answer (html) and the rest of a table's page."""
     found = _PARTS.search(path.read_text(encoding="utf-8"))
     if not found:
         raise DataError(f"{path}: not a table's page; delete it and make the table again")
     notes = f"<details><summary>What the numbers mean</summary>{found['notes']}</details>"
-    return found["answer"] or "", f"<h3>{found['title']}</h3>\n{found['table']}\n{notes}"
+    table = f'<div class="wide">{found["table"]}</div>'
+    return found["answer"] or "", f"<h3>{found['title']}</h3>\n{table}\n{notes}"
 
 
-def _figure(path: Path) -> str:
-    """A figure as an image inside the page, at the size of its print (200 dpi)."""
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}">'
+def _figure(path: Path, options: TableOptions) -> tuple[str, str]:
+    """The answer, and the figure inside the page with its caption; a dot of print (200 dpi) is 0.7 of the screen's."""
+    content, source = path.read_bytes(), path.with_suffix(".csv")
+    if not content.startswith(b"\x89PNG"):
+        raise DataError(f"{path}: not a PNG; delete it and make the figure again")
+    if not source.is_file():
+        raise DataError(f"{source}: the data behind {path.name} is missing; make the figure again")
+    columns = pd.read_csv(source, nrows=0).columns
+    data = pd.read_csv(source, usecols=[name for name in columns if not re.fullmatch(r"x\d+", name)])
+    width = int(0.7 * struct.unpack(">I", content[16:20])[0])
+    told = html.escape(caption(path.stem, data, options))
+    image = base64.b64encode(content).decode("ascii")
+    answer = html.escape(ANSWERS[path.stem](data)) if path.stem in ANSWERS else ""
+    return answer, (
+        f'<figure><img width="{width}" alt="{html.escape(path.stem)}" src="data:image/png;base64,{image}">'
+        f"<figcaption>{told}</figcaption></figure>"
+    )
 
 
-def build(files: Iterable[str | Path], title: str, chapters: Iterable[Chapter] = CHAPTERS) -> str:
-    """The page, from the html of tables and the png of figures among `files`; chapters without any are left out.
+def _claims(path: Path | None, endings: tuple[str, ...]) -> list[str]:
+    """Sentences on the mean over the quadrants, from tables/differences.csv."""
+    if path is None or not endings:
+        return []
+    rows = pd.read_csv(path)
+    rows = rows[(rows["split"] == MEAN) & rows["claim"].str.endswith(endings)]
+    return [html.escape(sentence(record)) for record in rows.to_dict("records")]
 
-    Raises DataError when no file belongs to a chapter.
+
+def build(
+    files: Iterable[str | Path],
+    title: str,
+    options: TableOptions | None = None,
+    chapters: Iterable[Chapter] = CHAPTERS,
+) -> str:
+    """The page, from the html of tables and the png (and csv) of figures; chapters without any are left out.
+
+    It opens with every question and its answer. Raises DataError when no file belongs to a chapter or one is damaged.
     """
+    options = options or TableOptions()
     paths = [Path(path) for path in files]
     tables = {path.stem: path for path in paths if path.suffix == ".html"}
     figures = {path.stem: path for path in paths if path.suffix == ".png"}
-    parts = []
+    differences = next((path for path in paths if path.name == "differences.csv"), None)
+    sections, summary = [], []
     for chapter in chapters:
         chosen = [_table(tables[name]) for name in chapter.tables if name in tables]
-        images = [_figure(figures[name]) for name in chapter.figures if name in figures]
+        images = [_figure(figures[name], options) for name in chapter.figures if name in figures]
         if not chosen and not images:
             continue
-        answers = [answer for answer, _ in chosen if answer]
-        parts.append(
+        answers = _claims(differences, chapter.claims)
+        answers += [answer for answer, _ in [*chosen, *images] if answer]
+        name = chapter.title.lower().replace(" ", "-")
+        sections.append(
             "\n".join(
                 [
-                    f"<section><h2>{html.escape(chapter.title)}</h2>",
-                    f"<p><i>{html.escape(chapter.question)}</i></p>",
-                    *answers,
-                    *images,
+                    f'<section id="{name}"><h2>{html.escape(chapter.title)}</h2>',
+                    f'<p class="question">{html.escape(chapter.question)}</p>',
+                    *(f'<p class="answer">{answer}</p>' for answer in answers),
+                    *(image for _, image in images),
                     *(rest for _, rest in chosen),
                     "</section>",
                 ]
             )
         )
-    if not parts:
+        if answers:
+            summary.append(
+                f'<dt><a href="#{name}">{html.escape(chapter.question)}</a></dt><dd>{" ".join(answers[:2])}</dd>'
+            )
+    if not sections:
         raise DataError("findings: none of the files is a table or figure of the report; make tables and figures first")
-    style = (
-        STYLE + "h2{margin-top:2.5rem}h3{font-size:.95rem}img{max-width:100%;margin:.5rem 0}section{overflow-x:auto}"
+    about = (
+        f"Numbers are those of protocol {options.protocol} unless a table says otherwise; intervals "
+        f"({100 * options.level:g} %) resample wells and hold no spread over pretraining runs."
     )
-    body = "\n".join(parts)
+    if not options.paper_screen:
+        about += " This run is not on the paper's screen: its numbers neither confirm nor contradict the paper's."
+    style = STYLE + (
+        "h2{margin-top:3rem;border-top:1px solid #ddd;padding-top:1rem}h3{font-size:.95rem;margin-top:1.6rem}"
+        "img{max-width:100%;height:auto}figure{margin:1rem 0}figcaption{color:#555;font-size:.85rem;max-width:62rem}"
+        ".question{font-style:italic;margin-bottom:.2rem}.wide{overflow-x:auto}dt{margin-top:.6rem}dd{margin-left:1rem}"
+        "summary{cursor:pointer;color:#555;font-size:.85rem}body{max-width:80rem}td,th{white-space:nowrap}"
+        ".wide table{font-size:.82rem}.wide td,.wide th{padding:.15rem .45rem}.name{white-space:normal;max-width:16rem}"
+    )
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{style}</style></head><body>\n<h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n"
+        f"<style>{style}</style></head><body>\n<h1>{html.escape(title)}</h1>\n"
+        f'<p class="note">{html.escape(about)}</p>\n<dl>{"".join(summary)}</dl>\n' + "\n".join(sections) + "\n"
+        "</body></html>\n"
     )

@@ -64,7 +64,7 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
             {
                 "Encoder": row["label"],
                 "Channels": row["channel_label"],
-                "Task": f"1 of {row['n_classes']} {'control' if row['task'] == 'control' else 'held-out'} compounds",
+                "Task": f"{'control' if row['task'] == 'control' else 'held-out'}, 1 of {row['n_classes']}",
                 "ID plates": number(row["id"]),
                 "OOD plates": number(row["ood"]),
                 "Gap": f"{number(row['gap'], signed=True)} {interval(row['low'], row['high'], signed=True)}",
@@ -72,6 +72,9 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
             for row in data.to_dict("records")
         ]
     )
+    again = layout[["Encoder", "Channels"]].duplicated()
+    layout["Channels"] = layout["Channels"].where(~again, "")
+    layout["Encoder"] = layout["Encoder"].where(~layout["Encoder"].duplicated(), "")
     shown = data[data["channels"] == options.id_channels]
     worse = int((shown["low"] > 0).sum())
     answer = (

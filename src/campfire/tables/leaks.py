@@ -1,72 +1,81 @@
-"""What each protocol and its leaks are worth: the same embeddings probed as released, as written and strictly."""
+"""What each leak of an evaluation is worth: one change at a time, on identical cells."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from campfire.errors import DataError
 from campfire.keys import QUADRANTS
-from campfire.tables.accuracies import PROTOCOLS, interval_note
+from campfire.probes.leaks import LEAKS
+from campfire.tables.accuracies import interval_note
 from campfire.tables.options import TableOptions
 from campfire.tables.render import Table, interval, number
 
-REFERENCE = "strict"
 
+def collect(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.DataFrame:
+    """encoder -> leaks/{encoder}/{channels}.parquet, stacked in the order of the tables.
 
-def collect(accuracies: pd.DataFrame, options: TableOptions, channels: str | None = None) -> pd.DataFrame:
-    """Rows of tables/accuracies.csv on one channel set (default: in distribution) with `minus_strict`.
-
-    minus_strict is the accuracy minus that of the strict protocol on the same quadrant: the worth of the leaks.
-    Raises DataError when fewer than two protocols were run.
+    Columns: encoder, label, task, split, quadrant, leak, meaning, with_leak, without, difference, low, high, level,
+    n_wells. Raises DataError when there is none.
     """
-    channels = channels or options.id_channels
-    rows = accuracies[accuracies["channels"] == channels]
-    if rows["protocol"].nunique() < 2:
-        raise DataError(
-            f"tables/accuracies.csv: {channels} was probed under fewer than two protocols; add them to probe"
-        )
-    columns = ["encoder", "label", "channels", "protocol", "task", "split", "quadrant", "accuracy", "sd", "low", "high"]
-    rows = rows[[*columns, "n_fits", "n_wells", "n_cells", "chance", "majority"]]
-    strict = rows[rows["protocol"] == REFERENCE].set_index(["encoder", "split"])["accuracy"]
-    keys = pd.MultiIndex.from_frame(rows[["encoder", "split"]])
-    return rows.assign(minus_strict=rows["accuracy"].to_numpy() - strict.reindex(keys).to_numpy()).reset_index(
-        drop=True
-    )
+    parts = []
+    for encoder in options.order(list(prices)):
+        table = prices[encoder]
+        table = table.assign(encoder=encoder, label=options.label(encoder), quadrant=table["split"].map(QUADRANTS))
+        parts.append(table.assign(meaning=table["leak"].map(LEAKS), level=options.level))
+    if not parts or all(part.empty for part in parts):
+        raise DataError("tables.leaks: no leak was priced; run the rule `leaks` of an encoder")
+    columns = ["encoder", "label", "task", "split", "quadrant", "leak", "meaning", "with_leak", "without"]
+    return pd.concat(parts, ignore_index=True)[[*columns, "difference", "low", "high", "level", "n_wells"]]
 
 
-def build(accuracies: pd.DataFrame, options: TableOptions, channels: str | None = None) -> Table:
-    """Protocols side by side; `data` is what `collect` returns."""
-    data = collect(accuracies, options, channels)
-    protocols = [name for name in PROTOCOLS if name in set(data["protocol"])]
-    lines = []
-    for (label, split), rows in data.groupby(["label", "split"], sort=False):
-        records = {record["protocol"]: record for record in rows.to_dict("records")}
-        line = {"Encoder": label, "Quadrant": QUADRANTS[str(split)]}
-        for protocol in protocols:
-            record = records.get(protocol)
-            line[protocol] = (
-                f"{number(record['accuracy'])} {interval(record['low'], record['high'])}" if record else "–"
+def _cell(record: Mapping[Any, Any]) -> str:
+    bold = "**" if record["low"] > 0 or record["high"] < 0 else ""
+    text = f"{number(record['difference'], signed=True)} {interval(record['low'], record['high'], signed=True)}"
+    return f"{bold}{text}{bold}"
+
+
+def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
+    """Leaks in rows, quadrants in columns; `data` is what `collect` returns."""
+    data = collect(prices, options)
+    lines: list[dict[str, str]] = []
+    for leak in [name for name in LEAKS if name in set(data["leak"])]:
+        for label, rows in data[data["leak"] == leak].groupby("label", sort=False):
+            cells = {str(record["split"]): _cell(record) for record in rows.to_dict("records")}
+            lines.append(
+                {
+                    "What is changed": LEAKS[leak].capitalize() if not lines or lines[-1]["leak"] != leak else "",
+                    "Encoder": str(label),
+                    **{quadrant: cells.get(split, "") for split, quadrant in QUADRANTS.items()},
+                    "leak": leak,
+                }
             )
-        for protocol in protocols:
-            if protocol != REFERENCE and REFERENCE in protocols:
-                record = records.get(protocol)
-                line[f"{protocol} − {REFERENCE}"] = number(record["minus_strict"], signed=True) if record else "–"
-        lines.append(line)
-    layout = pd.DataFrame(lines)
-    layout["Encoder"] = layout["Encoder"].where(~layout["Encoder"].duplicated(), "")
-    leaking = data[data["protocol"] != REFERENCE].dropna(subset=["minus_strict"])
+    layout = pd.DataFrame(lines).drop(columns="leak")
+    whole = data[(data["encoder"] == data["encoder"].iloc[0]) & data["leak"].isin(["release_over_strict"])]
     answer = ""
-    if not leaking.empty:
-        biggest = leaking.iloc[int(leaking["minus_strict"].abs().to_numpy().argmax())]
-        answer = (
-            f"The largest change against the strict protocol is {number(biggest['minus_strict'], signed=True)} "
-            f"({biggest['label']}, {biggest['protocol']}, {biggest['quadrant']}); the mean change is "
-            f"{number(leaking['minus_strict'].mean(), signed=True)}."
+    if not whole.empty:
+        parts = ", ".join(
+            f"{number(r['difference'], signed=True)} {interval(r['low'], r['high'], signed=True)} on {r['quadrant']}"
+            for r in whole.to_dict("records")
         )
-    notes = (
-        "release: as the authors' code (control cells pooled over the wells of a plate; last-epoch weights; the "
-        "held-out probe stops early on the fold that it scores). paper: as the text (cells per well; the best epoch is "
-        "kept, which the scored fold chooses). strict: whole plates in a fold; inner wells choose the epoch.",
-        "The protocols draw their cells differently, so a difference holds the effect of sampling too. "
-        + interval_note(options),
+        certain = data[(data["low"] > 0) | (data["high"] < 0)]
+        answer = (
+            f"All leaks of the release's probe together are worth {parts} ({whole['label'].iloc[0]}); "
+            f"{len(certain)} of {len(data)} intervals of the table exclude zero."
+        )
+    wells = ", ".join(
+        f"{QUADRANTS[str(split)]} {int(count):,}" for split, count in data.groupby("split")["n_wells"].max().items()
     )
-    title = f"The three protocols side by side, channels {options.channel_label(channels or options.id_channels)}."
+    notes = (
+        "Accuracy with the change minus accuracy without it, on identical cells (those of the strict sample). A row "
+        "compares two layouts of the fits that differ in that respect alone, the last two rows whole protocols. Bold: "
+        "the interval excludes zero. Empty: the change does not concern that task.",
+        f"Wells: {wells}. Plates of the control task are priced by cross-validation over all its ID wells. "
+        + interval_note(options)
+        + " They are not corrected for the number of comparisons.",
+        "What the split itself may leak (OOD plates that share a batch with training plates, untreated wells) acts in "
+        "pretraining and is not priced here: compare runs of split.protocol release and strict.",
+    )
+    title = f"What each leak of the evaluation is worth, channels {options.channel_label(options.id_channels)}."
     return Table(title, data, layout, notes, answer)

@@ -14,7 +14,7 @@ class TableOptions:
     protocol: str = "release"
     """Protocol of the main tables and figures (release, paper or strict); the leak table shows all of them."""
     encoders: Sequence[str] = ()
-    """Encoders in the order of the tables; empty takes all, in alphabetical order."""
+    """Encoders in the order of the tables; others that were evaluated follow in alphabetical order."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Name in print of an encoder; an encoder without one is printed as it is named in the configuration."""
     paper: Mapping[str, str] = field(default_factory=dict)
@@ -65,6 +65,7 @@ class TableOptions:
         return BootstrapOptions(replicates=self.replicates, level=self.level, seed=self.seed)
 
     def order(self, encoders: Sequence[str]) -> list[str]:
-        """`encoders` in the order of the tables; those that the configuration does not list are left out."""
+        """`encoders` in the order of the tables: as the configuration lists them, then the others by name."""
         present = set(encoders)
-        return [name for name in self.encoders if name in present] if self.encoders else sorted(present)
+        listed = [name for name in self.encoders if name in present]
+        return [*listed, *sorted(present - set(listed))]

@@ -64,6 +64,15 @@ def _block_starts(layout: pd.DataFrame) -> list[bool]:
     return [blocks and bool(name) and i > 0 for i, name in enumerate(names)]
 
 
+def _spans(names: list[str]) -> list[int]:
+    """How many rows each name stands for: itself and the empty ones below; 0 for the empty ones."""
+    starts = [i for i, name in enumerate(names) if name or i == 0]
+    spans = [0] * len(names)
+    for start, stop in zip(starts, [*starts[1:], len(names)], strict=True):
+        spans[start] = stop - start
+    return spans
+
+
 def _bold(cell: str, before: str, after: str) -> str:
     if len(cell) > 4 and cell.startswith("**") and cell.endswith("**"):
         return f"{before}{cell[2:-2]}{after}"
@@ -133,7 +142,7 @@ STYLE = (
     "th,td{padding:.2rem .7rem;text-align:left;vertical-align:top}.n{text-align:right}"
     "tr.first td{border-top:1px solid #ddd;padding-top:.4rem}"
     "thead th{border-top:2px solid #1a1a1a;border-bottom:1px solid #1a1a1a}"
-    "tbody tr:last-child td{border-bottom:2px solid #1a1a1a}"
+    "table{border-bottom:2px solid #1a1a1a}"
     ".answer{font-size:1.05rem}.note{color:#555;font-size:.85rem}"
 )
 
@@ -143,9 +152,14 @@ def html_table(table: Table) -> str:
     kinds = [' class="n"' if right else "" for right in _numeric(table.layout)]
     head = "".join(f"<th{k}>{html.escape(str(c))}</th>" for k, c in zip(kinds, table.layout.columns, strict=True))
     rows = []
-    for cells, starts in zip(table.layout.to_numpy(), _block_starts(table.layout), strict=True):
+    names = [str(name) for name in table.layout.iloc[:, 0]]
+    spans = _spans(names)
+    for i, (cells, starts) in enumerate(zip(table.layout.to_numpy(), _block_starts(table.layout), strict=True)):
         texts = [_bold(html.escape(str(cell)), "<b>", "</b>") for cell in cells]
-        line = "".join(f"<td{kind}>{text}</td>" for kind, text in zip(kinds, texts, strict=True))
+        line = "".join(f"<td{kind}>{text}</td>" for kind, text in zip(kinds[1:], texts[1:], strict=True))
+        if spans[i]:  # a name stands beside all rows of its block
+            span = f' rowspan="{spans[i]}"' if spans[i] > 1 else ""
+            line = f'<td class="name"{span}>{texts[0]}</td>{line}'
         rows.append(f'<tr class="first">{line}</tr>' if starts else f"<tr>{line}</tr>")
     body = "\n".join(rows)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"

@@ -4,29 +4,30 @@ import pandas as pd
 
 from campfire.errors import DataError
 from campfire.tables import beside_paper, paper
+from campfire.tables.differences import mean_difference
 from campfire.tables.options import TableOptions
-from campfire.tables.render import Table
+from campfire.tables.render import Table, interval, number
 
 
-def _answer(long: pd.DataFrame) -> str:
+def _answer(long: pd.DataFrame, encoders: list[str], options: TableOptions, differences: pd.DataFrame | None) -> str:
+    """Paired differences to the first encoder where there are such, and how many values are above chance."""
     scored = long.dropna(subset=["accuracy"])
     above = int((scored["low"] > scored["chance"]).sum())
+    parts = []
+    for other in encoders[1:]:
+        found = mean_difference(differences, (encoders[0], options.id_channels), (other, options.id_channels))
+        if found:
+            value, low, high = found
+            parts.append(f"{options.label(other)} {number(value, signed=True)} {interval(low, high, signed=True)}")
     text = f"{above} of {len(scored)} intervals lie above chance."
-    if scored["model"].nunique() < 2:
+    if not parts:
         return text
-    winners = scored.loc[scored.groupby("split")["accuracy"].idxmax(), "model"].value_counts()
-    quadrants = scored["split"].nunique()
-    count = scored["model"].nunique()
-    if len(winners) == 1:
-        lead = f"{winners.index[0]} is the most accurate of {count} encoders in all {quadrants} quadrants"
-    else:
-        parts = ", ".join(f"{name} in {n}" for name, n in winners.items())
-        lead = f"No encoder leads everywhere; the most accurate of {count} is {parts} of {quadrants} quadrants"
+    lead = f"{options.label(encoders[0])} minus each other encoder, mean over the quadrants: {', '.join(parts)}"
     return f"{lead}; {text}"
 
 
-def build(accuracies: pd.DataFrame, options: TableOptions) -> Table:
-    """accuracies: tables/accuracies.csv. Every encoder that was scored on the in-distribution channel set is a row.
+def build(accuracies: pd.DataFrame, options: TableOptions, differences: pd.DataFrame | None = None) -> Table:
+    """accuracies, differences: those tables' csv. Rows: encoders scored on the in-distribution channels.
 
     Raises DataError when there is none.
     """
@@ -49,4 +50,10 @@ def build(accuracies: pd.DataFrame, options: TableOptions) -> Table:
         f"Table 3.1. Accuracy of {len(rows)} encoders on the four quadrants, channels "
         f"{options.channel_label(options.id_channels)}."
     )
-    return Table(title, long, beside_paper.layout(long, options), beside_paper.notes(long, options), _answer(long))
+    return Table(
+        title,
+        long,
+        beside_paper.layout(long, options),
+        beside_paper.notes(long, options),
+        _answer(long, encoders, options, differences),
+    )

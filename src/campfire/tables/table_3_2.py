@@ -4,24 +4,30 @@ import pandas as pd
 
 from campfire.errors import DataError
 from campfire.tables import beside_paper, paper
+from campfire.tables.differences import mean_difference
 from campfire.tables.options import TableOptions
-from campfire.tables.render import Table, number
+from campfire.tables.render import Table, interval, number
 
 
-def _answer(long: pd.DataFrame, options: TableOptions) -> str:
-    means = long.groupby(["encoder", "channels"], sort=False)["accuracy"].mean()
+def _answer(encoders: list[str], options: TableOptions, differences: pd.DataFrame | None) -> str:
+    """Paired change of every encoder; empty where the differences are not at hand."""
     parts = []
-    for encoder in dict.fromkeys(long["encoder"]):
-        change = means[encoder, options.ood_channels] - means[encoder, options.id_channels]
-        parts.append(f"{options.label(encoder)} {number(change, signed=True)}")
+    for encoder in encoders:
+        found = mean_difference(differences, (encoder, options.id_channels), (encoder, options.ood_channels))
+        if found:
+            value, low, high = found
+            change = f"{number(-value, signed=True)} {interval(-high, -low, signed=True)}"
+            parts.append(f"{options.label(encoder)} {change}")
+    if not parts:
+        return ""
     return (
         f"Change of accuracy, averaged over the quadrants, when {options.channel_label(options.ood_channels)} replaces "
         f"{options.channel_label(options.id_channels)}: {', '.join(parts)}."
     )
 
 
-def build(accuracies: pd.DataFrame, options: TableOptions) -> Table:
-    """accuracies: tables/accuracies.csv. Rows: encoders scored on both channel sets, ID sets first, as in the paper.
+def build(accuracies: pd.DataFrame, options: TableOptions, differences: pd.DataFrame | None = None) -> Table:
+    """accuracies, differences: those tables' csv. Rows: encoders scored on both channel sets, ID first.
 
     Raises DataError when no encoder has both.
     """
@@ -49,4 +55,4 @@ def build(accuracies: pd.DataFrame, options: TableOptions) -> Table:
         f"with unseen ones (OOD: {options.channel_label(options.ood_channels)})."
     )
     notes = beside_paper.notes(long, options)
-    return Table(title, long, beside_paper.layout(long, options), notes, _answer(long, options))
+    return Table(title, long, beside_paper.layout(long, options), notes, _answer(encoders, options, differences))

@@ -1,0 +1,154 @@
+"""Which tables and figures an evaluation has, and where they stand in the report. No rules here."""
+
+ID_CHANNELS, OOD_CHANNELS = (
+    config["tables"].get(name, default)
+    for name, default in [
+        ("id_channels", "DNA_AGP_Mito"),
+        ("ood_channels", "DNA_ER_RNA"),
+    ]
+)
+LEADING_ENCODERS = [encoder for encoder, channels in PAIRS if channels == ID_CHANNELS]
+"""Encoders evaluated on the leading channel set; the first is the one that single-encoder figures show."""
+if PAIRS and not LEADING_ENCODERS:
+    raise WorkflowError(
+        f"config: no encoder of `evaluate` has the channel set {ID_CHANNELS}, which tables.id_channels makes the "
+        f"leading one; add it there, or set tables.id_channels to one of {', '.join(dict.fromkeys(c for _, c in PAIRS))}"
+    )
+
+SECTIONS = {
+    "1 Findings": ["findings"],
+    "2 The split": ["figure_2_1", "quadrants", "losses", "plate_layout"],
+    "3 Pretraining": ["figure_3_3", "training_curves"],
+    "4 Encoders and quadrants": [
+        "table_3_1",
+        "claims",
+        "differences",
+        "ood_gap",
+        "gaps",
+        "confusion",
+        "accuracies",
+    ],
+    "5 Channels": ["figure_3_4", "table_3_2"],
+    "6 Protocols and leaks": ["protocols", "leaks"],
+    "7 Beyond the probe": ["beyond", "profiles", "variance"],
+    "8 Transfer to another screen": ["figure_3_5", "transfer"],
+}
+
+
+def report_entry(path, name, kind):
+    """Mark a file for the report, in the section and with the caption that belong to it."""
+    topic = name.split("/")[0]
+    section = next(section for section, names in SECTIONS.items() if topic in names)
+    caption = f"../report/{topic}.rst"
+    labels = {"result": name.replace("_", " "), "kind": kind}
+    return report(path, caption=caption, category=section, labels=labels)
+
+
+def report_table(name):
+    """The files of a table; the report shows the html, the csv has full precision."""
+    html = report_entry(result(f"tables/{name}.html"), name, "table")
+    return [
+        html,
+        *expand(
+            result("tables/{name}.{suffix}"), name=name, suffix=["csv", "md", "tex"]
+        ),
+    ]
+
+
+def report_figure(name):
+    """The files of a figure; the csv beside it holds what is drawn."""
+    svg = report_entry(result(f"figures/{name}.svg"), name, "figure")
+    return [
+        svg,
+        *expand(
+            result("figures/{name}.{suffix}"), name=name, suffix=["pdf", "png", "csv"]
+        ),
+    ]
+
+
+def evaluation_type():
+    """Plate type of the evaluation plates (TARGET2 in JUMP)."""
+    return (
+        SHEET.loc[SHEET["role"] != "train", "Metadata_PlateType"].iloc[0]
+        if EVALUATION_PLATES
+        else ""
+    )
+
+
+def figure_3_4_sets():
+    """The channel sets of figure 3.4: those of the first encoder that hold training channels only."""
+    trained = set(config["training_channels"])
+    return [
+        s
+        for entry in config["evaluate"][:1]
+        for s in entry["channel_sets"]
+        if set(config["channel_sets"][s]) <= trained
+    ]
+
+
+def at_hand(paths):
+    """The files that can be had: all of them, or those that are there where results start from embeddings."""
+    return [path for path in paths if not FROM_EMBEDDINGS or Path(path).is_file()]
+
+
+def pretrained_files(name):
+    """A file of every pretraining run."""
+    return at_hand(expand(result("pretrain/{run}/{name}"), run=RUNS, name=name))
+
+
+def differences_file():
+    """The table of differences, where there is more than one result to compare."""
+    return result("tables/differences.csv") if len(PAIRS) > 1 else []
+
+
+def table_names():
+    """The tables that the evaluation at hand has."""
+    names = ["losses"] if at_hand([result("losses/counts.parquet")]) else []
+    if LEADING_ENCODERS:
+        names += ["accuracies", "table_3_1", "gaps", "leaks", "profiles", "variance"]
+        names.append("quadrants")
+    if {(encoder, OOD_CHANNELS) for encoder in LEADING_ENCODERS} & set(PAIRS):
+        names.append("table_3_2")
+    if LEADING_ENCODERS and len(config["probe"]["protocols"]) > 1:
+        names.append("protocols")
+    return (
+        names
+        + (["differences"] if differences_file() else [])
+        + (["transfer"] if TRANSFER_ENCODERS else [])
+    )
+
+
+def figure_names():
+    """The figures that the evaluation at hand has."""
+    names = [*PLATE_LAYOUTS]
+    if LEADING_ENCODERS:
+        names += ["figure_2_1", "ood_gap", "confusion", "beyond"]
+        names += ["figure_3_4"] if figure_3_4_sets() else []
+    if pretrained_files("snapshots.npz"):
+        names.append("figure_3_3")
+    if pretrained_files("metrics.parquet"):
+        names.append("training_curves")
+    return (
+        names
+        + (["claims"] if differences_file() else [])
+        + (["figure_3_5"] if TRANSFER_ENCODERS else [])
+    )
+
+
+PLATE_LAYOUTS = [
+    f"plate_layout/{plate}"
+    for plate in [*PLATES, *TRANSFER_PLATES]
+    if at_hand([result(f"quality/{plate}.parquet")])
+]
+TABLE_NAMES, FIGURE_NAMES = table_names(), figure_names()
+FINDINGS = [result("findings.html")] if {*TABLE_NAMES, *FIGURE_NAMES} else []
+TABLES = expand(
+    result("tables/{name}.{suffix}"),
+    name=TABLE_NAMES,
+    suffix=["csv", "md", "tex", "html"],
+)
+FIGURES = expand(
+    result("figures/{name}.{suffix}"),
+    name=FIGURE_NAMES,
+    suffix=["svg", "pdf", "png", "csv"],
+)

@@ -1,0 +1,22 @@
+"""Price every leak of the evaluation on the embeddings of one encoder and channel set."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire import embeddings
+from campfire.files import read_table, write_table
+from campfire.probes.leaks import leak_table
+from campfire.probes.options import ProbeOptions
+from campfire.tables.options import TableOptions
+
+params = snakemake.params
+options = {name: value for name, value in params.options.items() if name != "protocols"}
+sample = read_table(snakemake.input.cells)
+drawn = set(sample["protocol"])
+# The strict sample is drawn by well, as the layouts of every row can be; without it any protocol's cells will do.
+chosen = next(name for name in ("strict", "paper", "release") if name in drawn)
+keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
+bootstrap = TableOptions(**params.tables).bootstrap()
+prices = leak_table(keys, vectors, sample[sample["protocol"] == chosen], ProbeOptions(**options), bootstrap)
+write_table(prices, snakemake.output[0], {"sample": chosen})

@@ -1,0 +1,25 @@
+"""Neighbours, well-level probes, replicate retrieval and shares of variance of one encoder and channel set."""
+
+import job
+
+log = job.start(snakemake)
+
+from campfire import embeddings
+from campfire.files import read_table, write_table
+from campfire.probes.options import ProbeOptions
+from campfire.profiles import ProfileOptions, profile_summary
+from campfire.tables.options import TableOptions
+
+params = snakemake.params
+probe = {name: value for name, value in params.probe.items() if name != "protocols"}
+tables = TableOptions(**params.tables)
+sample = read_table(snakemake.input.cells)
+summary = profile_summary(
+    *embeddings.read_plates(snakemake.input.embeddings),
+    sample[sample["protocol"] == tables.protocol],
+    ProfileOptions(**params.options),
+    ProbeOptions(**probe),
+    tables.bootstrap(),
+    wells=read_table(snakemake.input.wells),
+)
+write_table(summary, snakemake.output[0])
