@@ -148,7 +148,7 @@ rule ablation_table:
         report(
             result("tables/ablation_{stage}.html"),
             caption="../report/ablation.rst",
-            category="7 Ablations",
+            category="9 Ablations",
             labels={"result": "{stage}", "kind": "table"},
         ),
         expand(

@@ -5,7 +5,7 @@ rule provenance:
         report(
             result("provenance.json"),
             caption="../report/provenance.rst",
-            category="9 Provenance",
+            category="Provenance",
         ),
     log:
         log_file("provenance"),
