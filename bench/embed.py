@@ -5,7 +5,7 @@
 A synthetic plate is written to a temporary folder and a random part of its cells embedded by `embed_plate` (`run`).
 `encoder` is the same encoder on one batch already in memory, again and again: the bound that reading must not lower.
 `read` is embed_plate with an encoder that does nothing. `share` is run / encoder. Weights are random: speed does not
-depend on them. `--quick` takes two small encoders and 256 tiles.
+depend on them. `--quick` takes two small encoders and 512 tiles; a CPU gets few tiles of the large encoders.
 """
 
 import argparse
@@ -45,6 +45,10 @@ ENCODERS: dict[str, tuple[dict[str, Any], int]] = {
     "features": ({"kind": "features"}, 64),
 }
 """Encoder specs and their batch sizes."""
+
+
+ON_CPU = {"campfire_large": 16, "dino_vits8": 64, "dino_vits8_native": 256, "dinov2_vitl14": 8, "features": 32}
+"""Tiles on the plate where a CPU would take minutes for more; the fewest repeats go with them."""
 
 
 @dataclass
@@ -125,7 +129,7 @@ def measure(encoder: Encoder, plate: Plate, batch: int, channels: list[str], rep
     run = rate(lambda: embed_plate(encoder, plate, cells, channels, batch), len(cells), repeats, device)
     reader = Nothing(device)
     read = rate(lambda: embed_plate(reader, plate, cells, channels, batch), len(cells), repeats, device)
-    bound = rate(alone, len(held), max(repeats, 3), device)
+    bound = rate(alone, len(held), repeats, device)
     return {"tiles": len(cells), "batch": batch, "run": run, "encoder": bound, "read": read, "share": run / bound}
 
 
@@ -149,10 +153,10 @@ def main() -> None:
         plate = write_plate(Path(folder), tiles)
         for name in names:
             spec, batch = ENCODERS[name]
-            slow = name == "features" and device == "cpu"
-            part = Plate(plate.images, plate.index.iloc[: 32 if slow else None])
+            few = ON_CPU.get(name) if device == "cpu" else None
+            part = Plate(plate.images, plate.index.iloc[:few])
             encoder = load({**spec, "name": name}, device)
-            found = measure(encoder, part, min(batch, len(part.index) // 2), CHANNELS[:3], 1 if slow else 3, device)
+            found = measure(encoder, part, min(batch, len(part.index) // 2), CHANNELS[:3], 1 if few else 3, device)
             results[name] = found
             rates = " ".join(f"{found[key]:9.1f}" for key in ("run", "encoder", "read"))
             print(f"{name:20s} {found['batch']:6d} {rates}           {found['share']:6.2f}", flush=True)

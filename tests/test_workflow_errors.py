@@ -106,8 +106,8 @@ def assert_nothing_half_written(results: Path, stage: str) -> None:
         ({"probe": {"epochz": 3}}, ["unknown key `epochz` in probe", "`epochs`"]),
         ({"probe": {"epochs": "many"}}, ["probe.epochs", "expected integer"]),
         (
-            {"channel_sets": {"odd": ["DNA", "Actin"]}},
-            ["unknown channels `Actin` in channel_sets.odd", "known: AGP, DNA"],
+            {"channel_sets": {"DNA": ["DNA", "Actin"]}},
+            ["unknown channels `Actin` in channel_sets.DNA", "known: AGP, DNA"],
         ),
         ({"evaluate": [{"encoder": "campfyre", "channel_sets": ["DNA"]}]}, ["unknown encoder `campfyre`", "campfire"]),
         ({"sheet": "nowhere.tsv"}, ["nowhere.tsv", "no such sheet"]),

@@ -119,10 +119,13 @@ def check_names():
         "channel set": set(config["channel_sets"]),
         "run": set(config["pretrain"]["runs"]),
     }
+    # Sets that are not evaluated do not matter: they may be the default config's, and a transfer screen has its own.
+    evaluated = {s for entry in config["evaluate"] for s in entry["channel_sets"]}
     used = [
         ("channels", c, f"channel_sets.{s}")
         for s, cs in config["channel_sets"].items()
         for c in cs
+        if s in evaluated
     ]
     used += [("channels", c, "training_channels") for c in config["training_channels"]]
     used += [("encoder", e["encoder"], "evaluate") for e in config["evaluate"]]
