@@ -13,8 +13,9 @@ rule memory:
         "memory.txt",
     resources:
         mem_mb=lambda wildcards, attempt: 600 * attempt**2,
+        seconds=lambda wildcards, attempt: 300 if attempt == 1 else 1,
     shell:
-        "python3 -c \"import time; block = b'1' * (900 << 20); time.sleep(8)\" && echo done > {output}"
+        "python3 -c \"import time; block = b'1' * (900 << 20); time.sleep({resources.seconds})\" && echo done > {output}"
 
 
 rule time:

@@ -57,7 +57,8 @@ def test_memory_time_scancel_and_a_restarted_slurmctld(profile: Path, repository
         subprocess.run(["scancel", job_of("rule_cancelled")], check=True)
         os.kill(int(Path("/tmp/one-node-slurm/run/slurmctld.pid").read_text()), signal.SIGTERM)
         wait_for(lambda: subprocess.run(["squeue"], capture_output=True).returncode, 60)
-        assert start(repository).returncode == 0
+        start(repository)
+        assert subprocess.run(["squeue"], capture_output=True).returncode == 0
         assert running.wait(400) == 0, (tmp_path / "output.txt").read_text()[-3000:]
     seen = states(before)
     assert seen["rule_cancelled", "CANCELLED"] == seen["rule_time", "TIMEOUT"] == 1, seen
@@ -66,17 +67,41 @@ def test_memory_time_scancel_and_a_restarted_slurmctld(profile: Path, repository
     assert {path.read_text() for path in place.glob("*.txt")} == {"done\n"}
 
 
+PLATES = ["one", "two", "three"]
+MODEL = "results/pretrain/campfire/model.safetensors"
+RUN = {
+    "imagenet": "", "epochs": 60, "batch_size": 16, "global_batch": 32, "warmup_epochs": 1, "model": SMALL_MODEL,
+    "log_steps": 1, "checkpoint_steps": 20, "validation_every": 30, "snapshot_tiles": 2,
+}  # fmt: skip
+
+
+def write_inputs(results: Path) -> None:
+    """Tiles and split of three small plates, as if the stages before pretraining were done."""
+    for seed, plate in enumerate(PLATES):
+        write_plate(results / "tiles", plate, 120, ["DNA", "AGP", "Mito"], seed)
+    write_table(split_table(PLATES), results / "split/wells.parquet")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of the same training without Slurm, Snakemake or faults."""
+    folder = tmp_path_factory.mktemp("calm")
+    write_inputs(folder)
+    config = yaml.safe_load((repository / "config/config.yaml").read_text())
+    options = merge(config["pretrain"]["runs"]["campfire"], RUN) | {"channels": config["training_channels"]}
+    tiles = [folder / f"tiles/{plate}.npy" for plate in PLATES]
+    wells = folder / "split/wells.parquet"
+    assert launch(PretrainOptions(**options), tiles, wells, folder / "run", folder / "state", 2) == 0
+    return folder / "run/model.safetensors"
+
+
 @pytest.fixture
 def training(profile: Path, repository: Path, tmp_path: Path) -> tuple[list[str], Path]:
-    """The command and folder of a run that has only pretraining left to do, about half a minute of it."""
+    """The command and folder of a run that has only pretraining left to do, some seconds of it."""
     place = tmp_path / "run"
-    (place / "results/tiles").mkdir(parents=True)
+    write_inputs(place / "results")
     (place / "config").symlink_to(repository / "config")
-    plates = ["one", "two", "three"]
-    for seed, plate in enumerate(plates):
-        write_plate(place / "results/tiles", plate, 120, ["DNA", "AGP", "Mito"], seed)
-    write_table(split_table(plates), place / "results/split/wells.parquet")
-    rows = [f"source_1\tbatch\t{plate}\tTARGET2\ttrain\n" for plate in plates]
+    rows = [f"source_1\tbatch\t{plate}\tTARGET2\ttrain\n" for plate in PLATES]
     columns = "Metadata_Source\tMetadata_Batch\tMetadata_Plate\tMetadata_PlateType\trole\n"
     (place / "plates.tsv").write_text(columns + "".join(rows))
     changes = {"sheet": "plates.tsv", "pretrain": {"runs": {"campfire": RUN}}}
@@ -84,23 +109,6 @@ def training(profile: Path, repository: Path, tmp_path: Path) -> tuple[list[str]
     run = snakemake("--snakefile", repository / "Snakefile", "--directory", place, "--profile", profile)
     run += ["--configfile", "config/config.yaml", "changes.yaml", "--", MODEL]
     return run, place
-
-
-MODEL = "results/pretrain/campfire/model.safetensors"
-RUN = {
-    "imagenet": "", "epochs": 400, "batch_size": 16, "global_batch": 32, "warmup_epochs": 1, "model": SMALL_MODEL,
-    "log_steps": 1, "checkpoint_steps": 20, "validation_every": 100, "snapshot_tiles": 2,
-}  # fmt: skip
-
-
-def undisturbed(place: Path, folder: Path) -> Path:
-    """The same training without Slurm, Snakemake or faults."""
-    config = yaml.safe_load((place / "config/config.yaml").read_text())
-    options = merge(config["pretrain"]["runs"]["campfire"], RUN) | {"channels": config["training_channels"]}
-    tiles = [place / f"results/tiles/{plate}.npy" for plate in ("one", "two", "three")]
-    wells = place / "results/split/wells.parquet"
-    assert launch(PretrainOptions(**options), tiles, wells, folder / "run", folder / "state", 2) == 0
-    return folder / "run/model.safetensors"
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -112,7 +120,9 @@ def checkpoints(place: Path) -> list[Path]:
     return sorted(place.glob("results/state/pretrain/campfire/*/step-*.ckpt"))
 
 
-def test_a_killed_controller_and_two_at_once(training: tuple[list[str], Path], tmp_path: Path) -> None:
+def test_a_killed_controller_and_two_at_once(
+    training: tuple[list[str], Path], undisturbed: Path, tmp_path: Path
+) -> None:
     """The second controller is refused; the first, killed, leaves a job that keeps its state to itself until it is
     cancelled as an orphan; the next run goes on from its checkpoint and ends with the same weights."""
     run, place = training
@@ -129,6 +139,7 @@ def test_a_killed_controller_and_two_at_once(training: tuple[list[str], Path], t
         first = subprocess.Popen(run, cwd=place, stdout=output, stderr=subprocess.STDOUT)
     wait_for(lambda: checkpoints(place), 120)
     number = job_of("rule_pretrain_run")
+    subprocess.run(["scontrol", "suspend", number], check=True)  # it holds its state, and waits for us
     assert "of a run at work" in orphans() and "0 of them by dead runs" in orphans()
     second = again()
     assert second.startswith("exit 1") and f"another run is at work here (process {first.pid}" in second
@@ -137,7 +148,7 @@ def test_a_killed_controller_and_two_at_once(training: tuple[list[str], Path], t
     refused = again()
     assert refused.startswith("exit 1") and "make slurm-orphans" in refused and "snakemake --unlock" in refused
     listed = orphans()
-    assert re.search(rf"^ *{number} +RUNNING .*pretrain_run.* ORPHAN$", listed, re.MULTILINE), listed
+    assert re.search(rf"^ *{number} +SUSPENDED .*pretrain_run.* ORPHAN$", listed, re.MULTILINE), listed
     assert again("--unlock").startswith("exit 0")
     log = place / "logs/pretrain/campfire.log"
     with open(tmp_path / "duplicate.txt", "w", encoding="utf-8") as output:
@@ -153,10 +164,12 @@ def test_a_killed_controller_and_two_at_once(training: tuple[list[str], Path], t
     last = again()
     assert last.startswith("exit 0"), last[-3000:]
     assert f"going on from {kept[-1]}" in log.read_text()
-    assert same_weights(place / MODEL, undisturbed(place, tmp_path / "calm"))
+    assert same_weights(place / MODEL, undisturbed)
 
 
-def test_a_warning_before_the_time_limit_requeues_the_job(training: tuple[list[str], Path], tmp_path: Path) -> None:
+def test_a_warning_before_the_time_limit_requeues_the_job(
+    training: tuple[list[str], Path], undisturbed: Path, tmp_path: Path
+) -> None:
     """Slurm's signal reaches the trainers, which write a checkpoint; the same job goes on, and Snakemake waits."""
     run, place = training
     before = {job["JobId"] for job in jobs()}
@@ -172,10 +185,12 @@ def test_a_warning_before_the_time_limit_requeues_the_job(training: tuple[list[s
         subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=True)
         assert running.wait(300) == 0, (tmp_path / "output.txt").read_text()[-3000:]
     assert states(before) == {("rule_pretrain_run_wildcards_campfire", "COMPLETED"): 1}
-    assert same_weights(place / MODEL, undisturbed(place, tmp_path / "calm"))
+    assert same_weights(place / MODEL, undisturbed)
 
 
-def test_two_tasks_of_one_job_train_as_two_nodes_do(training: tuple[list[str], Path], tmp_path: Path) -> None:
+def test_two_tasks_of_one_job_train_as_two_nodes_do(
+    training: tuple[list[str], Path], undisturbed: Path, tmp_path: Path
+) -> None:
     """`mpi: srun` with a task per node: each task starts its processes, which meet at the first node's address."""
     run, place = training
     profile = tmp_path / "profile/config.yaml"
@@ -187,4 +202,4 @@ def test_two_tasks_of_one_job_train_as_two_nodes_do(training: tuple[list[str], P
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     (job,) = (job for job in jobs() if job["JobId"] not in before)
     assert job["NumTasks"] == "2" and job["JobState"] == "COMPLETED"
-    assert same_weights(place / MODEL, undisturbed(place, tmp_path / "calm"))
+    assert same_weights(place / MODEL, undisturbed)

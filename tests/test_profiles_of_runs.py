@@ -1,0 +1,47 @@
+"""The shipped Snakemake profiles name rules that exist, and the Slurm profile leaves out none."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+RULE = re.compile(r"^ *(?:use )?rule (?:\w+ as )?(\w+)(?: with)?:", re.MULTILINE)
+
+
+def rules(repository: Path) -> tuple[set[str], set[str]]:
+    """All rules of the workflow, and the local ones."""
+    files = [repository / "Snakefile", *sorted((repository / "workflow/rules").glob("*.smk"))]
+    texts = [path.read_text() for path in files]
+    local = [name for text in texts for block in re.findall(r"^localrules:\n((?: +\w+,\n)+)", text, re.MULTILINE)
+             for name in re.findall(r"\w+", block)]  # fmt: skip
+    return {name for text in texts for name in RULE.findall(text)}, set(local)
+
+
+def test_profiles_name_rules_that_exist(repository: Path) -> None:
+    known, local = rules(repository)
+    assert local <= known
+    for name in ("local", "slurm"):
+        profile = yaml.safe_load((repository / "profiles" / name / "config.yaml").read_text())
+        named = {*profile.get("set-resources", {}), *profile.get("set-threads", {})}
+        named |= {group.split("=")[0] for group in profile.get("groups", [])}
+        assert named <= known, f"profiles/{name}: no rule {named - known}"
+
+
+def test_the_slurm_profile_places_every_rule(repository: Path) -> None:
+    known, local = rules(repository)
+    profile = yaml.safe_load((repository / "profiles/slurm/config.yaml").read_text())
+    grouped = {group.split("=")[0] for group in profile["groups"]}
+    placed = grouped | set(profile["set-resources"]) | local
+    assert known - placed <= {"check_source", "ablation_ranking", "pack_bundle"}, (
+        "say where these rules run, or group them"
+    )
+    assert not grouped & local
+
+
+def test_only_gpu_rules_hold_gpus(repository: Path) -> None:
+    profile = yaml.safe_load((repository / "profiles/slurm/config.yaml").read_text())
+    with_gpus = {rule for rule, wanted in profile["set-resources"].items() if wanted.get("gpu")}
+    assert with_gpus == {"pretrain_run", "ablation_run", "embed", "embed_transfer"}
+    for rule in with_gpus:
+        wanted = profile["set-resources"][rule]
+        assert wanted["slurm_partition"] == "gpu" and wanted["tasks_per_gpu"] == 0
