@@ -17,7 +17,7 @@ from typing import Any, Literal, Union
 
 import yaml
 
-from campfire.ablation import STAGES, AblationOptions
+from campfire.ablation import AblationOptions
 from campfire.augment import AugmentOptions
 from campfire.encoders import KINDS
 from campfire.gallery import S3Options
@@ -195,20 +195,6 @@ def transfer_schema() -> dict[str, Any]:
     )
 
 
-def ablation_schema() -> dict[str, Any]:
-    """A selection as `campfire.ablation.choose` takes it."""
-    trials = {"anyOf": [{"enum": ["all"]}, {"type": "array", "items": {"type": "integer"}}]}
-    stages = {stage: {"description": f"trials of the stage {stage}", **trials} for stage in STAGES}
-    return {
-        "description": "what the target `ablation` trains: all, a stage, stages, or trials by stage",
-        "anyOf": [
-            {"enum": ["all", *STAGES]},
-            {"type": "array", "items": {"enum": list(STAGES)}},
-            record("trials by stage", **stages),
-        ],
-    }
-
-
 def config_schema() -> dict[str, Any]:
     """The schema of the whole config."""
     run = options_schema(PretrainOptions, leave_out=["device", "loader_threads"])
@@ -217,10 +203,8 @@ def config_schema() -> dict[str, Any]:
     run["properties"]["augmentation"] = options_schema(AugmentOptions)
     study = options_schema(AblationOptions)
     study["properties"]["reading"] = {**study["properties"]["reading"], "enum": ["permuted", "literal"]}
-    study["properties"]["recipe"] = {
-        "description": study["properties"]["recipe"]["description"],
-        "anyOf": [{"type": "null"}, {**run, "description": "options of all trials"}],
-    }
+    told = study["properties"]["recipe"]["description"]
+    study["properties"]["recipe"] = {**run, "type": ["object", "null"], "description": told}
     channel = {"type": "string", "pattern": "^[A-Za-z0-9]+$"}
     top = {
         "results": text("root of everything that is written"),
@@ -258,7 +242,10 @@ def config_schema() -> dict[str, Any]:
         "tiles": options_schema(TileOptions),
         "sample": with_choices(options_schema(SampleOptions, leave_out=["protocols"]), too_few=["take_all", "error"]),
         "pretrain": record("pretraining", ["runs"], runs=each("pretraining runs by name", run), ablation=study),
-        "ablation": ablation_schema(),
+        "ablation": {
+            "type": ["string", "array", "object"],
+            "description": "what the target `ablation` trains: all, a stage, stages, or trials by stage",
+        },
         "channel_sets": each(
             "named sets of channels", {"type": "array", "items": channel, "description": "channels of the set"}
         ),
