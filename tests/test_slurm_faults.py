@@ -17,7 +17,7 @@ from pretrain_plates import SMALL_MODEL, split_table, write_plate
 from safetensors.numpy import load_file
 
 from campfire.configuration import merge
-from campfire.files import write_table
+from campfire.files import write_table, write_text
 from campfire.pretrain import PretrainOptions, launch
 
 pytestmark = pytest.mark.slurm
@@ -77,9 +77,11 @@ RUN = {
 
 def write_inputs(results: Path) -> None:
     """Tiles and split of three small plates, as if the stages before pretraining were done."""
+    write_table(split_table(PLATES), results / "split/wells.parquet")
+    for plate in PLATES:
+        write_text(results / f"split/plates/{plate}.tsv", "")
     for seed, plate in enumerate(PLATES):
         write_plate(results / "tiles", plate, 120, ["DNA", "AGP", "Mito"], seed)
-    write_table(split_table(PLATES), results / "split/wells.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +101,12 @@ def undisturbed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def training(profile: Path, repository: Path, tmp_path: Path) -> tuple[list[str], Path]:
     """The command and folder of a run that has only pretraining left to do, some seconds of it."""
     place = tmp_path / "run"
-    write_inputs(place / "results")
+    place.mkdir()
     (place / "config").symlink_to(repository / "config")
     rows = [f"source_1\tbatch\t{plate}\tTARGET2\ttrain\n" for plate in PLATES]
     columns = "Metadata_Source\tMetadata_Batch\tMetadata_Plate\tMetadata_PlateType\trole\n"
     (place / "plates.tsv").write_text(columns + "".join(rows))
+    write_inputs(place / "results")
     changes = {"sheet": "plates.tsv", "pretrain": {"runs": {"campfire": RUN}}}
     (place / "changes.yaml").write_text(yaml.safe_dump(changes))
     run = snakemake("--snakefile", repository / "Snakefile", "--directory", place, "--profile", profile)
