@@ -36,6 +36,7 @@ def trained(tmp_path_factory):
 
     fields = training_fields(48)
     folder = tmp_path_factory.mktemp("trained")
+    drawn = np.random.get_state()  # training seeds NumPy's own generator anew in every epoch
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = CellposeModel(pretrained_model=None, gpu=False, diam_mean=float(DIAMETER))
@@ -44,14 +45,16 @@ def trained(tmp_path_factory):
             train_data=[image for image, _ in fields],
             train_labels=[labels for _, labels in fields],
             channels=[0, 0],
-            batch_size=8,
-            n_epochs=30,
-            learning_rate=0.002,
-            bsize=112,
+            batch_size=4,
+            nimg_per_epoch=4,
+            n_epochs=101,  # one step each; beyond 100 Cellpose halves the rate towards the end
+            learning_rate=0.003,
+            bsize=96,
             min_train_masks=1,
             save_path=folder,
             model_name="simulated",
         )
+    np.random.set_state(drawn)
     return NucleiOptions(
         method="cellpose", weights=str(folder / "models" / "simulated"), device="cpu", model="simulated"
     )
@@ -65,7 +68,7 @@ def test_held_out_simulated_fields(trained, diameter):
         image, truth = simulate_field((240, 240), diameter, int(3000 / diameter**1.6), seed, overlap=True)
         scores.append(match_objects(segment(image, 20 / diameter, options=trained), truth).f1)
     log.warning("Cellpose trained on simulated nuclei, simulated fields, %d px: F1 %s", diameter, np.round(scores, 3))
-    assert np.mean(scores) >= 0.85
+    assert np.mean(scores) >= 0.9
 
 
 @pytest.mark.slow
@@ -90,6 +93,7 @@ def test_real_fields(trained, shared):
         for name, (image, reference, pixel_size) in fields.items()
     }
     log.warning("Cellpose trained on simulated nuclei, real fields: F1 %s", {k: round(v, 3) for k, v in scores.items()})
-    # Nothing real was seen in training: the bar is that it works at all on every screen.
-    assert scores["JUMP"] >= 0.8
-    assert min(scores.values()) >= 0.5
+    # Nothing real was seen in training. DSB's nuclei differ in brightness far more than the simulated ones: what it
+    # scores is reported, not required.
+    assert scores["JUMP"] >= 0.9
+    assert min(scores[name] for name in scores if name.startswith("NF1")) >= 0.85
