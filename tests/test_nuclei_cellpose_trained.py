@@ -36,7 +36,6 @@ def trained(tmp_path_factory):
 
     fields = training_fields(48)
     folder = tmp_path_factory.mktemp("trained")
-    drawn = np.random.get_state()  # training seeds NumPy's own generator anew in every epoch
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = CellposeModel(pretrained_model=None, gpu=False, diam_mean=float(DIAMETER))
@@ -54,7 +53,6 @@ def trained(tmp_path_factory):
             save_path=folder,
             model_name="simulated",
         )
-    np.random.set_state(drawn)
     return NucleiOptions(
         method="cellpose", weights=str(folder / "models" / "simulated"), device="cpu", model="simulated"
     )
