@@ -7,9 +7,9 @@ from safetensors.torch import save_file
 
 from campfire.augment import normalise
 from campfire.encoders import Encoder, load, resolve_device
-from campfire.encoders.measure import measure_tile, nucleus_mask
 from campfire.encoders.timm_models import stretch
 from campfire.errors import ConfigError, DataError, WeightsError
+from campfire.features import measure_tile, nucleus_mask
 from campfire.model import MaskedAutoencoder, ModelConfig, save_weights
 from campfire.release import save_checkpoint
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from campfire.encoders.measure import FAMILIES, measure_tile
 from campfire.errors import ConfigError
+from campfire.features import FAMILIES, measure_row, measure_tile
 from campfire.spawning import main_hidden
 
 
@@ -61,7 +60,7 @@ class FeatureEncoder:
         """See `Encoder.embed`; `statistics` are not used. Tiles are 16-bit counts, of any type but uint8."""
         names = self.names(channels)
         scale = 255.0 if images.dtype == torch.uint8 else 65535.0
-        measure = partial(_measure, channels=tuple(channels), families=self.families, scale=scale, names=names)
+        measure = partial(measure_row, channels=tuple(channels), families=self.families, scale=scale, names=names)
         tiles = list(images.cpu().numpy())
         if self.workers > 1:
             if self._pool is None:
@@ -73,13 +72,6 @@ class FeatureEncoder:
         else:
             rows = [measure(tile) for tile in tiles]
         return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, len(names))
-
-
-def _measure(
-    tile: NDArray[np.number], channels: Sequence[str], families: Sequence[str], scale: float, names: Sequence[str]
-) -> NDArray[np.float32]:
-    found = measure_tile(tile, channels, families, scale)
-    return np.array([found.get(name, 0.0) for name in names], dtype=np.float32)
 
 
 def _version() -> str:

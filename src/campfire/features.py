@@ -1,4 +1,7 @@
-"""Classical single-cell measurements of one tile, computed by cp_measure (CellProfiler's features as functions)."""
+"""Classical single-cell measurements of one tile, computed by cp_measure (CellProfiler's features as functions).
+
+No torch here: processes that measure would spend most of their start on importing it.
+"""
 
 import warnings
 from collections.abc import Sequence
@@ -78,6 +81,14 @@ def measure_tile(
                 for kind in ("pearson", "manders_fold", "rwc"):
                     keep("Cells", f"{first}_{second}", pairs[kind](a, b, whole))
     return found
+
+
+def measure_row(
+    tile: NDArray[np.number], channels: Sequence[str], families: Sequence[str], scale: float, names: Sequence[str]
+) -> NDArray[np.float32]:
+    """The features `names` of a raw tile, in their order; 0 where the tile lacks one. For processes of a pool."""
+    found = measure_tile(tile, channels, families, scale)
+    return np.array([found.get(name, 0.0) for name in names], dtype=np.float32)
 
 
 def _stretch(image: NDArray[np.float64]) -> NDArray[np.float64]:
