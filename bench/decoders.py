@@ -11,7 +11,6 @@ GPU, the growth of the process's resident memory on a CPU (each measurement in a
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import torch
 from campfire.encoders import resolve_device
 from campfire.model import MaskedAutoencoder, ModelConfig
 from campfire.objective import Objective
+from campfire.provenance import hardware
 
 KINDS: dict[str, dict[str, Any]] = {
     "shared": {},
@@ -60,7 +60,7 @@ def main() -> None:
     """Print one line per kind and number of channels."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small model, two numbers of channels")
-    parser.add_argument("--size", default="large", help="size of the encoder")
+    parser.add_argument("--size", default="large", help="size of the encoder, or small: a test model for a CPU")
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--channels", default="", help="numbers of channels, with commas")
     parser.add_argument("--device", default="auto")
@@ -72,13 +72,14 @@ def main() -> None:
         return
     device = resolve_device(args.device)
     cuda = device.startswith("cuda")
-    model = SMALL if args.quick else {"size": args.size}
-    batch = args.batch or (8 if args.quick else 64 if cuda else 4)
+    small = args.quick or args.size == "small"
+    model = SMALL if small else {"size": args.size}
+    batch = args.batch or (8 if small else 64 if cuda else 4)
     numbers = (
         [int(n) for n in args.channels.split(",")] if args.channels else [1, 5] if args.quick else [1, 3, 5, 10, 20]
     )
-    machine = torch.cuda.get_device_name() if cuda else f"{platform.machine()}, {os.cpu_count()} cores"
-    print(f"{machine}, torch {torch.__version__}, batch {batch}, {'small test model' if args.quick else args.size}")
+    machine = torch.cuda.get_device_name() if cuda else f"{hardware()['processor']}, {os.cpu_count()} cores"
+    print(f"{machine}, torch {torch.__version__}, batch {batch}, {'small test model' if small else args.size}")
     print(f"{'decoder':12s} {'channels':>8s} {'parameters':>12s} {'memory MiB':>11s} {'tiles/s':>9s}")
     results: list[dict[str, Any]] = []
     for kind in KINDS:

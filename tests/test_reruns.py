@@ -159,6 +159,14 @@ CASES: dict[str, tuple[Edit, Plan]] = {
             *(pairs(*TRAINED), "pretrain_run embed_transfer transfer_head figure_3_3 training_curves", SCORED, MOVED)
         ),
     ),
+    "initial weights, also those of the untrained twin": (
+        lambda run: run.configure(pretrain={"runs": {"campfire": {"imagenet": ""}}}),
+        planned(pairs(*PAIRS), "pretrain_run embed_transfer transfer_head figure_3_3 training_curves", SCORED, MOVED),
+    ),
+    "the ablation study, which is no part of all": (
+        lambda run: run.configure(ablation="loss", pretrain={"ablation": {"imagenet": {"large": ""}}}),
+        planned("provenance"),
+    ),
     "embed": (
         lambda run: run.configure(embed={"cells": "all"}),
         planned(pairs(*PAIRS), "embed_transfer transfer_head", SCORED, MOVED),
