@@ -1,13 +1,14 @@
 """Does the demo show what it claims on other screens too? One line per seed of the simulated screen.
 
-    python bench/demo_science.py [--seeds 7 8 9] [--set effect=1.5 ...] [--quick] [--json out.json]
+    python bench/demo_science.py [--seeds 7 8 9] [--set effect=1.5 ...] [--quick] [--append seeds.jsonl]
 
 For each seed the screen of config/demo-screen.yaml is simulated with that seed, and the demo's own steps with the
 values of config/demo.yaml are run on it in this process, without S3, Snakemake and figures: nuclei, tiles, cells,
 pretraining, embeddings, probes (protocol release) and the paired bootstrap over wells. `trained` is the trained
 encoder minus its untrained twin on DNA, AGP and Mito; `channels` these three minus the best single one; both as the
-mean over the four quadrants with a 95 % interval. `--quick` takes a small screen and one epoch: it proves that the
-script runs, nothing else.
+mean over the four quadrants with a 95 % interval. `--append` adds each seed to a file of JSON lines as soon as it is
+done and ends with a summary of all that the file holds, so that seeds can be run one at a time. `--quick` takes a small
+screen and one epoch: it proves that the script runs, nothing else.
 """
 
 import argparse
@@ -123,12 +124,14 @@ def run(options: ScreenOptions, demo: dict[str, Any], work: Path, quick: bool) -
         return float(table.loc[table["split"] == "mean", "value"].iloc[0])
 
     accuracies = bootstrap_accuracy(three)
+    chance = {str(split): 1 / rows["truth"].nunique() for split, rows in three.groupby("split")}
     best = max(THREE, key=lambda channel: mean(bootstrap_accuracy(single[channel])))
     result: dict[str, Any] = {
         "seed": options.seed,
         "train_tiles_per_s": float(metrics.loc[metrics["split"] == "train", "tiles_per_s"].median()),
         "accuracy": accuracies.set_index("split")["value"].round(3).to_dict(),
         "accuracy_low": accuracies.set_index("split")["low"].round(3).to_dict(),
+        "chance": chance,
         "untrained": round(mean(bootstrap_accuracy(untrained)), 3),
         "single": {channel: round(mean(bootstrap_accuracy(table)), 3) for channel, table in single.items()},
         "best_single": best,
@@ -145,17 +148,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="options of the screen to change")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--append", type=Path, help="JSON lines, one for each seed")
     arguments = parser.parse_args()
     demo = yaml.safe_load((CONFIG / "demo.yaml").read_text())
     screen = read_options(CONFIG / "demo-screen.yaml")
     changes = {name: yaml.safe_load(value) for name, _, value in (item.partition("=") for item in arguments.set)}
     screen = replace(screen, **(SMALL if arguments.quick else {"transfer_plates": 0}), **changes)
-    results = []
     for seed in arguments.seeds[:1] if arguments.quick else arguments.seeds:
         with tempfile.TemporaryDirectory() as work:
             result = run(replace(screen, seed=seed), demo, Path(work), arguments.quick)
-        results.append(result)
         four = " ".join(f"{result['accuracy'][name]:.3f}" for name in QUADRANTS)
         single = " ".join(f"{channel} {value:.3f}" for channel, value in result["single"].items())
         print(f"seed {seed}: quadrants {four}; untrained {result['untrained']:.3f}; {single}", flush=True)
@@ -163,8 +164,22 @@ def main() -> None:
             value, low, high = result[name]
             print(f"  {name}: {value:+.3f} [{low:+.3f}, {high:+.3f}]", flush=True)
         print(f"  seconds: {result['seconds']}; {result['train_tiles_per_s']:.0f} tiles/s in training", flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+        if arguments.append:
+            with arguments.append.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({**result, "screen": changes, "quick": arguments.quick}) + "\n")
+    if arguments.append:
+        summarise([json.loads(line) for line in arguments.append.read_text().splitlines()])
+
+
+def summarise(results: list[dict[str, Any]]) -> None:
+    """How often the demo's claims held among all seeds of a file."""
+    above = sum(min(r["accuracy_low"][q] - r["chance"][q] for q in QUADRANTS) > 0 for r in results)
+    trained, proven = (sum(r["trained"][i] > 0 for r in results) for i in (0, 1))
+    channels, sure = (sum(r["channels"][i] > 0 for r in results) for i in (0, 1))
+    print(
+        f"{len(results)} seeds: all four intervals above chance in {above}; trained above untrained in {trained} "
+        f"(interval in {proven}); three channels above the best single one in {channels} (interval in {sure})"
+    )
 
 
 if __name__ == "__main__":

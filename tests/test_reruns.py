@@ -12,13 +12,19 @@ from campfire import reach
 pytestmark = pytest.mark.workflow
 
 EVERYTHING = PLATES + TRANSFER
-SCORED = "accuracies table_3_1 table_3_2 leaks differences gaps figure_3_4 ood_gap claims confusion provenance"
-"""What is made of probe scores."""
-MOVED = "zprime transfer_table figure_3_5 provenance"
+SCORED = (
+    "accuracies table_3_1 table_3_2 protocols leaks profiles differences gaps figure_3_4 ood_gap claims confusion "
+    "beyond findings provenance"
+)
+"""What is made of probe scores, prices of leaks and profiles."""
+MOVED = "zprime transfer_table figure_3_5 findings provenance"
 """What is made of the transfer screen's wells."""
-DRAWN = "figure_2_1 figure_3_3 figure_3_4 figure_3_5 training_curves ood_gap claims confusion plate_layout provenance"
-TABLES = "accuracies table_3_1 table_3_2 leaks differences gaps transfer_table"
-FIGURES_OF_TABLES = "figure_3_4 ood_gap claims"
+DRAWN = (
+    "figure_2_1 figure_3_3 figure_3_4 figure_3_5 training_curves ood_gap claims confusion beyond plate_layout "
+    "findings provenance"
+)
+TABLES = "accuracies table_3_1 table_3_2 protocols leaks profiles differences gaps transfer_table"
+FIGURES_OF_TABLES = "figure_3_4 ood_gap claims beyond findings"
 PAIRS = ["campfire/DNA", "campfire/DNA_AGP_Mito", "campfire/DNA_ER_RNA", "untrained/DNA_AGP_Mito"]
 TRAINED = PAIRS[:3]
 
@@ -61,7 +67,13 @@ def plates(*names: str) -> dict[str, list[str]]:
 
 
 def pairs(*names: str) -> dict[str, list[str]]:
-    return {"embed": list(names), "probe": list(names)}
+    """Embedding and what fits anything to embeddings; the leading channel set is also priced and profiled."""
+    return {"embed": list(names), **probes(*names)}
+
+
+def probes(*names: str) -> dict[str, list[str]]:
+    leading = [name for name in names if name.endswith("/DNA_AGP_Mito")]
+    return {"probe": list(names), **({"price_leaks": leading, "profile": leading} if leading else {})}
 
 
 JUMP_TILES = [
@@ -92,11 +104,11 @@ CASES: dict[str, tuple[Edit, Plan]] = {
     ),
     "a real change in a script": (
         lambda run: run.edit("workflow/scripts/claims.py", "prepare(", "prepare(*[], "),
-        planned("claims provenance"),
+        planned("claims findings provenance"),
     ),
     "a library function that one stage uses": (
         lambda run: run.edit("src/campfire/statistics.py", "def ood_gaps(", "def ood_gaps(gap=0, *, "),
-        planned("gaps ood_gap provenance"),
+        planned("gaps ood_gap findings provenance"),
     ),
     "a library function that many stages use": (
         lambda run: run.edit("src/campfire/figures/style.py", "DPI = 200", "DPI = 300"),
@@ -112,7 +124,7 @@ CASES: dict[str, tuple[Edit, Plan]] = {
     ),
     "a figure's colour": (
         lambda run: run.edit("src/campfire/figures/figure_2_1.py", "color=INK", "color=GREY"),
-        planned("figure_2_1 provenance"),
+        planned("figure_2_1 findings provenance"),
     ),
     "a caption": (lambda run: (run.folder / "workflow/report/claims.rst").write_text("Other words.\n"), {}),
     "comments and the order of keys in the config": (
@@ -186,7 +198,7 @@ CASES: dict[str, tuple[Edit, Plan]] = {
         lambda run: run.configure(encoders={"dino_vits8": {"size": "native"}}),
         planned("provenance"),
     ),
-    "probe epochs": (lambda run: run.configure(probe={"epochs": 50}), planned({"probe": PAIRS}, SCORED)),
+    "probe epochs": (lambda run: run.configure(probe={"epochs": 50}), planned(probes(*PAIRS), SCORED)),
     "the transfer head": (
         lambda run: run.configure(transfer={"head": {"epochs": 50}}),
         planned("transfer_head", MOVED),
@@ -221,11 +233,14 @@ def test_an_edit_reruns_what_it_affects_and_no_more(run: Run, finished: Run, edi
     assert shown(run.plan()) == shown(expected)
 
 
+FITTED = ("embed", "probe", "price_leaks", "profile")
+
+
 def shown(plan: Plan) -> dict[str, list[str]]:
     """A plan that can be compared: rules that have one job say nothing of it."""
     single = {"": "*", "campfire": "*", "campfire/DNA_AGP_Mito": "*"}
     return {
-        rule: sorted({single.get(job, job) for job in jobs} if rule not in ("embed", "probe") else jobs)
+        rule: sorted({single.get(job, job) for job in jobs} if rule not in FITTED else jobs)
         for rule, jobs in sorted(plan.items())
     }
 
@@ -234,7 +249,7 @@ def shown(plan: Plan) -> dict[str, list[str]]:
     ("library", "expected"),
     [
         ("matplotlib", planned(DRAWN)),
-        ("scikit-learn", planned({"probe": PAIRS}, SCORED)),
+        ("scikit-learn", planned(probes(*PAIRS), SCORED)),
         (
             "timm",
             planned(
@@ -284,7 +299,7 @@ def test_a_split_made_first_leaves_plates_alone_whose_wells_stay(run: Run) -> No
 def test_an_output_that_is_gone_is_made_again(run: Run) -> None:
     """A lost table is remade alone; lost tiles need the plate's images, which were temporary."""
     (run.folder / "results/tables/table_3_1.csv").unlink()
-    assert shown(run.plan()) == shown(planned("table_3_1 provenance"))
+    assert shown(run.plan()) == shown(planned("table_3_1 findings provenance"))
     (run.folder / "results/tiles/Q1.npy").unlink()
     assert "images" not in run.plan(), "nothing that is asked for reads these tiles"
     assert shown(run.plan(targets=["tiles"]))["images"] == ["Q1"]

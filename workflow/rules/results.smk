@@ -40,7 +40,9 @@ def report_entry(path, name, kind):
     topic = name.split("/")[0]
     section = next(section for section, names in SECTIONS.items() if topic in names)
     caption = f"../report/{topic}.rst"
-    labels = {"result": name.replace("_", " "), "kind": kind}
+    title = re.sub(r"(table|figure)_(\d)_(\d)", r"\1 \2.\3", name)
+    title = title.replace("_", " ").replace("ood", "OOD")
+    labels = {"result": title[:1].upper() + title[1:], "kind": kind}
     return report(path, caption=caption, category=section, labels=labels)
 
 

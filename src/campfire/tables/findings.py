@@ -5,11 +5,12 @@ The page is made from the files of tables and figures alone and needs no other f
 
 import base64
 import html
+import io
 import re
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -19,6 +20,9 @@ from campfire.tables.captions import ANSWERS, caption
 from campfire.tables.differences import sentence
 from campfire.tables.options import TableOptions
 from campfire.tables.render import STYLE
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ CHAPTERS = (
         "The split",
         "Which wells are trained on, and which are kept for which test?",
         ("figure_2_1",),
-        ("quadrants",),
+        ("quadrants", "losses"),
     ),
     Chapter(
         "Pretraining",
@@ -91,21 +95,32 @@ def _table(path: Path) -> tuple[str, str]:
     return found["answer"] or "", f"<h3>{found['title']}</h3>\n{table}\n{notes}"
 
 
+def _small(image: "Image.Image") -> bytes:
+    """The image as WebP: a browser shows a page inside Snakemake's report only up to 2 MB."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=88, method=4)
+    return buffer.getvalue()
+
+
 def _figure(path: Path, options: TableOptions) -> tuple[str, str]:
     """The answer, and the figure inside the page with its caption; a dot of print (200 dpi) is 0.7 of the screen's."""
-    content, source = path.read_bytes(), path.with_suffix(".csv")
-    if not content.startswith(b"\x89PNG"):
-        raise DataError(f"{path}: not a PNG; delete it and make the figure again")
+    from PIL import Image
+
+    source = path.with_suffix(".csv")
+    try:
+        with Image.open(path) as image:
+            content, width = _small(image.convert("RGB")), int(0.7 * image.width)
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"{path}: not a readable PNG ({error}); delete it and make the figure again") from error
     if not source.is_file():
         raise DataError(f"{source}: the data behind {path.name} is missing; make the figure again")
     columns = pd.read_csv(source, nrows=0).columns
     data = pd.read_csv(source, usecols=[name for name in columns if not re.fullmatch(r"x\d+", name)])
-    width = int(0.7 * struct.unpack(">I", content[16:20])[0])
     told = html.escape(caption(path.stem, data, options))
-    image = base64.b64encode(content).decode("ascii")
+    embedded = base64.b64encode(content).decode("ascii")
     answer = html.escape(ANSWERS[path.stem](data)) if path.stem in ANSWERS else ""
     return answer, (
-        f'<figure><img width="{width}" alt="{html.escape(path.stem)}" src="data:image/png;base64,{image}">'
+        f'<figure><img width="{width}" alt="{html.escape(path.stem)}" src="data:image/webp;base64,{embedded}">'
         f"<figcaption>{told}</figcaption></figure>"
     )
 
