@@ -154,6 +154,7 @@ def test_wrong_tables_and_trials_are_explained(folder: Path, tmp_path: Path) -> 
         ("loss", {"loss": 27}),
         ("all", {"loss": 27, "architecture": 22, "optimiser": 12}),
         (["optimiser", "loss"], {"loss": 27, "optimiser": 12}),
+        ({"loss": 3}, {"loss": 1}),
         ({"architecture": [2, 3], "loss": "all"}, {"loss": 27, "architecture": 2}),
     ],
 )
@@ -169,6 +170,7 @@ def test_any_subset_can_be_chosen(selection: Any, expected: dict[str, int], fold
         ("depth", "no stage 'depth'; choose all or from loss"),
         ({"loss": [28]}, "no trial 28"),
         ({"loss": []}, "is chosen"),
+        ({"loss": "1,3"}, "neither `all` nor a list of trials"),
     ],
 )
 def test_wrong_selections_are_explained(selection: Any, message: str, folder: Path) -> None:

@@ -197,7 +197,11 @@ def choose(selection: Any, folder: str | Path) -> dict[str, list[int]]:
     unknown = sorted(str(stage) for stage in set(wanted) - set(STAGES))
     if unknown:
         raise ConfigError(f"ablation: no stage {unknown[0]!r}; choose all or from {', '.join(STAGES)}")
-    numbers = {stage: None if trials == "all" else trials for stage, trials in wanted.items()}
+    numbers = {stage: [trials] if isinstance(trials, int) else trials for stage, trials in wanted.items()}
+    for stage, given in numbers.items():
+        if given != "all" and not (isinstance(given, list) and all(isinstance(trial, int) for trial in given)):
+            raise ConfigError(f"ablation {stage}: {given!r} is neither `all` nor a list of trials such as [1, 3]")
+    numbers = {stage: None if given == "all" else given for stage, given in numbers.items()}
     trials = {stage: choose_trials(stage, folder, numbers[stage]) for stage in STAGES if stage in numbers}
     empty = [stage for stage, chosen in trials.items() if not chosen]
     if empty or not trials:
