@@ -47,8 +47,7 @@ NF1 := ../shared/data/images/nf1_plate2/images
 nf1: setup ## local TIFFs of another cell type to embeddings (needs ../shared)
 	$(BIN)/python -m campfire.gallery.arrange $(NF1) results/nf1-images --plate NF1P2 \
 		--channels DAPI=DNA,GFP=ER,RFP=AGP --pattern '(?P<well>[A-H][0-9]+)_.*_(?P<channel>[A-Z]+)_[0-9]+[.]tif'
-	$(SNAKEMAKE) --configfile config/nf1.yaml -- embeddings results/nf1/transfer/untrained/wells.parquet \
-		results/nf1/transfer/features/wells.parquet
+	$(SNAKEMAKE) --configfile config/nf1.yaml -- all
 
 figure: setup ## remake one demo figure: make figure NAME=figure_3_4
 	$(SNAKEMAKE) --configfile config/demo.yaml -- $(DEMO)/figures/$(NAME).pdf

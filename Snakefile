@@ -44,6 +44,11 @@ rule all:
         TABLES,
         FIGURES,
         FINDINGS,
+        at_hand(
+            expand(
+                result("transfer/{encoder}/wells.parquet"), encoder=TRANSFER_ENCODERS
+            )
+        ),
         result("provenance.json"),
 
 

@@ -10,6 +10,7 @@ from campfire import keys as names
 from campfire import transfer
 from campfire.errors import ConfigError, DataError, WeightsError
 from campfire.transfer import TransferOptions
+from campfire.transfer.sheet import has_control_groups
 from campfire.transfer.training import batches, triplet_loss
 
 DIM = 24
@@ -92,6 +93,8 @@ def test_groups_of_one_well_get_no_zprime(screen, caplog):
     wells = transfer.embed_wells(None, screen[1], screen[2], screen[0])
     held = wells[(wells["role"] == "heldout") & (wells["control"] != "")]
     few = held.groupby(["group", "control"]).head(1)
+    assert has_control_groups(screen[0])
+    assert not has_control_groups(few)
     with pytest.raises(DataError, match="at least two wells"):
         transfer.control_zprime(few)
     one = pd.concat([held[held["group"] == "M1"], few[few["group"] == "M2"]])

@@ -183,7 +183,8 @@ RUNS = list(
     dict.fromkeys(
         config["encoders"][e]["run"]
         for e in USED_ENCODERS
-        if "run" in config["encoders"][e]
+        if config["encoders"][e]["kind"] == "pretrained"
+        and "run" in config["encoders"][e]
     )
 )
 

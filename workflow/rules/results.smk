@@ -1,5 +1,7 @@
 """Which tables and figures an evaluation has, and where they stand in the report. No rules here."""
 
+from campfire.transfer.sheet import has_control_groups
+
 ID_CHANNELS, OOD_CHANNELS = (
     config["tables"].get(name, default)
     for name, default in [
@@ -103,6 +105,16 @@ def differences_file():
     return result("tables/differences.csv") if len(PAIRS) > 1 else []
 
 
+def transfer_compared():
+    """The transfer screen has control groups to compare; one that goes without a head may have none."""
+    if config["transfer"]["head"] is None and not has_control_groups(TRANSFER_SHEET):
+        return False
+    wells = expand(
+        result("transfer/{encoder}/wells.parquet"), encoder=TRANSFER_ENCODERS
+    )
+    return bool(at_hand(wells))
+
+
 def table_names():
     """The tables that the evaluation at hand has."""
     names = ["losses"] if at_hand([result("losses/counts.parquet")]) else []
@@ -116,7 +128,7 @@ def table_names():
     return (
         names
         + (["differences"] if differences_file() else [])
-        + (["transfer"] if TRANSFER_ENCODERS else [])
+        + (["transfer"] if transfer_compared() else [])
     )
 
 
@@ -133,7 +145,7 @@ def figure_names():
     return (
         names
         + (["claims"] if differences_file() else [])
-        + (["figure_3_5"] if TRANSFER_ENCODERS else [])
+        + (["figure_3_5"] if transfer_compared() else [])
     )
 
 
@@ -143,7 +155,7 @@ PLATE_LAYOUTS = [
     if at_hand([result(f"quality/{plate}.parquet")])
 ]
 TABLE_NAMES, FIGURE_NAMES = table_names(), figure_names()
-FINDINGS = [result("findings.html")] if {*TABLE_NAMES, *FIGURE_NAMES} else []
+FINDINGS = [result("findings.html")] if PAIRS or transfer_compared() else []
 TABLES = expand(
     result("tables/{name}.{suffix}"),
     name=TABLE_NAMES,

@@ -53,6 +53,15 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     return sheet.sort_values(names.WELL_KEYS, ignore_index=True)
 
 
+def has_control_groups(sheet: pd.DataFrame | None) -> bool:
+    """Whether plates of one role hold two control groups of at least two wells each, as a Z' needs."""
+    if sheet is None:
+        return False
+    controls = sheet[sheet["control"] != ""]
+    sizes = controls.groupby(["role", "control", "group"]).size()
+    return bool((sizes[sizes > 1].groupby("role").size() > 1).any())
+
+
 def check_trainable(sheet: pd.DataFrame, path: str | Path = "transfer sheet") -> None:
     """Raise ConfigError when a head cannot be trained on a sheet of `read_sheet`, which embedding alone allows."""
     for role in ROLES:
