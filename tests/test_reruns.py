@@ -245,6 +245,21 @@ def shown(plan: Plan) -> dict[str, list[str]]:
     }
 
 
+def test_one_encoder_on_one_channel_set_has_the_tables_that_it_can_have(run: Run) -> None:
+    """Nothing to compare with, no unseen channels, no pretraining: these tables and figures are not asked for."""
+    own = {"encoders": {"mine": {"kind": "timm", "model": "vit_small_patch8_224.dino", "weights": "random"}}}
+    run.configure(**own, evaluate=[{"encoder": "mine", "channel_sets": ["DNA_ER_RNA"]}], transfer={"sheet": None})
+    with pytest.raises(Exception, match="no encoder of `evaluate` has the channel set DNA_AGP_Mito"):
+        run.plan()
+    run.configure(tables={"id_channels": "DNA_ER_RNA", "ood_channels": "none"})
+    jobs = {job.rule.name for job in run.workflow().dag.jobs}
+    assert {"accuracies", "table_3_1", "leaks", "profiles", "protocols", "beyond", "findings"} <= jobs
+    assert (
+        not {"table_3_2", "differences", "claims", "figure_3_3", "figure_3_4", "training_curves", "transfer_table"}
+        & jobs
+    )
+
+
 @pytest.mark.parametrize(
     ("library", "expected"),
     [
