@@ -1,5 +1,6 @@
 # Set-up needs python3 (3.11 or newer), make and git; everything else is installed from the hashed lock files.
 PYTHON ?= python3
+TARGET ?= all
 BIN := .venv/bin
 DEMO := results/demo
 SMOKE := results/smoke
@@ -7,7 +8,7 @@ PROFILE ?= profiles/local
 SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
 SERVED := $(BIN)/python -m campfire.simulate.server $(DEMO)-screen/s3 --
 
-.PHONY: help setup demo smoke pilot nf1 test test-slow test-slurm slurm-orphans verify lint format bench figure report clean-demo lock envs schema
+.PHONY: help setup demo smoke plan pilot nf1 test test-slow test-slurm slurm-orphans verify lint format bench figure report clean-demo lock envs schema
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +39,12 @@ $(SMOKE)-screen/.done: $(BIN)/.ready config/smoke-screen.yaml $(wildcard src/cam
 
 smoke: $(SMOKE)-screen/.done ## the whole chain in its smallest numbers
 	$(SNAKEMAKE) --configfile config/smoke.yaml -- all
+
+plan: setup ## what is left to do and what it costs: make plan [CONFIG=config/demo.yaml] [PROFILE=profiles/slurm]
+	@mkdir -p .snakemake
+	@$(BIN)/snakemake --profile $(PROFILE) $(if $(CONFIG),--configfile $(CONFIG)) --dry-run --quiet rules progress \
+		--config show_plan=True -- $(TARGET) > .snakemake/plan.txt 2>&1 || { cat .snakemake/plan.txt; exit 1; }
+	@sed -n '/^stage /,$$p; /^Nothing to be done: /p' .snakemake/plan.txt
 
 pilot: setup ## images to tiles on one real JUMP field (needs ../shared)
 	$(BIN)/python -m campfire.simulate.server ../shared/data/images/s3_mirror -- \

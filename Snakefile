@@ -15,6 +15,7 @@ configfile: "config/config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/stages.smk"
+include: "workflow/rules/guard.smk"
 
 
 wildcard_constraints:

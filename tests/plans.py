@@ -133,6 +133,8 @@ def checkout(repository: Path, folder: Path) -> Run:
     (folder / "transfer.tsv").write_text(transfer_sheet(TRANSFER))
     for name in CHANGES["metadata"]:
         (folder / f"{name}.csv.gz").write_bytes(b"")
+    for path in folder.glob("*.*"):
+        os.utime(path, (LONG_AGO - 1, LONG_AGO - 1))
     (folder / "run.yaml").write_text(yaml.safe_dump(CHANGES, sort_keys=False))
     return Run(folder)
 

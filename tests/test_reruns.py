@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from plans import PLATES, TRANSFER, Plan, Run, checkout, finish, transfer_sheet
+from plans import PLATES, TRANSFER, Plan, Run, checkout, finish, inside, transfer_sheet
+from snakemake.exceptions import WorkflowError
 
 from campfire import reach
 
@@ -318,3 +319,65 @@ def test_an_output_that_is_gone_is_made_again(run: Run) -> None:
     (run.folder / "results/tiles/Q1.npy").unlink()
     assert "images" not in run.plan(), "nothing that is asked for reads these tiles"
     assert shown(run.plan(targets=["tiles"]))["images"] == ["Q1"]
+
+
+def guarded(run: Run, **changes: object) -> str:
+    """What the guard says of the plan, "" when it lets it pass."""
+    run.configure(**changes)
+    workflow = run.workflow()
+    with inside(run.folder):
+        try:
+            workflow.globals["guard_plan"]()
+        except WorkflowError as error:
+            return str(error)
+    return ""
+
+
+def test_what_is_dear_is_not_done_again_unasked(run: Run) -> None:
+    for plate in EVERYTHING:
+        benchmark = run.folder / f"results/benchmarks/images/{plate}.tsv"
+        benchmark.parent.mkdir(parents=True, exist_ok=True)
+        benchmark.write_text("s\tcpu_time\n3600\t1800\n")
+        (run.folder / f"results/download/{plate}.plan.json").write_text('{"bytes": 2000000000}')
+    told = guarded(run, tiles={"dtype": "uint8"})
+    for words in ("14.0 GB", "3.5 h", "cut_tiles: changed tiles", "--config redo=images,pretrain", "pretrain_run"):
+        assert words in told, told
+    assert "embed" not in told and "analysis" not in told
+    assert "pretrain_run" in guarded(run, redo=["images"])
+    assert guarded(run, redo="images,pretrain") == ""
+    assert "redo: no stage tile; there are images" in guarded(run, redo="tile")
+
+
+def test_the_guard_lets_cheap_and_first_work_pass(run: Run, repository: Path, tmp_path: Path) -> None:
+    assert guarded(run, probe={"epochs": 3}) == ""
+    assert guarded(run, transfer={"sheet": None}, sample={"seed": 3}) == ""
+    new = tmp_path / "new"
+    new.mkdir()
+    assert guarded(checkout(repository, new)) == ""
+
+
+def test_a_download_that_was_killed_is_not_done_again(run: Run) -> None:
+    """Snakemake's mark says that the job had begun; its finished part does not count as done."""
+    workflow = run.workflow(force=["results/download/T1.parquet"])
+    with inside(run.folder):
+        job = next(job for job in workflow.dag.jobs if job.rule.name == "images" and job.wildcards.plate == "T1")
+        assert workflow.globals["is_done"](job)
+        workflow.persistence.started(job)
+        assert not workflow.globals["is_done"](job)
+
+
+def test_results_can_be_kept_after_a_change_that_leaves_them_as_they_are(run: Run) -> None:
+    """As the guard's message says: Snakemake forgets what the files were made with."""
+    run.edit("src/campfire/files.py", 'compression="zstd"', 'compression="snappy"')
+    told = guarded(run)
+    assert "--cleanup-metadata" in told
+    workflow = run.workflow()
+    with inside(run.folder):
+        for job in workflow.dag.jobs:
+            if job.rule.name in ("assign_wells", "images", "nuclei", "cut_tiles", "pretrain_run"):
+                workflow.persistence.cleanup(job)
+    assert not {"images", "nuclei", "cut_tiles", "pretrain_run"} & set(run.plan())
+
+
+def test_the_split_is_made_first(run: Run) -> None:
+    assert "Make it first (target `split`)" in guarded(run, split={"seed": 11})

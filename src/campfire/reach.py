@@ -181,18 +181,29 @@ def _defines(module: str, name: str) -> bool:
     path = module_file(module)
     if path is None:
         return False
-    tree = _tree(path)
-    bound = {alias for node in tree.body if isinstance(node, ast.ImportFrom) for alias, _ in _imports(node, [])}
+    body = [statement for statement, _, _ in _parts(path)]
+    bound = {alias for node in body if isinstance(node, ast.ImportFrom) for alias, _ in _imports(node, [])}
     own_module = any(
         isinstance(node, ast.ImportFrom) and node.module == module and any(a.name == name for a in node.names)
-        for node in tree.body
+        for node in body
     )
     return name in bound and not own_module
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+def _statements(text: str) -> list[tuple[ast.stmt, _Reading, str]]:
+    """The statements at the top of a file with this text, what is read of each, and the digest of its meaning."""
+    found = []
+    for statement in ast.parse(text).body:
+        reading = _Reading()
+        reading.take(statement)
+        found.append((statement, reading, hashlib.sha256(" ".join(reading.meaning).encode()).hexdigest()))
+    return found
+
+
+@cache
+def _parts(path: Path) -> list[tuple[ast.stmt, _Reading, str]]:
+    return _statements(path.read_text(encoding="utf-8"))
 
 
 def _bound(statement: ast.stmt) -> list[str]:
@@ -219,26 +230,20 @@ def _is_main(statement: ast.stmt) -> bool:
 @cache
 def _source(path: Path) -> Source:
     """Take a file apart. A script (outside the package) is one piece."""
-    tree = _tree(path)
     inside = path.is_relative_to(PACKAGE)
     place = path.relative_to(PACKAGE).with_suffix("").parts if inside else ()
     package = ["campfire", *place[:-1]] if inside else []
     here = ".".join(["campfire", *(place[:-1] if place and place[-1] == "__init__" else place)])
     source = Source(path)
     statements = []
-    for statement in tree.body:
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            source.imported.update(_imports(statement, package))
-        elif not _is_types_only(statement):
-            statements.append(statement)
-    defined = {name for statement in statements for name in _bound(statement)} if inside else set()
-    for statement in statements:
-        if _is_text(statement):
-            continue
-        reading = _Reading()
-        reading.take(statement)
-        uses = _uses(reading, here, defined, source.imported, package)
-        unit = Unit(hashlib.sha256(" ".join(reading.meaning).encode()).hexdigest(), uses)
+    for part in _parts(path):
+        if isinstance(part[0], ast.Import | ast.ImportFrom):
+            source.imported.update(_imports(part[0], package))
+        elif not _is_types_only(part[0]) and not _is_text(part[0]):
+            statements.append(part)
+    defined = {name for statement, _, _ in statements for name in _bound(statement)} if inside else set()
+    for statement, reading, digest in statements:
+        unit = Unit(digest, _uses(reading, here, defined, source.imported, package))
         names = _bound(statement) if inside else []
         if inside and _is_main(statement):
             names = ["__main__"]
@@ -317,18 +322,22 @@ def libraries(script: str | Path) -> list[str]:
     return sorted(names - CARRIERS - set(sys.stdlib_module_names) - {"campfire"})
 
 
+@cache
+def _minor_version(package: str) -> str | None:
+    """Major and minor version of a package, None where it is not installed."""
+    try:
+        return ".".join(version(package).split("+")[0].split(".")[:2])
+    except PackageNotFoundError:
+        return None
+
+
 def library_versions(script: str | Path) -> dict[str, str]:
     """Package -> major and minor version of the `libraries` of a script, as installed; corrections do not count."""
-    found = {}
-    for name in libraries(script):
-        package = DISTRIBUTIONS.get(name, name)
-        try:
-            found[package] = ".".join(version(package).split("+")[0].split(".")[:2])
-        except PackageNotFoundError:
-            continue
-    return found
+    packages = [DISTRIBUTIONS.get(name, name) for name in libraries(script)]
+    return {package: number for package in packages if (number := _minor_version(package))}
 
 
+@cache
 def code_state(script: str | Path, with_libraries: bool = True) -> str:
     """What an edit or an update changes, in words: `code 1f0c…` and `library_versions`, e.g. `, numpy 2.0`."""
     versions = library_versions(script) if with_libraries else {}
@@ -337,5 +346,5 @@ def code_state(script: str | Path, with_libraries: bool = True) -> str:
 
 def forget() -> None:
     """Read the files again (they are read once in a process)."""
-    for cached in (_tree, _source, reach, module_file):
+    for cached in (_parts, _source, reach, module_file, _minor_version, code_state):
         cached.cache_clear()

@@ -234,6 +234,12 @@ def config_schema() -> dict[str, Any]:
         "training_channels": {"type": "array", "items": channel, "description": "channels that pretraining sees"},
         "pixel_size_um": {"type": "number", "exclusiveMinimum": 0, "description": "micrometres per pixel"},
         "s3": options_schema(S3Options),
+        "redo": {
+            "type": ["string", "array"],
+            "items": {"type": "string"},
+            "description": "stages that may be done again though they are done: images, tiles, pretrain, embed or all",
+        },
+        "show_plan": {"type": "boolean", "description": "print what the plan costs (`make plan`)"},
         "known_bad": text("objects known to be corrupt (TSV: key, reason)"),
         "split": with_choices(options_schema(SplitOptions), protocol=PROTOCOLS, too_few=["error", "unused"]),
         "illumination": {"enum": ["none", "gallery"], "description": "divide by the plate's illumination function"},
