@@ -421,12 +421,13 @@ def provenance_files():
         return [path for pair in PAIRS for path in embedding_files(*pair)]
     models = expand(result("pretrain/{run}/model.safetensors"), run=RUNS)
     if not PAIRS:
-        return [result("sample/transfer.parquet"), *models, *TABLES]
+        return [result("sample/transfer.parquet"), *models, *TABLES, *FIGURES]
     return [
         result("split/wells.parquet"),
         result("sample/cells.parquet"),
         *models,
         *TABLES,
+        *FIGURES,
     ]
 
 

@@ -1,5 +1,6 @@
 """What every script does first: find the library, log to the rule's log file, report errors in one line."""
 
+import atexit
 import errno
 import logging
 import os
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from campfire.errors import CampfireError
+from campfire.job_records import begin, end, seeds_in
 
 CANNOT_WRITE = {
     errno.ENOSPC: "make room on that disk and start again: what was finished is kept",
@@ -53,4 +55,24 @@ def start(snakemake: Any) -> logging.Logger:
             log.error("unexpected error %s", took, exc_info=(kind, error, trace))
 
     sys.excepthook = report
+    note(snakemake, log)
     return log
+
+
+def note(snakemake: Any, log: logging.Logger) -> None:
+    """Record what the job is and where it runs, for provenance.json; a job does not fail for want of its record."""
+    folder = Path(snakemake.config["results"]) / "state" / "provenance"
+    params = dict(snakemake.params.items())
+    facts = {
+        "code": params.get("code"),
+        "seeds": seeds_in({name: value for name, value in params.items() if name != "config"}),
+        "threads": snakemake.threads,
+        "gpus": int(snakemake.resources.get("gpu", 0) or 0),
+    }
+    lasting = [str(path) for path in snakemake.output if Path(path).parent.name != "images"]
+    try:
+        record = begin(folder, snakemake.rule, dict(snakemake.wildcards.items()), lasting, facts)
+    except OSError as error:
+        log.warning("no record of this job: %s", error)
+        return
+    atexit.register(end, record)

@@ -7,6 +7,7 @@ log = job.start(snakemake)
 from pathlib import Path
 
 from campfire.files import write_json
+from campfire.job_records import by_stage
 from campfire.provenance import file_sha256, git_commit, hardware, value_digest, versions
 
 config = snakemake.params.config
@@ -20,6 +21,7 @@ facts = {
         "sample": config["sample"]["seed"],
         **{f"pretrain {run}": options["seed"] for run, options in config["pretrain"]["runs"].items()},
     },
+    "stages": by_stage(Path(snakemake.config["results"]) / "state" / "provenance"),
     "code": snakemake.params.stages,
     "files": {path: file_sha256(path) for path in sorted(snakemake.input)},
     "modified": {path: Path(path).stat().st_mtime for path in sorted(snakemake.input)},
