@@ -53,6 +53,8 @@ def build(accuracies: pd.DataFrame, options: TableOptions, channels: str | None 
         "release: as the authors' code (control cells pooled over the wells of a plate; last-epoch weights; the "
         "held-out probe stops early on the fold that it scores). paper: as the text (cells per well; the best epoch is "
         "kept, which the scored fold chooses). strict: whole plates in a fold; inner wells choose the epoch.",
+        "All three probe one split of wells (split.protocol), the one that encoders were pretrained on; in the control "
+        "task strict differs from paper in nothing.",
         "The release draws other cells than paper and strict, so columns also differ by sampling; the table of leaks "
         "has the differences on identical cells. Largest class: what always guessing it would score, by protocol.",
         interval_note(options),
