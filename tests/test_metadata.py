@@ -197,6 +197,14 @@ def test_unreadable_sheets(tmp_path):
         metadata.read_sheet(binary)
 
 
+def test_a_plain_local_csv_is_compressed(tmp_path):
+    (tmp_path / "wells.csv").write_text("a,b\n1,2\n")
+    found = metadata.fetch(str(tmp_path / "wells.csv"), tmp_path / "well.csv.gz")
+    assert gzip.decompress(found.read_bytes()) == b"a,b\n1,2\n"
+    before = found.read_bytes()
+    assert metadata.fetch(tmp_path / "wells.csv", tmp_path / "well.csv.gz").read_bytes() == before
+
+
 def test_any_type_unless_asked(tmp_path):
     path = sheet_file(tmp_path, HEADER, "s\tb\tP1\tMACROPHAGE\tid")
     assert metadata.read_sheet(path)[PLATE_TYPE].tolist() == ["MACROPHAGE"]

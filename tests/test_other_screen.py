@@ -31,7 +31,7 @@ def screen(tmp_path: Path) -> Path:
     write_screen(tmp_path / "simulated", SCREEN)
     s3 = tmp_path / "simulated/s3"
     rows = []
-    for path in s3.glob("**/load_data*"):
+    for path in (found for found in s3.rglob("load_data*") if found.is_file()):
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
         for record in table.astype(str).to_dict("records"):
             for channel in CHANNELS:

@@ -29,7 +29,8 @@ def fetch(address: str | Path, destination: str | Path, sha256: str | None = Non
 
     The copy is verified (`sha256` when given, the announced length, a gzip header for *.gz) before it is renamed
     into place; a `destination` that already has the wanted SHA-256 is kept. For *.gz the SHA-256 may also be that of
-    the decompressed content, which stays the same when a table is compressed again. Transient network failures are
+    the decompressed content, which stays the same when a table is compressed again. A local .csv is compressed on its
+    way to a *.gz. Transient network failures are
     retried.
     Raises DataError naming the address and what to do; then `destination` is as it was.
     """
@@ -47,6 +48,9 @@ def fetch(address: str | Path, destination: str | Path, sha256: str | None = Non
             _copy(Path(unquote(urlsplit(address).path)) if scheme == "file" else Path(address), address, partial)
         else:
             raise ConfigError(f"{address}: cannot fetch {scheme}:// addresses; use https://, file:// or a path")
+        if final.suffix == ".gz" and scheme in ("", "file") and urlsplit(address).path.endswith(".csv"):
+            plain = partial.read_bytes()
+            partial.write_bytes(gzip.compress(plain, mtime=0))
         with open(partial, "rb") as handle:
             if final.suffix == ".gz" and handle.read(2) != b"\x1f\x8b":
                 raise DataError(
