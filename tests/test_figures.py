@@ -14,6 +14,7 @@ from campfire import figures, tables
 from campfire.errors import DataError
 from campfire.figures.figure_2_1 import NAMES
 from campfire.figures.style import SPLIT_COLOURS
+from campfire.tables.captions import caption
 
 OPTIONS = tables.TableOptions(
     encoders=["campfire", "untrained", "dino"], twins={"campfire": "untrained"}, labels={"campfire": "Campfire"},
@@ -108,6 +109,15 @@ NAMES_OF_ALL = [
 @pytest.fixture(scope="module")
 def drawn(results, accuracies, tmp_path_factory):
     return every_figure(results, accuracies, tmp_path_factory.mktemp("figures"))
+
+
+def test_every_figure_of_the_findings_has_a_caption_with_what_stands_behind_it(drawn):
+    named = {name for chapter in tables.findings.CHAPTERS for name in chapter.figures}
+    texts = {name: caption(name, drawn[name][1], OPTIONS) for name in named}
+    assert set(texts) == set(NAMES_OF_ALL) - {"plate_layout"}
+    assert "Protocol release. n: 2 fits, 12 to 24 wells, 120 to 240 cells. Intervals: 95 %" in texts["figure_3_4"]
+    assert texts["figure_2_1"].endswith("n: 36 wells.") and "Protocol release" in texts["confusion"]
+    assert "Intervals" not in texts["figure_3_5"] and "n: 8 wells of the reference" in texts["figure_3_5"]
 
 
 @pytest.mark.parametrize("name", NAMES_OF_ALL)

@@ -16,8 +16,8 @@ TITLES = {"control": "control compounds", "heldout": "held-out compounds"}
 def prepare(predictions: pd.DataFrame, protocol: str, task: str = "control") -> pd.DataFrame:
     """Share of the cells of a compound (`truth`) that are called `predicted`, over all fits, for every pair.
 
-    predictions: probes/{encoder}/{channels}/predictions.parquet. Columns: task, split, truth, predicted, cells (summed
-    over fits), share (of the truth's cells; sums to 1 over predicted). Raises DataError when nothing was scored.
+    predictions: probes/{encoder}/{channels}/predictions.parquet. Columns: protocol, task, split, truth, predicted,
+    cells (summed over fits), share (of the truth's cells; sums to 1 over predicted). Raises DataError when nothing was scored.
     """
     rows = predictions[(predictions["protocol"] == protocol) & (predictions["task"] == task)]
     if rows.empty:
@@ -42,7 +42,9 @@ def prepare(predictions: pd.DataFrame, protocol: str, task: str = "control") -> 
             }
         )
         parts.append(long.assign(task=task, split=split))
-    return pd.concat(parts, ignore_index=True)[["task", "split", "truth", "predicted", "cells", "share"]]
+    return pd.concat(parts, ignore_index=True).assign(protocol=protocol)[
+        ["protocol", "task", "split", "truth", "predicted", "cells", "share"]
+    ]
 
 
 @styled
