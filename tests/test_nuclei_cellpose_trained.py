@@ -91,6 +91,6 @@ def test_real_fields(trained, shared):
         for name, (image, reference, pixel_size) in fields.items()
     }
     log.warning("Cellpose trained on simulated nuclei, real fields: F1 %s", {k: round(v, 3) for k, v in scores.items()})
-    # Nothing real was seen in training. What the DSB field, of dim and clumped nuclei, scores is reported, not required.
+    # Nothing real was seen in training. What the DSB field, of dim and clumped nuclei, scores is told, not required.
     assert scores["JUMP"] >= 0.8
     assert min(scores[name] for name in scores if name.startswith("NF1")) >= 0.85

@@ -17,7 +17,8 @@ def prepare(predictions: pd.DataFrame, protocol: str, task: str = "control") -> 
     """Share of the cells of a compound (`truth`) that are called `predicted`, over all fits, for every pair.
 
     predictions: probes/{encoder}/{channels}/predictions.parquet. Columns: protocol, task, split, truth, predicted,
-    cells (summed over fits), share (of the truth's cells; sums to 1 over predicted). Raises DataError when nothing was scored.
+    cells (summed over fits), share (of the truth's cells; sums to 1 over predicted).
+    Raises DataError when nothing was scored.
     """
     rows = predictions[(predictions["protocol"] == protocol) & (predictions["task"] == task)]
     if rows.empty:
