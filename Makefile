@@ -65,11 +65,11 @@ report: setup ## write the demo's report again
 test: setup ## lint-free unit and workflow tests
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not slurm"
 
-test-slow: setup ## trains a small Cellpose model, among others
+test-slow: setup ## minutes each: faults on the one-node Slurm, training a small Cellpose model
 	$(BIN)/python -m pytest -q -m slow
 
-test-slurm: setup ## the smoke run and its faults on a real one-node Slurm (root; needs ../shared)
-	$(BIN)/python -m pytest -q -m slurm
+test-slurm: setup ## the smoke run on a real one-node Slurm (root; needs ../shared)
+	$(BIN)/python -m pytest -q -m "slurm and not slow"
 
 slurm-orphans: setup ## list the Slurm jobs that a dead run left behind; CANCEL=1 cancels them
 	$(BIN)/python -m campfire.orphans $(if $(CANCEL),--cancel)

@@ -20,7 +20,7 @@ from campfire.configuration import merge
 from campfire.files import write_table, write_text
 from campfire.pretrain import PretrainOptions, launch
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

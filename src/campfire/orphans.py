@@ -56,7 +56,7 @@ def open_logs(folder: Path) -> dict[Path, int]:
         except OSError:  # the process or the file is gone, or another user's
             continue
         process = int(handle.parts[2])
-        if target.parent == logs and process != os.getpid():
+        if target.parent == logs and target.exists() and process != os.getpid():
             found[target] = process
     return found
 
