@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,31 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 def cluster(repository: Path) -> Iterator[None]:
     with one_node_slurm(repository):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_job_is_left(cluster: None) -> Iterator[None]:
+    """A test that fails leaves jobs; the next one needs their GPUs."""
+    yield
+    subprocess.run(["scancel", "--me"], check=True)
+    wait_for(lambda: not subprocess.run(["squeue", "-h"], capture_output=True).stdout, 60)
+
+
+@contextmanager
+def begun(command: list[str], place: Path, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in the background, its words in `output`; killed at the end if it still works."""
+    with open(output, "wb") as words:
+        process = subprocess.Popen(command, cwd=place, stdout=words, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def read(path: Path) -> str:
+    """The text of a log that may not be there yet."""
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 @pytest.fixture
@@ -51,8 +77,7 @@ def test_memory_time_scancel_and_a_restarted_slurmctld(profile: Path, repository
     place.mkdir()
     run = snakemake("--snakefile", repository / "tests/slurm_faults.smk", "--directory", place, "--profile", profile)
     before = {job["JobId"] for job in jobs()}
-    with open(tmp_path / "output.txt", "w", encoding="utf-8") as output:
-        running = subprocess.Popen([*run, "--", "all"], cwd=place, stdout=output, stderr=subprocess.STDOUT)
+    with begun([*run, "--", "all"], place, tmp_path / "output.txt") as running:
         wait_for((place / "cancelled.txt").exists, 120)
         subprocess.run(["scancel", job_of("rule_cancelled")], check=True)
         os.kill(int(Path("/tmp/one-node-slurm/run/slurmctld.pid").read_text()), signal.SIGTERM)
@@ -138,35 +163,29 @@ def test_a_killed_controller_and_two_at_once(
         command = [sys.executable, "-m", "campfire.orphans", *more]
         return subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout
 
-    with open(tmp_path / "first.txt", "w", encoding="utf-8") as output:
-        first = subprocess.Popen(run, cwd=place, stdout=output, stderr=subprocess.STDOUT)
-    wait_for(lambda: checkpoints(place), 120)
-    number = job_of("rule_pretrain_run")
-    subprocess.run(["scontrol", "suspend", number], check=True)  # it holds its state, and waits for us
-    assert "of a run at work" in orphans() and "0 of them by dead runs" in orphans()
-    second = again()
-    assert second.startswith("exit 1") and f"another run is at work here (process {first.pid}" in second
-    first.kill()
-    first.wait()
+    with begun(run, place, tmp_path / "first.txt") as first:
+        wait_for(lambda: checkpoints(place), 120)
+        number = job_of("rule_pretrain_run")
+        subprocess.run(["scontrol", "suspend", number], check=True)  # it holds its state, and waits for us
+        assert "of a run at work" in orphans() and "0 of them by dead runs" in orphans()
+        second = again()
+        assert second.startswith("exit 1") and f"another run is at work here (process {first.pid}" in second
     refused = again()
     assert refused.startswith("exit 1") and "make slurm-orphans" in refused and "snakemake --unlock" in refused
     listed = orphans()
     assert re.search(rf"^ *{number} +SUSPENDED .*pretrain_run.* ORPHAN$", listed, re.MULTILINE), listed
     assert again("--unlock").startswith("exit 0")
     log = place / "logs/pretrain/campfire.log"
-    with open(tmp_path / "duplicate.txt", "w", encoding="utf-8") as output:
-        duplicate = subprocess.Popen(run, cwd=place, stdout=output, stderr=subprocess.STDOUT)
-        wait_for(lambda: "another run is writing here" in log.read_text(), 120)
-        duplicate.kill()
-        duplicate.wait()
-    assert f"Slurm job {number})" in log.read_text()
+    with begun(run, place, tmp_path / "duplicate.txt"):
+        wait_for(lambda: "another run is writing here" in read(log), 120)
+    assert f"Slurm job {number})" in read(log)
     assert "cancelled" in orphans("--cancel")
     assert job_of("rule_pretrain_run") == ""
     assert again("--unlock").startswith("exit 0")
     kept = checkpoints(place)
     last = again()
     assert last.startswith("exit 0"), last[-3000:]
-    assert f"going on from {kept[-1]}" in log.read_text()
+    assert f"going on from {kept[-1]}" in read(log)
     assert same_weights(place / MODEL, undisturbed)
 
 
@@ -176,14 +195,13 @@ def test_a_warning_before_the_time_limit_requeues_the_job(
     """Slurm's signal reaches the trainers, which write a checkpoint; the same job goes on, and Snakemake waits."""
     run, place = training
     before = {job["JobId"] for job in jobs()}
-    with open(tmp_path / "output.txt", "w", encoding="utf-8") as output:
-        running = subprocess.Popen(run, cwd=place, stdout=output, stderr=subprocess.STDOUT)
+    with begun(run, place, tmp_path / "output.txt") as running:
         wait_for(lambda: checkpoints(place), 120)
         number = job_of("rule_pretrain_run")
         subprocess.run(["scancel", "--signal=TERM", number], check=True)  # as --signal=TERM@300 does
         wait_for(lambda: job_of("rule_pretrain_run", "PENDING") == number, 60)
-        log = (place / "logs/pretrain/campfire.log").read_text()
-        assert "back into its queue" in log, log
+        log = read(place / "logs/pretrain/campfire.log")
+        assert "stopped after a checkpoint" in log, log
         # Slurm holds a requeued job back for two minutes; the test does not.
         subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=True)
         assert running.wait(300) == 0, (tmp_path / "output.txt").read_text()[-3000:]

@@ -26,8 +26,9 @@ where = (Path(snakemake.output.model).parent, params.state, processes, nodes, th
 run = PretrainOptions(**{**options, **machine})
 with state_for(params.state, params.code):
     code = launch(run, snakemake.input.tiles, snakemake.input.wells, *where, tell=log.info)
-    if code == EXIT_RESUMABLE and requeue_job():
-        log.info("stopped after a checkpoint; Slurm has put the job back into its queue, to go on from there")
-        time.sleep(300)  # Slurm ends this job while we wait
+    if code == EXIT_RESUMABLE:
+        log.info("stopped after a checkpoint; Slurm puts the job back into its queue, elsewhere it is started again")
+        if requeue_job():
+            time.sleep(300)  # Slurm ends this job while we wait
     if code:
         sys.exit(code)
