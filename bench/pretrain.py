@@ -188,6 +188,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--size", help="tiny to huge, or demo (default: large on a GPU, demo on a CPU)")
     parser.add_argument("--batch", type=int, help="tiles per step (default: 400 on a GPU, 64 on a CPU)")
+    parser.add_argument("--channels", type=int, nargs="+", default=[1, 2, 3], choices=[1, 2, 3])
     parser.add_argument("--steps", type=int, help="timed steps")
     parser.add_argument("--rounds", type=int, help="turns of the three measurements (default: 1 on a GPU, 5 on a CPU)")
     parser.add_argument("--compile", action="store_true", help="also compile on a CPU (minutes)")
@@ -204,7 +205,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = write_plate(Path(folder) / "a.npy", max(8 * batch, 512), 3, 0)
-        for channels in (1, 2, 3):
+        for channels in arguments.channels:
             source = synthetic_source([path], channels)
             options = options_for(model, channels, batch, device)
             if arguments.compile:
