@@ -78,7 +78,23 @@ def profile_summary(
     level is `cell` or `well`. The probe of cells is `probes.evaluate`; that of wells, which are too few for its short
     steps, is a logistic regression on standardised well means, trained until it converges on the same folds.
     """
+    from threadpoolctl import threadpool_limits
+
     options, probe, bootstrap = options or ProfileOptions(), probe or ProbeOptions(), bootstrap or BootstrapOptions()
+    with threadpool_limits(1):  # sums of several threads differ in their last bits from one machine to the next
+        return _summary(keys, embeddings, sample, options, probe, bootstrap, wells)
+
+
+def _summary(
+    keys: pd.DataFrame,
+    embeddings: Floats,
+    sample: pd.DataFrame,
+    options: ProfileOptions,
+    probe: ProbeOptions,
+    bootstrap: BootstrapOptions,
+    wells: pd.DataFrame | None,
+) -> pd.DataFrame:
+    """`profile_summary` on one thread."""
     tables = []
     for protocol, drawn in sample.groupby("protocol", sort=False):
         cells, features, _ = gather(keys, embeddings, drawn)
