@@ -89,7 +89,7 @@ class Run:
                     snakefile=self.folder / "Snakefile",
                     workdir=self.folder,
                 )
-                triggers = {"mtime", "params", "input", "software-env"}  # as in profiles/*/config.yaml
+                triggers = {"mtime", "params", "input"}  # as in profiles/*/config.yaml
                 settings = DAGSettings(
                     targets=frozenset(targets),
                     forcerun=frozenset(force),
