@@ -1,6 +1,8 @@
 """What runs again after an edit: for each, exactly these rules of exactly these plates, encoders and channel sets."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -365,3 +367,19 @@ def test_results_can_be_kept_after_a_change_that_leaves_them_as_they_are(run: Ru
 
 def test_the_split_is_made_first(run: Run) -> None:
     assert "Make it first (target `split`)" in guarded(run, split={"seed": 11})
+
+
+def test_snakemake_itself_stops_before_its_first_job(run: Run) -> None:
+    """As users call it; a dry run is free, and `make plan` shows what would need leave."""
+    run.configure(tiles={"dtype": "uint8"})
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nocolor", "--rerun-triggers", "mtime", "params"]
+    command += ["input", "--configfile", "config/config.yaml", "run.yaml"]
+    done = subprocess.run([*command, "--", "all"], cwd=run.folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "This plan would do again what is done and dear" in done.stderr
+    assert "Traceback" not in done.stderr and not (run.folder / "results/images").exists()
+    assert (run.folder / "results/tiles/Q1.npy").is_file(), "nothing was deleted"
+    command += ["-n", "--quiet", "rules", "progress", "--config", "show_plan=True", "--", "all"]
+    done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert "needs leave: `--config redo=images,pretrain`" in done.stdout
