@@ -1,6 +1,6 @@
 """Time the batched probes against one fit at a time, on the reference embeddings.
 
-    python bench/probe.py [--data ../shared/data/official/probe] [--quick] [--json out.json]
+    python bench/probe.py [--data ../shared/data/official/probe] [--epochs 100] [--quick] [--json out.json]
 
 Both sides train the same fits with the same batch size, optimiser, schedule and stopping, each on one thread, and are
 compared by CPU seconds, which other jobs on the machine disturb least (wall seconds are beside):
@@ -171,13 +171,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default, help="folder of the reference embeddings")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=["control", "heldout30"])
     parser.add_argument("--baseline", nargs="+", choices=["loop", "loader"], default=["loop", "loader"])
+    parser.add_argument("--epochs", type=int, default=ProbeOptions.epochs, help="at most so many")
     parser.add_argument("--quick", action="store_true", help="two epochs")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         parser.error(f"{arguments.data}: no reference embeddings; give their folder with --data")
     torch.set_num_threads(1)
-    options = ProbeOptions(epochs=2) if arguments.quick else ProbeOptions()
+    options = ProbeOptions(epochs=2 if arguments.quick else arguments.epochs)
     rows = []
     for run in arguments.runs:
         row = compare(arguments.data, run, options, arguments.baseline)
