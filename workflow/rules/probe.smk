@@ -70,7 +70,11 @@ rule profile:
         mem_mb=32000,
         runtime=240,
     params:
-        options=config["profiles"],
+        # The first control is the negative one, unless the section says otherwise.
+        options={
+            "negative_control": config["split"]["controls"][0],
+            **config["profiles"],
+        },
         probe=config["probe"],
         tables=interval_options(),
         code=code("profiles"),

@@ -86,7 +86,7 @@ def draw(data: pd.DataFrame) -> Figure:
     ]
     figure = new_figure(PAGE, 1.1 + 0.23 * float(places[-1] + 1))
     grid = np.ravel(figure.subplots(1, len(parts), squeeze=False))
-    for letter, axes, (kind, rows) in zip("ab", grid, parts, strict=True):
+    for letter, axes, (kind, rows) in zip("ab"[: len(parts)], grid, parts, strict=True):
         (_retrieval if kind == "retrieval" else _shares)(axes, rows, pairs, places)
         axes.set_ylim(places[-1] + 0.6, -0.6)
         axes.tick_params(axis="y", length=0)
