@@ -42,7 +42,7 @@ def own_reason(job):
 
 
 def traced_reason(job, seen=()):
-    """Why a job runs, with the rule where that begins: above it, or below where a temporary file is needed again."""
+    """Why a job runs, traced to where that begins: above it, or below where a temporary file is needed again."""
     if own_reason(job) or job in seen:
         return f"{job.rule.name}: {own_reason(job)}" if own_reason(job) else ""
     dag, seen = workflow.dag, {*seen, job}

@@ -9,6 +9,7 @@ if not FROM_EMBEDDINGS:
     include: "tiles.smk"
     include: "sample.smk"
     include: "pretrain.smk"
+    include: "study.smk"
     include: "ablation.smk"
     include: "embed.smk"
     include: "head.smk"
