@@ -166,3 +166,95 @@ FIGURES = expand(
     name=FIGURE_NAMES,
     suffix=["svg", "pdf", "png", "csv"],
 )
+
+
+def table_options():
+    """Options of tables and figures: the config's, and what each channel set holds."""
+    used = {channels for _, channels in PAIRS} | {config["transfer"]["channel_set"]}
+    sets = {
+        name: chosen for name, chosen in config["channel_sets"].items() if name in used
+    }
+    return {"channel_sets": sets, **config["tables"]}
+
+
+def interval_options():
+    """The options of tables that decide intervals: relabelling an encoder must not probe again."""
+    names = ("protocol", "replicates", "level", "seed")
+    return {name: config["tables"][name] for name in names if name in config["tables"]}
+
+
+def probe_files():
+    """Scores and predictions of every encoder and channel set that is evaluated."""
+    names = ("scores.parquet", "predictions.parquet")
+    return [
+        result(f"probes/{encoder}/{channels}/{name}")
+        for encoder, channels in PAIRS
+        for name in names
+    ]
+
+
+def provenance_files():
+    """The files whose checksums tell one set of results from another."""
+    if FROM_EMBEDDINGS:
+        return [path for pair in PAIRS for path in embedding_files(*pair)]
+    models = expand(result("pretrain/{run}/model.safetensors"), run=RUNS)
+    if not PAIRS:
+        return [result("sample/transfer.parquet"), *models, *TABLES, *FIGURES]
+    return [
+        result("split/wells.parquet"),
+        result("sample/cells.parquet"),
+        *models,
+        *TABLES,
+        *FIGURES,
+    ]
+
+
+def stage_digests(wildcards):
+    """Code and library versions of every step."""
+    scripts = [path for path in sorted(SCRIPTS.glob("*.py")) if path.stem != "job"]
+    return {script.stem: code_state(script) for script in scripts}
+
+
+def bundle_files():
+    """What tables and figures are made of and `start_from: embeddings` does not make: the sources of a bundle."""
+    pretrained = expand(
+        result("pretrain/{run}/{name}"),
+        run=RUNS,
+        name=["metrics.parquet", "snapshots.npz"],
+    )
+    transferred = expand(
+        result("transfer/{encoder}/{name}"),
+        encoder=TRANSFER_ENCODERS,
+        name=["wells.parquet"]
+        + ["head.safetensors"] * (config["transfer"]["head"] is not None),
+    )
+    return [
+        result("split/wells.parquet"),
+        result("sample/cells.parquet"),
+        *expand(result("quality/{plate}.parquet"), plate=[*PLATES, *TRANSFER_PLATES]),
+        result("losses/counts.parquet"),
+        *(path for pair in PAIRS for path in embedding_files(*pair)),
+        *pretrained,
+        *(
+            path
+            for encoder in TRANSFER_ENCODERS
+            for path in transfer_embeddings(encoder)
+        ),
+        *transferred,
+    ]
+
+
+def upstream_files():
+    """What the files of a bundle were made from; a bundle records their checksums."""
+    plates = [*PLATES, *TRANSFER_PLATES]
+    stages = ["download", "nuclei", "tiles"]
+    weights = [encoder_weights(encoder) for encoder in USED_ENCODERS]
+    return [
+        *expand(result("metadata/{table}.csv.gz"), table=config["metadata"]),
+        *expand(result("{stage}/{plate}.parquet"), stage=stages, plate=plates),
+        *(
+            path
+            for given in weights
+            for path in ([given] if isinstance(given, str) else given)
+        ),
+    ]

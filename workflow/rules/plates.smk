@@ -1,0 +1,77 @@
+"""What a plate needs: its place, wells, channels, and the tiles that a run learns from."""
+
+
+def plate_place(plate):
+    """Source, batch and plate of a plate of either sheet."""
+    sheet = SHEET if plate in set(PLATES) else TRANSFER_SHEET
+    row = sheet[sheet["Metadata_Plate"] == plate].iloc[0]
+    return {
+        key: row[f"Metadata_{key.capitalize()}"] for key in ("source", "batch", "plate")
+    }
+
+
+def plate_wells(plate):
+    """The file that says which wells of a plate are used, so that only a plate's own wells matter to it."""
+    return result(f"split/plates/{plate}.tsv") if plate in set(PLATES) else []
+
+
+def transfer_wells(plate):
+    """The wells of a plate of the transfer screen; [] for other plates."""
+    if plate in set(PLATES):
+        return []
+    return TRANSFER_SHEET.loc[
+        TRANSFER_SHEET["Metadata_Plate"] == plate, "Metadata_Well"
+    ].tolist()
+
+
+def known_bad(plate):
+    """The known bad objects of a plate, so that what is learnt of one plate leaves the others alone."""
+    from campfire.gallery import read_known_bad
+
+    try:
+        listed = read_known_bad(config["known_bad"])
+    except CampfireError as error:
+        raise WorkflowError(str(error)) from None
+    place = plate_place(plate)
+    folder = f"{config['s3']['prefix']}/{place['source']}/images/{place['batch']}/images/{plate}"
+    return {
+        key: reason
+        for key, reason in sorted(listed.items())
+        if plate in key or (key.endswith("/") and folder.startswith(key))
+    }
+
+
+def plate_channels(plate):
+    """The channels a plate needs: training plates only those that pretraining sees, evaluation plates all."""
+    if plate in set(TRANSFER_PLATES):
+        return config["channel_sets"][config["transfer"]["channel_set"]]
+    return (
+        config["channels"]
+        if plate in set(EVALUATION_PLATES)
+        else config["training_channels"]
+    )
+
+
+def plate_pixel_size(plate):
+    """Pixel size in micrometres."""
+    return (
+        config["pixel_size_um"]
+        if plate in set(PLATES)
+        else config["transfer"]["pixel_size_um"]
+    )
+
+
+def tile_shape():
+    """What nuclei and tiles must agree on: a nucleus is kept when its tile fits."""
+    tiles = config["tiles"]
+    return {"tile_size": tiles.get("size", 112), "border": tiles.get("border", "drop")}
+
+
+def tile_files(options, suffix):
+    """The tile files of the plates that a pretraining run with these options learns from."""
+    used = options.get("plate_types") or SHEET["Metadata_PlateType"].unique()
+    plates = SHEET.loc[
+        SHEET["Metadata_PlateType"].isin(used) & (SHEET["role"] != "ood"),
+        "Metadata_Plate",
+    ]
+    return expand(result("tiles/{plate}.{suffix}"), plate=plates, suffix=suffix)
