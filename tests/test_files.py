@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from campfire.errors import CampfireError
 from campfire.files import atomic_path, single_writer, state_for
@@ -62,3 +64,11 @@ def test_a_finished_state_is_not_taken_for_the_result_of_other_code(tmp_path: Pa
         assert (state / "checkpoint").exists(), "the same code finds what it made"
     with state_for(state, "code 3"):
         assert not (state / "checkpoint").exists()
+
+
+def test_weights_are_as_readable_as_other_files(tmp_path: Path) -> None:
+    weights, text = tmp_path / "model.safetensors", tmp_path / "plain.txt"
+    with atomic_path(weights) as partial:
+        save_file({"a": np.zeros(2)}, partial)
+    text.write_text("plain")
+    assert weights.stat().st_mode == text.stat().st_mode

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 METADATA_KEY = b"campfire"
 
+UMASK = os.umask(0)
+os.umask(UMASK)
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -33,6 +36,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield partial
         with open(partial, "rb") as handle:
             os.fsync(handle.fileno())
+        os.chmod(partial, 0o666 & ~UMASK)  # safetensors makes files that a lab's group could not read
         os.replace(partial, final)
     finally:
         partial.unlink(missing_ok=True)
