@@ -75,4 +75,11 @@ def note(snakemake: Any, log: logging.Logger) -> None:
     except OSError as error:
         log.warning("no record of this job: %s", error)
         return
-    atexit.register(end, record)
+
+    def finish() -> None:
+        try:
+            end(record)
+        except OSError as error:
+            log.warning("no record of this job's end: %s", error)
+
+    atexit.register(finish)
