@@ -1,8 +1,4 @@
-"""The target `ablation` on three trials: a later stage inherits the best, and the tables say how they stand.
-
-The first two are trained in this process, which has torch at hand, and lie where their jobs leave them; the third
-goes through options, training, ranking and table as jobs.
-"""
+"""The target `ablation` on three trials: a later stage inherits the best, and the tables say how they stand."""
 
 import json
 import os
@@ -16,10 +12,9 @@ import pytest
 import yaml
 from pretrain_plates import SMALL_MODEL, split_table, write_plate
 
-from campfire.ablation import best_trial, read_stage, row_changes, run_name, trial_options
-from campfire.files import read_table, write_json, write_table
+from campfire.ablation import best_trial, read_stage, row_changes
+from campfire.files import read_table, write_table
 from campfire.model import read_header
-from campfire.pretrain import PretrainOptions, train
 
 pytestmark = pytest.mark.workflow
 
@@ -65,12 +60,6 @@ def folder(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "ablation": {"loss": [1, 3], "optimiser": [11]},
     }  # fmt: skip
     (root / "config.yaml").write_text(yaml.safe_dump(config))
-    base = {"channels": ["DNA", "AGP", "Mito"], "model": SMALL_MODEL}
-    for trial in (1, 3):
-        options = trial_options("loss", trial, base, repository / "config/ablations", recipe=RECIPE)
-        out = root / "results/ablation/loss" / run_name(trial)
-        write_json(out / "options.json", options)
-        train(PretrainOptions(**options), list(root.glob("results/tiles/*.npy")), split_table(PLATES), out, root / "s")
     return root
 
 
@@ -92,9 +81,10 @@ def test_the_next_stage_inherits_the_best_trial(folder: Path, repository: Path) 
         assert len(table) == rows and table["best"].sum() == 1
         assert table["validation_loss"].notna().sum() == len(read_table(study / stage / "ranking.parquet"))
     assert "architecture is taken from trial 2: it was not run" in done.stderr
-    assert jobs(done.stdout + done.stderr)["ablation_run"] == 1
-    log = (folder / "logs/ablation/optimiser/trial_11.log").read_text()
-    assert "training on" in log and "finished: " in log and "epoch 1/1: loss" in log
+    assert jobs(done.stdout + done.stderr)["ablation_run"] == 3
+    for trial in ("loss/trial_01", "loss/trial_03", "optimiser/trial_11"):
+        log = (folder / "logs/ablation" / f"{trial}.log").read_text()
+        assert "training on" in log and "finished: " in log and "epoch 1/1: loss" in log
 
 
 def test_how_a_machine_runs_it_is_no_reason_to_train_again(folder: Path, repository: Path) -> None:
