@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +74,13 @@ class Run:
         path = self.folder / "run.yaml"
         path.write_text(yaml.safe_dump(merge(read_yaml(path), changes), sort_keys=False))
 
-    def workflow(self, targets: Iterable[str] = ("all",), force: Iterable[str] = ()) -> Any:
-        """Snakemake's workflow with its jobs planned, nothing run."""
+    def workflow(
+        self,
+        targets: Iterable[str] = ("all",),
+        force: Iterable[str] = (),
+        resources: Mapping[str, Mapping[str, int | str]] | None = None,
+    ) -> Any:
+        """Snakemake's workflow with its jobs planned, nothing run. `resources` of rules as a profile sets them."""
         reach.forget()
         before = Path.cwd()
         output = OutputSettings(quiet={Quietness.ALL}, verbose=False)
@@ -83,7 +88,7 @@ class Run:
             with SnakemakeApi(output) as api:
                 files = [self.folder / "config/config.yaml", self.folder / "run.yaml"]
                 planned = api.workflow(
-                    resource_settings=ResourceSettings(cores=2),
+                    resource_settings=ResourceSettings(cores=2, overwrite_resources=resources or {}),
                     config_settings=ConfigSettings(configfiles=files),
                     storage_settings=StorageSettings(),
                     snakefile=self.folder / "Snakefile",

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 RULE = re.compile(r"^ *(?:use )?rule (?:\w+ as )?(\w+)(?: with)?:", re.MULTILINE)
@@ -41,7 +42,28 @@ def test_the_slurm_profile_places_every_rule(repository: Path) -> None:
 def test_only_gpu_rules_hold_gpus(repository: Path) -> None:
     profile = yaml.safe_load((repository / "profiles/slurm/config.yaml").read_text())
     with_gpus = {rule for rule, wanted in profile["set-resources"].items() if wanted.get("gpu")}
-    assert with_gpus == {"pretrain_run", "ablation_run", "embed", "embed_transfer"}
+    assert with_gpus == {"nuclei_gpu", "pretrain_run", "ablation_run", "embed", "embed_transfer"}
     for rule in with_gpus:
         wanted = profile["set-resources"][rule]
         assert wanted["slurm_partition"] == "gpu" and wanted["tasks_per_gpu"] == 0
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(("method", "rule", "gpus"), [("cellpose", "nuclei_gpu", 1), ("classical", "nuclei", 0)])
+def test_cellpose_gets_a_gpu_and_the_classical_method_none(
+    repository: Path, tmp_path: Path, method: str, rule: str, gpus: int
+) -> None:
+    """The jobs of the paper's plates under the Slurm profile's resources, as Snakemake plans them."""
+    from plans import checkout
+
+    run = checkout(repository, tmp_path)
+    run.configure(nuclei={"method": method})
+    profile = yaml.safe_load((repository / "profiles/slurm/config.yaml").read_text())
+    asked = {
+        name: {key: own[key] for key in ("gpu", "slurm_partition") if key in own}
+        for name, own in profile["set-resources"].items()
+    }
+    jobs = [job for job in run.workflow(["tiles"], resources=asked).dag.jobs if job.rule.name.startswith("nuclei")]
+    assert {job.rule.name for job in jobs} == {rule}
+    assert {job.resources.get("gpu", 0) for job in jobs} == {gpus}
+    assert {job.resources.get("slurm_partition") for job in jobs} == {"gpu" if gpus else None}

@@ -61,7 +61,7 @@ def planned(*parts: str | dict[str, list[str]]) -> Plan:
 
 def plates(*names: str) -> dict[str, list[str]]:
     """The chain from download to tiles for these plates: raw images are not kept, so it runs as one."""
-    return {rule: list(names) for rule in ("images", "nuclei", "cut_tiles")}
+    return {rule: list(names) for rule in ("images", "nuclei_gpu", "cut_tiles")}
 
 
 def probed(*names: str) -> dict[str, list[str]]:
@@ -360,9 +360,9 @@ def test_results_can_be_kept_after_a_change_that_leaves_them_as_they_are(run: Ru
     workflow = run.workflow()
     with inside(run.folder):
         for job in workflow.dag.jobs:
-            if job.rule.name in ("assign_wells", "images", "nuclei", "cut_tiles", "pretrain_run"):
+            if job.rule.name in ("assign_wells", "images", "nuclei_gpu", "cut_tiles", "pretrain_run"):
                 workflow.persistence.cleanup(job)
-    assert not {"images", "nuclei", "cut_tiles", "pretrain_run"} & set(run.plan())
+    assert not {"images", "nuclei_gpu", "cut_tiles", "pretrain_run"} & set(run.plan())
 
 
 def test_the_split_is_made_first(run: Run) -> None:

@@ -8,6 +8,7 @@ from campfire import cost
 STAGE_OF_RULE = {
     "images": "images",
     "nuclei": "tiles",
+    "nuclei_gpu": "tiles",
     "cut_tiles": "tiles",
     "pretrain_run": "pretrain",
     "ablation_run": "pretrain",

@@ -1,3 +1,6 @@
+"""Nuclei of a plate: on a processor, or by Cellpose under the name `nuclei_gpu`, to which profiles give a GPU."""
+
+
 rule nuclei:
     input:
         images=result("images/{plate}"),
@@ -25,6 +28,14 @@ rule nuclei:
         code=code("nuclei"),
     script:
         "../scripts/nuclei.py"
+
+
+if config["nuclei"]["method"] == "cellpose":
+
+    ruleorder: nuclei_gpu > nuclei
+
+    use rule nuclei as nuclei_gpu with:
+        threads: 2
 
 
 rule count_losses:
