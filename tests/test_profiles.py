@@ -230,3 +230,36 @@ def test_summary_has_every_metric_and_no_duplicates():
     pd.testing.assert_frame_equal(again, table)
     added = set(batched["metric"]) - set(table["metric"])
     assert added == {"variance_batch"} and len(batched) == len(table) + 4
+
+
+def test_the_control_that_normalises_is_no_class():
+    # No compound does anything here, yet the one control well of a plate lies at the origin once it normalised the
+    # plate, whatever its split: scored as a class it would be known by that alone.
+    sample, x = screen(compounds=3, compound_sd=0, well_sd=1.0)
+    negative = (sample[names.COMPOUND] == "C0").to_numpy()
+    wells, means = well_means(sample, normalise(sample, x, negative, "sphered"))
+    at_origin = (wells[names.WELL] == "A01").to_numpy()
+    lengths = np.linalg.norm(means, axis=1)
+    assert lengths[at_origin].max() < 1e-3 < 1 < lengths[~at_origin].min()
+    options = ProfileOptions(representations=["raw"], negative_control="C0")
+    probe, few = ProbeOptions(subsets=1, folds=3, epochs=2), BootstrapOptions(replicates=10)
+    table = profile_summary(sample[names.CELL_KEYS], x, sample, options, probe, few)
+    others = sample[~negative].reset_index(drop=True)
+    alone = profile_summary(others[names.CELL_KEYS], x[~negative], others, options, probe, few)
+    pd.testing.assert_frame_equal(table, alone)
+
+
+def test_a_plate_without_controls_is_left_out_with_a_word(caplog):
+    sample, x = screen(cells=3, compounds=5)
+    lost = (sample[names.COMPOUND] == "C0") & (sample[names.PLATE] == "P4")
+    kept, values = sample[~lost].reset_index(drop=True), x[~lost.to_numpy()]
+    options = ProfileOptions(representations=["sphered"], negative_control="C0")
+    probe, few = ProbeOptions(subsets=1, folds=3, epochs=1), BootstrapOptions(replicates=5)
+    with caplog.at_level("WARNING"):
+        table = profile_summary(kept[names.CELL_KEYS], values, kept, options, probe, few)
+    assert "1 of 9 plates have fewer than two cells of the negative control and are left out: P4" in caplog.text
+    without = kept[kept[names.PLATE] != "P4"]
+    again = profile_summary(without[names.CELL_KEYS], values[without.index], without, options, probe, few)
+    pd.testing.assert_frame_equal(table, again)
+    with pytest.raises(DataError, match="no plate has two cells of the negative control"):
+        profile_summary(kept[names.CELL_KEYS], values, kept, ProfileOptions(), probe, few)

@@ -11,6 +11,7 @@ from plans import PLATES, TRANSFER, Plan, Run, checkout, finish, inside, transfe
 from snakemake.exceptions import WorkflowError
 
 from campfire import reach
+from campfire.configuration import read_yaml
 
 pytestmark = pytest.mark.workflow
 
@@ -230,6 +231,18 @@ def shown(plan: Plan) -> dict[str, list[str]]:
         rule: sorted({single.get(job, job) for job in jobs} if rule not in LISTED else jobs)
         for rule, jobs in sorted(plan.items())
     }
+
+
+def test_the_strict_run_leaves_plates_of_ood_batches_alone(run: Run, repository: Path) -> None:
+    """T2 shares a batch with the OOD plate, so none of its wells is trained on: it is neither fetched nor opened."""
+    run.edit("plates.tsv", "s\tB1\tT2", "s\tB2\tT2")
+    run.configure(**read_yaml(repository / "config/strict.yaml"))
+    workflow = run.workflow()
+    jobs = {(job.rule.name, job.wildcards_dict.get("plate", "")): job for job in workflow.dag.jobs}
+    assert {plate for rule, plate in jobs if rule == "images"} == {*EVERYTHING} - {"T2"}
+    tiles = jobs["pretrain_run", ""].input.tiles
+    assert sorted(tiles) == [f"results/strict/tiles/{plate}.npy" for plate in ("Q1", "Q2", "T1")]
+    assert ("table_3_1", "") in jobs and ("leaks", "") in jobs and ("protocols", "") not in jobs
 
 
 def test_one_encoder_on_one_channel_set_has_the_tables_that_it_can_have(run: Run) -> None:

@@ -15,6 +15,7 @@ from campfire.split import (
     assign_wells,
     evaluation_plates,
     make_split,
+    plates_with_wells,
     release_labels,
     rows_digest,
     wells_per_quadrant,
@@ -112,6 +113,11 @@ def test_strict_shares_no_batch_and_no_plate(screen):
     reasons = strict.metadata["unused"]["COMPOUND"]
     assert sum(reasons.values()) == strict.metadata["wells"]["COMPOUND"]["unused"]
     assert set(reasons) == {"not_drawn", "held_out_compound", "ood_batch", "untreated"}
+    used = plates_with_wells(sheet, SplitOptions(protocol="strict"))
+    assert len(used) == 262 - 47 and set(used) == set(wells.loc[wells["split"] != "unused", PLATE])
+    assert plates_with_wells(sheet, SplitOptions()) == sheet[PLATE].tolist()
+    evaluated = plates_with_wells(sheet, SplitOptions(compound_fraction=0.0))
+    assert evaluated == sheet.loc[sheet["role"] != "train", PLATE].tolist()
 
 
 @pytest.mark.parametrize("protocol", ["release", "paper", "strict"])

@@ -236,6 +236,8 @@ def test_profiles_and_variance_side_by_side():
     assert (
         shares.answer == "Of the variance of well means (Campfire): held-out compounds 50 %, batches and plates 20 %."
     )
+    few = one_encoder[~one_encoder["metric"].str.startswith("variance")]
+    assert "too few" in tables.profiles.build_variance({"campfire": few}, OPTIONS).answer
     with pytest.raises(DataError, match="no encoder has a profile summary under protocol release"):
         tables.profiles.build({"campfire": one_encoder.assign(protocol="paper")}, OPTIONS)
 
@@ -248,6 +250,9 @@ def test_quadrants_counts():
     }  # fmt: skip
     assert target2.loc["test_ood_both", "compounds"] == 4 and target2.loc["test_ood_both", "plates"] == 2
     assert table.answer == "37 of 39 wells have a role; 30 of them are test wells."
+    assert len(table.notes) == 2 and "as new to the model as an OOD plate" in table.notes[1]
+    shared = wells().replace({"Metadata_Plate": {"P3": "P1"}})
+    assert len(tables.quadrants.build(shared, "release").notes) == 1
 
 
 def test_transfer_counts_each_pair_once():

@@ -13,7 +13,7 @@ from campfire.configuration import merge, read_yaml, validate
 from campfire.errors import ConfigError
 from campfire.metadata import read_sheet
 
-CONFIGS = ["config/demo.yaml", "config/pilot.yaml", "config/smoke.yaml"]
+CONFIGS = [f"config/{name}.yaml" for name in ("demo", "pilot", "smoke", "strict", "strict-against-release")]
 
 
 def test_the_schema_is_what_the_option_classes_say(repository: Path) -> None:

@@ -14,13 +14,20 @@ def checked_transfer_sheet():
 
 
 def checked_sheets():
-    """Validate the config, then the sheets and names it refers to; any mistake ends the run with its remedy."""
+    """Validate the config, then the sheets it refers to; any mistake ends the run with its remedy.
+
+    Of the plates' sheet remain those that the split may give wells: the strict split leaves out whole batches.
+    """
+    from campfire.split import SplitOptions, plates_with_wells
+
     try:
         validate(
             config,
             read_yaml(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"),
         )
         sheet = read_sheet(config["sheet"]) if config["sheet"] else empty_sheet()
+        used = plates_with_wells(sheet, SplitOptions(**config["split"]))
+        sheet = sheet[sheet["Metadata_Plate"].isin(used)].reset_index(drop=True)
         return sheet, checked_transfer_sheet()
     except CampfireError as error:
         raise WorkflowError(str(error)) from None
@@ -115,8 +122,8 @@ def check_targets():
         if match and match[1] not in {*PLATES, *TRANSFER_PLATES}:
             known = ", ".join([*PLATES, *TRANSFER_PLATES][:5])
             raise WorkflowError(
-                f"{target}: plate {match[1]} is not in {config['sheet'] or config['transfer']['sheet']}; "
-                f"it has {known}, ..."
+                f"{target}: plate {match[1]} is not in {config['sheet'] or config['transfer']['sheet']}, or the split "
+                f"leaves it out; used are {known}, ..."
             )
 
 

@@ -45,7 +45,8 @@ def plan_plate(
     where = index.attrs.get("load_data", "load_data")
     if not wells or not channels:
         raise ConfigError(
-            f"plate {plate}: nothing to fetch ({len(wells)} wells, {len(channels)} channels were asked for)"
+            f"plate {plate}: nothing to fetch ({len(wells)} wells, {len(channels)} channels were asked for); if the "
+            "split gives it no well, take it off the sheet"
         )
     unknown = [channel for channel in channels if key_column(channel) not in index]
     if unknown:

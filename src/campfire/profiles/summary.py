@@ -71,7 +71,9 @@ def profile_summary(
     keys, embeddings (N, D), sample (all tasks of a protocol): as for `probes.evaluate`. wells: `split/wells.parquet`,
     which tells the batch of each plate and all wells of the negative control: plates are normalised by every embedded
     cell of these, else by the sampled ones alone. The samples hold one control well of an ID plate, whose own deviation
-    then enters the whole plate; `embed: all` does better.
+    then enters the whole plate. So the negative control is no class here: the plate's own normalisation would put it at
+    the origin, scored wells included, and give it away. A plate without two of its cells is left out of every
+    representation, with a warning, where any of them needs it.
     Returns one row per `protocol, task, split, metric, representation, level`: metric is `probe_accuracy`,
     `probe_balanced_accuracy`, `knn_accuracy`, `map`, `map_normalized` or `variance_<factor>` (split empty: all wells;
     factors are compound, batch, plate and residual, without batch where plates and batches are one);
@@ -102,11 +104,17 @@ def _summary(
             batch = wells.drop_duplicates(names.PLATE).set_index(names.PLATE)[names.BATCH]
             cells[names.BATCH] = cells[names.PLATE].map(batch)
         where, every, controls = _controls(keys, embeddings, cells, features, options.negative_control, wells)
+        if set(options.representations) != {"raw"}:
+            there = _normalisable(where, controls)
+            cells = cells[there[: len(cells)]].reset_index(drop=True)
+            where, every, controls = where[there].reset_index(drop=True), every[there], controls[there]
+        told = (cells[names.COMPOUND] != options.negative_control).to_numpy()
+        classes = cells[told].reset_index(drop=True)
         for representation in options.representations:
-            values = normalise(where, every, controls, representation, options.shrinkage)[: len(features)]
+            values = normalise(where, every, controls, representation, options.shrinkage)[: len(cells)][told]
             for level in ("cell", "well"):
                 logger.info("profiles: %s, %s embeddings, %s level", protocol, representation, level)
-                for rows in _level(cells, values, level, options, probe, bootstrap):
+                for rows in _level(classes, values, level, options, probe, bootstrap):
                     tables.append(rows.assign(protocol=protocol, representation=representation, level=level))
     if not tables:
         raise DataError("profiles: the sample table has no rows; draw cells for at least one protocol and task")
@@ -133,6 +141,26 @@ def _controls(
     return where, every, np.arange(len(every)) >= len(features)
 
 
+def _normalisable(where: pd.DataFrame, controls: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows are of plates with two or more cells of the negative control; DataError when none is."""
+    plates = where[names.PLATE]
+    counts = pd.Series(controls).groupby(plates.to_numpy(object)).sum()
+    without = sorted(map(str, counts.index[counts < 2]))
+    if len(without) == len(counts):
+        raise DataError(
+            "profiles: no plate has two cells of the negative control to normalise by; set profiles.negative_control, "
+            "or profiles.representations: [raw]"
+        )
+    if without:
+        logger.warning(
+            "profiles: %d of %d plates have fewer than two cells of the negative control and are left out: %s",
+            len(without),
+            len(counts),
+            ", ".join(without[:5]),
+        )
+    return ~plates.isin(without).to_numpy()
+
+
 def _level(
     cells: pd.DataFrame,
     values: Floats,
@@ -143,6 +171,11 @@ def _level(
 ) -> Iterator[pd.DataFrame]:
     """Each task's rows at one level."""
     for task, group in cells.groupby("task", sort=False):
+        if group[names.COMPOUND].nunique() < 2:
+            logger.warning(
+                "profiles: task %s has one compound beside the negative control; nothing to tell apart", task
+            )
+            continue
         rows = group.drop(columns="label")
         x = values[group.index]
         if level == "well":

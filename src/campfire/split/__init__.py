@@ -1,6 +1,6 @@
 """Which wells are trained on and which are tested, under the protocols release, paper and strict."""
 
-from campfire.split.assign import Split, assign_wells, make_split
+from campfire.split.assign import Split, assign_wells, make_split, plates_with_wells
 from campfire.split.options import PROTOCOLS, SplitOptions
 from campfire.split.report import (
     evaluation_plates,
@@ -18,6 +18,7 @@ __all__ = [
     "assign_wells",
     "evaluation_plates",
     "make_split",
+    "plates_with_wells",
     "release_labels",
     "rows_digest",
     "wells_per_quadrant",

@@ -72,6 +72,24 @@ def make_split(sheet: pd.DataFrame, wells: pd.DataFrame, options: SplitOptions) 
     return Split(result, metadata)
 
 
+def plates_with_wells(sheet: pd.DataFrame, options: SplitOptions) -> list[str]:
+    """The plates of the sheet that the split may give wells, in its order.
+
+    Left out are training plates of which no well can be trained on, whatever is on them: those that share a batch with
+    an OOD plate under `exclude_ood_batches`, and all of them where `compound_fraction` is 0.
+    """
+    left_out = _in_ood_batch(sheet) if options.setting("exclude_ood_batches") else np.zeros(len(sheet), dtype=bool)
+    if not options.setting("compound_fraction") > 0:
+        left_out = np.ones(len(sheet), dtype=bool)
+    return sheet.loc[(sheet["role"] != "train").to_numpy() | ~left_out, PLATE].tolist()
+
+
+def _in_ood_batch(table: pd.DataFrame) -> np.ndarray:
+    """Which rows, of a sheet or of its wells, are of a batch that has an OOD plate; (N,) bool."""
+    ood = table.loc[table["role"] == "ood", [SOURCE, BATCH]].drop_duplicates()
+    return np.asarray(pd.MultiIndex.from_frame(table[[SOURCE, BATCH]]).isin(pd.MultiIndex.from_frame(ood)))
+
+
 def _count(table: pd.DataFrame, labels: np.ndarray) -> dict[str, dict[str, int]]:
     counts = pd.crosstab(table[PLATE_TYPE], labels)
     return {str(kind): {name: int(row[name]) for name in SPLITS if row.get(name, 0)} for kind, row in counts.iterrows()}
@@ -249,8 +267,7 @@ def _assign_training_plates(
         out = training & (table[COMPOUND] == options.untreated).to_numpy()
         labels[out], reasons[out] = "unused", "untreated"
     if options.setting("exclude_ood_batches"):
-        ood = table.loc[table["role"] == "ood", [SOURCE, BATCH]].drop_duplicates()
-        shared = pd.MultiIndex.from_frame(table[[SOURCE, BATCH]]).isin(pd.MultiIndex.from_frame(ood))
+        shared = _in_ood_batch(table)
         labels[training & shared], reasons[training & shared] = "unused", "ood_batch"
         if training.any() and not (training & ~shared).any():
             log.warning("every training plate shares a batch with an OOD plate, so none is trained on")

@@ -48,8 +48,8 @@ def _normalisation(options: TableOptions) -> tuple[str, ...]:
     return (
         f"Protocol {options.protocol}, channels {options.channel_label(options.id_channels)}. Sphered: each plate is "
         "centred and scaled by its negative control and whitened by the controls of all plates. TVN: whitened first, "
-        "then the controls of each plate are aligned. Both use every embedded cell of the negative control; with "
-        "sampled cells an ID plate has one such well, whose own deviation then enters the plate.",
+        "then the controls of each plate are aligned. Both use every embedded cell of the negative control, of which "
+        "an ID plate has one well, whose own deviation then enters the plate; so that control is no class here.",
     )
 
 
@@ -89,7 +89,8 @@ def build(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> Table
         )
     notes = (
         *_normalisation(options),
-        "Probe of cells: the linear probe of Table 3.1; of wells: logistic regression on standardised well means, on "
+        "Probe of cells: the linear probe of Table 3.1, which tells the negative control as well; of wells: logistic "
+        "regression on standardised well means, on "
         "the same folds. k-NN: cosine similarity, the same training cells. mAP: average precision with which a well "
         "ranks the wells of its compound on other plates above those of other compounds (copairs); a dash where no "
         "compound has wells on two plates. " + interval_note(options),
@@ -99,13 +100,15 @@ def build(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> Table
 
 
 def build_variance(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
-    """Shares of the variance of well means that compounds, batches, plates and wells carry."""
+    """Shares of the variance of well means that compounds, batches, plates and wells carry; empty if wells are few."""
     data = collect(summaries, options)
     data = data[data["metric"].str.startswith("variance_")].drop(columns=["split", "level"])
-    if data.empty:
-        raise DataError("tables.variance: the wells were too few for shares of variance; add plates or compounds")
     data = data.assign(metric=data["metric"].str.removeprefix("variance_")).rename(columns={"metric": "factor"})
     data = data.rename(columns={"value": "share"}).reset_index(drop=True)
+    title = "What the variance of well means follows."
+    if data.empty:
+        answer = "The wells are too few for shares of variance: there must be more of them than compounds and plates."
+        return Table(title, data, pd.DataFrame(columns=["Encoder", "Compounds", "Embeddings"]), (), answer)
     factors = [name for name in SHARES if name in set(data["factor"])]
     lines = []
     for (label, task, kind), rows in data.groupby(["label", "task", "representation"], sort=False):
@@ -137,7 +140,7 @@ def build_variance(summaries: Mapping[str, pd.DataFrame], options: TableOptions)
         f"{100 * options.level:g} % bootstrap interval over wells within compounds; they tell how far other wells "
         "would move a share, not other plates or batches.",
     )
-    return Table("What the variance of well means follows.", data, layout, notes, answer)
+    return Table(title, data, layout, notes, answer)
 
 
 def _first_seen(column: pd.Series) -> pd.Series:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from campfire.keys import PLATE_TYPE
+from campfire.keys import PLATE, PLATE_TYPE
 from campfire.split import wells_per_quadrant
 from campfire.tables.render import Table
 
@@ -23,9 +23,15 @@ def build(wells: pd.DataFrame, protocol: str) -> Table:
     total = int(data["wells"].sum())
     used = total - int(data.loc[data["split"] == "unused", "wells"].sum())
     tested = int(data.loc[data["split"].str.startswith("test"), "wells"].sum())
-    notes = (
+    notes: tuple[str, ...] = (
         f"Split protocol {protocol}. A well belongs to one label only; compounds of a label are counted once, so a "
         "compound counts under every label that has a well of it.",
     )
+    plates = {name: set(wells.loc[wells["split"] == name, PLATE]) for name in ("train", "test")}
+    if plates["test"] and not plates["test"] & plates["train"]:
+        notes += (
+            "Test wells of ID compounds lie on plates without any training well: in that quadrant an ID plate is as "
+            "new to the model as an OOD plate, and what sets the two apart is the batch.",
+        )
     answer = f"{used:,} of {total:,} wells have a role; {tested:,} of them are test wells."
     return Table("Plates, compounds and wells of every part of the split.", data, layout, notes, answer)
