@@ -78,15 +78,24 @@ def test_bootstrap_equals_doing_it_by_hand_and_is_seeded():
         assert not np.array_equal(draws, zprime.bootstrap(a, b, method, replicates=20, seed=6))
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says():
-    # Scalar wells: groups at 0 and 10 with SD 1 have Z' = 1 - 3 * 2 / 10 = 0.4.
+@pytest.mark.parametrize("wells", [4, 12])
+@pytest.mark.parametrize("method", zprime.METHODS)
+def test_intervals_of_few_wells_cover_the_truth(wells, method):
+    # Along the line between the groups at 0 and 10 the SD is 1, so Z' = 1 - 3 * 2 / 10 = 0.4; other dimensions only
+    # let the line bend towards the sample at hand, which makes Z' of few wells too high.
     rng = np.random.default_rng(0)
-    covered = 0
-    for trial in range(200):
-        draws = zprime.bootstrap(rng.normal(0, 1, 40), rng.normal(10, 1, 40), ddof=1, replicates=200, seed=trial)
-        low, high = np.quantile(draws, [0.025, 0.975])
+    scale = 1 / np.sqrt(1 + np.arange(32))
+    covered, naive, trials = 0, 0, 120
+    for trial in range(trials):
+        a, b = rng.normal(0, scale, (wells, 32)), rng.normal(0, scale, (wells, 32))
+        b[:, 0] += 10
+        draws = zprime.bootstrap(a, b, method, replicates=200, seed=trial)
+        low, high = zprime.interval(zprime.zprime(a, b, method), draws, (wells, wells))
         covered += low <= 0.4 <= high
-    assert 0.85 <= covered / 200 <= 0.99
+        first, last = np.quantile(draws, [0.025, 0.975])
+        naive += first <= 0.4 <= last
+    assert covered / trials >= 0.87
+    assert naive / trials < (0.75 if wells == 4 else 0.97)  # percentiles: what is not used
 
 
 def test_edges():
@@ -99,3 +108,7 @@ def test_edges():
         zprime.algorithm_a([])
     table = zprime.pairwise(np.eye(4), ["a", "a", "b", ""], replicates=5)
     assert set(table["reference"]) == {"a", "b"} and set(table["n_target"]) == {1, 2}
+    assert table[["low", "high"]].isna().all(axis=None)  # two wells and one: no interval
+    low, high = zprime.interval(-np.inf, np.array([-np.inf, -3.0, 0.5]), (5, 5))
+    assert low == -np.inf and high == 0.5
+    assert np.isnan(zprime.interval(1.0, np.ones(9), (5, 5))).all()

@@ -125,6 +125,29 @@ def bootstrap(
     return _score(values_x, values_y, method, ddof)
 
 
+def interval(value: float, draws: Floats, wells: Sequence[int], level: float = 0.95) -> tuple[float, float]:
+    """Interval of a Z' `value` from its `bootstrap` draws (R,), whose two groups have so many `wells`.
+
+    On the scale of log(1 - Z'), where the score is spread over distance: the centre is the value less the bias that the
+    draws show, the reach Student's t times their spread (by the median absolute deviation). The line of projection is
+    fitted to the very wells that are projected on it, so Z' of few wells is too high, and may lie above its interval;
+    percentiles of the draws would repeat that bias. Unknown (nan) for a group of fewer than three wells.
+    """
+    from scipy.special import stdtrit
+
+    if min(wells) < 3 or not value < 1:
+        return float("nan"), float("nan")
+    if not np.isfinite(value):
+        return -np.inf, float(np.quantile(draws, (1 + level) / 2, method="closest_observation"))
+    centre = np.log1p(-value)
+    # Resamples without spread or distance have no logarithm; they are far out, not absent.
+    logs = np.clip(np.log(np.maximum(1 - draws, 1e-300)), centre - 20, centre + 20)
+    middle = float(np.median(logs))
+    reach = stdtrit(sum(wells) - 2, (1 + level) / 2) * MAD_TO_SD * float(np.median(np.abs(logs - middle)))
+    ends = 1 - np.exp(2 * centre - middle + np.array([reach, -reach]))
+    return float(ends[0]), float(ends[1])
+
+
 def _multiplicity(rows: NDArray[np.int64], offset: int, size: int) -> Floats:
     """Share of each of `size` wells in each resample: (R, n) row numbers -> (R, size)."""
     replicates, n = rows.shape
@@ -141,7 +164,7 @@ def pairwise(
     level: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Z' of every ordered pair of groups, with percentile intervals over resampled wells (Figure 3.5).
+    """Z' of every ordered pair of groups, with intervals over resampled wells (`interval`; Figure 3.5).
 
     embeddings (N, D), groups (N,) names; wells of the empty group are left out.
     Columns: `reference, target, method, zprime, low, high, n_reference, n_target`. The map is symmetric, so each
@@ -155,8 +178,9 @@ def pairwise(
             a, b = x[labels == first], x[labels == second]
             for method in methods:
                 draws = bootstrap(a, b, method, ddof, replicates, seed)
-                low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], method="closest_observation")
-                value = {"method": method, "zprime": zprime(a, b, method, ddof), "low": low, "high": high}
+                score = zprime(a, b, method, ddof)
+                low, high = interval(score, draws, (len(a), len(b)), level)
+                value = {"method": method, "zprime": score, "low": low, "high": high}
                 rows.append({"reference": first, "target": second, **value, "n_reference": len(a), "n_target": len(b)})
                 rows.append({"reference": second, "target": first, **value, "n_reference": len(b), "n_target": len(a)})
     columns = ["reference", "target", "method", "zprime", "low", "high", "n_reference", "n_target"]

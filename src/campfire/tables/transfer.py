@@ -56,14 +56,18 @@ def build(pairs: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
     if not held.empty:
         counts = held[held["zprime"] > 0].groupby("label").size().reindex(labels, fill_value=0)
         total = held.groupby("label").size().reindex(labels, fill_value=0)
-        parts = ", ".join(f"{label} {counts[label]} of {total[label]}" for label in labels)
+        sure = held[held["low"] > 0].groupby("label").size().reindex(labels, fill_value=0)
+        parts = ", ".join(
+            f"{label} {counts[label]} of {total[label]} ({sure[label]} with the whole interval)" for label in labels
+        )
         answer = f"Pairs of control groups told apart on held-out plates (plain Z′ above 0): {parts}."
     notes = (
         "Z′ = 1 − 3 (SD of reference + SD of target) / |difference of means| of well embeddings projected on the line "
         "between the group means; 1 is perfect, below 0 the groups overlap. plain: mean and SD, as the paper; robust: "
         "Algorithm A, as the authors' code.",
-        f"Brackets: {100 * options.level:g} % bootstrap interval over wells. Projection and spread come from the same "
-        "wells, so small groups look better than they are.",
+        f"Brackets: {100 * options.level:g} % bootstrap interval over wells, on the scale of log(1 − Z′), less the "
+        "bias: projection and spread come from the same wells, so Z′ of few wells is too high and may lie above its "
+        "interval. Groups of fewer than three wells have none.",
     )
     return Table("Z′ between groups of control wells of the transfer screen.", data, pd.DataFrame(lines), notes, answer)
 
