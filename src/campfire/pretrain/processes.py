@@ -3,11 +3,12 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,6 +40,26 @@ class Processes:
         torch.distributed.all_gather(list(out.unbind(0)), values.detach())
         return out.cpu()
 
+    def share(self, value: Any) -> Any:
+        """What the first process gives, on every process (anything that can be pickled)."""
+        box = [value]
+        if self.world > 1:
+            torch.distributed.broadcast_object_list(box, src=0, device=self.device)
+        return box[0]
+
+    def share_tensors(self, tensors: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        """The first process's tensors by name, on every process; those that came from afar are on its device."""
+        if self.world == 1:
+            return dict(tensors or {})
+        layout = self.share([(name, t.shape, t.dtype) for name, t in (tensors or {}).items()])
+        found = {}
+        for name, shape, dtype in layout:
+            own = tensors[name].to(self.device) if self.first and tensors else None
+            value = torch.empty(shape, dtype=dtype, device=self.device) if own is None else own.contiguous()
+            torch.distributed.broadcast(value, src=0)
+            found[name] = value
+        return found
+
     def wait(self) -> None:
         """Wait until every process is here."""
         if self.world > 1:
@@ -69,8 +90,12 @@ def join(device: str = "auto") -> Iterator[Processes]:
     torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30), device_id=gpu)
     try:
         yield Processes(rank, world, chosen)
-    finally:
+    except InterruptedRunError:
         torch.distributed.destroy_process_group()
+        raise
+    # After any other error we just end: leaving an NCCL group waits for all its members, and the others may be
+    # in a collective call that this process will never join. Whoever started us ends them.
+    torch.distributed.destroy_process_group()
 
 
 class StopSignal:

@@ -17,7 +17,7 @@ from torch import Tensor
 from campfire.errors import CampfireError, ConfigError
 from campfire.files import read_table, single_writer
 from campfire.model import read_header
-from campfire.pretrain.checkpoints import StateFolder, load_optimiser, optimiser_tensors
+from campfire.pretrain.checkpoints import Checkpoint, StateFolder, load_optimiser, optimiser_tensors
 from campfire.pretrain.engine import NEVER, Engine
 from campfire.pretrain.flops import peak_rate, training_flops
 from campfire.pretrain.loader import Loader, save_batches
@@ -136,12 +136,10 @@ class Run:
     def go(self, out_dir: Path) -> pd.DataFrame:
         """Train from where the state folder left off; write the outputs."""
         try:
-            if self._finished_before():
-                if self.processes.first:
-                    self.state.restore(out_dir)
-                    self.journal.say("%s: finished before, put back from %s", out_dir, self.state.folder)
-                self.processes.wait()
-                return read_table(out_dir / "metrics.parquet")
+            # The first process alone looks: on a network file system others may see files later.
+            finished = self._put_back(out_dir) if self.processes.first else None
+            if (finished := self.processes.share(finished)) is not None:
+                return finished
             self._resume()
             while self.progress.epoch < self.options.epochs:
                 self._epoch()
@@ -156,10 +154,14 @@ class Run:
         finally:
             self.journal.close()
 
-    def _finished_before(self) -> bool:
-        """Whether this very run was finished by the code that runs now; else it begins anew."""
+    def _put_back(self, out_dir: Path) -> pd.DataFrame | None:
+        """Outputs and metrics of this very run where the code that runs now finished it; else it begins anew."""
         kept = self.state.finished()
-        return kept is not None and read_header(kept / "model.safetensors").get("code") == self.code
+        if kept is None or read_header(kept / "model.safetensors").get("code") != self.code:
+            return None
+        self.state.restore(out_dir)
+        self.journal.say("%s: finished before, put back from %s", out_dir, self.state.folder)
+        return read_table(out_dir / "metrics.parquet")
 
     def _header(self, name: str) -> dict[str, Any]:
         """What the weight file says about how it came about."""
@@ -184,32 +186,36 @@ class Run:
         return plan_epoch(sizes, self.options.global_batch, self.processes.world, rng)
 
     def _resume(self) -> None:
+        checkpoint: Checkpoint | None = None
         if self.processes.first:
             self.state.clean()
-        self.processes.wait()
-        checkpoint = self.state.load()
-        if checkpoint is None:
+            checkpoint = self.state.load()
+        # All processes go on from what the first one read: they agree, and a big file is read once.
+        position = self.processes.share((checkpoint.state, checkpoint.path) if checkpoint else None)
+        if position is None:
             self.journal.say(
                 "training on %d tiles: %d epochs of %d steps of %d tiles, on %d x %s",
                 self.train_tiles.tiles, self.options.epochs, self.steps, self.options.global_batch,
                 self.processes.world, self.processes.device.type,
             )  # fmt: skip
             return
-        state, sums = dict(checkpoint.state), checkpoint.tensors["sums"]
+        tensors = self.processes.share_tensors(checkpoint.tensors if checkpoint else None)
+        state, path = dict(position[0]), position[1]
+        sums = tensors["sums"]
         if state.pop("world") != self.processes.world:
-            log.warning("%s: written by another number of processes; some tiles of its epoch repeat", checkpoint.path)
+            log.warning("%s: written by another number of processes; some tiles of its epoch repeat", path)
             sums = torch.cat([sums.sum(0, keepdim=True), sums.new_zeros(self.processes.world - 1, sums.shape[1])])
         before = state.pop("code")
         if before[-1] != self.code[-1]:
-            log.warning("%s: written by other code; to begin anew with the present, remove it", checkpoint.path)
+            log.warning("%s: written by other code; to begin anew with the present, remove it", path)
         self.code = before if before[-1] == self.code[-1] else [*before, *self.code]
-        model = {name[6:]: value for name, value in checkpoint.tensors.items() if name.startswith("model.")}
+        model = {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
         self.engine.model.load_state_dict(model)
-        load_optimiser(self.engine.optimiser, self.engine.names, checkpoint.tensors)
+        load_optimiser(self.engine.optimiser, self.engine.names, tensors)
         self.engine.sums = sums[self.processes.rank].to(self.processes.device)
         self.progress = Progress(**state)
-        self.journal.say("going on from %s: epoch %d", checkpoint.path, self.progress.epoch + 1)
-        self.journal.record("resume", checkpoint=checkpoint.path.name, step=self.number)
+        self.journal.say("going on from %s: epoch %d", path, self.progress.epoch + 1)
+        self.journal.record("resume", checkpoint=path.name, step=self.number)
 
     def _save(self, sums: Tensor | None = None) -> None:
         """Write a checkpoint that begins with the next step (the first process alone)."""
