@@ -71,12 +71,10 @@ class Engine:
         self.config: ModelConfig = make(ModelConfig, dict(options.model), "model")
         objective = Objective(make(ObjectiveOptions, dict(options.objective), "objective"))
         self.bf16 = options.precision == "bf16" or (options.precision == "auto" and cuda)
-        if cuda:
-            torch.set_float32_matmul_precision("high")
         self.model = initial_model(self.config, options).to(self.device)
         self.compiled = options.compile is True or (options.compile == "auto" and cuda)
         if self.compiled:
-            # The shapes are few (channels in a subset x full and last batch), so each gets its own fast graph.
+            # Full steps have one or two batch sizes and a few numbers of channels: each gets a fast graph of its own.
             torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 32)
             self.model.compile(dynamic=False)
         self.task = TrainingPass(self.model, objective, self.bf16)
@@ -156,8 +154,12 @@ class Engine:
             draws = self.model.draw(size, images.shape[1], self.generator)
             later = batch.part + 1 < batch.parts
             hold = self.run.no_sync() if later and isinstance(self.run, DistributedDataParallel) else nullcontext()
+            # The step or two at an epoch's end that are not full run uncompiled: their sizes would each cost minutes.
+            # All processes do alike, because `total` counts the tiles of all.
+            how = nullcontext() if batch.total == self.options.global_batch else self._eager()
             with hold:
-                values = self.run(images, index, **draws)
+                with how:
+                    values = self.run(images, index, **draws)
                 # The processes' gradients are averaged: the weight makes that the mean over the step's tiles.
                 (values[0] * (size * self.processes.world / batch.total)).backward()
             self._note(values.detach(), size, number)

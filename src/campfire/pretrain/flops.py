@@ -1,19 +1,24 @@
 """Counted arithmetic of a training step, and what a device could do at most."""
 
+import re
+
 import torch
 
 from campfire.model import ModelConfig
 
 PEAK_BF16 = {
+    "GH200": 989e12,
     "H200": 989e12,
     "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
     "H100": 989e12,
     "A100": 312e12,
     "L40S": 362e12,
+    "L40": 181e12,
     "L4": 121e12,
     "A10": 125e12,
 }
-"""Dense bf16 matrix rates in FLOP/s from the vendor's data sheets, by a part of torch's device name."""
+"""Dense bf16 matrix rates in FLOP/s from the vendor's data sheets, by whole words of torch's device name."""
 
 
 def _blocks(tokens: int, width: int, depth: int, mlp_ratio: float) -> float:
@@ -44,4 +49,4 @@ def peak_rate(device: torch.device, bf16: bool) -> float:
     if device.type != "cuda" or not bf16:
         return 0.0
     name = torch.cuda.get_device_name(device)
-    return next((rate for part, rate in PEAK_BF16.items() if part in name), 0.0)
+    return next((rate for words, rate in PEAK_BF16.items() if re.search(rf"\b{words}\b", name)), 0.0)
