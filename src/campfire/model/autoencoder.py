@@ -9,7 +9,7 @@ from campfire.errors import ConfigError
 from campfire.model.channels import MAX_LABELS, check_index, mean_patches
 from campfire.model.config import ModelConfig
 from campfire.model.decoder import Decoder
-from campfire.model.encoder import Encoder, patchify, unpatchify
+from campfire.model.encoder import Encoder, flat_rows, patchify, unpatchify
 from campfire.model.initialise import initialise
 
 
@@ -91,11 +91,8 @@ class MaskedAutoencoder(nn.Module):
                 raise ConfigError("a masked forward pass needs noise=, or generator= to draw it from")
             draws = self.draw(images.shape[0], images.shape[1], generator, images.device)
             noise, paths = draws["noise"], draws.get("paths")
-        order = noise.argsort(dim=-1)
-        restore = order.argsort(dim=-1)
-        if noise.ndim == 2:
-            order, restore = order[:, None], restore[:, None]
-        return self._run(images, channel_index, order[..., : self.config.kept], restore, paths)
+        kept = noise.argsort(dim=-1)[..., : self.config.kept]
+        return self._run(images, channel_index, kept[:, None] if noise.ndim == 2 else kept, paths)
 
     @torch.no_grad()
     def reconstruct(
@@ -116,7 +113,7 @@ class MaskedAutoencoder(nn.Module):
         try:
             if not mask:
                 self._check(images, channel_index)
-                return self._run(images, channel_index, None, None, None)
+                return self._run(images, channel_index, None, None)
             if noise is None and generator is None:
                 generator = torch.Generator(images.device).manual_seed(0)
             return self(images, channel_index, noise=noise, generator=generator)
@@ -131,9 +128,7 @@ class MaskedAutoencoder(nn.Module):
             fixed = self.config.decoder == "per_channel" or self.config.channel_embedding == "learned"
             check_index(channel_index, images, self.config.channels if fixed else MAX_LABELS)
 
-    def _run(
-        self, images: Tensor, channel_index: Tensor, kept: Tensor | None, restore: Tensor | None, paths: Tensor | None
-    ) -> Output:
+    def _run(self, images: Tensor, channel_index: Tensor, kept: Tensor | None, paths: Tensor | None) -> Output:
         batch, channels = images.shape[:2]
         patch = self.config.patch_size
         patches = patchify(images, patch)
@@ -143,15 +138,15 @@ class MaskedAutoencoder(nn.Module):
             seen = patches
             mask = images.new_zeros(batch, channels, self.config.patches, dtype=torch.float32)
         else:
-            where = kept[..., None].expand(batch, channels, -1, patches.shape[3])
-            seen = patches.gather(2, where)
-            assert restore is not None
-            mask = (restore >= kept.shape[2]).float().expand(batch, channels, -1)
+            rows = flat_rows(kept, channels, self.config.patches)
+            seen = patches.flatten(0, 2).index_select(0, rows).view(batch, channels, -1, patches.shape[3])
+            ones = images.new_ones(batch, kept.shape[1], self.config.patches, dtype=torch.float32)
+            mask = ones.scatter(2, kept, 0.0).expand(batch, channels, -1)
         latent = self.encoder(seen, kept, paths)
         if self.config.decoder == "shared":
-            predicted = self.decoder(latent, channels, context, restore)
+            predicted = self.decoder(latent, channels, context, kept)
         else:
-            predicted = self._decode_each(latent, channel_index, channels, restore)
+            predicted = self._decode_each(latent, channel_index, channels, kept)
         return Output(unpatchify(predicted, patch), images, mask, latent)
 
     def _context(self, patches: Tensor, index: Tensor) -> Tensor | None:
@@ -164,7 +159,7 @@ class MaskedAutoencoder(nn.Module):
             reduce_ranks = self.training and self.config.channel_embedding == "global"
             return self.encoder.project(mean_patches(patches, index, self.config.channel_embedding, reduce_ranks))
 
-    def _decode_each(self, latent: Tensor, index: Tensor, channels: int, restore: Tensor | None) -> Tensor:
+    def _decode_each(self, latent: Tensor, index: Tensor, channels: int, kept: Tensor | None) -> Tensor:
         """One decoder per channel index, each on its own channel's tokens (as CA-MAE).
 
         The labels choose modules, so they are read on the host: keep `channel_index` on the CPU to avoid a wait.
@@ -176,8 +171,8 @@ class MaskedAutoencoder(nn.Module):
         for label in labels.unique().tolist():
             sample, channel = (part.to(latent.device) for part in (labels == label).nonzero(as_tuple=True))
             x = torch.cat([latent[sample, :1], tokens[sample, channel]], dim=1)
-            order = None if restore is None else restore.expand(batch, channels, -1)[sample, channel][:, None]
-            pieces.append(self.decoders[label](x, 1, None, order)[:, 0])
+            own = None if kept is None else kept.expand(batch, channels, -1)[sample, channel][:, None]
+            pieces.append(self.decoders[label](x, 1, None, own)[:, 0])
             places.append(sample * channels + channel)
         back = torch.cat(places).argsort()
         return torch.cat(pieces)[back].unflatten(0, (batch, channels))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from campfire.model.config import ModelConfig
-from campfire.model.encoder import Stack
+from campfire.model.encoder import Stack, flat_rows
 from campfire.model.layers import Linear
 
 
@@ -23,19 +23,19 @@ class Decoder(Stack):
         self.context_layer = Linear(config.encoder_width, width) if context else None
         self.pred = Linear(width, config.patch_size**2)
 
-    def forward(self, latent: Tensor, channels: int, context: Tensor | None, restore: Tensor | None) -> Tensor:
+    def forward(self, latent: Tensor, channels: int, context: Tensor | None, kept: Tensor | None) -> Tensor:
         """Predicted patches (B, C, N, P*P).
 
-        `latent` (B, 1 + C K, D); `context` (C, D) or (B, C, D); `restore` (B, 1 or C, N) int64 gives for each
-        patch its place among the kept and then the masked ones, None when all patches are present in order.
+        `latent` (B, 1 + C K, D); `context` (C, D) or (B, C, D); `kept` (B, 1 or C, K) int64 says which
+        patches the latent tokens are, None when all patches are present in order.
         """
         x = self.decoder_embed(latent)
         start, tokens = x[:, :1], x[:, 1:].unflatten(1, (channels, -1))
-        if restore is not None:
-            batch, _, kept, width = tokens.shape
-            missing = self.mask_token.to(tokens.dtype).expand(batch, channels, restore.shape[2] - kept, width)
-            order = restore[..., None].expand(batch, channels, -1, width)
-            tokens = torch.cat([tokens, missing], dim=2).gather(2, order)
+        if kept is not None:
+            patches, (batch, _, _, width) = self.config.patches, tokens.shape
+            missing = self.mask_token[0].to(tokens.dtype).expand(batch * channels * patches, width)
+            filled = missing.index_copy(0, flat_rows(kept, channels, patches), tokens.flatten(0, 2))
+            tokens = filled.view(batch, channels, patches, width)
         if self.context_layer is not None and context is not None:
             tokens = tokens + self.context_layer(context).unsqueeze(-2)
         tokens = tokens + self.pos_embed[0, 1:].to(tokens.dtype)

@@ -24,6 +24,15 @@ def unpatchify(patches: Tensor, patch_size: int) -> Tensor:
     return cut.reshape(batch, channels, grid * patch_size, grid * patch_size)
 
 
+def flat_rows(positions: Tensor, channels: int, patches: int) -> Tensor:
+    """Patches at `positions` (B, 1 or C, K) int64 of N as rows of a (B C N, ...) array: (B C K,) int64.
+
+    `index_select` and `index_copy` move whole rows, and unlike those of `gather` their gradients need no additions.
+    """
+    first = torch.arange(len(positions) * channels, device=positions.device) * patches
+    return (first.view(-1, channels, 1) + positions).flatten()
+
+
 class PatchProjection(nn.Module):
     """The convolution (1, P, P) shared by all channels, applied as a matrix product to cut patches (..., P*P)."""
 
