@@ -155,7 +155,7 @@ def test_other_channel_numbers_are_averaged_or_concatenated(timm_file):
     spec = {"kind": "timm", "model": TINY, "weights": str(timm_file[0]), "size": "native"}
     images, names = raw(2, channels=2, size=112), ["DNA", "ER"]
     average, joined = (load({**spec, "combine": combine}, "cpu") for combine in ("average", "concatenate"))
-    singles = [average.embed(images[:, [i]], [names[i]]) for i in range(2)]
+    singles = [average.embed(images[:, i : i + 1], [names[i]]) for i in range(2)]
     torch.testing.assert_close(average.embed(images, names), (singles[0] + singles[1]) / 2, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(joined.embed(images, names), torch.cat(singles, 1), atol=1e-5, rtol=1e-4)
     assert (average.dim(names), joined.dim(names), joined.dim(RGB)) == (192, 384, 192)
