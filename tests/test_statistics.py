@@ -120,6 +120,20 @@ def test_gap_between_plates():
     gaps = ood_gaps(table, BootstrapOptions(replicates=300))
     assert list(gaps["task"]) == ["control", "heldout"]
     assert (gaps["low"] > 0.1).all() and (gaps["high"] < 0.5).all()
+    assert (gaps["n_plates_inside"] == 6).all() and (gaps["low_plates"] < gaps["gap"]).all()
+
+
+def test_gap_over_plates_counts_what_plates_share():
+    # Both OOD plates differ by 0.4 as plates: other wells of the same two plates never show that, other plates do.
+    inside = predictions(0.7, quadrants=QUADRANTS[2:3])
+    parts = [predictions(rate, seed=1, quadrants=QUADRANTS[3:], wells=12) for rate in (0.3, 0.7)]
+    plates = sorted(parts[0][names.PLATE].unique())[:2]
+    outside = [part[part[names.PLATE] == plate] for part, plate in zip(parts, plates, strict=True)]
+    gap = ood_gaps(pd.concat([inside, *outside]), BootstrapOptions(replicates=300)).iloc[0]
+    assert gap["n_plates_outside"] == 2
+    assert gap["low"] > 0 and gap["low_plates"] < -0.5
+    alone = ood_gaps(pd.concat([inside, outside[0]]), BootstrapOptions(replicates=300)).iloc[0]
+    assert np.isnan(alone["low_plates"]) and alone["low"] > 0
 
 
 def test_other_cells_are_refused():

@@ -183,11 +183,16 @@ def test_differences_refuse_other_cells(tmp_path):
 
 
 def test_gaps(results):
-    data = tables.gaps.build(results, OPTIONS).data
+    table = tables.gaps.build(results, OPTIONS)
+    data = table.data
     row = one(data, encoder="campfire", channels="DNA_AGP_Mito", task="control")
     assert (row["id"], row["ood"], row["gap"]) == pytest.approx((0.75, 0.65, 0.10))
     assert row["low"] < row["gap"] < row["high"]
     assert (row["n_wells_id"], row["n_wells_ood"], row["n_classes"]) == (18, 12, 3)
+    assert row["low_plates"] < row["gap"] < row["high_plates"]
+    assert (
+        table.layout["Plates"][0] == f"{row['n_plates_id']} / {row['n_plates_ood']}" and "over plates" in table.answer
+    )
 
 
 def test_protocols_side_by_side(accuracies):

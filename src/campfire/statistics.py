@@ -8,7 +8,7 @@ not cover another training run, and cover other plates only with `unit="plate"`.
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -266,26 +266,47 @@ def stratified_mean(
 
 
 def ood_gaps(predictions: pd.DataFrame, options: BootstrapOptions | None = None) -> pd.DataFrame:
-    """How much accuracy is lost from ID to OOD plates, by protocol and task, with its interval.
+    """How much accuracy is lost from ID to OOD plates, by protocol and task, with its intervals.
 
-    The two quadrants hold different wells, which are resampled independently.
-    Returns `protocol, task, metric, inside, outside, gap, low, high`.
+    The two quadrants hold different wells, which are resampled independently. Other wells of the same few OOD plates
+    say little of other OOD plates, so a second interval takes whole plates: Student's t, by Welch's degrees of freedom,
+    on the deviation of a bootstrap over plates; nan where a quadrant has one plate.
+    Returns `protocol, task, metric, inside, outside, gap, low, high, low_plates, high_plates, n_plates_inside,
+    n_plates_outside`.
     """
     options = options or BootstrapOptions()
     pairs = {"control": ("test", "test_ood_plate"), "heldout": ("test_ood_compound", "test_ood_both")}
-    drawn = {key: _draw([_count(table)], options) for key, table in _quadrants(predictions)}
+    tallies = {key: _count(table) for key, table in _quadrants(predictions)}
     rows = []
-    for protocol, task in dict.fromkeys((key[0], key[1]) for key in drawn):
-        inside, outside = (drawn.get((protocol, task, split)) for split in pairs[task])
-        if inside is None or outside is None:
+    for protocol, task in dict.fromkeys((key[0], key[1]) for key in tallies):
+        wells = [tallies.get((protocol, task, split)) for split in pairs[task]]
+        if wells[0] is None or wells[1] is None:
             continue
+        inside, outside = (_draw([w], options) for w in wells if w is not None)
         low, high = _interval(inside[1][0] - outside[1][0], options.level)
         one, two = inside[0][0], outside[0][0]
+        plates = [int(w.plate.max()) + 1 for w in wells if w is not None]
+        reach = _reach_over_plates([w for w in wells if w is not None], plates, options)
         rows.append(
             {"protocol": protocol, "task": task, "metric": options.metric, "inside": one, "outside": two}
             | {"gap": one - two, "low": low, "high": high}
+            | {"low_plates": one - two - reach, "high_plates": one - two + reach}
+            | {"n_plates_inside": plates[0], "n_plates_outside": plates[1]}
         )
     return pd.DataFrame(rows)
+
+
+def _reach_over_plates(quadrants: Sequence[_Wells], plates: Sequence[int], options: BootstrapOptions) -> float:
+    """Half the width of the interval of a difference of two quadrants, whole plates being the units."""
+    from scipy.special import stdtrit
+
+    if min(plates) < 2:
+        return float("nan")
+    by_plate = replace(options, unit="plate")
+    variances = [float(np.nanvar(_draw([wells], by_plate)[1][0])) for wells in quadrants]
+    shares = sum(v**2 / (n - 1) for v, n in zip(variances, plates, strict=True))
+    degrees = sum(variances) ** 2 / shares if shares > 0 else float(sum(plates) - 2)
+    return float(stdtrit(degrees, (1 + options.level) / 2) * np.sqrt(sum(variances)))
 
 
 def _check_same_cells(first: pd.DataFrame, second: pd.DataFrame, where: str) -> None:

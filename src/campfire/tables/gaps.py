@@ -34,7 +34,9 @@ def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]
             quadrant = quadrants[split]
             row |= {name: quadrant["value"], f"{name}_low": quadrant["low"], f"{name}_high": quadrant["high"]}
             row |= {f"n_wells_{name}": int(quadrant["n_wells"])}
-        row |= {"gap": found["gap"], "low": found["low"], "high": found["high"], "level": options.level}
+        row |= {name: found[name] for name in ("gap", "low", "high", "low_plates", "high_plates")}
+        row |= {"n_plates_id": found["n_plates_inside"], "n_plates_ood": found["n_plates_outside"]}
+        row |= {"level": options.level}
         count = int(classes[found["task"]])
         yield row | {"n_classes": count, "chance": 1 / count}
 
@@ -43,7 +45,8 @@ def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFra
     """One row per encoder, channel set and task under the protocol of the options.
 
     Columns: encoder, label, channels, channel_label, protocol, task, id, id_low, id_high, n_wells_id, ood, ood_low,
-    ood_high, n_wells_ood (mean accuracy over fits), gap = id - ood with low and high, level, n_classes, chance.
+    ood_high, n_wells_ood (mean accuracy over fits), gap = id - ood with low and high over wells, low_plates and
+    high_plates over whole plates, n_plates_id, n_plates_ood, level, n_classes, chance.
     Raises DataError when no encoder was scored on both ID and OOD plates.
     """
     results = list(results)
@@ -68,6 +71,8 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
                 "ID plates": number(row["id"]),
                 "OOD plates": number(row["ood"]),
                 "Gap": f"{number(row['gap'], signed=True)} {interval(row['low'], row['high'], signed=True)}",
+                "Over plates": interval(row["low_plates"], row["high_plates"], signed=True) or "–",
+                "Plates": f"{row['n_plates_id']} / {row['n_plates_ood']}",
             }
             for row in data.to_dict("records")
         ]
@@ -76,15 +81,18 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
     layout["Channels"] = layout["Channels"].where(~again, "")
     layout["Encoder"] = layout["Encoder"].where(~layout["Encoder"].duplicated(), "")
     shown = data[data["channels"] == options.id_channels]
-    worse = int((shown["low"] > 0).sum())
+    worse, sure = (int((shown[name] > 0).sum()) for name in ("low", "low_plates"))
     answer = (
         f"Accuracy falls on OOD plates, with an interval above zero, in {worse} of {len(shown)} combinations of "
-        f"encoder and task on {options.channel_label(options.id_channels)}."
+        f"encoder and task on {options.channel_label(options.id_channels)}; in {sure} with the interval over plates."
         if len(shown)
         else ""
     )
     notes = (
         f"Protocol {options.protocol}. Gap: accuracy on ID minus accuracy on OOD plates, same compounds and "
         "classifiers. " + interval_note(options),
+        "Over plates: the interval of the gap with whole plates as units (Student's t, Welch's degrees of freedom, on "
+        "a bootstrap over plates): what other plates may show. The brackets beside the gap hold the plates fixed. "
+        "Plates: ID / OOD; a dash where there is only one.",
     )
     return Table("Accuracy lost on plates that were held out of training.", data, layout, notes, answer)
