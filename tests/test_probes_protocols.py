@@ -157,6 +157,33 @@ def test_what_does_not_suffice_is_named(change, options, error, message):
     assert "\n" not in str(caught.value)
 
 
+def test_compounds_that_cells_are_missing_of_are_told(caplog):
+    sample, _ = screen()
+    options = ProbeOptions(**SMALL)
+    split, compound = sample["split"], sample[names.COMPOUND]
+    lost = (split == "train") & (compound == "J01") | (split == "test") & (compound == "J02")
+    with caplog.at_level("WARNING"):
+        plan("control", options.protocol("strict"), labelled(sample[~lost], "control"), options)
+        assert "1 compounds without train cells, so no fit can name them, first J01" in caplog.text
+        assert "1 compounds without cells to score in quadrant test, whose accuracy is of the others, first J02" in (
+            caplog.text
+        )
+        alone = (split == "test_ood_compound") & (compound == "J07") & (sample[names.PLATE] != "P0")
+        plan("heldout", options.protocol("strict"), labelled(sample[~alone], "heldout"), options)
+        assert "without training cells in fold 0, whose fit cannot name them, first J07" in caplog.text
+    caplog.clear()
+    for task in ("control", "heldout"):
+        plan(task, options.protocol("strict"), labelled(sample, task), options)
+    assert not caplog.records
+
+
+def test_a_broken_embedding_is_named():
+    sample, x = screen()
+    x[sample.index[(sample[names.PLATE] == "P3") & (sample[names.WELL] == "B04")][2], 1] = np.nan
+    with pytest.raises(DataError, match="1 sampled cells are not finite, first plate P3, well B04, site 1, nucleus 3"):
+        evaluate(sample[names.CELL_KEYS], x, sample, ProbeOptions(**SMALL))
+
+
 def test_twice_embedded_cells_are_refused():
     sample, x = screen()
     keys = pd.concat([sample[names.CELL_KEYS], sample[names.CELL_KEYS].iloc[:1]])

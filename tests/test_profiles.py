@@ -146,6 +146,8 @@ def test_variance_shares_find_what_was_put_in():
         assert table["share"][factor] == pytest.approx(variance / total, abs=0.03)
         assert table["low"][factor] < table["share"][factor] < table["high"][factor]
     assert table["share"].sum() == pytest.approx(1, abs=0.01)
+    with pytest.raises(DataError, match="embeddings of all wells are equal"):
+        variance_shares(wells, np.ones((1200, 5), np.float32))
     nothing = variance_shares(wells, noise.astype(np.float32), options=BootstrapOptions(replicates=5))
     assert np.abs(nothing["share"][:2]).max() < 0.02
     with pytest.raises(DataError, match="too few"):

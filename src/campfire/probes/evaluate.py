@@ -91,7 +91,16 @@ def gather(
     if len(compounds) < 2:
         raise DataError("probes: the sample has fewer than two compounds; there is nothing to classify")
     sample["label"] = pd.Categorical(sample[names.COMPOUND], categories=compounds).codes.astype(np.int64)
-    return sample, np.asarray(embeddings, np.float32)[rows], compounds
+    features = np.asarray(embeddings, np.float32)[rows]
+    broken = ~np.isfinite(features).all(axis=1)
+    if broken.any():
+        first = sample[broken].iloc[0]
+        raise DataError(
+            f"probes: the embeddings of {int(broken.sum())} sampled cells are not finite, first plate "
+            f"{first[names.PLATE]}, well {first[names.WELL]}, site {first[names.SITE]}, nucleus "
+            f"{first[names.NUCLEUS]}; embed that plate again, or look at the encoder's weights"
+        )
+    return sample, features, compounds
 
 
 def score(

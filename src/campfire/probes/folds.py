@@ -55,6 +55,11 @@ def control_plan(cells: pd.DataFrame, options: ProbeOptions) -> Plan:
         missing = "train" if len(train) == 0 else "val"
         raise SplitError(f"probes: the control task has no `{missing}` cells; check the split and sample tables")
     labels = cells["label"].to_numpy()[train]
+    _tell_missing(cells, train, "train cells, so no fit can name them")
+    scored = {name: np.flatnonzero(split == name) for name in ("test", "test_ood_plate")}
+    for name, rows in scored.items():
+        if len(rows):
+            _tell_missing(cells, rows, f"cells to score in quadrant {name}, whose accuracy is of the others")
     generator = np.random.RandomState(options.subset_seed)
     parts: list[list[Rows]] = [[] for _ in range(options.subsets)]
     for label in pd.unique(labels):
@@ -69,8 +74,15 @@ def control_plan(cells: pd.DataFrame, options: ProbeOptions) -> Plan:
             parts, np.array_split(rows[generator.permutation(len(rows))], options.subsets), strict=True
         ):
             part.append(piece)
-    scored = {name: np.flatnonzero(split == name) for name in ("test", "test_ood_plate")}
     return Plan([Fit(np.concatenate(part), val) for part in parts], [scored] * options.subsets)
+
+
+def _tell_missing(cells: pd.DataFrame, rows: Rows, what: str) -> None:
+    """Warn of compounds of the task that have no cell among `rows`."""
+    absent = sorted(set(cells["label"]) - set(cells["label"].iloc[rows]))
+    if absent:
+        first = cells.loc[cells["label"] == absent[0], names.COMPOUND].iloc[0]
+        logger.warning("probes: %d compounds without %s, first %s", len(absent), what, first)
 
 
 def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions) -> Plan:
@@ -92,9 +104,7 @@ def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions)
     scored: list[Mapping[str, Rows]] = []
     for number in range(options.folds):
         left_out, rest = inside[fold == number], inside[fold != number]
-        absent = set(cells["label"].iloc[left_out]) - set(cells["label"].iloc[rest])
-        if absent:
-            logger.warning("probes: fold %d is scored on %d compounds it has no training cells of", number, len(absent))
+        _tell_missing(cells, rest, f"training cells in fold {number}, whose fit cannot name them")
         if protocol.monitor == "inner":
             watched = _inner_wells(cells.iloc[rest], number, options)
             fits.append(Fit(rest[~watched], rest[watched]))

@@ -27,7 +27,8 @@ def variance_shares(
     A factor may hold another one whole (a batch its plates): its share is then what it explains without the inner one,
     less what the spread of the inner levels alone would make it explain; the inner share is what is left beyond it.
     Returns `factor, share, low, high`; the interval tells how far other wells would move a share, not other plates; at
-    most 200 resamples are made. Raises DataError where wells are too few for the levels.
+    most 200 resamples are made. Raises DataError where wells are too few for the levels, or all
+    alike.
     """
     options = options or BootstrapOptions()
     y = np.asarray(embeddings, np.float64)
@@ -39,6 +40,8 @@ def variance_shares(
             f"profiles: {len(wells)} wells are too few for {', '.join(factors)} with {levels} levels; each factor "
             "needs two levels and more wells than levels"
         )
+    if not y.any():
+        raise DataError("profiles: the embeddings of all wells are equal, so there is no variance; look at the encoder")
     inside = [[j for j, other in enumerate(codes) if _holds(code, other)] for code in codes]
     designs = [np.eye(count)[code] for count, code in zip(levels, codes, strict=True)]
     value = _shares(y, designs, inside, np.ones(len(y)))
