@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from campfire import reach
+from campfire import definitions, reach
 
 INNER = """
 import numpy as np
@@ -57,7 +57,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(reach, "PACKAGE", tmp_path / "campfire")
+    monkeypatch.setattr(definitions, "PACKAGE", tmp_path / "campfire")
     reach.forget()
     yield tmp_path
     reach.forget()
@@ -69,7 +69,7 @@ def digest(library: Path, script: str = "script.py") -> str:
 
 
 def test_follows_names_through_the_package(library: Path) -> None:
-    names = {path.relative_to(library).as_posix() for path in reach.code_files(library / "script.py")}
+    names = {path.relative_to(library).as_posix() for path in reach.reach(library / "script.py").files}
     assert names == {
         *("script.py", "campfire/a.py", "campfire/shared.py"),
         *("campfire/room/__init__.py", "campfire/room/inner.py"),
@@ -129,9 +129,9 @@ def test_versions_count_to_the_minor_number(library: Path, monkeypatch: pytest.M
 def test_real_scripts_reach_what_they_run_and_no_more(repository: Path) -> None:
     reach.forget()
     scripts = repository / "workflow" / "scripts"
-    names = {path.name for path in reach.code_files(scripts / "split.py")}
+    names = {path.name for path in reach.reach(scripts / "split.py").files}
     assert "assign.py" in names and not names & {"zprime.py", "objective.py", "render.py"}
-    trained = {path.name for path in reach.code_files(scripts / "pretrain.py")}
+    trained = {path.name for path in reach.reach(scripts / "pretrain.py").files}
     assert {"trainer.py", "engine.py", "autoencoder.py", "loader.py"} <= trained, "reached by `-m campfire.pretrain`"
     for script in scripts.glob("figure_*.py"):
         assert "torch" not in reach.libraries(script) and "matplotlib" in reach.libraries(script)
@@ -173,5 +173,5 @@ def test_everything_that_ran_was_reached(repository: Path, tmp_path: Path) -> No
         assert file in files, f"{name} of {file} ran and is not reached"
         tops = {node.name for node in ast.parse(Path(file).read_text()).body if isinstance(node, ast.FunctionDef)}
         if name in tops:
-            units = reach._source(Path(file)).units[name]
+            units = definitions.take_apart(Path(file)).units[name]
             assert all(unit.digest in found.digests for unit in units), f"{name} of {file} ran and is not reached"

@@ -10,7 +10,7 @@ import pytest
 from plans import PLATES, TRANSFER, Plan, Run, checkout, finish, inside, transfer_sheet
 from snakemake.exceptions import WorkflowError
 
-from campfire import reach
+from campfire import definitions, reach
 from campfire.configuration import read_yaml
 
 pytestmark = pytest.mark.workflow
@@ -33,11 +33,11 @@ def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A checkout whose run is finished; tests work on copies."""
     folder = tmp_path_factory.mktemp("finished") / "campfire"
     folder.mkdir()
-    before = reach.PACKAGE
-    reach.PACKAGE = folder / "src/campfire"
+    before = definitions.PACKAGE
+    definitions.PACKAGE = folder / "src/campfire"
     run = checkout(repository, folder)
     finish(run)
-    reach.PACKAGE = before
+    definitions.PACKAGE = before
     return run
 
 
@@ -45,7 +45,7 @@ def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def run(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     folder = tmp_path / "campfire"
     shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
-    monkeypatch.setattr(reach, "PACKAGE", folder / "src/campfire")
+    monkeypatch.setattr(definitions, "PACKAGE", folder / "src/campfire")
     yield Run(folder)
     reach.forget()
 

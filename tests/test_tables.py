@@ -10,7 +10,6 @@ from tables_synthetic import CELLS, predictions, quadrants, summary, wells, writ
 
 from campfire import tables
 from campfire.errors import ConfigError, DataError
-from campfire.keys import QUADRANTS
 from campfire.tables import paper
 from campfire.tables.claims import default
 from campfire.tables.render import interval, number, tex_escape
@@ -358,7 +357,6 @@ def test_named_channel_sets_are_printed_in_the_papers_names():
     assert options.channel_label("unseen") == "Nu + ER + cyRNA"
     assert options.channel_label("DNA_AGP") == "Nu + Ac"
     assert options.channel_label("mystery") == "mystery"
-    assert list(QUADRANTS) == list(paper.QUADRANT_ORDER)
 
 
 def test_no_torch_is_imported():

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 import yaml
 
-from campfire.errors import CampfireError, DataError
+from campfire.errors import DataError, in_one_line
 from campfire.files import atomic_path, write_text
 from campfire.provenance import file_sha256
 
@@ -205,6 +205,7 @@ def reader_config(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
     return changed
 
 
+@in_one_line
 def main() -> int:
     """Check or unpack a bundle from the shell; mistakes end with one line."""
     parser = argparse.ArgumentParser(prog="python -m campfire.bundle", description=__doc__.splitlines()[0])
@@ -215,15 +216,11 @@ def main() -> int:
     commands.choices["unpack"].add_argument("--to", type=Path, help="results root (default: the one of the run)")
     commands.choices["unpack"].add_argument("--overwrite", action="store_true", help="replace files that differ")
     given = parser.parse_args()
-    try:
-        if given.command == "check":
-            print(f"{given.archive}: {len(check(given.archive))} files as in the manifest")
-        else:
-            path = unpack(given.archive, given.to, given.overwrite)
-            print(f"verified and unpacked; now: snakemake --profile profiles/local --configfile {path} -- all")
-    except CampfireError as error:
-        print(error, file=sys.stderr)
-        return 1
+    if given.command == "check":
+        print(f"{given.archive}: {len(check(given.archive))} files as in the manifest")
+    else:
+        path = unpack(given.archive, given.to, given.overwrite)
+        print(f"verified and unpacked; now: snakemake --profile profiles/local --configfile {path} -- all")
     return 0
 
 

@@ -1,8 +1,15 @@
 """Errors a user can act on.
 
 Every message names the file, plate or well it is about and says what to do. The workflow prints such an
-error as one line; anything else is a bug and keeps its traceback.
+error as one line, as `in_one_line` does for commands; anything else is a bug and keeps its traceback.
 """
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+P = ParamSpec("P")
 
 
 class CampfireError(Exception):
@@ -23,3 +30,17 @@ class SplitError(CampfireError):
 
 class WeightsError(CampfireError):
     """Model weights are missing or do not fit the model."""
+
+
+def in_one_line(main: Callable[P, int]) -> Callable[P, int]:
+    """A command's `main`: an error with a remedy is one line on stderr and exit code 1."""
+
+    @wraps(main)
+    def command(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except CampfireError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+    return command

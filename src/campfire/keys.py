@@ -1,6 +1,7 @@
 """Names that every table shares: key columns, channels, split labels."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 PLATE = "Metadata_Plate"
 WELL = "Metadata_Well"
@@ -37,3 +38,10 @@ QUADRANTS = {
     "test_ood_both": "OOD compound + OOD plate",
 }
 """The four evaluations of Table 3.1, in the paper's column order."""
+
+TASK_QUADRANTS = {"control": ("test", "test_ood_plate"), "heldout": ("test_ood_compound", "test_ood_both")}
+"""The probes (1 of 9 controls, 1 of 60 held-out compounds; section 3.2): their quadrants on ID and on OOD plates."""
+
+ProtocolName = Literal["release", "paper", "strict"]
+PROTOCOLS: tuple[ProtocolName, ...] = ("release", "paper", "strict")
+"""As the authors' code, as the paper's text, without any known leak (docs/decisions.md)."""

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from campfire.errors import CampfireError, ConfigError
+from campfire.errors import CampfireError, ConfigError, in_one_line
 
 FORMAT = "%A|%j|%T|%M|%k|%Z"
 """squeue: job, name (the run's id), state, time used, comment (the rule), working directory."""
@@ -129,6 +129,7 @@ def cancel(jobs: Sequence[Job], timeout: float = 120.0) -> None:
     raise CampfireError(f"jobs {', '.join(left)} still end after {timeout:.0f} s; look with squeue, then start again")
 
 
+@in_one_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m campfire.orphans", description=__doc__)
@@ -136,30 +137,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cancel", action="store_true", help="cancel the jobs of dead runs and wait for their end")
     parser.add_argument("--run", default="", help="this run is dead, whatever its host: its jobs are orphans")
     given = parser.parse_args(arguments)
-    try:
-        jobs, runs = read_jobs(given.folder), read_runs(given.folder)
-        orphans = []
-        for job in jobs:
-            run = runs.get(job.run)
-            alive = False if job.run == given.run else run.alive if run else None
-            if alive is None:
-                place = f"its run began on {run.host}: look there" if run else "no log tells its run"
-                what = f"{place}, or say --run {job.run} if you know it dead"
-            elif alive:
-                what = "of a run at work"
-            else:
-                what = "ORPHAN"
-                orphans.append(job)
-            print(f"{job.number:>8}  {job.state:<10} {job.elapsed:>11}  {job.rule:<50} {what}")
-        print(f"{len(jobs)} jobs were submitted from here, {len(orphans)} of them by dead runs")
-        if orphans and given.cancel:
-            cancel(orphans)
-            print(f"cancelled {len(orphans)}; go on with: snakemake --unlock, then the run as before")
-        elif orphans:
-            print("cancel them with: make slurm-orphans CANCEL=1")
-    except CampfireError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    jobs, runs = read_jobs(given.folder), read_runs(given.folder)
+    orphans = []
+    for job in jobs:
+        run = runs.get(job.run)
+        alive = False if job.run == given.run else run.alive if run else None
+        if alive is None:
+            place = f"its run began on {run.host}: look there" if run else "no log tells its run"
+            what = f"{place}, or say --run {job.run} if you know it dead"
+        elif alive:
+            what = "of a run at work"
+        else:
+            what = "ORPHAN"
+            orphans.append(job)
+        print(f"{job.number:>8}  {job.state:<10} {job.elapsed:>11}  {job.rule:<50} {what}")
+    print(f"{len(jobs)} jobs were submitted from here, {len(orphans)} of them by dead runs")
+    if orphans and given.cancel:
+        cancel(orphans)
+        print(f"cancelled {len(orphans)}; go on with: snakemake --unlock, then the run as before")
+    elif orphans:
+        print("cancel them with: make slurm-orphans CANCEL=1")
     return 0
 
 

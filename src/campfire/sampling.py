@@ -12,16 +12,26 @@ import pandas as pd
 
 from campfire.errors import ConfigError, DataError
 from campfire.files import read_table
-from campfire.keys import CELL_KEYS, COMPOUND, NUCLEUS, PLATE, SITE, WELL, WELL_KEYS
+from campfire.keys import (
+    CELL_KEYS,
+    COMPOUND,
+    NUCLEUS,
+    PLATE,
+    PROTOCOLS,
+    SITE,
+    TASK_QUADRANTS,
+    WELL,
+    WELL_KEYS,
+    ProtocolName,
+)
 from campfire.metadata import CONTROLS
 from campfire.split import evaluation_plates
 from campfire.split.report import RELEASE_LABELS
+from campfire.wells import well_position
 
 log = logging.getLogger(__name__)
 
-PROTOCOLS: tuple[Literal["release", "paper", "strict"], ...] = ("release", "paper", "strict")
-TASKS = ("control", "heldout")
-HELDOUT_SPLITS = ("test_ood_compound", "test_ood_both")
+HELDOUT_SPLITS = TASK_QUADRANTS["heldout"]
 COLUMNS = ["protocol", "task", *CELL_KEYS, COMPOUND, "split", "order"]
 
 
@@ -36,7 +46,7 @@ class SampleOptions:
     too_few: wells with fewer cells: take_all (what there is, with a warning) or error (as the release).
     """
 
-    protocols: Sequence[Literal["release", "paper", "strict"]] = PROTOCOLS
+    protocols: Sequence[ProtocolName] = PROTOCOLS
     control_cells: int = 100
     heldout_cells: int = 30
     seed: int = 100
@@ -88,7 +98,7 @@ def draw_cells(
     `sort` takes cells by key; False keeps the given order within a plate. The order of plates never matters.
     """
     _check_choice("protocol", protocol, PROTOCOLS)
-    _check_choice("task", task, TASKS)
+    _check_choice("task", task, tuple(TASK_QUADRANTS))
     _check_choice("too_few", too_few, ("take_all", "error"))
     missing = [name for name in [*CELL_KEYS, COMPOUND, "split"] if name not in cells]
     if missing:
@@ -137,7 +147,7 @@ def draw_sample(
     table has a row for each protocol and task, and one (protocol and task "all") for their union: wells, cells drawn,
     cells_available (kept cells of wells with a role on evaluation plates), saved (share that need not be embedded).
     """
-    pairs = [(protocol, task) for protocol in options.protocols for task in TASKS]
+    pairs = [(protocol, task) for protocol in options.protocols for task in TASK_QUADRANTS]
     drawn: dict[tuple[str, str], list[pd.DataFrame]] = {pair: [] for pair in pairs}
     available = 0
     seen: set[str] = set()
@@ -286,11 +296,8 @@ def _report_short(short: list[tuple[str, int]], task: str, n: int, too_few: str)
 
 def _release_well(well: str) -> str:
     """A01 as the released code writes it, "1,1": its wells are walked in the order of that text."""
-    letters = well.rstrip("0123456789")
-    row = 0
-    for letter in letters:
-        row = 26 * row + ord(letter) - ord("A") + 1
-    return f"{row},{int(well[len(letters) :])}"
+    row, column = well_position(well)
+    return f"{row + 1},{column + 1}"
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

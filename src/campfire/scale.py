@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from campfire.errors import CampfireError
+from campfire.errors import in_one_line
 from campfire.files import read_table
-from campfire.keys import CHANNELS, COMPOUND, PLATE, WELL
+from campfire.keys import CHANNELS, COMPOUND, PLATE, PROTOCOLS, WELL, ProtocolName
 from campfire.metadata import CONTROLS, find_well_table, read_sheet, read_wells
 from campfire.sampling import HELDOUT_SPLITS, SampleOptions
-from campfire.split import PROTOCOLS, SplitOptions, assign_wells, evaluation_plates
+from campfire.split import SplitOptions, assign_wells, evaluation_plates
 
 
 @dataclass(frozen=True)
@@ -169,32 +169,39 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 printed, 1 an error that the message explains."""
-    parser = argparse.ArgumentParser(prog="python -m campfire.scale", description=__doc__)
+def add_split_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that `given_splits` reads."""
     parser.add_argument("--split", type=Path, help="split/wells.parquet of a run; else it is made from the two below")
     parser.add_argument("--plates", type=Path, default=Path("config/plates.tsv"), help="sheet of plates")
     parser.add_argument("--metadata", type=Path, help="folder with well.csv.gz, or the well table")
+
+
+def given_splits(
+    parser: argparse.ArgumentParser, given: argparse.Namespace, protocols: Sequence[ProtocolName]
+) -> dict[str, pd.DataFrame]:
+    """The split of a run by its file, or made from sheet and well table, one for each of `protocols`."""
+    if given.split:
+        return {str(given.split): read_table(given.split)}
+    if not given.metadata:
+        parser.error("give --split, or --metadata with the folder of JUMP's metadata tables")
+    sheet = read_sheet(given.plates)
+    wells = read_wells(find_well_table(given.metadata), sheet)
+    return {name: assign_wells(sheet, wells, SplitOptions(protocol=name)) for name in protocols}
+
+
+@in_one_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 printed, 1 an error that the message explains."""
+    parser = argparse.ArgumentParser(prog="python -m campfire.scale", description=__doc__)
+    add_split_arguments(parser)
     parser.add_argument("--protocol", choices=PROTOCOLS, action="append", help="split protocol; may be repeated")
     parser.add_argument("--training-channels", type=int, default=3)
     parser.add_argument("--illumination", action="store_true", help="count the Gallery's illumination functions too")
     given = parser.parse_args(arguments)
-    try:
-        if given.split:
-            tables = {str(given.split): read_table(given.split)}
-        elif not given.metadata:
-            parser.error("give --split, or --metadata with the folder of JUMP's metadata tables")
-        else:
-            sheet = read_sheet(given.plates)
-            wells = read_wells(find_well_table(given.metadata), sheet)
-            chosen = [name for name in PROTOCOLS if not given.protocol or name in given.protocol]
-            tables = {name: assign_wells(sheet, wells, SplitOptions(protocol=name)) for name in chosen}
-        for name, table in tables.items():
-            scale = run_scale(table, given.training_channels, illumination=given.illumination)
-            print(f"Split {name}\n\n{to_markdown(scale)}\n\n{to_markdown(probe_scale(table))}\n")
-    except CampfireError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    protocols = [name for name in PROTOCOLS if not given.protocol or name in given.protocol]
+    for name, table in given_splits(parser, given, protocols).items():
+        scale = run_scale(table, given.training_channels, illumination=given.illumination)
+        print(f"Split {name}\n\n{to_markdown(scale)}\n\n{to_markdown(probe_scale(table))}\n")
     return 0
 
 

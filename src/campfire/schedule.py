@@ -9,16 +9,13 @@ import heapq
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from campfire.errors import CampfireError
-from campfire.files import read_table
+from campfire.errors import in_one_line
 from campfire.keys import CHANNELS, PLATE
-from campfire.metadata import find_well_table, read_sheet, read_wells
-from campfire.scale import SourceFacts, to_markdown
-from campfire.split import SplitOptions, assign_wells, evaluation_plates
+from campfire.scale import SourceFacts, add_split_arguments, given_splits, to_markdown
+from campfire.split import evaluation_plates
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,8 @@ def play(work: pd.DataFrame, concurrent: int, costs: PlateCosts | None = None) -
     """
     costs = costs or PlateCosts()
     waiting = list(work[["sites", "images", "bytes"]].itertuples(index=False, name=None))[::-1]
-    loading: dict[
-        int, list[float]
-    ] = {}  # plate -> bytes left, most bytes a second, seconds of work after it, its bytes
+    # Plate -> bytes left, most bytes a second, seconds of work after it, its bytes.
+    loading: dict[int, list[float]] = {}
     cutting: list[tuple[float, float]] = []  # (end, raw bytes) of plates past their download
     now = raw = peak = cores = network = 0.0
     number = 0
@@ -126,27 +122,16 @@ def schedule(
     )
 
 
+@in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 printed, 1 an error that the message explains."""
     parser = argparse.ArgumentParser(prog="python -m campfire.schedule", description=__doc__)
-    parser.add_argument("--split", type=Path, help="split/wells.parquet of a run; else it is made from the two below")
-    parser.add_argument("--plates", type=Path, default=Path("config/plates.tsv"), help="sheet of plates")
-    parser.add_argument("--metadata", type=Path, help="folder with well.csv.gz, or the well table")
+    add_split_arguments(parser)
     parser.add_argument(
         "--megabytes", type=float, nargs="+", default=[125.0, 1250.0], help="MB a second of all downloads"
     )
     given = parser.parse_args(arguments)
-    try:
-        if given.split:
-            table = read_table(given.split)
-        elif not given.metadata:
-            parser.error("give --split, or --metadata with the folder of JUMP's metadata tables")
-        else:
-            sheet = read_sheet(given.plates)
-            table = assign_wells(sheet, read_wells(find_well_table(given.metadata), sheet), SplitOptions())
-    except CampfireError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    (table,) = given_splits(parser, given, ["release"]).values()
     for megabytes in given.megabytes:
         rows = schedule(table, costs=PlateCosts(bandwidth=megabytes * 1e6))
         print(f"At {megabytes:,.0f} MB/s:\n\n{to_markdown(rows)}\n")

@@ -275,11 +275,10 @@ def ood_gaps(predictions: pd.DataFrame, options: BootstrapOptions | None = None)
     n_plates_outside`.
     """
     options = options or BootstrapOptions()
-    pairs = {"control": ("test", "test_ood_plate"), "heldout": ("test_ood_compound", "test_ood_both")}
     tallies = {key: _count(table) for key, table in _quadrants(predictions)}
     rows = []
     for protocol, task in dict.fromkeys((key[0], key[1]) for key in tallies):
-        wells = [tallies.get((protocol, task, split)) for split in pairs[task]]
+        wells = [tallies.get((protocol, task, split)) for split in names.TASK_QUADRANTS[task]]
         if wells[0] is None or wells[1] is None:
             continue
         inside, outside = (_draw([w], options) for w in wells if w is not None)

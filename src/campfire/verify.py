@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from campfire.errors import CampfireError, DataError
+from campfire.errors import DataError, in_one_line
 from campfire.files import read_table
 from campfire.provenance import file_sha256
 from campfire.tiles import open_plate
@@ -86,6 +86,7 @@ def put_aside(damage: Damage) -> None:
             os.replace(path, path.with_name(path.name + ".damaged"))
 
 
+@in_one_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line; exit code 1 where something is damaged."""
     parser = argparse.ArgumentParser(prog="python -m campfire.verify", description=__doc__)
@@ -93,11 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--full", action="store_true", help="read every tile, not some of each plate")
     parser.add_argument("--remove", action="store_true", help="put damaged files aside, to be made again")
     given = parser.parse_args(arguments)
-    try:
-        found = find_damage(given.results, given.full)
-    except CampfireError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    found = find_damage(given.results, given.full)
     for damage in found:
         print(f"{damage.files[0]}: {damage.what.removeprefix(f'{damage.files[0]}: ')}")
         if given.remove:

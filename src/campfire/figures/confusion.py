@@ -7,8 +7,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from campfire.errors import DataError
-from campfire.figures.figure_3_4 import PANELS
 from campfire.figures.style import INK, PAGE, new_figure, styled
+from campfire.keys import TASK_QUADRANTS
 
 TITLES = {"control": "control compounds", "heldout": "held-out compounds"}
 
@@ -27,7 +27,7 @@ def prepare(predictions: pd.DataFrame, protocol: str, task: str = "control") -> 
         )
     compounds = sorted({*rows["truth"].astype(str), *rows["predicted"].astype(str)})
     parts = []
-    for split in PANELS[task]:
+    for split in TASK_QUADRANTS[task]:
         chosen = rows[rows["split"] == split]
         if chosen.empty:
             continue
@@ -52,7 +52,7 @@ def prepare(predictions: pd.DataFrame, protocol: str, task: str = "control") -> 
 def draw(data: pd.DataFrame) -> Figure:
     """One matrix per quadrant: true compound in rows, predicted in columns, one scale; `data` is that of `prepare`."""
     task = str(data["task"].iloc[0])
-    splits = [split for split in PANELS[task] if (data["split"] == split).any()]
+    splits = [split for split in TASK_QUADRANTS[task] if (data["split"] == split).any()]
     compounds = sorted(set(data["truth"]))
     few = len(compounds) <= 16
     figure = new_figure(PAGE if len(splits) > 1 else 4.2, 3.45 if few else 3.3)

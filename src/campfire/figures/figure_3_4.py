@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 
 from campfire.errors import DataError
 from campfire.figures.style import GREY, INK, PAGE, SPLIT_COLOURS, new_figure, panel_letter, styled
-from campfire.keys import PAPER_CHANNELS
+from campfire.keys import PAPER_CHANNELS, TASK_QUADRANTS
 
-PANELS = {"control": ("test", "test_ood_plate"), "heldout": ("test_ood_compound", "test_ood_both")}
 _COLUMNS = [
     "encoder", "label", "channels", "channel_label", "protocol", "task", "split", "accuracy", "sd", "low", "high",
     "n_fits", "n_wells", "n_cells", "n_classes", "chance", "majority",
@@ -52,7 +51,7 @@ def prepare(
             f"tables/accuracies.csv: encoder {encoder} has no scores on {missing[0] if missing else id_channels}; "
             f"add the channel set to the evaluation of that encoder (there are: {', '.join(there)})"
         )
-    splits = [split for panel in PANELS.values() for split in panel]
+    splits = [split for panel in TASK_QUADRANTS.values() for split in panel]
     rows = rows[rows["channels"].isin(wanted) & rows["split"].isin(splits)]
     place = rows["channels"].map(wanted.index) * len(splits) + rows["split"].map(splits.index)
     return rows.assign(place=place).sort_values(["task", "place"])[_COLUMNS].reset_index(drop=True)
@@ -89,11 +88,11 @@ def _panel(axes: Axes, rows: pd.DataFrame, splits: tuple[str, str]) -> None:
 @styled
 def draw(data: pd.DataFrame) -> Figure:
     """Bars from zero with the interval over wells; the dashed line is chance. `data` is what `prepare` returns."""
-    tasks = [task for task in PANELS if (data["task"] == task).any()]
+    tasks = [task for task in TASK_QUADRANTS if (data["task"] == task).any()]
     figure = new_figure(PAGE, 2.6)
     for letter, axes, task in zip("ab", np.ravel(figure.subplots(1, len(tasks), squeeze=False)), tasks, strict=False):
         rows = data[data["task"] == task]
-        _panel(axes, rows, PANELS[task])
+        _panel(axes, rows, TASK_QUADRANTS[task])
         kind = "control" if task == "control" else "held-out"
         axes.set_title(f"1 of {int(rows['n_classes'].iloc[0])} {kind} compounds", loc="left", pad=8)
         axes.set_ylabel("Accuracy (single cells)")

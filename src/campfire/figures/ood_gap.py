@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from campfire.errors import DataError
-from campfire.figures.figure_3_4 import PANELS
 from campfire.figures.style import GREY, INK, PAGE, SPLIT_COLOURS, new_figure, panel_letter, styled
+from campfire.keys import TASK_QUADRANTS
 from campfire.tables.render import interval, number
 
 
@@ -58,13 +58,13 @@ def _panel(axes: Axes, rows: pd.DataFrame, splits: tuple[str, str]) -> None:
 @styled
 def draw(data: pd.DataFrame) -> Figure:
     """A row per encoder: circle ID plates, diamond OOD plates, the gap at the right. `data` is that of `prepare`."""
-    tasks = [task for task in PANELS if (data["task"] == task).any()]
+    tasks = [task for task in TASK_QUADRANTS if (data["task"] == task).any()]
     most = max(int((data["task"] == task).sum()) for task in tasks)
     figure = new_figure(PAGE, 1.05 + 0.3 * most)
     labels: list[str] | None = None
     for letter, axes, task in zip("ab", np.ravel(figure.subplots(1, len(tasks), squeeze=False)), tasks, strict=False):
         rows = data[data["task"] == task].reset_index(drop=True)
-        _panel(axes, rows, PANELS[task])
+        _panel(axes, rows, TASK_QUADRANTS[task])
         same = labels == list(rows["label"])
         labels = list(rows["label"])
         axes.set_yticks(range(len(labels)), [] if same else labels)

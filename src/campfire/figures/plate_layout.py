@@ -1,6 +1,5 @@
 """A plate as it lies on the bench: quality measures well by well, where edge effects and bad wells show."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,21 +9,10 @@ from matplotlib.figure import Figure
 from campfire.errors import DataError
 from campfire.figures.style import GREY, PAGE, new_figure, styled
 from campfire.keys import PAPER_CHANNELS, PLATE, SITE, WELL
+from campfire.wells import row_letters, well_position
 
 FORMATS = ((8, 12), (16, 24), (32, 48))
 """Rows and columns of plates of 96, 384 and 1536 wells."""
-_WELL = re.compile(r"([A-Z]{1,2})0*(\d+)$")
-
-
-def position(well: str) -> tuple[int, int]:
-    """Row and column, from 0, of a well such as B07 or AF48; a DataError for text that is no well."""
-    match = _WELL.match(well)
-    if not match:
-        raise DataError(f"well {well!r} is not of the form A01; correct it in the sheet")
-    row = 0
-    for letter in match[1]:
-        row = row * 26 + ord(letter) - ord("A") + 1
-    return row - 1, int(match[2]) - 1
 
 
 def prepare(quality: pd.DataFrame, measures: Sequence[str] = ()) -> pd.DataFrame:
@@ -53,7 +41,7 @@ def prepare(quality: pd.DataFrame, measures: Sequence[str] = ()) -> pd.DataFrame
         parts.append(pd.DataFrame({"measure": name, "value": values, "sites": grouped[SITE].nunique()}).reset_index())
     data = pd.concat(parts, ignore_index=True)
     data.insert(0, PLATE, plate)
-    places = data[WELL].map(position)
+    places = data[WELL].map(well_position)
     data.insert(2, "row", places.str[0])
     data.insert(3, "column", places.str[1])
     return data
@@ -64,10 +52,6 @@ def _title(measure: str) -> str:
     plain = {"nuclei": "Nuclei per well", "kept": "Share of sites kept"}
     kinds = {"focus": "Focus", "background": "Background", "saturated": "Saturated share", "contrast": "Contrast"}
     return plain.get(measure, f"{kinds.get(kind, kind)} {PAPER_CHANNELS.get(channel, channel)}".strip())
-
-
-def _row_name(index: int) -> str:
-    return chr(ord("A") + index) if index < 26 else chr(ord("A") + index // 26 - 1) + chr(ord("A") + index % 26)
 
 
 @styled
@@ -101,7 +85,7 @@ def draw(data: pd.DataFrame) -> Figure:
         axes.set_xticks(
             range(0, columns, every), [str(i + 1) for i in range(0, columns, every)], fontsize=5, color=GREY
         )
-        axes.set_yticks(range(0, rows, every), [_row_name(i) for i in range(0, rows, every)], fontsize=5, color=GREY)
+        axes.set_yticks(range(0, rows, every), [row_letters(i) for i in range(0, rows, every)], fontsize=5, color=GREY)
         axes.spines[:].set_visible(False)
         axes.set_title(_title(measure), pad=4)
         bar = figure.colorbar(drawn, ax=axes, fraction=0.035, pad=0.02, aspect=18)

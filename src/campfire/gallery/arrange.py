@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from campfire.errors import CampfireError, ConfigError, DataError
+from campfire.errors import ConfigError, DataError, in_one_line
 from campfire.files import atomic_path, link_or_copy, write_text
-from campfire.gallery.index import WELL_NAME
 from campfire.keys import BATCH, PLATE, SITE, SOURCE, WELL
+from campfire.wells import row_letters, well_name
 
 BUCKET = "images"
 """The bucket that addresses in the written load_data name."""
@@ -63,7 +63,8 @@ def find_images(
         name = found.get("plate") or plate
         if not name:
             raise DataError(f"{path}: which plate is it of? Give --plate, or a group `plate` in the pattern")
-        well = found.get("well") or _row_letters(found["row"]) + found["column"]
+        row = found.get("row") or ""
+        well = found.get("well") or (row_letters(int(row) - 1) if row.isdigit() else row) + found["column"]
         channel = (channels or {}).get(found["channel"], found["channel"])
         rows.append((source, batch, name, well, found.get("site") or "1", channel, path))
     if not rows:
@@ -89,17 +90,12 @@ def read_list(path: str | Path, channels: Mapping[str, str] | None = None) -> pd
     return _checked(table[COLUMNS], str(path))
 
 
-def _row_letters(row: str) -> str:
-    return chr(ord("A") + int(row) - 1) if row.isdigit() else row
-
-
 def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Wells as A01, sites as numbers; each image once."""
-    wells = [WELL_NAME.fullmatch(well.strip().upper()) for well in table["well"]]
-    bad = [well for well, match in zip(table["well"], wells, strict=True) if match is None]
-    if bad:
-        raise DataError(f"{where}: {bad[0]!r} is no well name such as A01")
-    table = table.assign(well=[f"{match[1]}{int(match[2]):02d}" for match in wells if match])
+    wells = table["well"].map(well_name)
+    if wells.isna().any():
+        raise DataError(f"{where}: {table.loc[wells.isna(), 'well'].iloc[0]!r} is no well name such as A01")
+    table = table.assign(well=wells)
     for name in ("source", "batch", "plate", "channel"):
         odd = table.loc[~table[name].str.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*"), name]
         if len(odd):
@@ -169,6 +165,7 @@ def _channels(text: str) -> dict[str, str]:
     return {old.strip(): new.strip() or old.strip() for old, _, new in pairs}
 
 
+@in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Arrange images from the shell; mistakes end with one line."""
     parser = argparse.ArgumentParser(
@@ -186,18 +183,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", default="mine")
     parser.add_argument("--batch", default="1")
     given = parser.parse_args(arguments)
-    try:
-        if given.images.is_dir() or given.pattern:
-            if not given.pattern:
-                raise ConfigError(f"{given.images} is a folder: give --pattern to read its file names")
-            found = find_images(given.images, given.pattern, given.channels, given.plate, given.source, given.batch)
-        else:
-            found = read_list(given.images, given.channels)
-        print(arrange(found, given.out).to_string(index=False))
-        print(f'use it with   s3: {{folder: {given.out}, bucket: {BUCKET}, prefix: ""}}')
-    except CampfireError as error:
-        print(error, file=sys.stderr)
-        return 1
+    if given.images.is_dir() or given.pattern:
+        if not given.pattern:
+            raise ConfigError(f"{given.images} is a folder: give --pattern to read its file names")
+        found = find_images(given.images, given.pattern, given.channels, given.plate, given.source, given.batch)
+    else:
+        found = read_list(given.images, given.channels)
+    print(arrange(found, given.out).to_string(index=False))
+    print(f'use it with   s3: {{folder: {given.out}, bucket: {BUCKET}, prefix: ""}}')
     return 0
 
 

@@ -18,6 +18,7 @@ from campfire.errors import DataError
 from campfire.gallery.client import NotFoundError, RefusedError, read_object
 from campfire.gallery.options import S3Options
 from campfire.keys import PLATE, SITE, WELL
+from campfire.wells import well_name
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,6 @@ LAYOUTS = (
 )
 """Where load_data may be, in the order tried; the last four are the places used before 2025."""
 
-WELL_NAME = re.compile(r"([A-Z]{1,2})(\d{1,2})")
 SITE_NAME = re.compile(r"\d{1,4}")
 
 
@@ -204,10 +204,10 @@ def _locations(table: pd.DataFrame, style: str, what: str) -> list[str]:
 
 
 def _well(value: str, name: str) -> str:
-    match = WELL_NAME.fullmatch(value.strip().upper())
-    if match is None:
+    well = well_name(value)
+    if well is None:
         raise RefusedTableError(f"{name}: {value!r} is no well name such as A01")
-    return f"{match[1]}{int(match[2]):02d}"
+    return well
 
 
 def _site(value: str, name: str) -> str:

@@ -11,11 +11,11 @@ import pandas as pd
 from campfire.errors import ConfigError, DataError
 from campfire.keys import BATCH, COMPOUND, PLATE, PLATE_TYPE, SOURCE, WELL, WELL_KEYS
 from campfire.metadata.jump import PAPER_OOD_PLATES, ROLES
+from campfire.wells import WELL_PATTERN
 
 SHEET_COLUMNS = [SOURCE, BATCH, PLATE, PLATE_TYPE, "role"]
 
 _PLATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_WELL_NAME = re.compile(r"[A-Z]{1,2}[0-9]{2}")
 
 
 def read_sheet(path: str | Path, plate_types: Iterable[str] | None = None) -> pd.DataFrame:
@@ -85,7 +85,7 @@ def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.Dat
     double = wells[wells.duplicated(WELL_KEYS)]
     if len(double):
         raise DataError(f"{path}: {_some_wells(double)} occurs twice; keep one row a well")
-    bad = wells[~wells[WELL].str.fullmatch(_WELL_NAME.pattern)]
+    bad = wells[~wells[WELL].str.fullmatch(WELL_PATTERN)]
     if len(bad):
         raise DataError(f"{path}: {_some_wells(bad)} is not named like A01; rename the wells")
     empty = wells[wells[COMPOUND] == ""]

@@ -17,9 +17,6 @@ logger = logging.getLogger(__name__)
 
 Rows = NDArray[np.intp]
 
-TASKS = ("control", "heldout")
-"""1-of-9 control compounds, 1-of-60 held-out compounds (paper section 3.2)."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -40,7 +37,7 @@ def plan(task: str, protocol: Protocol, cells: pd.DataFrame, options: ProbeOptio
         return control_plan(cells, options)
     if task == "heldout":
         return heldout_plan(cells, protocol, options)
-    raise SplitError(f"probes: unknown task `{task}`; allowed: {', '.join(TASKS)}")
+    raise SplitError(f"probes: unknown task `{task}`; allowed: {', '.join(names.TASK_QUADRANTS)}")
 
 
 def control_plan(cells: pd.DataFrame, options: ProbeOptions) -> Plan:
@@ -56,7 +53,7 @@ def control_plan(cells: pd.DataFrame, options: ProbeOptions) -> Plan:
         raise SplitError(f"probes: the control task has no `{missing}` cells; check the split and sample tables")
     labels = cells["label"].to_numpy()[train]
     _tell_missing(cells, train, "train cells, so no fit can name them")
-    scored = {name: np.flatnonzero(split == name) for name in ("test", "test_ood_plate")}
+    scored = {name: np.flatnonzero(split == name) for name in names.TASK_QUADRANTS["control"]}
     for name, rows in scored.items():
         if len(rows):
             _tell_missing(cells, rows, f"cells to score in quadrant {name}, whose accuracy is of the others")

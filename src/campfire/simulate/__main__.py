@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from campfire.errors import CampfireError, ConfigError
+from campfire.errors import ConfigError, in_one_line
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.screen import write_screen
 
@@ -32,6 +32,7 @@ def read_options(path: Path) -> ScreenOptions:
     return ScreenOptions(**given)
 
 
+@in_one_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m campfire.simulate", description="Simulate a JUMP-like screen.")
@@ -39,11 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("root", type=Path, help="folder to write into")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        write_screen(given.root, read_options(given.options))
-    except CampfireError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    write_screen(given.root, read_options(given.options))
     return 0
 
 

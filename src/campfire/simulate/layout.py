@@ -10,6 +10,7 @@ from campfire.metadata import NEGATIVE_CONTROL, UNTREATED
 from campfire.simulate.field import Optics
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.phenotype import CELL_KINDS, PARAMETERS, Treatment, draw_treatments
+from campfire.wells import row_letters
 
 CHANNEL_NUMBERS = {
     "standard": {"Mito": 1, "AGP": 2, "RNA": 3, "ER": 4, "DNA": 5},
@@ -76,7 +77,7 @@ def seed_of(options: ScreenOptions, *keys: str | int) -> np.random.Generator:
 
 def well_name(index: int) -> str:
     """A01 .. P24 of a 384-well plate, row by row, from 0."""
-    return f"{chr(ord('A') + index // 24)}{index % 24 + 1:02d}"
+    return f"{row_letters(index // 24)}{index % 24 + 1:02d}"
 
 
 def plan(options: ScreenOptions) -> Layout:

@@ -18,6 +18,7 @@ from campfire.files import write_json, write_table
 from campfire.keys import BATCH, CHANNELS, COMPOUND, NUCLEUS, PLATE, PLATE_TYPE, SITE, SOURCE, WELL
 from campfire.simulate.layout import CHANNEL_NUMBERS, Layout, Plate, Well, plan, seed_of, well_effects
 from campfire.simulate.options import ScreenOptions
+from campfire.wells import well_position
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def _write_plate(bucket: Path, options: ScreenOptions, plate: Plate) -> pd.DataF
     numbers = CHANNEL_NUMBERS[plate.channel_numbers]
     rows, truth = [], []
     for well in plate.wells:
-        row, column = ord(well.name[0]) - ord("A") + 1, int(well.name[1:])
+        row, column = (place + 1 for place in well_position(well.name))
         for site in range(1, options.sites + 1):
             pixels, labels = render_site(options, plate, well, site)
             names = {}

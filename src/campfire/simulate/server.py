@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from campfire.errors import DataError
+from campfire.errors import DataError, in_one_line
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +150,7 @@ def _child_environment(url: str) -> dict[str, str]:
     return environment
 
 
+@in_one_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code of the command (128 + signal if it was killed)."""
     parser = argparse.ArgumentParser(
@@ -164,25 +165,21 @@ def main(arguments: list[str] | None = None) -> int:
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
     if not command:
         parser.error("no command: give it after --")
-    try:
-        with serve(given.root, given.host, given.port) as url:
+    with serve(given.root, given.host, given.port) as url:
+        try:
+            child = subprocess.Popen(command, env=_child_environment(url))
+        except OSError as error:
+            print(f"error: cannot run {command[0]}: {error}", file=sys.stderr)
+            return 127
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda received, _frame: child.send_signal(received))
+        while True:
             try:
-                child = subprocess.Popen(command, env=_child_environment(url))
-            except OSError as error:
-                print(f"error: cannot run {command[0]}: {error}", file=sys.stderr)
-                return 127
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, lambda received, _frame: child.send_signal(received))
-            while True:
-                try:
-                    code = child.wait()
-                    break
-                except KeyboardInterrupt:  # the terminal sends it to the command as well, which decides
-                    continue
-            return 128 - code if code < 0 else code
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+                code = child.wait()
+                break
+            except KeyboardInterrupt:  # the terminal sends it to the command as well, which decides
+                continue
+        return 128 - code if code < 0 else code
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Which wells are trained on and which are tested, under the protocols release, paper and strict."""
 
+from campfire.keys import PROTOCOLS
 from campfire.split.assign import Split, assign_wells, make_split, plates_with_wells
-from campfire.split.options import PROTOCOLS, SplitOptions
+from campfire.split.options import SplitOptions
 from campfire.split.report import (
     evaluation_plates,
     release_labels,

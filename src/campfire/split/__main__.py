@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from campfire.errors import CampfireError
+from campfire.errors import in_one_line
 from campfire.metadata import find_well_table, read_sheet, read_wells
 from campfire.split import PROTOCOLS, SplitOptions, make_split, wells_per_quadrant, write_split
 
 
+@in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 written, 1 an error that the message explains."""
     parser = argparse.ArgumentParser(prog="python -m campfire.split", description=__doc__)
@@ -26,24 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--too-few", default=SplitOptions.too_few, choices=("error", "unused"))
     parser.add_argument("--controls", nargs="+", metavar="ID", help="control compounds (default: JUMP's nine)")
     given = parser.parse_args(arguments)
-    try:
-        options = SplitOptions(
-            protocol=given.protocol,
-            seed=given.seed,
-            held_out=given.held_out,
-            wells_train=given.wells_train,
-            wells_val=given.wells_val,
-            wells_test=given.wells_test,
-            compound_fraction=given.compound_fraction,
-            too_few=given.too_few,
-            controls=given.controls or SplitOptions.controls,
-        )
-        sheet = read_sheet(given.plates)
-        split = make_split(sheet, read_wells(find_well_table(given.metadata), sheet), options)
-        write_split(given.out, split)
-    except CampfireError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    options = SplitOptions(
+        protocol=given.protocol,
+        seed=given.seed,
+        held_out=given.held_out,
+        wells_train=given.wells_train,
+        wells_val=given.wells_val,
+        wells_test=given.wells_test,
+        compound_fraction=given.compound_fraction,
+        too_few=given.too_few,
+        controls=given.controls or SplitOptions.controls,
+    )
+    sheet = read_sheet(given.plates)
+    split = make_split(sheet, read_wells(find_well_table(given.metadata), sheet), options)
+    write_split(given.out, split)
     print(wells_per_quadrant(split.wells).to_string(index=False))
     print(f"\n{given.protocol}: {len(split.wells)} wells of {len(sheet)} plates -> {given.out}")
     return 0

@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from campfire.errors import ConfigError
+from campfire.keys import PROTOCOLS, ProtocolName
 from campfire.metadata import CONTROLS, UNTREATED
-
-PROTOCOLS: tuple[Literal["release", "paper", "strict"], ...] = ("release", "paper", "strict")
 
 PROTOCOL_DEFAULTS: dict[str, dict[str, Any]] = {
     "release": {
@@ -53,7 +52,7 @@ class SplitOptions:
     same_training_plates: one draw of train, val and test plates for all compounds; null: only in strict.
     """
 
-    protocol: Literal["release", "paper", "strict"] = "release"
+    protocol: ProtocolName = "release"
     seed: int = 10
     held_out: int = 60
     held_out_compounds: Sequence[str] | None = None

@@ -7,15 +7,13 @@ from typing import Any
 import pandas as pd
 
 from campfire.errors import DataError
-from campfire.keys import QUADRANTS
+from campfire.keys import PROTOCOLS, QUADRANTS
 from campfire.statistics import MEAN, bootstrap_accuracy
 from campfire.tables.options import TableOptions
 from campfire.tables.render import Table, interval, number
 from campfire.tables.sources import ProbeResult
 
 logger = logging.getLogger(__name__)
-
-PROTOCOLS = ("release", "paper", "strict")
 
 
 def _quadrant(scores: pd.DataFrame, predictions: pd.DataFrame, classes: int) -> dict[str, float]:

@@ -6,14 +6,12 @@ from typing import Any
 import pandas as pd
 
 from campfire.errors import DataError
+from campfire.keys import TASK_QUADRANTS
 from campfire.statistics import bootstrap_accuracy, ood_gaps
 from campfire.tables.accuracies import interval_note
 from campfire.tables.options import TableOptions
 from campfire.tables.render import Table, interval, number
 from campfire.tables.sources import ProbeResult
-
-PAIRS = {"control": ("test", "test_ood_plate"), "heldout": ("test_ood_compound", "test_ood_both")}
-"""Task -> quadrants on ID and on OOD plates."""
 
 
 def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]]:
@@ -30,7 +28,7 @@ def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]
             "protocol": options.protocol,
             "task": found["task"],
         }
-        for name, split in zip(("id", "ood"), PAIRS[found["task"]], strict=True):
+        for name, split in zip(("id", "ood"), TASK_QUADRANTS[found["task"]], strict=True):
             quadrant = quadrants[split]
             row |= {name: quadrant["value"], f"{name}_low": quadrant["low"], f"{name}_high": quadrant["high"]}
             row |= {f"n_wells_{name}": int(quadrant["n_wells"])}

@@ -6,7 +6,7 @@ or 5 folds (held-out compounds). Keys are the quadrants of `campfire.keys.QUADRA
 
 from typing import NamedTuple
 
-QUADRANT_ORDER = ("test", "test_ood_plate", "test_ood_compound", "test_ood_both")
+from campfire.keys import QUADRANTS
 
 CLASSES = {"control": 9, "heldout": 60}
 """Number of compounds in the paper's two tasks (Section 3.2)."""
@@ -23,7 +23,7 @@ class Printed(NamedTuple):
 def _row(*texts: str) -> dict[str, Printed]:
     values = [tuple(map(float, text.split(" ± "))) for text in texts]
     printed = [Printed(text, mean, sd) for text, (mean, sd) in zip(texts, values, strict=True)]
-    return dict(zip(QUADRANT_ORDER, printed, strict=True))
+    return dict(zip(QUADRANTS, printed, strict=True))
 
 
 TABLE_3_1 = {

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from campfire.errors import DataError
-from campfire.keys import QUADRANTS
-from campfire.tables.accuracies import PROTOCOLS, interval_note
+from campfire.keys import PROTOCOLS, QUADRANTS
+from campfire.tables.accuracies import interval_note
 from campfire.tables.options import TableOptions
 from campfire.tables.render import Table, interval, number
 

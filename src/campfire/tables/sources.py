@@ -8,13 +8,13 @@ import pandas as pd
 
 from campfire.errors import DataError
 from campfire.files import read_table
-from campfire.keys import CELL_KEYS
+from campfire.keys import CELL_KEYS, TASK_QUADRANTS
 
 SCORE_COLUMNS = ["protocol", "task", "fit", "split", "accuracy", "balanced_accuracy", "macro_f1", "n_cells"]
 PREDICTION_COLUMNS = ["protocol", "task", "fit", "split", *CELL_KEYS, "truth", "predicted"]
 
-TASKS = {"test": "control", "test_ood_plate": "control", "test_ood_compound": "heldout", "test_ood_both": "heldout"}
-"""The probe that is scored on each quadrant (Section 3.2)."""
+TASKS = {quadrant: task for task, pair in TASK_QUADRANTS.items() for quadrant in pair}
+"""The probe that is scored on each quadrant."""
 
 
 @dataclass(frozen=True)

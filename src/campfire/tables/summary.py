@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from campfire.errors import CampfireError, DataError
+from campfire.errors import DataError, in_one_line
 from campfire.keys import QUADRANTS
 from campfire.tables.render import interval, number
 
@@ -40,17 +40,14 @@ def summarise(root: str | Path, protocol: str = "release", channels: str = "DNA_
     return "\n".join(lines)
 
 
+@in_one_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m campfire.tables.summary", description=__doc__)
     parser.add_argument("root", type=Path, help="results folder")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        print(summarise(given.root))
-    except CampfireError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    print(summarise(given.root))
     return 0
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from campfire import keys as names
 from campfire.errors import ConfigError
+from campfire.wells import WELL_PATTERN
 
 SHEET_COLUMNS = [names.SOURCE, names.BATCH, names.PLATE, names.WELL, "group", "control", "treatment", "role"]
 CONTROLS = ("neg", "pos", "")
@@ -30,7 +31,7 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
         raise ConfigError(f"{path}: column `{missing[0]}` is missing; expected {', '.join(SHEET_COLUMNS)}")
     sheet = sheet.apply(lambda column: column.str.strip())
     rows = (
-        (~sheet[names.WELL].str.fullmatch(r"[A-Z]{1,2}\d{2}"), names.WELL, "is not a well name such as A01"),
+        (~sheet[names.WELL].str.fullmatch(WELL_PATTERN), names.WELL, "is not a well name such as A01"),
         (~sheet["control"].isin(CONTROLS), "control", "is neither neg, pos nor empty"),
         (~sheet["role"].isin(ROLES), "role", "is neither train nor heldout"),
         (sheet[names.PLATE] == "", names.PLATE, "is empty"),
