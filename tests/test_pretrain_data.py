@@ -135,6 +135,31 @@ def test_errors_of_reading_reach_the_trainer(source: Source) -> None:
         object.__setattr__(broken, "rows", rows)
 
 
+@pytest.mark.parametrize("channel", [1, 4])
+def test_a_tile_altered_since_it_was_cut_ends_the_run(tmp_path: Path, channel: int) -> None:
+    """Also in a channel that is not trained on; in a tile that opening does not sample, at its first read."""
+    path = write_plate(tmp_path, "five", 230, ["DNA", "AGP", "Mito", "ER", "RNA"])
+    stored = np.load(path, mmap_mode="r+")
+    stored[7, channel, 3, 4] ^= 1
+    stored.flush()
+    train, _, _ = open_sources([path], split_table(["five"]), CHANNELS)
+    loader = Loader(train, 50, window_tiles=100)
+    with pytest.raises(DataError, match=r"five\.npy: tile 7 \(well A01\) differs from its index"):
+        list(loader.epoch(plan_epoch([train.tiles], 100, 1, None), 0))
+
+
+def test_a_tile_is_checked_once(tmp_path: Path) -> None:
+    path = write_plate(tmp_path, "five", 60, CHANNELS)
+    train, _, _ = open_sources([path], split_table(["five"]), CHANNELS)
+    plan = plan_epoch([train.tiles], 100, 1, None)
+    before = [batch.images for batch in Loader(train, 50).epoch(plan, 0)]
+    plate = train.groups[0].plates[0]
+    assert plate.checks is not None
+    plate.checks.crc32[:] = 0  # a second comparison would fail
+    after = [batch.images for batch in Loader(train, 50).epoch(plan, 0)]
+    assert all(one.equal(other) for one, other in zip(before, after, strict=True))
+
+
 def test_bad_inputs_are_named(plates: list[Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"five\.npy: plate five is not in the split"):
         open_sources(plates, split_table(["three", "two"]), CHANNELS)

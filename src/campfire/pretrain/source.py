@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from campfire.errors import ConfigError, DataError
 from campfire.keys import CELL_KEYS, PLATE, PLATE_TYPE, WELL
 from campfire.pretrain.plan import generator
+from campfire.tiles import TileChecks, open_plate
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +35,16 @@ class PlateRows:
     """(c,) where this group's channels are among the file's."""
     rows: NDArray[np.int64]
     """(n,) row numbers, ascending."""
+    checks: TileChecks | None = None
+    """The tiles' checksums, compared when this process first reads a tile; None where there are none."""
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Copy rows[start:stop] of this group's channels to `out` (stop - start, c, H, W)."""
+        """Copy rows[start:stop] of this group's channels to `out` (stop - start, c, H, W).
+
+        DataError for a tile that was altered since it was cut.
+        """
+        if self.checks is not None:
+            self.checks.check(self.rows[start:stop])
         copy_planes(self.images, self.rows[start:stop], self.positions, out)
 
     def announce(self, start: int, stop: int) -> None:
@@ -97,7 +105,7 @@ class Source:
                 mine = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, stop)] - start
                 start = stop
                 if len(mine):
-                    plates.append(PlateRows(plate.path, plate.plate, plate.images, plate.positions, plate.rows[mine]))
+                    plates.append(replace(plate, rows=plate.rows[mine]))
             if plates:
                 groups.append(Group(group.channels, tuple(plates)))
         return Source(tuple(groups))
@@ -149,16 +157,16 @@ class _Opened:
     images: NDArray[Any]
     channels: list[str]
     by_split: dict[str, NDArray[np.int64]]
+    checks: TileChecks
     digest: str
 
 
 def _open(path: Path, wells: pd.DataFrame) -> _Opened:
-    from campfire.tiles import open_plate
-
     tiles = open_plate(path)
     by_split = _rows_by_split(tiles.index, wells, path)
     plate = str(tiles.index[PLATE].iloc[0]) if len(tiles.index) else ""
-    return _Opened(plate, tiles.images, list(tiles.channels), by_split, str(tiles.metadata.get("digest", "")))
+    digest = str(tiles.metadata.get("digest", ""))
+    return _Opened(plate, tiles.images, list(tiles.channels), by_split, tiles.checks(), digest)
 
 
 def open_sources(
@@ -189,7 +197,7 @@ def open_sources(
             for split, rows in opened.by_split.items():
                 if len(rows):
                     digests[opened.plate] = opened.digest
-                    entry = PlateRows(path, opened.plate, opened.images, positions, rows)
+                    entry = PlateRows(path, opened.plate, opened.images, positions, rows, opened.checks)
                     found[split].setdefault(here, []).append(entry)
     train, val = (
         Source(tuple(Group(here, tuple(rows)) for here, rows in sorted(found[s].items(), key=lambda i: -len(i[0]))))
@@ -207,7 +215,5 @@ def open_sources(
 
 def tile_keys(plate: PlateRows, rows: NDArray[np.int64]) -> pd.DataFrame:
     """Keys of these rows of a plate's array, in their order."""
-    from campfire.tiles import open_plate
-
     index = open_plate(plate.path, verify="none").index
     return index.set_index("row").loc[rows, CELL_KEYS].reset_index(drop=True)

@@ -50,14 +50,31 @@ class TilePlate:
 
     def check(self, rows: Iterable[int] | None = None) -> None:
         """Compare the bytes of the tiles at `rows` (all by default) with the index; DataError at the first mismatch."""
-        crcs = self.index["crc32"].to_numpy()
-        for row in range(len(self)) if rows is None else rows:
-            if zlib.crc32(np.ascontiguousarray(self.images[row]).data) != crcs[row]:
-                well = self.index[WELL].iloc[row]
-                raise DataError(f"{self.path}: tile {row} (well {well}) {_ALTERED}")
+        self.checks().check(np.arange(len(self)) if rows is None else np.fromiter(rows, np.int64))
+
+    def checks(self) -> "TileChecks":
+        """For a reader that keeps the array but not the index, and checks tiles as it comes to them."""
+        return TileChecks(self.path, self.images, self.index["crc32"].to_numpy(np.uint32))
 
 
-_ALTERED = "differs from its index; the file was altered. Delete it and run the tiles step of this plate again"
+class TileChecks:
+    """Compares tiles of a plate with their checksums, each tile once, however often it is read."""
+
+    def __init__(self, path: Path, images: NDArray[Any], crc32: NDArray[np.uint32]) -> None:
+        self.path, self.crc32 = path, crc32
+        self._images = np.asarray(images)  # a plain view: indexing a memmap itself costs as much as a checksum
+        self._done = np.zeros(len(crc32), dtype=bool)
+
+    def check(self, rows: NDArray[np.int64]) -> None:
+        """Compare those of `rows` that have not been yet; DataError at the first mismatch. For several threads."""
+        for row in rows[~self._done[rows]].tolist():
+            if zlib.crc32(self._images[row]) != self.crc32[row]:
+                well = read_table(index_path(self.path), [WELL])[WELL].iloc[row]
+                raise DataError(
+                    f"{self.path}: tile {row} (well {well}) differs from its index; the file was altered. Delete it "
+                    "and run the tiles step of this plate again"
+                )
+        self._done[rows] = True
 
 
 def open_plate(path: str | Path, verify: Literal["quick", "full", "none"] = "quick") -> TilePlate:
