@@ -312,9 +312,6 @@ def test_plate_layout_places_wells(drawn):
     assert (cell.loc[("nuclei", "B04"), "row"], cell.loc[("nuclei", "B04"), "column"]) == (1, 3)
     shown = module.draw(data).axes[0].images[0].get_array()
     assert shown.shape == (8, 12) and shown[1, 3] == 80 and shown.mask[7, 11]
-    assert module.position("AF48") == (31, 47)
-    with pytest.raises(DataError, match="not of the form A01"):
-        module.position("1A")
 
 
 def test_damaged_snapshots_are_named(tmp_path):

@@ -396,3 +396,14 @@ def test_snakemake_itself_stops_before_its_first_job(run: Run) -> None:
     done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0
     assert "needs leave: `--config redo=images,pretrain`" in done.stdout
+
+
+@pytest.mark.parametrize("start", ["images", "embeddings"])
+def test_every_table_figure_and_page_is_recorded(run: Run, start: str) -> None:
+    """By the checksums of provenance.json `make verify` finds what was altered."""
+    run.configure(start_from=start)
+    jobs = run.workflow().dag.jobs
+    shown = {path for job in jobs for path in job.output if path.startswith(("results/tables/", "results/figures/"))}
+    (provenance,) = [job for job in jobs if job.rule.name == "provenance"]
+    assert len(shown) > 60
+    assert shown | {"results/findings.html"} <= set(provenance.input)

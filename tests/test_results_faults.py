@@ -1,5 +1,6 @@
 """A results folder that is full, read-only or altered afterwards. Table in docs/reliability.md."""
 
+import gzip
 import os
 import subprocess
 import sys
@@ -40,13 +41,36 @@ def flip(path: Path, place: float = 0.4) -> None:
     os.utime(path, (times.st_atime, times.st_mtime))
 
 
-def test_one_flipped_bit_is_found_anywhere_in_a_table(tmp_path: Path) -> None:
-    path = tmp_path / "embeddings/a/b/plate.parquet"
+def write_arrays(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    np.savez(path, target=np.random.default_rng(0).normal(size=3000))
+
+
+def write_csv(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(np.random.default_rng(0).bytes(20_000)))
+
+
+def write_parquet(path: Path) -> None:
     write_table(pd.DataFrame({"x": np.random.default_rng(0).normal(size=3000)}), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("embeddings/a/b/plate.parquet", write_parquet),
+        ("ablation/loss/ranking.parquet", write_parquet),
+        ("pretrain/campfire/snapshots.npz", write_arrays),
+        ("metadata/well.csv.gz", write_csv),
+    ],
+)
+def test_one_flipped_bit_is_found_anywhere_in_a_file(tmp_path: Path, name: str, write: Callable[[Path], None]) -> None:
+    path = tmp_path / name
+    write(path)
     record(tmp_path, [])
     assert find_damage(tmp_path) == []
     whole = path.read_bytes()
-    for place in np.linspace(0.01, 0.9, 12):
+    for place in np.linspace(0.03, 0.9, 12):
         path.write_bytes(whole)
         flip(path, place)
         (damage,) = find_damage(tmp_path)

@@ -1,14 +1,19 @@
 """Find results that were altered or lost after they were made: python -m campfire.verify results/demo [--remove].
 
-Recorded checksums (provenance.json) are compared, tiles are checked by their own digests, and every other table is
-read, whose pages carry checksums. Damaged files are named; `--remove` puts them aside as `.damaged`, so that Snakemake
-makes them again. A remade file with the bytes it had gets its old time back, so that nothing behind it is remade.
+Recorded checksums (provenance.json: tables, figures, the page of findings, weights) are compared, tiles are checked by
+their own digests, and every other parquet, npz and gzip file is read, which carry checksums inside. Damaged files are
+named; `--remove` puts them aside as `.damaged`, so that Snakemake makes them again. A remade file with the bytes it had
+gets its old time back, so that nothing behind it is remade. What is in `state` and raw images are not looked at.
 """
 
 import argparse
+import gzip
 import json
 import os
 import sys
+import zipfile
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,15 +73,39 @@ def find_damage(results: str | Path, full: bool = False) -> list[Damage]:
             open_plate(index, "full" if full else "quick")
         except DataError as error:
             found.append(Damage((index.with_suffix(".npy"), index), str(error)))
-    for stage in ("split", "sample", "download", "nuclei", "quality", "pretrain", "embeddings", "probes", "transfer"):
-        for path in sorted((results / stage).rglob("*.parquet")):
-            if path.resolve() in recorded:
+    for suffix, read in READERS.items():
+        for path in sorted(results.rglob(f"*{suffix}")):
+            if path.relative_to(results).parts[0] in NOT_READ or path.resolve() in recorded:
                 continue
             try:
-                read_table(path)
+                read(path)
             except DataError as error:
                 found.append(Damage((path,), str(error)))
     return found
+
+
+def _read_npz(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a readable npz file ({error}); run its step again") from error
+    if bad:
+        raise DataError(f"{path}: its array {bad} differs from its checksum; run its step again")
+
+
+def _read_gzip(path: Path) -> None:
+    try:
+        with gzip.open(path) as content:
+            while content.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: not a whole gzip file ({error}); run its step again") from error
+
+
+NOT_READ = ("state", "images", "tiles")
+"""Folders of results whose files are half-done, temporary, or checked otherwise."""
+READERS: dict[str, Callable[[Path], object]] = {".parquet": read_table, ".npz": _read_npz, ".gz": _read_gzip}
 
 
 def put_aside(damage: Damage) -> None:

@@ -194,19 +194,24 @@ def probe_files():
 
 
 def provenance_files():
-    """The files whose checksums tell one set of results from another."""
+    """The files whose checksums tell one set of results from another, and by which `make verify` finds altered ones."""
+    shown = [*TABLES, *FIGURES, *FINDINGS]
     if FROM_EMBEDDINGS:
-        return [path for pair in PAIRS for path in embedding_files(*pair)]
+        return [*(path for pair in PAIRS for path in embedding_files(*pair)), *shown]
     models = expand(result("pretrain/{run}/model.safetensors"), run=RUNS)
+    drawn = ["split/wells.parquet", "sample/cells.parquet"]
     if not PAIRS:
-        return [result("sample/transfer.parquet"), *models, *TABLES, *FIGURES]
-    return [
-        result("split/wells.parquet"),
-        result("sample/cells.parquet"),
-        *models,
-        *TABLES,
-        *FIGURES,
-    ]
+        drawn = ["sample/transfer.parquet"]
+    return [*map(result, drawn), *models, *transfer_heads(), *shown]
+
+
+def transfer_heads():
+    """The trained heads of the transfer screen, if it has any."""
+    if config["transfer"]["head"] is None:
+        return []
+    return expand(
+        result("transfer/{encoder}/head.safetensors"), encoder=TRANSFER_ENCODERS
+    )
 
 
 def stage_digests(wildcards):
@@ -223,10 +228,7 @@ def bundle_files():
         name=["metrics.parquet", "snapshots.npz"],
     )
     transferred = expand(
-        result("transfer/{encoder}/{name}"),
-        encoder=TRANSFER_ENCODERS,
-        name=["wells.parquet"]
-        + ["head.safetensors"] * (config["transfer"]["head"] is not None),
+        result("transfer/{encoder}/wells.parquet"), encoder=TRANSFER_ENCODERS
     )
     return [
         result("split/wells.parquet"),
@@ -241,6 +243,7 @@ def bundle_files():
             for path in transfer_embeddings(encoder)
         ),
         *transferred,
+        *transfer_heads(),
     ]
 
 
