@@ -37,8 +37,8 @@ $(SMOKE)-screen/.done: $(BIN)/.ready config/smoke-screen.yaml $(wildcard src/cam
 	$(BIN)/python -m campfire.simulate config/smoke-screen.yaml $(SMOKE)-screen
 	@touch $@
 
-smoke: $(SMOKE)-screen/.done ## the whole chain in its smallest numbers
-	$(SNAKEMAKE) --configfile config/smoke.yaml -- all
+smoke: $(SMOKE)-screen/.done ## every rule in its smallest numbers
+	$(SNAKEMAKE) --configfile config/smoke.yaml -- all check_source bundle ablation
 
 plan: setup ## what is left to do and what it costs: make plan [CONFIG=config/demo.yaml] [PROFILE=profiles/slurm]
 	@mkdir -p .snakemake

@@ -67,3 +67,21 @@ def test_cellpose_gets_a_gpu_and_the_classical_method_none(
     assert {job.rule.name for job in jobs} == {rule}
     assert {job.resources.get("gpu", 0) for job in jobs} == {gpus}
     assert {job.resources.get("slurm_partition") for job in jobs} == {"gpu" if gpus else None}
+
+
+@pytest.mark.workflow
+def test_the_smoke_run_runs_every_rule(repository: Path, tmp_path: Path) -> None:
+    """All that its config defines; another one has `nuclei_gpu` or `transfer_means` in the place of its counterpart."""
+    from plans import CHANGES, checkout
+
+    targets = re.search(r"--configfile config/smoke.yaml -- (.+)", (repository / "Makefile").read_text())
+    assert targets
+    run = checkout(repository, tmp_path)
+    smoke = yaml.safe_load((repository / "config/smoke.yaml").read_text())
+    inputs = {name: CHANGES[name] for name in ("sheet", "metadata")}
+    transfer = smoke["transfer"] | {"sheet": CHANGES["transfer"]["sheet"]}
+    run.configure(**smoke | inputs | {"transfer": transfer, "s3": {"folder": None}})
+    workflow = run.workflow(targets[1].split())
+    planned = {job.rule.name for job in workflow.dag.jobs}
+    assert {rule.name for rule in workflow.rules if rule.output} <= planned
+    assert {"pretrain_run", "ablation_run", "check_source", "pack_bundle", "transfer_head"} <= planned
