@@ -275,3 +275,13 @@ def test_sheet_of_another_source():
     assert sheet[[PLATE, "role"]].to_numpy().tolist() == [["P2", "id"], ["P3", "ood"], ["P1", "train"]]
     with pytest.raises(ConfigError, match="s2 has no TARGET2 plate P9"):
         metadata.make_sheet(plates, "s2", ood_plates=["P9"])
+
+
+def test_structures_are_first_blocks_of_inchikeys(tmp_path):
+    path = tmp_path / "compound.csv.gz"
+    lines = [f"{COMPOUND},Metadata_InChIKey", "J1,AAAAAAAAAAAAAA-BBBBBBBBSA-N", "J2,AAAAAAAAAAAAAA-CCCCCCCCSA-N", "J3,"]
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    assert metadata.read_structures(path) == {"J1": "AAAAAAAAAAAAAA", "J2": "AAAAAAAAAAAAAA"}
+    path.write_bytes(gzip.compress(b"Metadata_JCP2022\nJ1\n"))
+    with pytest.raises(DataError, match="no column Metadata_InChIKey"):
+        metadata.read_structures(path)

@@ -207,6 +207,24 @@ def test_held_out_by_name_and_seed():
     assert first["held_out_compounds"] != second["held_out_compounds"]
 
 
+def test_strict_leaves_out_other_forms_of_a_held_out_compound(caplog):
+    sheet, wells = small_screen()
+    structures = {"C01": "AAAA", "C05": "AAAA", "C06": "BBBB", "POS": "AAAA"}
+    options = {**SMALL, "held_out_compounds": ["C01"]}
+    with caplog.at_level("WARNING"):
+        split = make_split(sheet, wells, SplitOptions(protocol="strict", **options), structures)
+    assert "control POS has the structure of a held-out compound and stays" in caplog.text
+    labels = split.wells.groupby(COMPOUND)["split"].agg(set)
+    assert labels["C05"] == {"unused"} and {"train", "test"} <= labels["POS"] and {"train", "test"} <= labels["C06"]
+    reasons = split.metadata["unused"]
+    assert reasons["TARGET2"]["same_structure"] == 9 and reasons["COMPOUND"]["same_structure"] == 2
+    release = make_split(sheet, wells, SplitOptions(**options), structures)
+    pd.testing.assert_frame_equal(release.wells, make_split(sheet, wells, SplitOptions(**options)).wells)
+    with caplog.at_level("WARNING"):
+        make_split(sheet, wells, SplitOptions(protocol="strict", **options))
+    assert "told apart by their ids alone" in caplog.text
+
+
 def test_training_plates_alone():
     sheet, wells = small_screen(id_plates=0, ood_plates=0)
     split = make_split(sheet, wells, SplitOptions(held_out=0, compound_fraction=1.0))

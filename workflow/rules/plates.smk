@@ -10,6 +10,14 @@ def plate_place(plate):
     }
 
 
+def structures_table():
+    """The table of the compounds' structures, where the split goes by it."""
+    from campfire.split import SplitOptions
+
+    wanted = SplitOptions(**config["split"]).setting("exclude_same_structure")
+    return result("metadata/compound.csv.gz") if wanted else []
+
+
 def plate_wells(plate):
     """The file that says which wells of a plate are used, so that only a plate's own wells matter to it."""
     return result(f"split/plates/{plate}.tsv") if plate in set(PLATES) else []

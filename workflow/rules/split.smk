@@ -2,6 +2,7 @@ rule assign_wells:
     input:
         sheet=config["sheet"] or [],
         wells=result("metadata/well.csv.gz"),
+        compounds=structures_table(),
     output:
         wells=result("split/wells.parquet"),
         plates=expand(result("split/plates/{plate}.tsv"), plate=PLATES),

@@ -17,6 +17,7 @@ from campfire.metadata.tables import (
     make_sheet,
     read_plates,
     read_sheet,
+    read_structures,
     read_wells,
 )
 
@@ -35,5 +36,6 @@ __all__ = [
     "make_sheet",
     "read_plates",
     "read_sheet",
+    "read_structures",
     "read_wells",
 ]

@@ -13,6 +13,7 @@ from campfire.keys import BATCH, COMPOUND, PLATE, PLATE_TYPE, SOURCE, WELL, WELL
 from campfire.metadata.jump import PAPER_OOD_PLATES, ROLES
 from campfire.wells import WELL_PATTERN
 
+INCHIKEY = "Metadata_InChIKey"
 SHEET_COLUMNS = [SOURCE, BATCH, PLATE, PLATE_TYPE, "role"]
 
 _PLATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -92,6 +93,17 @@ def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.Dat
     if len(empty):
         raise DataError(f"{path}: {_some_wells(empty)} has no {COMPOUND}; give a compound id or remove the row")
     return wells
+
+
+def read_structures(path: str | Path) -> dict[str, str]:
+    """Compound id to structure, from JUMP's compound table (csv, plain or gzip); compounds without one are left out.
+
+    The structure is the first block of the InChIKey, which stands for atoms and bonds: stereoisomers and forms that
+    differ in isotopes or protons share it.
+    """
+    table = _read_text_table(Path(path), [COMPOUND, INCHIKEY])
+    structure = table[INCHIKEY].str.partition("-")[0]
+    return dict(zip(table.loc[structure != "", COMPOUND], structure[structure != ""], strict=True))
 
 
 def find_well_table(metadata: str | Path) -> Path:

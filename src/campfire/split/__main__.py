@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from campfire.errors import in_one_line
-from campfire.metadata import find_well_table, read_sheet, read_wells
+from campfire.metadata import find_well_table, read_sheet, read_structures, read_wells
 from campfire.split import PROTOCOLS, SplitOptions, make_split, wells_per_quadrant, write_split
 
 
@@ -15,7 +15,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 written, 1 an error that the message explains."""
     parser = argparse.ArgumentParser(prog="python -m campfire.split", description=__doc__)
     parser.add_argument("--plates", required=True, type=Path, help="sheet of plates, e.g. config/plates.tsv")
-    parser.add_argument("--metadata", required=True, type=Path, help="folder with well.csv.gz, or the well table")
+    parser.add_argument(
+        "--metadata",
+        required=True,
+        type=Path,
+        help="folder with well.csv.gz (and compound.csv.gz, for strict), or the well table",
+    )
     parser.add_argument("--out", required=True, type=Path, help="parquet file to write")
     parser.add_argument("--protocol", default="release", choices=PROTOCOLS)
     parser.add_argument("--seed", type=int, default=SplitOptions.seed)
@@ -39,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         controls=given.controls or SplitOptions.controls,
     )
     sheet = read_sheet(given.plates)
-    split = make_split(sheet, read_wells(find_well_table(given.metadata), sheet), options)
+    compounds = given.metadata / "compound.csv.gz"
+    structures = read_structures(compounds) if compounds.is_file() else None
+    split = make_split(sheet, read_wells(find_well_table(given.metadata), sheet), options, structures)
     write_split(given.out, split)
     print(wells_per_quadrant(split.wells).to_string(index=False))
     print(f"\n{given.protocol}: {len(split.wells)} wells of {len(sheet)} plates -> {given.out}")

@@ -6,6 +6,7 @@ is `a[permutation(len(a))[:k]]`.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +35,15 @@ def assign_wells(sheet: pd.DataFrame, wells: pd.DataFrame, options: SplitOptions
     return make_split(sheet, wells, options).wells
 
 
-def make_split(sheet: pd.DataFrame, wells: pd.DataFrame, options: SplitOptions) -> Split:
+def make_split(
+    sheet: pd.DataFrame, wells: pd.DataFrame, options: SplitOptions, structures: Mapping[str, str] | None = None
+) -> Split:
     """Assign every well of the sheet's plates (paper section 2.1; the release's draws for `protocol: release`).
 
     `sheet` is `campfire.metadata.read_sheet`'s table; `wells` has Metadata_Plate, Metadata_Well and Metadata_JCP2022
-    as text. Neither the order of the plates nor that of the wells matters. Raises SplitError when plates or compounds
-    do not suffice, naming them.
+    as text; `structures` is `campfire.metadata.read_structures`'s, which `exclude_same_structure` goes by. Neither the
+    order of the plates nor that of the wells matters. Raises SplitError when plates or compounds do not suffice, naming
+    them.
     """
     table = _join(sheet, wells)
     role = table["role"].to_numpy()
@@ -52,6 +56,8 @@ def make_split(sheet: pd.DataFrame, wells: pd.DataFrame, options: SplitOptions) 
     short = _assign_id_plates(table, held_out, options, labels, reasons)
     _assign_ood_plates(table, held_out, options, labels, reasons)
     _assign_training_plates(table, held_out, options, labels, reasons)
+    if options.setting("exclude_same_structure"):
+        _leave_out_structures(table, held_out, options, structures or {}, labels, reasons)
     result = table.assign(split=labels)[COLUMNS].reset_index(drop=True)
     metadata = {
         "protocol": options.protocol,
@@ -70,6 +76,25 @@ def make_split(sheet: pd.DataFrame, wells: pd.DataFrame, options: SplitOptions) 
     if short:
         log.warning("%d compounds have fewer wells than asked for: %s", len(short), ", ".join(list(short)[:5]))
     return Split(result, metadata)
+
+
+def _leave_out_structures(
+    table: pd.DataFrame,
+    held_out: list[str],
+    options: SplitOptions,
+    structures: Mapping[str, str],
+    labels: np.ndarray,
+    reasons: np.ndarray,
+) -> None:
+    """No role for compounds that are not held out but have the structure of one that is; controls stay."""
+    known = {structures[compound] for compound in held_out if compound in structures}
+    if held_out and not known:
+        log.warning("no structure of a held-out compound is known; compounds are told apart by their ids alone")
+    kin = {compound for compound in set(table[COMPOUND]) - set(held_out) if structures.get(compound) in known}
+    if kin & set(options.controls):
+        log.warning("control %s has the structure of a held-out compound and stays", min(kin & set(options.controls)))
+    rows = table[COMPOUND].isin(kin - set(options.controls)).to_numpy()
+    labels[rows], reasons[rows] = "unused", "same_structure"
 
 
 def plates_with_wells(sheet: pd.DataFrame, options: SplitOptions) -> list[str]:

@@ -14,18 +14,21 @@ PROTOCOL_DEFAULTS: dict[str, dict[str, Any]] = {
         "drop_untreated": False,
         "exclude_ood_batches": False,
         "same_training_plates": False,
+        "exclude_same_structure": False,
     },
     "paper": {
         "compound_fraction": 0.5,
         "drop_untreated": False,
         "exclude_ood_batches": False,
         "same_training_plates": False,
+        "exclude_same_structure": False,
     },
     "strict": {
         "compound_fraction": 0.5,
         "drop_untreated": True,
         "exclude_ood_batches": True,
         "same_training_plates": True,
+        "exclude_same_structure": True,
     },
 }
 """release: the authors' released code. paper: p_t of section 2.1. strict: the paper's p_t without the known leaks."""
@@ -35,7 +38,7 @@ PROTOCOL_DEFAULTS: dict[str, dict[str, Any]] = {
 class SplitOptions:
     """How wells become train, val and test (paper section 2.1, figure 2.1).
 
-    protocol: release (the authors' code), paper (p_t = 0.5) or strict (no leak of batches or plates).
+    protocol: release (the authors' code), paper (p_t = 0.5) or strict (no leak of batches, plates or structures).
     seed: of the held-out compounds and of the evaluation plates' wells.
     held_out: number of compounds held out of training, drawn from the evaluation plates, controls excepted.
     held_out_compounds: these compounds instead of a draw.
@@ -50,6 +53,7 @@ class SplitOptions:
     drop_untreated: leave untreated wells out; null: only in strict.
     exclude_ood_batches: train on no plate whose batch has an OOD plate; null: only in strict.
     same_training_plates: one draw of train, val and test plates for all compounds; null: only in strict.
+    exclude_same_structure: leave out compounds of the same structure as a held-out one; null: only in strict.
     """
 
     protocol: ProtocolName = "release"
@@ -68,6 +72,7 @@ class SplitOptions:
     drop_untreated: bool | None = None
     exclude_ood_batches: bool | None = None
     same_training_plates: bool | None = None
+    exclude_same_structure: bool | None = None
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
