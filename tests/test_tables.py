@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from tables_synthetic import CELLS, predictions, quadrants, summary, wells, write_probe, write_probes, zprime
 
-from campfire import tables
+from campfire import figures, tables
 from campfire.errors import ConfigError, DataError
 from campfire.tables import paper
 from campfire.tables.claims import default
@@ -227,7 +227,7 @@ def test_leaks_have_an_interval_each():
         tables.leaks.build({}, OPTIONS)
 
 
-def test_profiles_and_variance_side_by_side():
+def test_profiles_and_variance_side_by_side(tmp_path):
     one_encoder = summary()
     table = tables.profiles.build({"campfire": one_encoder, "dino": one_encoder}, OPTIONS)
     assert list(table.layout["Embeddings"][:2]) == ["raw", "TVN"]
@@ -241,7 +241,13 @@ def test_profiles_and_variance_side_by_side():
         shares.answer == "Of the variance of well means (Campfire): held-out compounds 50 %, batches and plates 20 %."
     )
     few = one_encoder[~one_encoder["metric"].str.startswith("variance")]
-    assert "too few" in tables.profiles.build_variance({"campfire": few}, OPTIONS).answer
+    empty = tables.profiles.build_variance({"campfire": few}, OPTIONS)
+    assert "too few" in empty.answer
+    tables.save(empty, tmp_path / "variance")
+    read = pd.read_csv(tmp_path / "variance.csv")
+    drawn = figures.beyond.prepare(table.data, read)
+    assert read.empty and set(drawn["quantity"]) == {"map_normalized"}
+    assert len(figures.beyond.draw(drawn).axes) == 1
     with pytest.raises(DataError, match="no encoder has a profile summary under protocol release"):
         tables.profiles.build({"campfire": one_encoder.assign(protocol="paper")}, OPTIONS)
 

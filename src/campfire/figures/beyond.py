@@ -28,7 +28,8 @@ def prepare(profiles: pd.DataFrame, variance: pd.DataFrame, task: str = "heldout
     shares = shares.assign(quantity="share_" + shares["factor"], split="")
     if retrieval.empty and shares.empty:
         raise DataError("tables/profiles.csv and tables/variance.csv: no retrieval and no shares of variance to draw")
-    return pd.concat([retrieval[_COLUMNS], shares[_COLUMNS]], ignore_index=True).fillna({"split": ""})
+    parts = [part[_COLUMNS] for part in (retrieval, shares) if len(part)]
+    return pd.concat(parts, ignore_index=True).fillna({"split": ""})
 
 
 def _rows(data: pd.DataFrame) -> tuple[list[tuple[str, str]], list[str], np.ndarray]:

@@ -108,7 +108,7 @@ def build_variance(summaries: Mapping[str, pd.DataFrame], options: TableOptions)
     title = "What the variance of well means follows."
     if data.empty:
         answer = "The wells are too few for shares of variance: there must be more of them than compounds and plates."
-        return Table(title, data, pd.DataFrame(columns=["Encoder", "Compounds", "Embeddings"]), (), answer)
+        return Table(title, data, pd.DataFrame({"Encoder": ["–"], "Compounds": ["–"], "Embeddings": ["–"]}), (), answer)
     factors = [name for name in SHARES if name in set(data["factor"])]
     lines = []
     for (label, task, kind), rows in data.groupby(["label", "task", "representation"], sort=False):
