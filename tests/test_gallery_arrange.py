@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,16 +109,43 @@ def test_a_list_of_images_does_as_well(screen: Path, tmp_path: Path) -> None:
     [
         ("(", "P", ConfigError, "no regular expression"),
         ("(?P<well>B7)", "P", ConfigError, "needs the groups"),
-        ("(?P<well>Z9)_(?P<channel>x)", "P", DataError, "no TIFF matches"),
+        ("(?P<well>Z9)_(?P<channel>x)", "P", DataError, "no image matches .* the first of 12 is B7_"),
         (PATTERN, "", DataError, "which plate"),
         (PATTERN, "P 1", DataError, "may have only"),
         (r"(?P<well>[A-H]\d+)_.*_(?P<channel>[A-Za-z]+)", "P", DataError, "tell sites apart"),
-        (r"(?P<well>[a-z]+)[.]tif|(?P<channel>x)", "P", DataError, "is no well name|no TIFF"),
+        (r"(?P<well>[a-z]+)[.]tif|(?P<channel>x)", "P", DataError, "is no well name|no image"),
     ],
 )
 def test_mistakes_are_answered(screen: Path, pattern: str, plate: str, error: type, words: str) -> None:
     with pytest.raises(error, match=words):
         find_images(screen, pattern, plate=plate)
+
+
+def test_what_is_left_out_is_told(screen: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (screen / "overview.tif").write_bytes(b"")
+    (screen / "B7_r000c001_Actin.tif").unlink()
+    images = find_images(screen, PATTERN, {"DAPI": "Nuclei", "Actin": "Actin"}, plate="P1")
+    arrange(images, tmp_path / "out")
+    assert "1 images do not match the pattern and are left out, such as overview.tif" in caplog.text
+    assert "left out as not named by the channels to take: Brightfield (4 images)" in caplog.text
+    assert "1 of 4 sites have no Actin, the first is well B07, site 2" in caplog.text
+    with pytest.raises(ConfigError, match="no image of channel DAPY; the images are of Actin, Brightfield, DAPI"):
+        find_images(screen, PATTERN, {"DAPY": "DNA"}, plate="P1")
+
+
+def test_pngs_are_taken_and_colour_images_named(tmp_path: Path) -> None:
+    folder = tmp_path / "a screen ü"
+    folder.mkdir()
+    for kind in ("uint8", "uint16"):
+        (folder / f"B{np.dtype(kind).itemsize}_1_DAPI.png").write_bytes(imagecodecs.png_encode(image(1, kind)))
+    arrange(find_images(folder, PATTERN.replace("tif", "png"), {"DAPI": "DNA"}, plate="P1"), tmp_path / "out")
+    for path in (tmp_path / "out").rglob("*.tiff"):
+        written = tifffile.imread(path)
+        assert written.dtype == np.uint16
+        np.testing.assert_array_equal(written, image(1, "uint8" if path.name.startswith("B01") else "uint16"))
+    tifffile.imwrite(folder / "B7_1_DAPI.tif", np.zeros((40, 48, 3), np.uint8))
+    with pytest.raises(DataError, match=r"B7_1_DAPI.tif: a colour image, .*one 2-D uint16 or uint8 image per file"):
+        arrange(find_images(folder, PATTERN, plate="P1"), tmp_path / "other")
 
 
 def test_images_of_another_kind_are_named(screen: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -227,10 +227,11 @@ def well_file(folder: Path, *rows: str) -> Path:
 
 
 def test_wells_are_text_of_the_right_source(tmp_path):
-    path = well_file(tmp_path, "s2,0042,B01,NA", "s1,0042,B01,007", "s1,0042,A01,null", "s1,9,A01,X")
+    rows = ["s2,0042,B01,NA", "s1,0042,B01,007", "s1,0042,A01,null", "s1,0042,c3,Y", "s1,0042,P024,Z", "s1,9,A01,X"]
     sheet = pd.DataFrame({SOURCE: ["s1"], PLATE: ["0042"]})
-    wells = metadata.read_wells(path, sheet)
-    assert wells[[WELL, COMPOUND]].to_numpy().tolist() == [["B01", "007"], ["A01", "null"]]
+    wells = metadata.read_wells(well_file(tmp_path, *rows), sheet)
+    named = [["B01", "007"], ["A01", "null"], ["C03", "Y"], ["P24", "Z"]]
+    assert wells[[WELL, COMPOUND]].to_numpy().tolist() == named
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,8 @@ def test_wells_are_text_of_the_right_source(tmp_path):
     [
         (["s1,P2,A01,X"], "no wells of plate P1; correct plate and source"),
         (["s1,P1,A01,X", "s1,P1,A01,Y"], "plate P1, well 'A01' occurs twice"),
-        (["s1,P1,A1,X"], "plate P1, well 'A1' is not named like A01"),
+        (["s1,P1,A01,X", "s1,P1,A1,Y"], "plate P1, well 'A01' occurs twice"),
+        (["s1,P1,1A,X"], "plate P1, well '1A' is no well name such as A01"),
         (["s1,P1,A01,"], "plate P1, well 'A01' has no Metadata_JCP2022"),
     ],
 )

@@ -56,7 +56,7 @@ def test_sheet_is_read_back(screen, tmp_path):
     [
         (lambda t: t.drop(columns="group"), "column `group` is missing"),
         (lambda t: pd.concat([t, t.iloc[:1]]), "plate P0, well A01 is listed twice"),
-        (lambda t: t.assign(**{names.WELL: t[names.WELL].replace("A02", "A2")}), "is not a well name"),
+        (lambda t: t.assign(**{names.WELL: t[names.WELL].replace("A02", "2A")}), "is not a well name"),
         (lambda t: t.assign(control="negative"), "neither neg, pos nor empty"),
         (lambda t: t.assign(role="test"), "neither train nor heldout"),
         (lambda t: t.assign(group=""), "is empty for a control well"),

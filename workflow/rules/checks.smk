@@ -60,6 +60,13 @@ def check_names():
     ]
     used += [("channel set", config["transfer"]["channel_set"], "transfer.channel_set")]
     used += [("run", config["pretrain"]["ablation"]["run"], "pretrain.ablation")]
+    named = config["tables"]
+    used += [("encoder", e, "tables.encoders") for e in named.get("encoders", [])]
+    used += [
+        ("encoder", e, "tables.twins")
+        for pair in named.get("twins", {}).items()
+        for e in pair
+    ]
     used += [
         ("run", e["run"], f"encoders.{n}")
         for n, e in config["encoders"].items()
@@ -76,13 +83,25 @@ def check_names():
         )
     for kind, name, place in used:
         if name not in known[kind]:
+            near = get_close_matches(name, known[kind], n=1)
+            meant = f"; did you mean `{near[0]}`?" if near else ""
             raise WorkflowError(
-                f"config: unknown {kind} `{name}` in {place}; known: {', '.join(sorted(known[kind]))}"
+                f"config: unknown {kind} `{name}` in {place}; known: {', '.join(sorted(known[kind]))}{meant}"
             )
+
+
+def check_nuclear_stain():
+    """Nuclei are sought on the channel DNA, so a screen must have one of that name."""
+    if "DNA" not in config["channels"] and config["sheet"]:
+        raise WorkflowError(
+            f"config: `channels` ({', '.join(config['channels'])}) has no DNA, on which nuclei are sought; call the "
+            "nuclear stain DNA, e.g. by campfire.gallery.arrange --channels DAPI=DNA (docs/your-screen.md)"
+        )
 
 
 SHEET, TRANSFER_SHEET = checked_sheets()
 check_names()
+check_nuclear_stain()
 FROM_EMBEDDINGS = config["start_from"] == "embeddings"
 
 PLATES = SHEET["Metadata_Plate"].tolist()
@@ -148,6 +167,47 @@ def check_weights():
             )
 
 
+def own_module(spec):
+    """The file that the factory of one's own encoder should be in; None for other kinds."""
+    if spec["kind"] != "python":
+        return None
+    return Path(spec.get("factory", "").partition(":")[0].replace(".", "/") + ".py")
+
+
+def check_factories():
+    """One's own encoders must be there before anything starts, beside the run or installed."""
+    for encoder in USED_ENCODERS:
+        spec = config["encoders"][encoder]
+        path = own_module(spec)
+        if not path:
+            continue
+        name, _, function = spec.get("factory", "").partition(":")
+        if not name or not function:
+            raise WorkflowError(
+                f"config: encoder {encoder}: give `factory` as module:function, e.g. my_encoders:make"
+            )
+        package = path.with_suffix("") / "__init__.py"
+        installed = name.split(".")[0]
+        if not (path.is_file() or package.is_file() or find_spec(installed)):
+            raise WorkflowError(
+                f"encoder {encoder}: there is no {path} in the folder you start from ({Path.cwd()}), and no module "
+                f"{installed} is installed; put the file there or correct encoders.{encoder}.factory"
+            )
+
+
+def check_training_plates():
+    """Every run that is used must have plates to learn from."""
+    for run in RUNS:
+        types = run_options(run).get("plate_types")
+        usable = SHEET.loc[SHEET["role"] != "ood", "Metadata_PlateType"].unique()
+        if types and not set(types) & set(usable):
+            raise WorkflowError(
+                f"config: pretrain.runs.{run}.plate_types: no plate that may be trained on is of type "
+                f"{', '.join(types)}; {config['sheet'] or 'the sheet'} has {', '.join(usable) or 'none'} "
+                "([] takes them all)"
+            )
+
+
 def check_lock():
     """Say in words what a lock means, before Snakemake refuses to start."""
     if workflow.is_main_process and not {"-n", "--dry-run", "--dryrun", "--unlock"} & {
@@ -166,3 +226,5 @@ check_targets()
 check_lock()
 if not FROM_EMBEDDINGS:
     check_weights()
+    check_factories()
+    check_training_plates()

@@ -2,6 +2,8 @@
 
 import re
 import sys
+from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -10,7 +12,7 @@ from campfire.configuration import read_yaml, validate
 from campfire.errors import CampfireError
 from campfire.metadata import empty_sheet, read_sheet
 from campfire.pretrain import result_values
-from campfire.reach import code_state
+from campfire.reach import code_state, syntax_digest
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 

@@ -11,6 +11,12 @@ def encoder_weights(encoder):
     return weight_files([spec.get("weights")])
 
 
+def own_code(encoder):
+    """Digest of the file of one's own encoder, so that an edit embeds again; "" for other encoders."""
+    path = own_module(config["encoders"][encoder])
+    return syntax_digest(path) if path and path.is_file() else ""
+
+
 def encoder_spec(encoder):
     """What the library needs to build an encoder: weights for a trained one, the run's model for its untrained twin."""
     spec = in_order(config["encoders"][encoder])
@@ -35,7 +41,9 @@ def embed_params(script):
         "state": lambda wildcards: result(
             f"state/embed/{wildcards.encoder}/{wildcards.channels}"
         ),
-        "code": code(script),
+        "code": lambda wildcards: " ".join(
+            filter(None, [code(script)(wildcards), own_code(wildcards.encoder)])
+        ),
     }
 
 

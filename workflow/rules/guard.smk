@@ -129,6 +129,23 @@ def guard_plan():
     raise WorkflowError("\n".join(lines))
 
 
+def missing_nuclei_weights():
+    """What is wrong with the weights that planned jobs segment with, before a plate is fetched for nothing; or ""."""
+    if config["nuclei"].get("method") != "cellpose":
+        return ""
+    planned = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    if not planned & {"nuclei", "nuclei_gpu"}:
+        return ""
+    from campfire.nuclei import NucleiOptions
+    from campfire.nuclei.cellpose import weights_path
+
+    try:
+        weights_path(NucleiOptions(**config["nuclei"]))
+    except CampfireError as error:
+        return str(error)
+    return ""
+
+
 def show_plan():
     """Print what the plan costs, at the end of a dry run."""
     if getattr(workflow, "dag", None) is None or not hasattr(workflow, "scheduler"):
@@ -145,6 +162,8 @@ def show_plan():
         print(
             f"Doing again what is done and dear needs leave: `--config redo={names}`."
         )
+    if lacking := missing_nuclei_weights():
+        print(lacking)
 
 
 if config["show_plan"]:
@@ -154,3 +173,5 @@ if config["show_plan"]:
 onstart:
     if not workflow.touch:
         guard_plan()
+        if lacking := missing_nuclei_weights():
+            raise WorkflowError(lacking)

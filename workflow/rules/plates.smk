@@ -50,14 +50,17 @@ def known_bad(plate):
 
 
 def plate_channels(plate):
-    """The channels a plate needs: training plates only those that pretraining sees, evaluation plates all."""
+    """The channels a plate needs: training plates only those that pretraining sees, evaluation plates all.
+
+    DNA is always among them: nuclei are sought on it.
+    """
     if plate in set(TRANSFER_PLATES):
-        return config["channel_sets"][config["transfer"]["channel_set"]]
-    return (
-        config["channels"]
-        if plate in set(EVALUATION_PLATES)
-        else config["training_channels"]
-    )
+        channels = config["channel_sets"][config["transfer"]["channel_set"]]
+    elif plate in set(EVALUATION_PLATES):
+        channels = config["channels"]
+    else:
+        channels = config["training_channels"]
+    return channels if "DNA" in channels else ["DNA", *channels]
 
 
 def plate_pixel_size(plate):

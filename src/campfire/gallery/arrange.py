@@ -1,4 +1,4 @@
-"""Bring your own images: a folder or list of TIFFs, laid out as the images step reads them.
+"""Bring your own images: a folder or list of TIFFs or PNGs, laid out as the images step reads them.
 
     python -m campfire.gallery.arrange FOLDER OUT --plate P1 --channels DAPI=DNA,GFP=ER \\
         --pattern '(?P<well>[A-H][0-9]+)_(?P<site>[0-9]+)_(?P<channel>[A-Z]+)[.]tif'
@@ -10,22 +10,28 @@ may have site, source and batch. Use the result with `s3: {folder: OUT, bucket: 
 """
 
 import argparse
+import logging
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from campfire.errors import ConfigError, DataError, in_one_line
 from campfire.files import atomic_path, link_or_copy, write_text
 from campfire.keys import BATCH, PLATE, SITE, SOURCE, WELL
 from campfire.wells import row_letters, well_name
 
+log = logging.getLogger(__name__)
+
 BUCKET = "images"
 """The bucket that addresses in the written load_data name."""
 COLUMNS = ["source", "batch", "plate", "well", "site", "channel", "path"]
-SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (".tif", ".tiff", ".png")
 
 
 def find_images(
@@ -38,9 +44,10 @@ def find_images(
 ) -> pd.DataFrame:
     """The images below `folder` whose path matches `pattern`: a row each, columns `COLUMNS`, sorted.
 
-    `channels` renames channels; others than those it names are left out. Sites that are no numbers are numbered from
-    1 in their order, well by well. Raises ConfigError for a pattern without the groups that are needed, DataError
-    when nothing matches or a path does not say which plate it belongs to.
+    `channels` renames channels; others than those it names are left out. What is left out is logged as a warning.
+    Sites that are no numbers are numbered from 1 in their order, well by well. Raises ConfigError for a pattern
+    without the groups that are needed or a channel of `channels` that no path has, DataError when nothing matches or a
+    path does not say which plate it belongs to.
     """
     folder = Path(folder)
     try:
@@ -52,12 +59,16 @@ def find_images(
         raise ConfigError(f"the pattern {pattern!r} needs the groups `channel` and `well`, or `row` and `column`")
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder of images")
-    rows = []
+    rows: list[tuple[object, ...]] = []
+    unread: list[str] = []
+    seen: dict[str, int] = {}
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
         match = regex.search(path.relative_to(folder).as_posix())
         if match is None:
+            unread.append(path.relative_to(folder).as_posix())
             continue
         found = match.groupdict()
+        seen[found["channel"]] = seen.get(found["channel"], 0) + 1
         if channels and found["channel"] not in channels:
             continue
         name = found.get("plate") or plate
@@ -67,8 +78,10 @@ def find_images(
         well = found.get("well") or (row_letters(int(row) - 1) if row.isdigit() else row) + found["column"]
         channel = (channels or {}).get(found["channel"], found["channel"])
         rows.append((source, batch, name, well, found.get("site") or "1", channel, path))
-    if not rows:
-        raise DataError(f"{folder}: no TIFF matches {pattern!r}" + (f" and {list(channels)}" if channels else ""))
+    if not seen:
+        example = f"; the first of {len(unread)} is {unread[0]}" if unread else "; there is no .tif, .tiff or .png"
+        raise DataError(f"{folder}: no image matches {pattern!r}{example}")
+    _tell_left_out(str(folder), seen, channels, unread)
     return _checked(pd.DataFrame(rows, columns=COLUMNS), str(folder))
 
 
@@ -85,9 +98,28 @@ def read_list(path: str | Path, channels: Mapping[str, str] | None = None) -> pd
     table = table.assign(path=[path.parent / name for name in table["path"]])
     for name, usual in (("source", "mine"), ("batch", "1"), ("site", "1")):
         table[name] = table.get(name, usual)
+    _tell_left_out(str(path), Counter(table["channel"]), channels, [])
     if channels:
         table = table[table["channel"].isin(list(channels))].replace({"channel": dict(channels)})
     return _checked(table[COLUMNS], str(path))
+
+
+def _tell_left_out(
+    where: str, seen: Mapping[str, int], channels: Mapping[str, str] | None, unread: Sequence[str]
+) -> None:
+    """Warn of images that are not taken; ConfigError for a channel that is asked for and on no image."""
+    absent = [name for name in channels or {} if name not in seen]
+    if absent:
+        raise ConfigError(
+            f"{where}: no image of channel {', '.join(absent)}; the images are of {', '.join(sorted(seen))}"
+        )
+    if unread:
+        log.warning(
+            "%s: %d images do not match the pattern and are left out, such as %s", where, len(unread), unread[0]
+        )
+    other = [f"{name} ({count} images)" for name, count in sorted(seen.items()) if channels and name not in channels]
+    if other:
+        log.warning("%s: left out as not named by the channels to take: %s", where, ", ".join(other))
 
 
 def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -116,8 +148,9 @@ def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
 def arrange(images: pd.DataFrame, out: str | Path) -> pd.DataFrame:
     """Put images (`COLUMNS`) below `out` with a load_data per plate; returns plates with their wells, sites, channels.
 
-    uint16 files are hard-linked where the disk allows it, else copied; uint8 files are rewritten as uint16 with the
-    same values. Raises DataError, naming the file, for anything but one 2-D image of those types.
+    uint16 TIFFs are hard-linked where the disk allows it, else copied; PNGs and uint8 files are rewritten as uint16
+    TIFFs with the same values. Warns of sites that lack a channel. Raises DataError, naming the file, for anything but
+    one 2-D image of those types.
     """
     out, summary = Path(out), []
     for (source, batch, plate), rows in images.groupby(["source", "batch", "plate"]):
@@ -134,30 +167,53 @@ def arrange(images: pd.DataFrame, out: str | Path) -> pd.DataFrame:
         named.insert(0, PLATE, str(plate))
         where = out / f"{source}/workspace/load_data_csv/{batch}/{plate}/load_data.csv"
         write_text(where, named.to_csv(index=False, lineterminator="\n"))
+        for name in sorted(rows["channel"].unique()):
+            lacking = wide.loc[wide[name] == "", ["well", "site"]]
+            if len(lacking):
+                log.warning(
+                    "plate %s: %d of %d sites have no %s, the first is well %s, site %s",
+                    *(plate, len(lacking), len(wide), name, *lacking.iloc[0]),
+                )
         lists = {SOURCE: source, BATCH: batch, PLATE: plate, "wells": rows["well"].nunique(), "sites": len(wide)}
         summary.append({**lists, "channels": ", ".join(sorted(rows["channel"].unique()))})
     return pd.DataFrame(summary)
 
 
 def _place(source: Path, target: Path) -> None:
+    """Link or rewrite one image; DataError names a file that is not a single 2-D uint16 or uint8 image."""
     import tifffile
 
     try:
-        with tifffile.TiffFile(source) as handle:
-            pages, kind, shape = len(handle.pages), handle.pages.first.dtype, handle.pages.first.shape
-            if pages == 1 and len(shape) == 2 and kind == "uint8":
-                with atomic_path(target) as partial:
-                    tifffile.imwrite(partial, handle.pages.first.asarray().astype("uint16"), compression="zlib")
-                return
+        image, pages, kind, shape = _look(source)
     except FileNotFoundError as error:
         raise DataError(f"{source}: no such image") from error
     except Exception as error:  # decoders raise their own kinds for damaged bytes
-        raise DataError(f"{source}: not a readable TIFF ({error}); convert it to 16-bit TIFF") from error
-    if pages != 1 or len(shape) != 2 or kind != "uint16":
+        raise DataError(f"{source}: not a readable TIFF or PNG ({error}); convert it to 16-bit TIFF") from error
+    if pages != 1 or len(shape) != 2 or kind not in ("uint16", "uint8"):
+        colours = len(shape) == 3 and shape[-1] in (3, 4)
         raise DataError(
-            f"{source}: {pages} page(s) of shape {shape} and type {kind}; write one 2-D uint16 or uint8 image per file"
+            f"{source}: {'a colour image, ' if colours else ''}{pages} page(s) of shape {shape} and type {kind}; write "
+            "one 2-D uint16 or uint8 image per file and channel"
         )
-    link_or_copy(source, target)
+    if image is None:
+        link_or_copy(source, target)
+    else:
+        with atomic_path(target) as partial:
+            tifffile.imwrite(partial, image.astype("uint16"), compression="zlib")
+
+
+def _look(source: Path) -> tuple[NDArray[np.generic] | None, int, str, tuple[int, ...]]:
+    """Pixels, where they must be written anew, then pages, type and shape of an image file."""
+    import imagecodecs
+    import tifffile
+
+    if source.suffix.lower() == ".png":
+        image: NDArray[np.generic] = imagecodecs.png_decode(source.read_bytes())
+        return image, 1, str(image.dtype), image.shape
+    with tifffile.TiffFile(source) as handle:
+        first = handle.pages.first
+        narrow = len(handle.pages) == 1 and first.dtype == "uint8" and len(first.shape) == 2
+        return first.asarray() if narrow else None, len(handle.pages), str(first.dtype), first.shape
 
 
 def _channels(text: str) -> dict[str, str]:
@@ -173,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("images", type=Path, help="folder of TIFFs, or a list of them (.tsv, .csv)")
+    parser.add_argument("images", type=Path, help="folder of TIFFs or PNGs, or a list of them (.tsv, .csv)")
     parser.add_argument("out", type=Path, help="new folder")
     parser.add_argument("--pattern", help="regular expression that reads a path, for a folder")
     parser.add_argument(
@@ -183,6 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", default="mine")
     parser.add_argument("--batch", default="1")
     given = parser.parse_args(arguments)
+    logging.basicConfig(format="%(message)s")
     if given.images.is_dir() or given.pattern:
         if not given.pattern:
             raise ConfigError(f"{given.images} is a folder: give --pattern to read its file names")
@@ -190,6 +247,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         found = read_list(given.images, given.channels)
     print(arrange(found, given.out).to_string(index=False))
+    if "DNA" not in set(found["channel"]):
+        names = ", ".join(sorted(found["channel"].unique()))
+        log.warning("nuclei are sought on the channel DNA, which none of %s is called: --channels X=DNA", names)
     print(f'use it with   s3: {{folder: {given.out}, bucket: {BUCKET}, prefix: ""}}')
     return 0
 

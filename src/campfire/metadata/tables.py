@@ -11,7 +11,7 @@ import pandas as pd
 from campfire.errors import ConfigError, DataError
 from campfire.keys import BATCH, COMPOUND, PLATE, PLATE_TYPE, SOURCE, WELL, WELL_KEYS
 from campfire.metadata.jump import PAPER_OOD_PLATES, ROLES
-from campfire.wells import WELL_PATTERN
+from campfire.wells import WELL_PATTERN, well_name
 
 INCHIKEY = "Metadata_InChIKey"
 SHEET_COLUMNS = [SOURCE, BATCH, PLATE, PLATE_TYPE, "role"]
@@ -64,8 +64,8 @@ def empty_sheet() -> pd.DataFrame:
 def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.DataFrame:
     """Read the wells of `plates` from JUMP's well table (csv, plain or gzip), in file order, all columns as text.
 
-    `plates` is a sheet (then wells are taken by source and plate) or plate names. Raises DataError when a plate has
-    no well, a well occurs twice, has no compound or is not named like A01.
+    `plates` is a sheet (then wells are taken by source and plate) or plate names. Wells that are written A1 or a01 are
+    called A01. Raises DataError when a plate has no well, a well occurs twice, has no compound or is no well name.
     """
     path = Path(path)
     table = _read_text_table(path, [SOURCE, PLATE, WELL, COMPOUND])
@@ -83,12 +83,13 @@ def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.Dat
         raise DataError(
             f"{path}: no wells of {_some(absent)}; correct plate and source in the sheet or use the full well table"
         )
+    wells = wells.assign(**{WELL: [well_name(well) or well for well in wells[WELL]]})
     double = wells[wells.duplicated(WELL_KEYS)]
     if len(double):
         raise DataError(f"{path}: {_some_wells(double)} occurs twice; keep one row a well")
     bad = wells[~wells[WELL].str.fullmatch(WELL_PATTERN)]
     if len(bad):
-        raise DataError(f"{path}: {_some_wells(bad)} is not named like A01; rename the wells")
+        raise DataError(f"{path}: {_some_wells(bad)} is no well name such as A01; rename the wells")
     empty = wells[wells[COMPOUND] == ""]
     if len(empty):
         raise DataError(f"{path}: {_some_wells(empty)} has no {COMPOUND}; give a compound id or remove the row")
@@ -192,7 +193,10 @@ def _read_text_table(path: Path, columns: list[str]) -> pd.DataFrame:
         raise DataError(f"{path}: not a readable csv table ({error}); delete it and fetch it again") from error
     missing = [name for name in columns if name not in table]
     if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}; use the table as JUMP publishes it")
+        raise DataError(
+            f"{path}: no column {', '.join(missing)}; use JUMP's table, or one of your own that is separated by commas "
+            f"and has the columns {', '.join(columns)}; this one has {', '.join(map(str, table.columns[:8]))}"
+        )
     return table
 
 

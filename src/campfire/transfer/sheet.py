@@ -6,7 +6,7 @@ import pandas as pd
 
 from campfire import keys as names
 from campfire.errors import ConfigError
-from campfire.wells import WELL_PATTERN
+from campfire.wells import WELL_PATTERN, well_name
 
 SHEET_COLUMNS = [names.SOURCE, names.BATCH, names.PLATE, names.WELL, "group", "control", "treatment", "role"]
 CONTROLS = ("neg", "pos", "")
@@ -30,6 +30,7 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     if missing:
         raise ConfigError(f"{path}: column `{missing[0]}` is missing; expected {', '.join(SHEET_COLUMNS)}")
     sheet = sheet.apply(lambda column: column.str.strip())
+    sheet[names.WELL] = [well_name(well) or well for well in sheet[names.WELL]]
     rows = (
         (~sheet[names.WELL].str.fullmatch(WELL_PATTERN), names.WELL, "is not a well name such as A01"),
         (~sheet["control"].isin(CONTROLS), "control", "is neither neg, pos nor empty"),
