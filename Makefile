@@ -17,6 +17,7 @@ setup: $(BIN)/.ready ## make the environment in .venv
 
 $(BIN)/.ready: requirements-uv.lock requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "campfire needs Python 3.11 or newer; set PYTHON=...")'
+	@test ! -L .venv || rm .venv  # --clear would empty the environment that a link points to
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.lock

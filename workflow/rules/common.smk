@@ -71,7 +71,8 @@ def how(section, options):
 
 def counted_config():
     """The config without what only says how a machine works and where things are put."""
-    counted = {k: v for k, v in config.items() if k not in ("logs", "results", "redo")}
+    said = ("logs", "results", "redo", "show_plan")
+    counted = {k: v for k, v in config.items() if k not in said}
     runs = {run: run_options(run) for run in config["pretrain"]["runs"]}
     counted["pretrain"] = {**config["pretrain"], "runs": runs}
     counted["transfer"] = {
