@@ -1,5 +1,6 @@
 """What a config gets wrong is answered while the plan is made, before a plate is fetched or a model trained."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from plans import Run, checkout, finish
 from snakemake.exceptions import WorkflowError
 
-from campfire import reach
+from campfire import definitions, reach
 
 pytestmark = pytest.mark.workflow
 
@@ -15,9 +16,10 @@ OWN = {"kind": "python", "factory": "my_encoders:make"}
 
 
 @pytest.fixture
-def run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(reach, "PACKAGE", tmp_path / "src/campfire")
-    return checkout(repository, tmp_path)
+def run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    monkeypatch.setattr(definitions, "PACKAGE", tmp_path / "src/campfire")
+    yield checkout(repository, tmp_path)
+    reach.forget()
 
 
 @pytest.mark.parametrize(
