@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 import campfire
 from campfire.errors import ConfigError, WeightsError
@@ -206,8 +207,8 @@ def test_stochastic_depth_skips_branches_by_the_given_draws():
     model, images = build(drop_path=0.5).train(), tiles()
     draws = model.draw(4, 3, torch.Generator().manual_seed(0))
     assert draws["paths"].shape == (4, 4)
-    assert model.encoder.blocks[0].drop_path == 0
-    assert model.encoder.blocks[1].drop_path == 0.5
+    scales = model.encoder._branch_scales(torch.full((4, 1), 0.49))
+    torch.testing.assert_close(scales.flatten(), torch.tensor([1.0, 1.0, 2.0, 2.0]))
     through = model(images, torch.arange(3), noise=draws["noise"], paths=torch.zeros(4, 4)).latent
     skipped = model(images, torch.arange(3), noise=draws["noise"], paths=torch.full((4, 4), 0.99)).latent
     assert (through - skipped).abs().max() > 1e-3
@@ -320,6 +321,19 @@ def test_the_pass_compiles_into_one_graph():
     whole = torch.compile(model, backend="eager", fullgraph=True)(images, torch.arange(3), **draws)
     plain = model(images, torch.arange(3), **draws)
     torch.testing.assert_close(whole.prediction, plain.prediction, atol=1e-6, rtol=1e-5)
+
+
+def test_blocks_of_one_size_compile_as_one():
+    graphs = CompileCounter()
+    model, images = build(depth=5, decoder_depth=3, drop_path=0.1).train(), tiles()
+    draws = model.draw(4, 3, torch.Generator().manual_seed(0))
+    plain = model(images, torch.arange(3), **draws)
+    model.compile_blocks(backend=graphs, fullgraph=True, dynamic=False)
+    compiled = model(images, torch.arange(3), **draws)
+    assert graphs.frame_count == 2  # the encoder's and the decoder's
+    torch.testing.assert_close(compiled.prediction, plain.prediction, atol=1e-6, rtol=1e-5)
+    model(images[:, :2], torch.arange(2), noise=draws["noise"], paths=draws["paths"])
+    assert graphs.frame_count == 4 and list(model.state_dict()) == list(build(depth=5, decoder_depth=3).state_dict())
 
 
 def _rank(rank: int, path: str) -> None:

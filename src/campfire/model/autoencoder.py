@@ -1,6 +1,6 @@
 """Campfire, the channel-agnostic masked autoencoder (paper, section 2.2)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from campfire.model.config import ModelConfig
 from campfire.model.decoder import Decoder
 from campfire.model.encoder import Encoder, flat_rows, patchify, unpatchify
 from campfire.model.initialise import initialise
+from campfire.model.layers import Block
 
 
 class Output(NamedTuple):
@@ -70,6 +71,16 @@ class MaskedAutoencoder(nn.Module):
             shape = (2 * self.config.encoder_depth, batch)
             draws["paths"] = torch.rand(shape, generator=generator, device=device)
         return draws
+
+    def compile_blocks(self, **how: Any) -> None:
+        """Compile the transformer blocks in place, with the arguments of `torch.compile`.
+
+        Blocks of one size share one graph for each shape, so that a deep model compiles as fast as a shallow one, and
+        with several processes the gradients of a block travel while those of the blocks before it are computed.
+        """
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.compile(**how)
 
     def forward(
         self,

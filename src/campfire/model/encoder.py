@@ -54,13 +54,17 @@ class Stack(nn.Module):
         self.head_dim = width // heads
         self.pos_embed = nn.Parameter(sincos_table(width, config.grid), requires_grad=False)
         mixed = config.rope == "mixed"
-        rates = [drop_path * i / max(1, depth - 1) for i in range(depth)]
-        self.blocks = nn.ModuleList(Block(width, heads, config.mlp_ratio, mixed, rate) for rate in rates)
+        self.drop_path = drop_path
+        self.blocks = nn.ModuleList(Block(width, heads, config.mlp_ratio, mixed) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def transform(self, x: Tensor, positions: Tensor | None, channels: int, paths: Tensor | None = None) -> Tensor:
-        """Blocks and norm over (B, 1 + C K, width); `positions` (B, 1 or C, K) or None, `paths` (2 depth, B)."""
+        """Blocks and norm over (B, 1 + C K, width); `positions` (B, 1 or C, K) or None.
+
+        `paths` (2 depth, B): uniform draws that decide which samples skip which branch (stochastic depth).
+        """
         config = self.config
+        scales = None if paths is None else self._branch_scales(paths)
         tables: Tables | None = None
         if config.rope == "axial":
             angles = axial_angles(config.grid, self.head_dim, x.device)
@@ -69,8 +73,14 @@ class Stack(nn.Module):
             assert isinstance(block, Block)
             if config.rope == "mixed":
                 tables = block.tables(config.grid, positions, channels, config.rope_form)
-            x = block(x, tables, None if paths is None else paths[2 * i : 2 * i + 2])
+            x = block(x, tables, None if scales is None else scales[i])
         return self.norm(x)
+
+    def _branch_scales(self, paths: Tensor) -> Tensor:
+        """Weights (depth, 2, B) of the branches. The blocks themselves know no rate, so that all compile as one."""
+        keep = 1 - torch.linspace(0, self.drop_path, len(self.blocks), device=paths.device)[:, None, None]
+        draws = paths.unflatten(0, (-1, 2))
+        return (draws < keep).to(paths.dtype) / keep
 
 
 class Encoder(Stack):

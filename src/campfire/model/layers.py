@@ -50,10 +50,9 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block; `freqs` holds learnt rotary frequencies where the model has them."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, mixed_rope: bool, drop_path: float = 0.0) -> None:
+    def __init__(self, width: int, heads: int, mlp_ratio: float, mixed_rope: bool) -> None:
         super().__init__()
         self.heads = heads
-        self.drop_path = drop_path
         if mixed_rope:
             self.freqs = nn.Parameter(torch.empty(2, 1, width // 2))
         self.mixed_rope = mixed_rope
@@ -62,16 +61,12 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
-    def forward(self, x: Tensor, tables: Tables | None, path: Tensor | None = None) -> Tensor:
-        """`x` (B, T, D); `path` (2, B) uniform draws that decide which samples skip the two branches."""
+    def forward(self, x: Tensor, tables: Tables | None, scales: Tensor | None = None) -> Tensor:
+        """`x` (B, T, D); `scales` (2, B) float32 weigh the two branches of each sample, 0 where it skips one."""
         attended = self.attn(self.norm1(x), tables)
-        x = x + (attended if path is None else self._thin(attended, path[0]))
+        x = x + (attended if scales is None else attended * scales[0, :, None, None].to(attended.dtype))
         mixed = self.mlp(self.norm2(x))
-        return x + (mixed if path is None else self._thin(mixed, path[1]))
-
-    def _thin(self, branch: Tensor, draw: Tensor) -> Tensor:
-        keep = 1 - self.drop_path
-        return branch * ((draw < keep).to(branch.dtype) / keep)[:, None, None]
+        return x + (mixed if scales is None else mixed * scales[1, :, None, None].to(mixed.dtype))
 
     def tables(self, grid: int, positions: Tensor | None, channels: int, form: str) -> Tables:
         """Rotary tables of this block's learnt frequencies; see `positions.rotary_tables`."""
