@@ -12,6 +12,9 @@ min_version("9.10")
 configfile: "config/config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/stages.smk"
@@ -40,6 +43,7 @@ localrules:
 
 
 rule all:
+    """Every table and figure, the page of findings, provenance: the default."""
     default_target: True
     input:
         TABLES,
@@ -54,16 +58,19 @@ rule all:
 
 
 rule metadata:
+    """JUMP's tables of plates, wells and compounds."""
     input:
         expand(result("metadata/{table}.csv.gz"), table=config["metadata"]),
 
 
 rule split:
+    """Which well is trained on and which is tested on."""
     input:
         result("split/wells.parquet"),
 
 
 rule tiles:
+    """Tiles of every plate: download, nuclei, 112x112 cuts."""
     input:
         expand(
             result("tiles/{plate}.{suffix}"),
@@ -73,17 +80,20 @@ rule tiles:
 
 
 rule pretrain:
+    """The pretraining runs that encoders use."""
     input:
         expand(result("pretrain/{run}/model.safetensors"), run=RUNS),
 
 
 rule embeddings:
+    """Embeddings of every encoder on every channel set, and of the transfer screen."""
     input:
         [path for pair in PAIRS for path in embedding_files(*pair)],
         [path for encoder in TRANSFER_ENCODERS for path in transfer_embeddings(encoder)],
 
 
 rule probes:
+    """Scores and predictions of the linear probes."""
     input:
         expand(
             result("probes/{pair}/scores.parquet"),
@@ -92,16 +102,19 @@ rule probes:
 
 
 rule tables:
+    """All tables."""
     input:
         TABLES,
 
 
 rule figures:
+    """All figures."""
     input:
         FIGURES,
 
 
 rule report:
+    """Tables, figures and the page of findings; `make report` makes one file of them."""
     input:
         TABLES,
         FIGURES,
@@ -109,5 +122,6 @@ rule report:
 
 
 rule bundle:
+    """One archive of what tables and figures are made of."""
     input:
         result("bundle.tar"),

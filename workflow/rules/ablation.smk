@@ -12,6 +12,7 @@ localrules:
 
 
 rule ablation:
+    """Tables of the paper's 61 ablation runs, or of those that `ablation` names."""
     input:
         expand(
             result("tables/ablation_{stage}.{suffix}"),

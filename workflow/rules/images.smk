@@ -34,6 +34,7 @@ rule images:
 
 
 rule check_source:
+    """Reads a few objects of each batch and compares channels, shape and pixel size with the config."""
     input:
         sheet=config["sheet"] or config["transfer"]["sheet"],
     output:
