@@ -6,7 +6,7 @@ import pytest
 
 from campfire import keys as names
 from campfire.errors import DataError, SplitError
-from campfire.probes import LEAKS, ProbeOptions, evaluate, leak_table
+from campfire.probes import LEAKS, ProbeOptions, evaluate, leak_table, place_table
 from campfire.probes.evaluate import PREDICTION_COLUMNS, SCORE_COLUMNS
 from campfire.probes.folds import plan
 from campfire.statistics import BootstrapOptions
@@ -120,7 +120,7 @@ def test_a_protocol_can_be_changed_by_configuration():
 def test_leaks_are_priced_and_shared_wells_are_one():
     sample, x = screen(well_sd=2.5, cells=12)  # wells differ so much that knowing a well is knowing its cells
     table = leak_table(sample[names.CELL_KEYS], x, sample, ProbeOptions(**SMALL), BootstrapOptions(replicates=200))
-    assert set(table["leak"]) == set(LEAKS)
+    assert set(table["leak"]) == set(LEAKS) - {"place"}
     np.testing.assert_allclose(table["with_leak"] - table["without"], table["difference"], atol=1e-12)
     row = table[(table["leak"] == "wells_shared") & (table["split"] == "test_ood_compound")].iloc[0]
     assert row["low"] > 0.05
@@ -155,6 +155,31 @@ def test_what_does_not_suffice_is_named(change, options, error, message):
     with pytest.raises(error, match=message) as caught:
         evaluate(sample[names.CELL_KEYS], x, change(sample), ProbeOptions(**{**SMALL, **options}))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place_sd", [0.0, 2.0])
+def test_places_are_worth_what_they_do(place_sd):
+    rng = np.random.default_rng(0)
+    wells, plates, cells = 8, 4, 6
+    effect = rng.normal(0, place_sd, (wells + 2, 6))
+    rows, values = [], []
+    for plate in range(plates):
+        shift = rng.normal(0, 1, 6)
+        for well in range(wells + 2):  # two wells of another compound, in places of their own
+            task, compound = ("control", "NEG") if well < wells else ("control", f"POS{well}")
+            noise = rng.normal(0, 0.3, 6)
+            for cell in range(cells):
+                rows.append(("strict", task, f"P{plate}", f"A{well + 1:02d}", "1", cell, compound, "test_ood_plate"))
+                values.append(effect[well] + shift + noise + rng.normal(0, 1, 6))
+    columns = ["protocol", "task", *names.CELL_KEYS, names.COMPOUND, "split"]
+    sample = pd.DataFrame(rows, columns=columns).assign(order=range(len(rows)))
+    x, few = np.array(values, np.float32), BootstrapOptions(replicates=200)
+    (row,) = place_table(sample[names.CELL_KEYS], x, sample, "NEG", ProbeOptions(**SMALL), few).to_dict("records")
+    assert row["leak"] in LEAKS and row["without"] == pytest.approx(1 / 3)  # as many places as compounds
+    assert row["n_wells"] == 3 * plates and row["split"] == "test_ood_plate"
+    assert (row["low"] > 0.2) if place_sd else (row["low"] <= 0 <= row["high"])
+    one = sample[sample[names.PLATE] == "P0"]
+    assert place_table(sample[names.CELL_KEYS], x, one, "NEG").empty
 
 
 def test_compounds_that_cells_are_missing_of_are_told(caplog):

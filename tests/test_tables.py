@@ -260,8 +260,13 @@ def test_quadrants_counts():
     }  # fmt: skip
     assert target2.loc["test_ood_both", "compounds"] == 4 and target2.loc["test_ood_both", "plates"] == 2
     assert table.answer == "37 of 39 wells have a role; 30 of them are test wells."
-    assert len(table.notes) == 2 and "as new to the model as an OOD plate" in table.notes[1]
-    shared = wells().replace({"Metadata_Plate": {"P3": "P1"}})
+    assert len(table.notes) == 3 and "as new to the model as an OOD plate" in table.notes[1]
+    assert table.notes[2].startswith(
+        "6 of 7 compounds of two or more evaluation plates are in the same wells on all of them"
+    )
+    moved = wells()
+    moved["Metadata_Well"] = [f"{well}{i}" for i, well in enumerate(moved["Metadata_Well"])]
+    shared = moved.replace({"Metadata_Plate": {"P3": "P1"}})
     assert len(tables.quadrants.build(shared, "release").notes) == 1
 
 

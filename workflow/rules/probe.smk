@@ -44,6 +44,7 @@ rule price_leaks:
         runtime=240,
     params:
         options=config["probe"],
+        negative_control=config["split"]["controls"][0],
         tables=interval_options(),
         code=code("leaks"),
     script:

@@ -4,10 +4,13 @@ import job
 
 log = job.start(snakemake)
 
+import pandas as pd
+
 from campfire import embeddings
 from campfire.files import read_table, write_table
 from campfire.probes.leaks import leak_table
 from campfire.probes.options import ProbeOptions
+from campfire.probes.place import place_table
 from campfire.tables.options import TableOptions
 
 params = snakemake.params
@@ -18,5 +21,8 @@ drawn = set(sample["protocol"])
 chosen = next(name for name in ("strict", "paper", "release") if name in drawn)
 keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
 bootstrap = TableOptions(**params.tables).bootstrap()
-prices = leak_table(keys, vectors, sample[sample["protocol"] == chosen], ProbeOptions(**options), bootstrap)
+sample, options = sample[sample["protocol"] == chosen], ProbeOptions(**options)
+prices = leak_table(keys, vectors, sample, options, bootstrap)
+places = place_table(keys, vectors, sample, params.negative_control, options, bootstrap)
+prices = pd.concat([prices, places], ignore_index=True) if len(places) else prices
 write_table(prices, snakemake.output[0], {"sample": chosen})

@@ -5,6 +5,7 @@ from campfire.probes.leaks import LEAKS, leak_table
 from campfire.probes.linear import LinearFits, fit_linear, predict
 from campfire.probes.metrics import classification_scores, confusion
 from campfire.probes.options import PROTOCOLS, ProbeOptions, Protocol
+from campfire.probes.place import place_table
 from campfire.probes.trainer import Fit
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "evaluate",
     "fit_linear",
     "leak_table",
+    "place_table",
     "predict",
 ]

@@ -23,10 +23,11 @@ LEAKS = {
     "last_epoch": "the last epoch's weights are scored, not the best's (no leak)",
     "plates_shared": "each compound has training plates of its own, not the same for all",
     "wells_shared": "training and scored cells come from the same wells",
+    "place": "wells of one treatment, the negative control, told apart by their place alone, against chance",
     "release_over_strict": "protocol release, all its leaks together",
     "paper_over_strict": "protocol paper, all its leaks together",
 }
-"""What is compared in each row; each row changes one thing, the last two all at once."""
+"""What is compared in each row; each row changes one thing, the last two all at once; `place` is `place_table`'s."""
 
 
 def leak_table(

@@ -71,6 +71,9 @@ def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
         "Accuracy with the change minus accuracy without it, on identical cells (those of the strict sample). A row "
         "compares two layouts of the fits that differ in that respect alone, the last two rows whole protocols. Bold: "
         "the interval excludes zero. Empty: the change does not concern that task.",
+        "Places: compounds keep their wells on all plates of a shared layout, also on OOD plates. What that may add is "
+        "seen on the wells of the negative control of the OOD plates: balanced accuracy of naming the well on a plate "
+        "that was not trained on, minus chance, with as many places as the task has compounds where there are so many.",
         f"Wells: {wells}. Plates of the control task are priced by cross-validation over all its ID wells. "
         + interval_note(options)
         + " They are not corrected for the number of comparisons.",

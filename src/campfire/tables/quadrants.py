@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from campfire.keys import PLATE, PLATE_TYPE
-from campfire.split import wells_per_quadrant
+from campfire.keys import COMPOUND, PLATE, PLATE_TYPE, WELL
+from campfire.split import evaluation_plates, wells_per_quadrant
 from campfire.tables.render import Table
 
 
@@ -32,6 +32,15 @@ def build(wells: pd.DataFrame, protocol: str) -> Table:
         notes += (
             "Test wells of ID compounds lie on plates without any training well: in that quadrant an ID plate is as "
             "new to the model as an OOD plate, and what sets the two apart is the batch.",
+        )
+    evaluated = wells[wells[PLATE].isin(evaluation_plates(wells))].sort_values([COMPOUND, PLATE, WELL])
+    layouts = evaluated.groupby([COMPOUND, PLATE])[WELL].agg("/".join).groupby(COMPOUND).agg(["size", "nunique"])
+    layouts = layouts[layouts["size"] > 1]
+    fixed = int((layouts["nunique"] == 1).sum())
+    if fixed:
+        notes += (
+            f"{fixed} of {len(layouts)} compounds of two or more evaluation plates are in the same wells on all of "
+            "them: no split tells what they do from what their place does; the table of leaks prices places.",
         )
     answer = f"{used:,} of {total:,} wells have a role; {tested:,} of them are test wells."
     return Table("Plates, compounds and wells of every part of the split.", data, layout, notes, answer)
