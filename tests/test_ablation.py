@@ -11,6 +11,7 @@ from campfire.ablation import (
     COLUMNS,
     PAPER_CHOICE,
     STAGES,
+    AblationOptions,
     best_trial,
     choose,
     choose_trials,
@@ -23,7 +24,7 @@ from campfire.ablation import (
 )
 from campfire.errors import ConfigError, DataError
 from campfire.model import ModelConfig
-from campfire.objective import ObjectiveOptions, from_table
+from campfire.objective import ObjectiveOptions
 from campfire.pretrain import PretrainOptions
 from campfire.tables.ablation import build
 
@@ -69,35 +70,40 @@ def test_filters_fit_the_permuted_header_in_every_row(folder: Path) -> None:
         assert objective["spatial"] + objective["high"] + objective["low"] + objective["frequency"] == pytest.approx(1)
 
 
-@pytest.mark.parametrize("reading", ["permuted", "literal"])
-def test_both_readings_agree_with_the_objective(reading: str, folder: Path) -> None:
-    for _, row in read_stage("loss", folder).iterrows():
-        weights = [row[name] for name in ("lambda_s", "lambda_h", "lambda_l", "lambda_f")]
-        h, low = (None if pd.isna(row[name]) else float(row[name]) for name in ("h", "l"))
-        made = ObjectiveOptions(**row_changes("loss", row.to_dict(), reading)["objective"])
-        assert made == from_table(weights, h, low, reading)
-    with pytest.raises(ConfigError, match="sideways"):
-        row_changes("loss", read_stage("loss", folder).loc[1].to_dict(), "sideways")
+def test_both_readings_of_table_2_3(folder: Path) -> None:
+    """Trials 3 and 8 as the paper prints them: 0.75, 0, 0.25, 0 with h 0.1, and 0.74, 0.01, 0, 0.25 with l 0.1."""
+
+    def made(trial: int, reading: str) -> ObjectiveOptions:
+        row = read_stage("loss", folder).loc[trial].to_dict()
+        return ObjectiveOptions(**row_changes("loss", row, AblationOptions(reading=reading))["objective"])
+
+    assert made(3, "permuted") == ObjectiveOptions()
+    permuted, literal = made(8, "permuted"), made(8, "literal")
+    assert (permuted.spatial, permuted.frequency, permuted.high, permuted.low) == (0.74, 0.01, 0.0, 0.25)
+    assert (literal.spatial, literal.high, literal.low, literal.frequency) == (0.74, 0.01, 0.0, 0.25)
+    assert permuted.low_fraction == literal.low_fraction == 0.1
+    with pytest.raises(ConfigError, match="'sideways' is not one of permuted, literal"):
+        AblationOptions(reading="sideways")
 
 
 def test_every_row_is_a_run_that_can_be_built(folder: Path) -> None:
     base = PretrainOptions().as_dict()
     for stage in STAGES:
         for trial in choose_trials(stage, folder):
-            options = PretrainOptions(**trial_options(stage, trial, base, folder))
+            options = PretrainOptions(**trial_options(stage, trial, base, AblationOptions(str(folder))))
             ModelConfig(**options.model)
             assert options.epochs == 50 and options.warmup_epochs == 10 and options.plate_types == ("TARGET2",)
 
 
 def test_the_papers_recipe_by_stage(folder: Path) -> None:
     base = PretrainOptions().as_dict()
-    loss = trial_options("loss", 16, base, folder)
+    loss = trial_options("loss", 16, base, AblationOptions(str(folder)))
     assert (loss["global_batch"], loss["model"]["patch_size"], loss["model"]["mask_ratio"]) == (512, 16, 0.75)
     assert (loss["learning_rate"], loss["weight_decay"], loss["objective"]["high_fraction"]) == (1e-4, 2e-3, 0.05)
-    architecture = trial_options("architecture", 21, base, folder)
+    architecture = trial_options("architecture", 21, base, AblationOptions(str(folder)))
     assert architecture["global_batch"] == 128 and architecture["batch_size"] == 128
     assert architecture["model"]["size"] == "huge" and architecture["imagenet"] == ""
-    optimiser = trial_options("optimiser", 11, base, folder)
+    optimiser = trial_options("optimiser", 11, base, AblationOptions(str(folder)))
     assert (optimiser["learning_rate"], optimiser["weight_decay"], optimiser["global_batch"]) == (5e-4, 5e-3, 400)
     assert optimiser["model"]["mask_ratio"] == 0.8 and optimiser["imagenet"] == "hub"
 
@@ -105,10 +111,10 @@ def test_the_papers_recipe_by_stage(folder: Path) -> None:
 def test_a_stage_inherits_the_best_before_it(folder: Path) -> None:
     base = PretrainOptions().as_dict()
     best = {"loss": 24, "architecture": 15}
-    options = stage_base("optimiser", base, folder, best)
+    options = stage_base("optimiser", base, AblationOptions(str(folder)), best)
     assert options["objective"] == row_changes("loss", read_stage("loss", folder).loc[24].to_dict())["objective"]
     assert options["model"]["patch_size"] == 8 and options["imagenet"] == ""
-    assumed = stage_base("optimiser", base, folder)
+    assumed = stage_base("optimiser", base, AblationOptions(str(folder)))
     assert assumed["objective"]["high_fraction"] == 0.1 and assumed["model"]["patch_size"] == 14
     assert PAPER_CHOICE["optimiser"] == 11
 
@@ -138,7 +144,7 @@ def test_wrong_tables_and_trials_are_explained(folder: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="no trial 28; there are 1 to 27"):
         choose_trials("loss", folder, [1, 28])
     with pytest.raises(ConfigError, match="no trial 99"):
-        trial_options("optimiser", 99, {}, folder)
+        trial_options("optimiser", 99, {}, AblationOptions(str(folder)))
     (tmp_path / "loss.tsv").write_text("trial\tx\n1\t2\n")
     with pytest.raises(ConfigError, match=r"loss\.tsv: columns are"):
         read_stage("loss", tmp_path)
@@ -180,9 +186,15 @@ def test_wrong_selections_are_explained(selection: Any, message: str, folder: Pa
 
 def test_imagenet_rows_start_from_the_weights_of_their_size(folder: Path) -> None:
     files = {"large": "large.safetensors", "huge": ""}
-    started = [trial_options("architecture", t, {}, folder, imagenet=files)["imagenet"] for t in (2, 14, 19)]
+    started = [
+        trial_options("architecture", t, {}, AblationOptions(str(folder), imagenet=files))["imagenet"]
+        for t in (2, 14, 19)
+    ]
     assert started == ["large.safetensors", "", ""]
-    assert trial_options("optimiser", 1, {}, folder, imagenet=files)["imagenet"] == "large.safetensors"
+    assert (
+        trial_options("optimiser", 1, {}, AblationOptions(str(folder), imagenet=files))["imagenet"]
+        == "large.safetensors"
+    )
 
 
 def test_the_printed_table_marks_the_best_and_the_papers_choice(folder: Path) -> None:

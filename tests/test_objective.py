@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from campfire.errors import ConfigError
-from campfire.objective import Objective, ObjectiveOptions, filter_images, from_table, keep_mask, radius_squared
+from campfire.objective import Objective, ObjectiveOptions, filter_images, keep_mask, radius_squared
 
 SIZE = 32
 ZERO = torch.zeros(1, 1, SIZE, SIZE)
@@ -140,23 +140,10 @@ def test_half_precision_predictions_are_compared_in_single_precision():
     assert found["spatial"].item() == pytest.approx(9)
 
 
-TRIAL_3 = ([0.75, 0.0, 0.25, 0.0], 0.1, None)
-TRIAL_8 = ([0.74, 0.01, 0.0, 0.25], None, 0.1)
-
-
-def test_both_readings_of_table_2_3():
-    assert from_table(*TRIAL_3) == ObjectiveOptions()
-    permuted = from_table(*TRIAL_8)
-    assert (permuted.spatial, permuted.frequency, permuted.high, permuted.low) == (0.74, 0.01, 0.0, 0.25)
-    assert permuted.low_fraction == 0.1
-    literal = from_table(*TRIAL_3, reading="literal")
-    assert (literal.spatial, literal.high, literal.low, literal.frequency) == (0.75, 0.0, 0.25, 0.0)
-    # Its low-pass has no fraction, so nothing is removed and the term is the error of all pixels.
+def test_a_low_pass_without_a_fraction_is_the_error_of_all_pixels():
     prediction = torch.randn(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    found = Objective(literal)(prediction, ZERO)
+    found = Objective(ObjectiveOptions(spatial=0.75, high=0.0, low=0.25, low_fraction=0.0))(prediction, ZERO)
     assert found["low"].item() == pytest.approx(found["reconstruction"].item(), rel=1e-5)
-    with pytest.raises(ConfigError, match="reading"):
-        from_table(*TRIAL_3, reading="reversed")
 
 
 @pytest.mark.parametrize(

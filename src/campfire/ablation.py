@@ -45,6 +45,11 @@ GLOBAL_BATCH = {"loss": 512, "architecture": 128, "optimiser": 400}
 """Tiles per step over the paper's two GPUs, by stage."""
 MASK_RATIO_AFTER_ARCHITECTURE = 0.8
 """App. B: after the second stage the mask ratio alone was raised."""
+READINGS = {
+    "permuted": ("spatial", "frequency", "high", "low"),
+    "literal": ("spatial", "high", "low", "frequency"),
+}
+"""What the four weights of Table 2.3 are, in the printed order of its columns."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,10 @@ class AblationOptions:
     """Options that all trials share beside their row; null: the paper's (App. B)."""
     imagenet: Mapping[str, str] = field(default_factory=lambda: {"large": "hub", "huge": "hub"})
     """ImageNet weights of each encoder size for rows that start from them: `hub`, a file, or empty for random ones."""
+
+    def __post_init__(self) -> None:
+        if self.reading not in READINGS:
+            raise ConfigError(f"reading of Table 2.3: {self.reading!r} is not one of {', '.join(READINGS)}")
 
 
 def read_stage(stage: str, folder: str | Path) -> pd.DataFrame:
@@ -82,21 +91,15 @@ def read_stage(stage: str, folder: str | Path) -> pd.DataFrame:
     return table.set_index("trial")
 
 
-def row_changes(
-    stage: str, row: Mapping[str, Any], reading: str = "permuted", imagenet: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """The options that a row sets, as a nested mapping.
-
-    `imagenet`: the weights of each encoder size for rows that start from ImageNet; `hub` where it names none.
-    `reading` of Table 2.3's header: `permuted` takes its weights as spatial, frequency, high, low, which is how h and
-    l are filled in (27 of 27 rows); `literal` takes the header's word.
-    """
+def row_changes(stage: str, row: Mapping[str, Any], study: AblationOptions | None = None) -> dict[str, Any]:
+    """The options that a row of a table sets, as a nested mapping; `study` gives the reading and the ImageNet weights."""
+    study = study or AblationOptions()
     if stage == "loss":
-        return {"objective": _loss_changes(row, reading)}
+        return {"objective": _loss_changes(row, study.reading)}
     if stage == "architecture":
         size = str(row["encoder_size"]).lower()
         return {
-            "imagenet": (imagenet or {}).get(size, "hub") if bool(row["imagenet1k_weights"]) else "",
+            "imagenet": study.imagenet.get(size, "hub") if bool(row["imagenet1k_weights"]) else "",
             "model": {
                 "patch_size": int(row["patch_size"]),
                 "mask_ratio": float(row["p_m"]),
@@ -109,41 +112,33 @@ def row_changes(
 
 
 def _loss_changes(row: Mapping[str, Any], reading: str) -> dict[str, float]:
-    readings = {
-        "permuted": ("spatial", "frequency", "high", "low"),
-        "literal": ("spatial", "high", "low", "frequency"),
-    }
-    if reading not in readings:
-        raise ConfigError(f"reading of Table 2.3: {reading!r} is not one of {', '.join(readings)}")
+    """Weights and fractions of a row of Table 2.3.
+
+    The header reads (s, h, l, f), but h is given exactly where the third weight is positive and l exactly where the
+    fourth is (27 of 27 rows): `permuted` takes the columns as (s, f, h, l), `literal` takes the header's word.
+    """
     printed = [float(row[name]) for name in ("lambda_s", "lambda_h", "lambda_l", "lambda_f")]
-    weights = dict(zip(readings[reading], printed, strict=True))
+    weights = dict(zip(READINGS[reading], printed, strict=True))
     fractions = {"high_fraction": row["h"], "low_fraction": row["l"]}
     # Without a fraction (NA) a filter drops nothing.
     return weights | {name: 0.0 if pd.isna(value) else float(value) for name, value in fractions.items()}
 
 
 def stage_base(
-    stage: str,
-    base: Mapping[str, Any],
-    folder: str | Path,
-    best: Mapping[str, int] | None = None,
-    reading: str = "permuted",
-    recipe: Mapping[str, Any] | None = None,
-    imagenet: Mapping[str, str] | None = None,
+    stage: str, base: Mapping[str, Any], study: AblationOptions, best: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
     """Options that all runs of a stage start from: `base`, the recipe, then the best row of every stage before.
 
     best: the winning trial of each earlier stage (see `best_trial`); a stage that is absent is taken as PAPER_CHOICE.
-    recipe: replaces the paper's recipe, e.g. {} to keep a small base as it is.
     """
     if stage not in STAGES:
         raise ConfigError(f"ablation stage {stage!r}: choose from {', '.join(STAGES)}")
-    paper = recipe is None
-    changes = {**ABLATION_RECIPE, "global_batch": GLOBAL_BATCH[stage]} if recipe is None else dict(recipe)
+    paper = study.recipe is None
+    changes = {**ABLATION_RECIPE, "global_batch": GLOBAL_BATCH[stage]} if study.recipe is None else study.recipe
     options = merge(base, changes)
     for earlier in STAGES[: STAGES.index(stage)]:
         trial = (best or {}).get(earlier, PAPER_CHOICE[earlier])
-        options = merge(options, row_changes(earlier, _row(earlier, folder, trial), reading, imagenet))
+        options = merge(options, row_changes(earlier, _row(earlier, study.tables, trial), study))
     if stage == "optimiser" and paper:
         options = merge(options, {"model": {"mask_ratio": MASK_RATIO_AFTER_ARCHITECTURE}})
     if options.get("batch_size", 0) > options.get("global_batch", np.inf):
@@ -152,18 +147,11 @@ def stage_base(
 
 
 def trial_options(
-    stage: str,
-    trial: int,
-    base: Mapping[str, Any],
-    folder: str | Path,
-    best: Mapping[str, int] | None = None,
-    reading: str = "permuted",
-    recipe: Mapping[str, Any] | None = None,
-    imagenet: Mapping[str, str] | None = None,
+    stage: str, trial: int, base: Mapping[str, Any], study: AblationOptions, best: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
     """Options of one run of a stage, for `PretrainOptions(**...)`; see `stage_base`."""
-    start = stage_base(stage, base, folder, best, reading, recipe, imagenet)
-    return merge(start, row_changes(stage, _row(stage, folder, trial), reading, imagenet))
+    start = stage_base(stage, base, study, best)
+    return merge(start, row_changes(stage, _row(stage, study.tables, trial), study))
 
 
 def _row(stage: str, folder: str | Path, trial: int) -> Mapping[str, Any]:

@@ -4,7 +4,6 @@ All terms are of the difference d = prediction - target. The filters are linear,
 difference is, by Parseval, a weighted sum of |FFT(d)|^2: one real FFT serves every term and none is inverted.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,8 +13,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from campfire.errors import ConfigError
-
-READINGS = ("permuted", "literal")
 
 
 @dataclass(frozen=True)
@@ -45,27 +42,6 @@ class ObjectiveOptions:
                 raise ConfigError(f"objective.{field}: {getattr(self, field)} must lie in [0, 1]")
         if not self.spatial + self.high + self.low + self.frequency > 0:
             raise ConfigError("objective: all four weights are zero; give at least one")
-
-
-def from_table(
-    weights: Sequence[float],
-    h: float | None,
-    l: float | None,  # noqa: E741
-    reading: str = "permuted",
-) -> ObjectiveOptions:
-    """Options of a row of Table 2.3: the four weights in printed order, and h and l (None for NA).
-
-    The header reads (s, h, l, f), but h is given exactly where the third weight is positive and l exactly where the
-    fourth is: `permuted` takes the columns as (s, f, h, l). `literal` takes the header's word; a filter whose
-    fraction is NA then drops nothing.
-    """
-    if reading not in READINGS:
-        raise ConfigError(f"reading of Table 2.3: {reading!r} is not one of {', '.join(READINGS)}")
-    order = (
-        ("spatial", "frequency", "high", "low") if reading == "permuted" else ("spatial", "high", "low", "frequency")
-    )
-    named: dict[str, Any] = dict(zip(order, (float(weight) for weight in weights), strict=True))
-    return ObjectiveOptions(**named, high_fraction=h or 0.0, low_fraction=l or 0.0)
 
 
 def radius_squared(height: int, width: int) -> Tensor:

@@ -17,7 +17,7 @@ def study_options():
     """What a trial starts from before stages and rows: the base run under the recipe, both known beforehand."""
     try:
         return study.stage_base(
-            "loss", run_options(STUDY["run"]), STUDY["tables"], recipe=STUDY["recipe"]
+            "loss", run_options(STUDY["run"]), study.AblationOptions(**STUDY)
         )
     except CampfireError as error:
         raise WorkflowError(str(error)) from None

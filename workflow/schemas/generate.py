@@ -17,7 +17,7 @@ from typing import Any, Literal, Union
 
 import yaml
 
-from campfire.ablation import AblationOptions
+from campfire.ablation import READINGS, AblationOptions
 from campfire.augment import AugmentOptions
 from campfire.encoders import KINDS
 from campfire.gallery import S3Options
@@ -202,7 +202,7 @@ def config_schema() -> dict[str, Any]:
     run["properties"]["objective"] = options_schema(ObjectiveOptions)
     run["properties"]["augmentation"] = options_schema(AugmentOptions)
     study = options_schema(AblationOptions)
-    study["properties"]["reading"] = {**study["properties"]["reading"], "enum": ["permuted", "literal"]}
+    study["properties"]["reading"] = {**study["properties"]["reading"], "enum": list(READINGS)}
     told = study["properties"]["recipe"]["description"]
     study["properties"]["recipe"] = {**run, "type": ["object", "null"], "description": told}
     channel = {"type": "string", "pattern": "^[A-Za-z0-9]+$"}

@@ -15,6 +15,4 @@ for earlier in STAGES[: STAGES.index(stage)]:
     found = f"trial {best[earlier]}, its best" if earlier in best else f"trial {PAPER_CHOICE[earlier]}: it was not run"
     log.info("%s is taken from %s", earlier, found)
 trial = int(snakemake.wildcards.trial.removeprefix("trial_"))
-base = snakemake.params.base
-options = trial_options(stage, trial, base, study.tables, best, study.reading, study.recipe, study.imagenet)
-write_json(snakemake.output[0], options)
+write_json(snakemake.output[0], trial_options(stage, trial, snakemake.params.base, study, best))
