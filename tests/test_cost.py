@@ -76,8 +76,3 @@ def test_stages_of_a_config_value(given: object, read: list[str]) -> None:
 def test_other_values_are_refused() -> None:
     with pytest.raises(DataError, match="redo: 3"):
         cost.stages(3)
-
-
-@pytest.mark.parametrize(("hours", "words"), [(0, "-"), (0.001, "4 s"), (0.5, "30 min"), (1920, "1,920.0 h")])
-def test_hours_in_words(hours: float, words: str) -> None:
-    assert cost.hours_text(hours) == words

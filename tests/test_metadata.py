@@ -173,7 +173,6 @@ def test_sheet_is_text_and_keeps_its_order(tmp_path):
             "line 4: plate P1 is already on line 2",
         ),
         ([HEADER, "s\tb\tP1\tTARGET2\ttest"], "line 2: plate P1 has unknown role 'test'; use id, ood, train"),
-        ([HEADER, "s\tb\tP1\tTARGET3\tid"], "line 2: plate P1 has unknown type 'TARGET3'; use one of TARGET2"),
         ([HEADER, "s\tb\tP1\tTARGET2"], "line 2: 4 fields for 5 columns"),
         ([HEADER, "s\t\tP1\tTARGET2\tid"], "line 2: Metadata_Batch is blank"),
         ([HEADER, "s\tb\t../P1\tTARGET2\tid"], "line 2: plate '../P1' may have only"),
@@ -182,7 +181,7 @@ def test_sheet_is_text_and_keeps_its_order(tmp_path):
 def test_wrong_sheets(tmp_path, lines, message):
     path = sheet_file(tmp_path, *lines)
     with pytest.raises(ConfigError, match=message) as caught:
-        metadata.read_sheet(path, metadata.PLATE_TYPES)
+        metadata.read_sheet(path)
     assert str(caught.value).startswith(str(path))
 
 

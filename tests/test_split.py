@@ -1,6 +1,8 @@
 """The split: identical to the released code's, and the protocols paper and strict."""
 
+import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +18,10 @@ from campfire.split import (
     evaluation_plates,
     make_split,
     plates_with_wells,
-    release_labels,
-    rows_digest,
     wells_per_quadrant,
     write_split,
 )
+from campfire.split.report import RELEASE_LABELS
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,25 @@ def release(screen):
 @pytest.fixture(scope="module")
 def summary(shared: Path) -> dict:
     return json.loads((shared / "data" / "official" / "split" / "summary.json").read_text())
+
+
+def release_labels(table: pd.DataFrame, held_out: Collection[str]) -> np.ndarray:
+    """The text that the released code gives each well: on training plates 'nan' and, for held-out compounds,
+    'test_out_compound' where this project says unused. Shape (wells,), object.
+    """
+    labels = table["split"].map(RELEASE_LABELS).to_numpy(dtype=object)
+    training = ~table[PLATE].isin(evaluation_plates(table)).to_numpy()
+    unused = (table["split"] == "unused").to_numpy()
+    held = table[COMPOUND].isin(held_out).to_numpy()
+    labels[training & unused] = "nan"
+    labels[training & unused & held] = "test_out_compound"
+    return labels
+
+
+def rows_digest(table: pd.DataFrame, labels: np.ndarray) -> str:
+    """SHA-256 over plate, well, compound and label joined by tabs, rows by line feeds, sorted by plate and well."""
+    rows = zip(table[PLATE], table[WELL], table[COMPOUND], labels, strict=True)
+    return hashlib.sha256("\n".join("\t".join(row) for row in sorted(rows)).encode()).hexdigest()
 
 
 def test_release_labels_every_target2_well_as_the_authors(shared, release):

@@ -92,7 +92,7 @@ def read_stage(stage: str, folder: str | Path) -> pd.DataFrame:
 
 
 def row_changes(stage: str, row: Mapping[str, Any], study: AblationOptions | None = None) -> dict[str, Any]:
-    """The options that a row of a table sets, as a nested mapping; `study` gives the reading and the ImageNet weights."""
+    """The options that a row sets, as a nested mapping; `study` gives the reading and the ImageNet weights."""
     study = study or AblationOptions()
     if stage == "loss":
         return {"objective": _loss_changes(row, study.reading)}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from campfire.errors import DataError
+from campfire.wording import duration, size
 
 DEAR = ("images", "tiles", "pretrain", "embed")
 """Stages whose rules are told one by one; the rest is cheap."""
@@ -187,21 +188,6 @@ def stages(text: object) -> list[str]:
     raise DataError(f"redo: {text!r} is not a list of stages")
 
 
-def size_text(size: float) -> str:
-    """Bytes in words: 36.4 GB."""
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size:.0f} B" if size else "-"
-
-
-def hours_text(hours: float) -> str:
-    """Hours in words: 12.5 h, 30 s."""
-    if not hours:
-        return "-"
-    return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 60:.0f} min" if hours >= 1 / 60 else f"{hours * 3600:.0f} s"
-
-
 def render(rows: Iterable[StageCost]) -> str:
     """The table as aligned text, with a total and how much of it rests on records."""
     rows = list(rows)
@@ -209,11 +195,12 @@ def render(rows: Iterable[StageCost]) -> str:
     lines = [heads]
     for row in rows:
         what = "again" if row.again else "new"
-        costs = [size_text(row.bytes), hours_text(row.cpu_hours), hours_text(row.gpu_hours)]
+        costs = _costs(row.bytes, row.cpu_hours, row.gpu_hours)
         lines.append([row.stage, row.rule, str(row.jobs), what, *costs, row.why])
     jobs = sum(row.jobs for row in rows)
-    costs = [size_text(sum(row.bytes for row in rows))]
-    costs += [hours_text(sum(row.cpu_hours for row in rows)), hours_text(sum(row.gpu_hours for row in rows))]
+    costs = _costs(
+        sum(row.bytes for row in rows), sum(row.cpu_hours for row in rows), sum(row.gpu_hours for row in rows)
+    )
     lines.append(["total", "", str(jobs), "", *costs, ""])
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads) - 1)]
     text = [_aligned(line, widths) for line in lines]
@@ -223,6 +210,12 @@ def render(rows: Iterable[StageCost]) -> str:
         f"{jobs - known - like} without a record (counted as nothing)."
     )
     return "\n".join(text)
+
+
+def _costs(fetched: float, cpu_hours: float, gpu_hours: float) -> list[str]:
+    """Cells of a row; a dash for nothing."""
+    times = (duration(hours) if hours else "-" for hours in (cpu_hours, gpu_hours))
+    return [size(fetched) if fetched else "-", *times]
 
 
 def _aligned(line: list[str], widths: list[int]) -> str:

@@ -32,6 +32,12 @@ class WeightsError(CampfireError):
     """Model weights are missing or do not fit the model."""
 
 
+def reason(error: Exception) -> str:
+    """The first line of what an exception says, or its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def in_one_line(main: Callable[P, int]) -> Callable[P, int]:
     """A command's `main`: an error with a remedy is one line on stderr and exit code 1."""
 

@@ -19,6 +19,8 @@ from campfire.errors import ConfigError
 log = logging.getLogger(__name__)
 
 REASONS = ("empty", "blurred", "saturated", "few nuclei", "many nuclei")
+SITE_REASON = "site "
+"""Prefix of a nucleus's `reason` when its whole site is left out, e.g. `site blurred`."""
 
 
 @dataclass(frozen=True)

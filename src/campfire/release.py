@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from campfire.errors import CampfireError, WeightsError
+from campfire.errors import CampfireError, WeightsError, reason
 from campfire.files import atomic_path
 from campfire.model import MaskedAutoencoder, ModelConfig
 from campfire.model.config import SIZES
@@ -88,9 +88,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
                 return {name: file.get_tensor(name) for name in file.keys()}, header.get("model")  # noqa: SIM118
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # pickle, zip, safetensors and torch each raise their own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
-            f"{path}: not a readable checkpoint ({reason}); it must load with weights_only, so re-save its state_dict"
+            f"{path}: not a readable checkpoint ({reason(error)}); weights_only must load it: save its state_dict"
         ) from error
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: holds a {type(content).__name__}, not a state_dict")

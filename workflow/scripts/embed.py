@@ -11,7 +11,7 @@ import torch
 from campfire import embeddings, encoders
 from campfire.embed import embed_plate, find_rows
 from campfire.files import link_or_copy, read_table, read_table_metadata, single_writer
-from campfire.keys import CELL_KEYS
+from campfire.keys import CELL_KEYS, PLATE
 from campfire.provenance import value_digest
 from campfire.tiles import open_plate
 
@@ -28,7 +28,7 @@ finished = []
 for tiles, output in zip(snakemake.input.tiles, snakemake.output, strict=True):
     plate = Path(output).stem
     store = open_plate(tiles)
-    cells = store.index if params.cells == "all" else drawn[drawn["Metadata_Plate"] == plate]
+    cells = store.index if params.cells == "all" else drawn[drawn[PLATE] == plate]
     cells = cells[CELL_KEYS].reset_index(drop=True)
     made_by = [params.code, encoder.digest, channels]
     made_of = value_digest([*made_by, store.metadata["digest"], cells.to_numpy().tolist()])

@@ -6,8 +6,6 @@ log = job.start(snakemake)
 
 import shutil
 
-import numpy as np
-import pandas as pd
 import torch
 
 from campfire import embeddings
@@ -20,9 +18,7 @@ from campfire.transfer.wells import embed_wells
 
 torch.set_num_threads(snakemake.threads)
 sheet = read_sheet(snakemake.input.sheet)
-parts = [embeddings.read(path) for path in snakemake.input.embeddings]
-keys = pd.concat([part[0] for part in parts], ignore_index=True)
-vectors = np.concatenate([part[1] for part in parts])
+keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
 params = snakemake.params
 options, state = TransferOptions(**params.options, **params.machine), params.state
 with single_writer(state), state_for(state, params.code):

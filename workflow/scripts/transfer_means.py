@@ -4,17 +4,12 @@ import job
 
 log = job.start(snakemake)
 
-import numpy as np
-import pandas as pd
-
 from campfire import embeddings
 from campfire.files import write_table
 from campfire.transfer.sheet import read_sheet
 from campfire.transfer.wells import embed_wells
 
-parts = [embeddings.read(path) for path in snakemake.input.embeddings]
-keys = pd.concat([part[0] for part in parts], ignore_index=True)
-vectors = np.concatenate([part[1] for part in parts])
+keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
 wells = embed_wells(None, keys, vectors, read_sheet(snakemake.input.sheet))
 log.info("%d cells of %d wells", len(keys), len(wells))
 write_table(wells, snakemake.output.wells)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from campfire.errors import ConfigError, DataError, WeightsError
+from campfire.errors import ConfigError, DataError, WeightsError, reason
 from campfire.model.imagenet import create_strictly
 
 COMBINE = ("average", "concatenate")
@@ -128,8 +128,7 @@ def load_timm(spec: dict[str, Any], name: str, device: str) -> TimmEncoder:
             model = create_strictly(model_name, weights, **options)
         except Exception as error:  # the hub client raises many unrelated types
             source = "the hub" if weights == "hub" else weights
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            text = f"encoder {name}: no weights of {model_name} from {source} ({reason}); {_where(model_name)}"
+            text = f"encoder {name}: no weights of {model_name} from {source} ({reason(error)}); {_where(model_name)}"
             raise WeightsError(text) from error
     config: dict[str, Any] = dict(model.pretrained_cfg)  # type: ignore[arg-type]
     return TimmEncoder(

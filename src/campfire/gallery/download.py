@@ -12,11 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from campfire import wording
 from campfire.errors import ConfigError, DataError
 from campfire.files import write_table, write_text
 from campfire.gallery.journal import Entry, Journal, remove_partials
 from campfire.gallery.options import S3Options
-from campfire.gallery.plan import PLAN_COLUMNS, planned_bytes, readable
+from campfire.gallery.plan import PLAN_COLUMNS, planned_bytes
 from campfire.gallery.retry import Pace
 from campfire.gallery.transfer import (
     CORRUPT,
@@ -144,12 +145,13 @@ def _check_disk(
     here = journal.size_on_disk({task.file for task in tasks})
     free = shutil.disk_usage(folder).free
     if needed - here + options.disk_reserve_gb * 1e9 > free:
+        coming, room = wording.size(needed - here), wording.size(free)
         raise DataError(
-            f"plate {plate}: {readable(needed - here)} are still to come and {options.disk_reserve_gb:g} GB must stay "
-            f"free, but {folder} has {readable(free)}; make room, put results elsewhere, or have fewer plates at a time"
+            f"plate {plate}: {coming} are still to come and {options.disk_reserve_gb:g} GB must stay free, but "
+            f"{folder} has {room}; make room, put results elsewhere, or have fewer plates at a time"
         )
     if here:
-        log.info("plate %s: %s of %s are here from an earlier attempt", plate, readable(here), readable(needed))
+        log.info("plate %s: %s of %s are here from an earlier attempt", plate, wording.size(here), wording.size(needed))
 
 
 def _fetch(
@@ -285,5 +287,5 @@ def _finish(record: pd.DataFrame, plan: pd.DataFrame, folder: Path, journal: Jou
     write_table(sites.reset_index(drop=True), folder / "sites.parquet")
     log.info(
         "plate %s: %d sites of %d wells complete, %d objects, %s",
-        *(plan[PLATE].iloc[0], len(sites), sites[WELL].nunique(), len(used), readable(int(used["bytes"].sum()))),
+        *(plan[PLATE].iloc[0], len(sites), sites[WELL].nunique(), len(used), wording.size(int(used["bytes"].sum()))),
     )

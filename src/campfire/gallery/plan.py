@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from campfire import wording
 from campfire.errors import ConfigError, DataError
 from campfire.gallery.client import NotFoundError, RefusedError, list_objects, read_object
 from campfire.gallery.index import illumination_column, index_channels, key_column, read_index
@@ -66,7 +67,12 @@ def plan_plate(
     absent = sorted(set(wells) - set(chosen[WELL]))
     if absent:
         log.warning(
-            "plate %s: %s has no row for %d of %d wells: %s", plate, where, len(absent), len(wells), _some(absent)
+            "plate %s: %s has no row for %d of %d wells: %s",
+            plate,
+            where,
+            len(absent),
+            len(wells),
+            wording.some(absent, 10),
         )
     rows.extend((plate, well, "", "", "", -1, "", "load_data has no row for this well") for well in absent)
     if illumination:
@@ -202,13 +208,13 @@ def log_plan(summary: Mapping[str, Any]) -> None:
     """One line a person can read."""
     whole = summary.get("whole_plate", {})
     share = (
-        f", {summary['bytes'] / whole['bytes']:.0%} of the plate's {readable(whole['bytes'])}"
+        f", {summary['bytes'] / whole['bytes']:.0%} of the plate's {wording.size(whole['bytes'])}"
         if whole.get("bytes")
         else ""
     )
     log.info(
         "plate %s: plan of %d objects, %s (%d wells, %d sites, channels %s)%s",
-        *(summary["plate"], summary["objects"], readable(summary["bytes"]), summary["wells"], summary["sites"]),
+        *(summary["plate"], summary["objects"], wording.size(summary["bytes"]), summary["wells"], summary["sites"]),
         *(", ".join(summary["channels"]), share),
     )
 
@@ -228,16 +234,3 @@ def read_known_bad(path: str | Path) -> dict[str, str]:
             f"{path}: needs the tab-separated columns key and reason, has {', '.join(map(str, table.columns))}"
         )
     return dict(zip(table["key"], table["reason"], strict=True))
-
-
-def readable(size: float) -> str:
-    """Bytes as text: 1.2 GB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from campfire import wording
 from campfire.errors import ConfigError, DataError
 from campfire.gallery.client import NotFoundError, RefusedError, UnavailableError, exists, read_object
 from campfire.gallery.index import illumination_column, index_channels, key_column, read_index
 from campfire.gallery.options import S3Options
-from campfire.gallery.plan import readable
 from campfire.gallery.verify import BadObjectError, check_function, check_image, describe_image
 from campfire.keys import BATCH, PLATE, SITE, SOURCE, WELL
 
@@ -100,7 +100,7 @@ def _look(
         "shape": ", ".join(sorted(sizes)),
         "dtype": ", ".join(sorted({image["dtype"] for image in images})),
         "compression": ", ".join(sorted({image["compression"] for image in images})),
-        "bytes": readable(sum(image["bytes"] for image in images) / len(images)) if images else "",
+        "bytes": wording.size(sum(image["bytes"] for image in images) / len(images)) if images else "",
         "folder": folder,
         "space_in_folder": "yes" if " " in folder else "no",
         "illumination": function,

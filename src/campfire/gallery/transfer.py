@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from campfire import wording
 from campfire.errors import DataError
 from campfire.files import atomic_path
 from campfire.gallery.client import NotFoundError, RefusedError, Reply, UnavailableError, read_once
 from campfire.gallery.journal import Entry, Journal
 from campfire.gallery.options import S3Options
-from campfire.gallery.plan import readable
 from campfire.gallery.retry import Backoff, Pace, StoppedError
 from campfire.gallery.verify import BadObjectError, check_function, check_image
 
@@ -120,7 +120,7 @@ def _place(body: bytes, path: Path) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(path.parent).free
             raise DataError(
-                f"{path.parent}: the disk is full ({error.strerror}, {readable(free)} free); "
+                f"{path.parent}: the disk is full ({error.strerror}, {wording.size(free)} free); "
                 "make room or have fewer plates at a time, then run again: what is here is kept"
             ) from error
         raise
@@ -147,7 +147,7 @@ class Progress:
         left = elapsed * (self._objects - self._done) / max(self._done, 1)
         log.info(
             "plate %s: %d of %d objects, %s of %s, %.1f MB/s, %s left",
-            *(self._plate, self._done, self._objects, readable(self._bytes), readable(self._size)),
+            *(self._plate, self._done, self._objects, wording.size(self._bytes), wording.size(self._size)),
             *(self._received / elapsed / 1e6, f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"),
         )
 

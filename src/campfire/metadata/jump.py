@@ -1,10 +1,7 @@
-"""Facts of JUMP's compound screen: roles and types of plates, controls, the plates that the paper holds out."""
+"""Facts of JUMP's compound screen: roles of plates, controls, the plates that the paper holds out."""
 
 ROLES = ("id", "ood", "train")
 """id: in-distribution evaluation plate; ood: evaluation plate held out of training; train: training only."""
-
-PLATE_TYPES = ("TARGET2", "TARGET1", "COMPOUND", "COMPOUND_EMPTY", "DMSO", "POSCON8", "ORF", "CRISPR")
-"""Values of Metadata_PlateType in JUMP's plate table."""
 
 NEGATIVE_CONTROL = "JCP2022_033924"
 POSITIVE_CONTROLS = {

@@ -12,6 +12,7 @@ from campfire.errors import ConfigError, DataError
 from campfire.keys import BATCH, COMPOUND, PLATE, PLATE_TYPE, SOURCE, WELL, WELL_KEYS
 from campfire.metadata.jump import PAPER_OOD_PLATES, ROLES
 from campfire.wells import WELL_PATTERN, well_name
+from campfire.wording import some
 
 INCHIKEY = "Metadata_InChIKey"
 SHEET_COLUMNS = [SOURCE, BATCH, PLATE, PLATE_TYPE, "role"]
@@ -19,15 +20,14 @@ SHEET_COLUMNS = [SOURCE, BATCH, PLATE, PLATE_TYPE, "role"]
 _PLATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def read_sheet(path: str | Path, plate_types: Iterable[str] | None = None) -> pd.DataFrame:
+def read_sheet(path: str | Path) -> pd.DataFrame:
     """Read the sheet of plates: tab-separated text (comma for *.csv), one row a plate, in the file's order.
 
     Columns Metadata_Source, Metadata_Batch, Metadata_Plate, Metadata_PlateType and role (id, ood, train), all text;
-    further columns are kept. Lines that start with # and blank lines are skipped. `plate_types` are those allowed
-    (None: any). Raises ConfigError naming file and line.
+    further columns are kept. Lines that start with # and blank lines are skipped. Raises ConfigError naming file and
+    line.
     """
     path = Path(path)
-    types = None if plate_types is None else tuple(plate_types)
     lines = _numbered_lines(path)
     if not lines:
         raise ConfigError(f"{path}: the sheet is empty; write a header line with {', '.join(SHEET_COLUMNS)}")
@@ -46,7 +46,7 @@ def read_sheet(path: str | Path, plate_types: Iterable[str] | None = None) -> pd
         raise ConfigError(f"{path}: the sheet names no plate; add a line for each plate")
     first_line: dict[str, int] = {}
     for number, cells in rows[1:]:
-        _check_sheet_row(f"{path}, line {number}", header, cells, types)
+        _check_sheet_row(f"{path}, line {number}", header, cells)
         plate = cells[header.index(PLATE)]
         if plate in first_line:
             raise ConfigError(
@@ -80,8 +80,9 @@ def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.Dat
     wells = wells.reset_index(drop=True)
     absent = sorted(set(names) - set(wells[PLATE]))
     if absent:
+        named = f"plate{'s' if len(absent) > 1 else ''} {some(absent, 5)}"
         raise DataError(
-            f"{path}: no wells of {_some(absent)}; correct plate and source in the sheet or use the full well table"
+            f"{path}: no wells of {named}; correct plate and source in the sheet or use the full well table"
         )
     wells = wells.assign(**{WELL: [well_name(well) or well for well in wells[WELL]]})
     double = wells[wells.duplicated(WELL_KEYS)]
@@ -151,7 +152,7 @@ def make_sheet(
     return chosen.sort_values(["_training", BATCH, PLATE])[SHEET_COLUMNS].reset_index(drop=True)
 
 
-def _check_sheet_row(where: str, header: list[str], cells: list[str], types: tuple[str, ...] | None) -> None:
+def _check_sheet_row(where: str, header: list[str], cells: list[str]) -> None:
     if len(cells) != len(header):
         raise ConfigError(f"{where}: {len(cells)} fields for {len(header)} columns; separate the fields as the header")
     row = dict(zip(header, cells, strict=True))
@@ -162,10 +163,6 @@ def _check_sheet_row(where: str, header: list[str], cells: list[str], types: tup
         raise ConfigError(f"{where}: plate {row[PLATE]!r} may have only letters, digits, dot, dash and underscore")
     if row["role"] not in ROLES:
         raise ConfigError(f"{where}: plate {row[PLATE]} has unknown role {row['role']!r}; use {', '.join(ROLES)}")
-    if types is not None and row[PLATE_TYPE] not in types:
-        raise ConfigError(
-            f"{where}: plate {row[PLATE]} has unknown type {row[PLATE_TYPE]!r}; use one of {', '.join(types)}"
-        )
 
 
 def _numbered_lines(path: Path) -> list[tuple[int, str]]:
@@ -198,11 +195,6 @@ def _read_text_table(path: Path, columns: list[str]) -> pd.DataFrame:
             f"and has the columns {', '.join(columns)}; this one has {', '.join(map(str, table.columns[:8]))}"
         )
     return table
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return f"plate{'s' if len(names) > 1 else ''} {', '.join(names[:limit])}{more}"
 
 
 def _some_wells(rows: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from campfire.errors import ConfigError, WeightsError
+from campfire.errors import ConfigError, WeightsError, reason
 from campfire.model.autoencoder import MaskedAutoencoder
 
 SOURCES = {
@@ -39,8 +39,7 @@ def initialise_from_imagenet(model: MaskedAutoencoder, weights: str = "hub") -> 
     try:
         source = create_strictly(name, weights)
     except Exception as error:  # the hub client raises many unrelated types
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"no ImageNet weights {name} from {weights} ({reason}); {where}") from error
+        raise WeightsError(f"no ImageNet weights {name} from {weights} ({reason(error)}); {where}") from error
     copy_transformer(source, model)
 
 

@@ -13,6 +13,7 @@ from campfire.errors import CampfireError, WeightsError
 from campfire.files import atomic_path
 from campfire.model.autoencoder import MaskedAutoencoder
 from campfire.model.config import ModelConfig
+from campfire.wording import some
 
 HEADER = "campfire"
 """Key of the JSON in the safetensors header."""
@@ -82,7 +83,7 @@ def assign(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) ->
         "of another shape": wrong,
     }
     if any(problems.values()):
-        text = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names)
+        text = "; ".join(f"{len(names)} {what}: {some(names)}" for what, names in problems.items() if names)
         raise WeightsError(f"{path}: tensors do not fit the model ({text})")
     fixed = {name for name, value in model.named_parameters() if not value.requires_grad}
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
@@ -97,7 +98,3 @@ def weights_digest(model: nn.Module) -> str:
         digest.update(f"{name}{tuple(value.shape)}".encode())
         digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _some(names: list[str], limit: int = 8) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

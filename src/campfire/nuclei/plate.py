@@ -19,14 +19,11 @@ from campfire.keys import NUCLEUS, PLATE, SITE, SITE_KEYS, WELL
 from campfire.nuclei.measure import measure
 from campfire.nuclei.options import NucleiOptions
 from campfire.nuclei.segment import check_image, segment
-from campfire.quality import QualityOptions, judge_sites, measure_site, summarise
+from campfire.quality import SITE_REASON, QualityOptions, judge_sites, measure_site, summarise
 from campfire.sites import Function, SiteImages, channels_of, prepare_sites, read_sites, with_channels
 from campfire.spawning import main_hidden
 
 log = logging.getLogger(__name__)
-
-SITE_REASON = "site "
-"""Prefix of a nucleus's `reason` when its whole site is left out, e.g. `site blurred`."""
 
 Result = tuple[pd.DataFrame, dict[str, Any]]
 

@@ -26,7 +26,8 @@ def segment(
     Raises DataError for an image that is not 2-D or not finite, WeightsError when Cellpose's model is not at hand.
     """
     options = options or NucleiOptions()
-    options = replace(options, method=method or options.method, diameter_um=diameter_um or options.diameter_um)
+    diameter_um = options.diameter_um if diameter_um is None else diameter_um
+    options = replace(options, method=method or options.method, diameter_um=diameter_um)
     check_image(dna, pixel_size_um)
     if options.method == "classical":
         return segment_classical(dna, options.diameter_um / pixel_size_um)

@@ -12,7 +12,6 @@ from campfire.pretrain.options import (
     MACHINE_FIELDS,
     PretrainOptions,
     machine_values,
-    option_names,
     result_values,
 )
 
@@ -25,7 +24,6 @@ __all__ = [
     "PretrainOptions",
     "launch",
     "machine_values",
-    "option_names",
     "result_values",
     "train",
 ]

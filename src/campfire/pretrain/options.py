@@ -150,8 +150,3 @@ def result_values(values: Mapping[str, Any]) -> dict[str, Any]:
 def machine_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The options among `values` that only say how a machine runs it."""
     return {name: value for name, value in values.items() if name in MACHINE_FIELDS}
-
-
-def option_names() -> list[str]:
-    """The names that a `pretrain` section of the config may use."""
-    return [f.name for f in fields(PretrainOptions)]

@@ -5,8 +5,6 @@ from campfire.split.assign import Split, assign_wells, make_split, plates_with_w
 from campfire.split.options import SplitOptions
 from campfire.split.report import (
     evaluation_plates,
-    release_labels,
-    rows_digest,
     wells_per_quadrant,
     write_plates,
     write_split,
@@ -20,8 +18,6 @@ __all__ = [
     "evaluation_plates",
     "make_split",
     "plates_with_wells",
-    "release_labels",
-    "rows_digest",
     "wells_per_quadrant",
     "write_plates",
     "write_split",

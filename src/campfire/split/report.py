@@ -1,10 +1,8 @@
-"""What a split looks like: wells per quadrant, the release's own labels, the file."""
+"""What a split looks like: wells per quadrant, its plates, the files."""
 
-import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from campfire.files import write_table, write_text
@@ -49,25 +47,6 @@ def wells_per_quadrant(table: pd.DataFrame) -> pd.DataFrame:
 def evaluation_plates(table: pd.DataFrame) -> list[str]:
     """Plates with a val or test well, sorted: the plates whose cells are probed."""
     return sorted(table.loc[~table["split"].isin(["train", "unused"]), PLATE].unique())
-
-
-def release_labels(table: pd.DataFrame, held_out: Collection[str]) -> np.ndarray:
-    """The text that the released code gives each well: on training plates 'nan' and, for held-out compounds,
-    'test_out_compound' where this project says unused. Shape (wells,), object.
-    """
-    labels = table["split"].map(RELEASE_LABELS).to_numpy(dtype=object)
-    training = ~table[PLATE].isin(evaluation_plates(table)).to_numpy()
-    unused = (table["split"] == "unused").to_numpy()
-    held = table[COMPOUND].isin(held_out).to_numpy()
-    labels[training & unused] = "nan"
-    labels[training & unused & held] = "test_out_compound"
-    return labels
-
-
-def rows_digest(table: pd.DataFrame, labels: np.ndarray) -> str:
-    """SHA-256 over plate, well, compound and label joined by tabs, rows by line feeds, sorted by plate and well."""
-    rows = zip(table[PLATE], table[WELL], table[COMPOUND], labels, strict=True)
-    return hashlib.sha256("\n".join("\t".join(row) for row in sorted(rows)).encode()).hexdigest()
 
 
 def write_split(path: str | Path, split: Split) -> None:

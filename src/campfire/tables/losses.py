@@ -4,11 +4,10 @@ import pandas as pd
 
 from campfire.errors import DataError
 from campfire.keys import PLATE, SITE, WELL
+from campfire.quality import SITE_REASON
 from campfire.tables.render import Table
 
 KEPT = "kept"
-SITE_REASON = "site "
-"""What a nucleus's reason begins with when its whole site was left out."""
 MEANINGS = {
     "no row in load_data": "the gallery lists no image of the well",
     "missing": "an image is not in the gallery",
@@ -31,6 +30,7 @@ def plate_losses(download: pd.DataFrame, quality: pd.DataFrame, nuclei: pd.DataF
     plates = {str(name) for table in (download, quality, nuclei) for name in table[PLATE].unique()}
     if len(plates) != 1:
         raise DataError(f"download, quality and nuclei tables of one plate were expected, not of {sorted(plates)}")
+    (plate,) = plates
     images = download[download[SITE] != ""]
     fetched = images.groupby([WELL, SITE], sort=False)[["status", "reason"]].agg(list)
     lost = [_lost(status, reason) for status, reason in zip(fetched["status"], fetched["reason"], strict=True)]
@@ -42,7 +42,7 @@ def plate_losses(download: pd.DataFrame, quality: pd.DataFrame, nuclei: pd.DataF
         nuclei["reason"].replace("", KEPT).value_counts(),
     ]
     rows = [
-        {PLATE: plates.copy().pop(), "unit": unit, "outcome": str(outcome), "count": int(count)}
+        {PLATE: plate, "unit": unit, "outcome": str(outcome), "count": int(count)}
         for unit, counts in zip(("well", "site", "nucleus"), parts, strict=True)
         for outcome, count in counts.items()
     ]
