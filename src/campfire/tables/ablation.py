@@ -51,11 +51,16 @@ def build(stage: str, rows: pd.DataFrame, ranking: pd.DataFrame) -> Table:
         f"{number(best['validation_loss'], 4)}, reconstruction error {number(best['reconstruction_error'], 4)}; "
         f"trial {PAPER_CHOICE[stage]}, taken as the paper's choice, {stand}."
     )
-    notes = (
+    notes: tuple[str, ...] = (
         "Ranked by the mean of two ranks: validation loss, and mean squared error of masked pixels of the validation "
         "wells after the last epoch; the error decides ties. Losses of different objectives are not on one scale.",
         "† Taken as the paper's choice (docs/decisions.md): the paper prints no values for its trials. Trials without "
         "values were not run.",
     )
+    if stage == "loss":
+        notes += (
+            "Weights under the paper's names; where `pretrain.ablation.reading` is permuted, as by default, the last "
+            "three are taken as those of frequency, high- and low-pass, which is how h and l are given in all 27 rows.",
+        )
     title = f"Table {PAPER_TABLE[stage]}. Ablation of {TITLES[stage]}."
     return Table(title, data, pd.DataFrame(lines), notes, answer)
