@@ -8,7 +8,7 @@ PROFILE ?= profiles/local
 SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
 SERVED := $(BIN)/python -m campfire.simulate.server $(DEMO)-screen/s3 --
 
-.PHONY: help setup demo smoke plan pilot nf1 test test-slow test-slurm slurm-orphans verify lint format bench figure report clean-demo lock envs schema
+.PHONY: help setup demo smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench figure report clean-demo lock envs schema
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,17 @@ test: setup ## lint-free unit and workflow tests
 
 test-slow: setup ## minutes each: faults on the one-node Slurm, training a small Cellpose model
 	$(BIN)/python -m pytest -q -m slow
+
+TORCH26 := .venv-torch26
+test-torch26: setup ## the tests of all that uses torch, with the oldest torch allowed, the rest as locked
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(TORCH26)
+	$(BIN)/uv pip install --quiet --python $(TORCH26)/bin/python "torch==2.6.*" torchvision
+	$(BIN)/uv pip freeze --quiet --python $(BIN)/python \
+		| grep -vE '^(torch|torchvision|triton|nvidia-.*|cuda-.*|sympy|cfn-lint)==' > $(TORCH26)/rest.txt
+	$(BIN)/uv pip install --quiet --no-deps --python $(TORCH26)/bin/python -r $(TORCH26)/rest.txt
+	PYTHONPATH=src $(TORCH26)/bin/python -m pytest -q -n auto --dist loadfile -m "not slow" tests/test_model*.py \
+		tests/test_objective.py tests/test_augment.py tests/test_release.py tests/test_pretrain*.py \
+		tests/test_embed.py tests/test_encoders.py tests/test_probes.py tests/test_transfer.py
 
 test-slurm: setup ## the smoke run on a real one-node Slurm (root; needs ../shared)
 	$(BIN)/python -m pytest -q -m "slurm and not slow"

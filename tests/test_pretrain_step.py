@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from pretrain_plates import PLATES, SMALL_MODEL, options, split_table, three_plates
+from pretrain_plates import PLATES, SMALL_MODEL, options, split_table, three_plates, write_plate
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from campfire.encoders import load
@@ -92,6 +92,35 @@ def test_the_proof_notices_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
             waits()
     with pytest.raises(pytest.fail.Exception, match=r"Tensor\.cpu"), no_copies_to_the_host(monkeypatch):
         ones.cpu()
+
+
+@pytest.mark.slow
+def test_full_steps_compile_once_for_each_number_of_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled steps give what uncompiled ones give; the last one of an epoch, which is not full, runs uncompiled."""
+    graphs: list[torch.fx.GraphModule] = []
+
+    def count(graph: torch.fx.GraphModule, example_inputs: list[torch.Tensor]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    compile_ = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **how: compile_(self, backend=count, **how))
+    plate = write_plate(tmp_path, "three", 200, ["DNA", "AGP", "Mito"], 2)
+    source = open_sources([plate], split_table(["three"]), ["DNA", "AGP", "Mito"])[0]
+    weights, subsets, model = [], set(), SMALL_MODEL | {"depth": 1, "decoder_depth": 1}
+    for compiled in (True, False):
+        run = options(compile=compiled, global_batch=16, batch_size=8, model=model)
+        engine = Engine(run, Processes(0, 1, torch.device("cpu")))
+        plan = plan_epoch([g.tiles for g in source.groups], run.global_batch, 1, generator(0, 0))
+        batches = list(Loader(source, run.batch_size, seed=1).epoch(plan, 0, 0, engine.choose))
+        subsets |= {len(b.channels) for b in batches if b.total == run.global_batch}
+        assert len({b.total for b in batches}) > 1
+        for step in range(plan.steps):
+            engine.step(step, iter([b for b in batches if b.step == step]), source, 1e-3)
+        weights.append(torch.cat([p.detach().flatten() for p in engine.model.parameters()]))
+    assert subsets == {1, 2, 3} and len(graphs) == 3
+    # On a CPU, rotations are complex products when eager and real ones when compiled: equal but for rounding.
+    torch.testing.assert_close(weights[0], weights[1], atol=1e-4, rtol=1e-3)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """One or many processes: joining a group, and stopping on a signal."""
 
+import logging
 import os
 import signal
 import threading
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor
 
 from campfire.errors import CampfireError, ConfigError
+
+log = logging.getLogger(__name__)
 
 
 class InterruptedRunError(CampfireError):
@@ -71,6 +74,10 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("pretrain: `device: cuda`, but torch finds no GPU here; use `auto` or `cpu`")
     if name == "cpu" or not torch.cuda.is_available():
+        if name == "auto" and os.environ.get("CUDA_VISIBLE_DEVICES") and local_rank == 0:
+            # GPUs were given to us: without a word a paper's run would spend days on the CPU.
+            built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+            log.warning("training on the CPU: torch %s (%s) finds no GPU here", torch.__version__, built)
         return torch.device("cpu")
     device = torch.device("cuda", local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)
