@@ -81,8 +81,8 @@ def write_probes(root: Path) -> list[Path]:
         for name, right in sets.items()
     ]
     for encoder, right in {"untrained": quadrants(5, 4, 4, 3), "dino": quadrants(6, 6, 5, 4)}.items():
-        for name in ("DNA_AGP_Mito", "DNA_ER_RNA"):
-            folders.append(write_probe(root, encoder, name, dict.fromkeys(protocols, right)))
+        of_all = dict.fromkeys(protocols, right)
+        folders += [write_probe(root, encoder, name, of_all) for name in ("DNA_AGP_Mito", "DNA_ER_RNA")]
     return folders
 
 

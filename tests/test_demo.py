@@ -70,4 +70,4 @@ def test_the_findings_tell_the_whole_story(demo: Path) -> None:
 
 def test_raw_images_are_gone_and_nothing_is_half_written(demo: Path) -> None:
     assert not list((demo / "images").glob("*"))
-    assert not [path for path in demo.rglob("*.partial*")]
+    assert not list(demo.rglob("*.partial*"))

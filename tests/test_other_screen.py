@@ -97,7 +97,7 @@ def test_another_screen_goes_from_tiffs_to_tables(repository: Path, screen: Path
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=screen)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     root = screen / "results/mine"
-    plate = sorted(root.glob("tiles/*.npy"))[0]
+    plate = min(root.glob("tiles/*.npy"))
     assert open_plate(plate).channels == list(CHANNELS.values())
     scores = read_table(root / "probes/campfire/unseen/scores.parquet")
     assert set(scores["split"]) == {"test", "test_ood_plate", "test_ood_compound", "test_ood_both"}

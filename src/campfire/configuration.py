@@ -20,7 +20,7 @@ def read_yaml(path: str | Path) -> Any:
     try:
         with open(path, encoding="utf-8") as handle:
             # The C parser where PyYAML has it: every job of the workflow reads the schema.
-            return yaml.load(handle, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            return yaml.load(handle, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file") from error
     except yaml.YAMLError as error:

@@ -102,7 +102,7 @@ def read_jobs(folder: Path) -> list[Job]:
     if shutil.which("squeue") is None:
         raise ConfigError("squeue is not here; run this on a machine from which jobs are submitted")
     command = ["squeue", "--noheader", "--me", f"--format={FORMAT}"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CampfireError(f"squeue failed ({done.stderr.strip()}); see whether the cluster is up")
     jobs = []
@@ -122,7 +122,7 @@ def cancel(jobs: Sequence[Job], timeout: float = 120.0) -> None:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         query = ["squeue", "--noheader", "--format=%A", f"--jobs={','.join(numbers)}"]
-        left = subprocess.run(query, capture_output=True, text=True).stdout.split()
+        left = subprocess.run(query, capture_output=True, text=True, check=False).stdout.split()
         if not left:
             return
         time.sleep(1)

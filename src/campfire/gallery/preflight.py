@@ -170,8 +170,8 @@ def render_check(table: pd.DataFrame) -> str:
     columns = [name for name in CHECK_COLUMNS if name != "difference"]
     names = [name.removeprefix("Metadata_").replace("_", " ") for name in columns]
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    for item in table[columns].astype(str).to_dict("records"):
-        lines.append("| " + " | ".join(value.replace("|", "\\|") for value in item.values()) + " |")
+    rows = table[columns].astype(str).to_dict("records")
+    lines += ["| " + " | ".join(value.replace("|", "\\|") for value in row.values()) + " |" for row in rows]
     different = table[table["difference"] != ""]
     lines.append("")
     lines.extend(f"- {item[BATCH]} / {item[PLATE]}: {item['difference']}" for item in different.to_dict("records"))

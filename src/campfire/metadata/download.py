@@ -93,7 +93,7 @@ def _copy(source: Path, address: str, partial: Path) -> None:
 def _download(address: str, partial: Path) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as response, open(partial, "wb") as out:
+            with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as response, open(partial, "wb") as out:  # noqa: S310
                 _stream(response, out, address, response.headers.get("Content-Length"))
             return
         except urllib.error.HTTPError as error:

@@ -43,7 +43,7 @@ def _read(path: Path) -> dict[str, object]:
 def main() -> int:
     """Exit code of the run."""
     arguments = _arguments()
-    rank = int(os.environ.get("RANK", 0))
+    rank = int(os.environ.get("RANK", "0"))
     level = logging.INFO if rank == 0 else logging.WARNING
     form = "%(message)s" if arguments.plain else "%(asctime)s %(message)s"
     logging.basicConfig(level=level, format=form, datefmt="%H:%M:%S", stream=sys.stderr)

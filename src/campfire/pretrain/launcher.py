@@ -20,12 +20,14 @@ SECONDS_TO_STOP = 600.0
 """Time that processes have to write a checkpoint after a signal."""
 SECONDS_AFTER_FAILURE = 5.0
 PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+"""Loaded before any fork: a child must not wait for the loader's lock, which a thread of ours may hold just then."""
 
 
 def _end_with_parent() -> None:
     """Have the kernel send SIGTERM when the launcher dies, however it dies: no process trains on unseen (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port() -> int:
@@ -97,10 +99,10 @@ def requeue_job() -> bool:
     if not number or shutil.which("scontrol") is None:
         return False
     query = ["squeue", "--noheader", f"--jobs={number}", "--format=%T|%k"]
-    state, _, comment = subprocess.run(query, capture_output=True, text=True).stdout.strip().partition("|")
+    state, _, comment = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip().partition("|")
     if state != "RUNNING" or not comment.startswith("rule_"):
         return False
-    return subprocess.run(["scontrol", "requeue", number], capture_output=True).returncode == 0
+    return subprocess.run(["scontrol", "requeue", number], capture_output=True, check=False).returncode == 0
 
 
 def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], tell: Callable[[str], None] | None = None) -> int:
@@ -124,7 +126,11 @@ def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], tell: Call
             output = subprocess.PIPE if tell else None
             joined = subprocess.STDOUT if tell else None
             child = subprocess.Popen(
-                command, env=environment, preexec_fn=_end_with_parent, stdout=output, stderr=joined
+                command,
+                env=environment,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 (one system call, which takes no lock)
+                stdout=output,
+                stderr=joined,
             )
             children.append(child)
             if tell and child.stdout:

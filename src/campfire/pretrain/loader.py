@@ -154,7 +154,7 @@ class Loader:
                         if not offer(batch):
                             return
                 offer(None)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 (raised again by whoever takes the batches)
                 offer(error)
 
         thread = threading.Thread(target=produce, name="make-batches", daemon=True)

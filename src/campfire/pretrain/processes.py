@@ -87,8 +87,8 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 @contextmanager
 def join(device: str = "auto") -> Iterator[Processes]:
     """Join the group that torchrun (or `start`) describes in the environment; alone where it describes none."""
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
     if world == 1:
         yield Processes(0, 1, chosen)
         return

@@ -114,8 +114,9 @@ def _summary(
             values = normalise(where, every, controls, representation, options.shrinkage)[: len(cells)][told]
             for level in ("cell", "well"):
                 logger.info("profiles: %s, %s embeddings, %s level", protocol, representation, level)
-                for rows in _level(classes, values, level, options, probe, bootstrap):
-                    tables.append(rows.assign(protocol=protocol, representation=representation, level=level))
+                facts = {"protocol": protocol, "representation": representation, "level": level}
+                parts = _level(classes, values, level, options, probe, bootstrap)
+                tables += [rows.assign(**facts) for rows in parts]
     if not tables:
         raise DataError("profiles: the sample table has no rows; draw cells for at least one protocol and task")
     return pd.concat(tables, ignore_index=True)[SUMMARY_COLUMNS]

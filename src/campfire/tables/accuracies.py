@@ -55,7 +55,9 @@ def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]
             "accuracy": found["value"],
             **{name: found[name] for name in ("sd", "sd_sample", "low", "high")},
             "level": options.level,
-            **{"n_fits": found["fits"], "n_wells": found["n_wells"], "n_cells": found["n_cells"]},
+            "n_fits": found["fits"],
+            "n_wells": found["n_wells"],
+            "n_cells": found["n_cells"],
             **_quadrant(
                 grouped["scores"][protocol, split],
                 grouped["predictions"][protocol, split],

@@ -128,9 +128,7 @@ def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequenc
                     "Wells": f"{int(record['n_wells']):,}",
                 }
             )
-    sentences = []
-    for record in data[data["split"] == MEAN].to_dict("records"):
-        sentences.append(sentence(record))
+    sentences = [sentence(record) for record in data[data["split"] == MEAN].to_dict("records")]
     notes = [
         f"Protocol {options.protocol}. First minus second on identical cells, averaged over fits; one bootstrap draw "
         "of wells serves both. Bold: the interval excludes zero. " + interval_note(options),

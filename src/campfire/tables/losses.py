@@ -32,8 +32,7 @@ def plate_losses(download: pd.DataFrame, quality: pd.DataFrame, nuclei: pd.DataF
         raise DataError(f"download, quality and nuclei tables of one plate were expected, not of {sorted(plates)}")
     (plate,) = plates
     images = download[download[SITE] != ""]
-    fetched = images.groupby([WELL, SITE], sort=False)[["status", "reason"]].agg(list)
-    lost = [_lost(status, reason) for status, reason in zip(fetched["status"], fetched["reason"], strict=True)]
+    lost = images.groupby([WELL, SITE], sort=False)["status"].agg(list).map(_lost)
     absent = int(((download[WELL] != "") & (download[SITE] == "")).sum())
     sites = pd.Series([why for why in lost if why] + list(quality["reason"].replace("", KEPT)), dtype=object)
     parts = [
@@ -49,7 +48,7 @@ def plate_losses(download: pd.DataFrame, quality: pd.DataFrame, nuclei: pd.DataF
     return pd.DataFrame(rows, columns=[PLATE, "unit", "outcome", "count"])
 
 
-def _lost(status: list[str], reason: list[str]) -> str:
+def _lost(status: list[str]) -> str:
     """Why a site was not fetched: its worst object's status; "" for one that was."""
     for bad in ("corrupt", "missing"):
         if bad in status:

@@ -34,9 +34,7 @@ def summarise(root: str | Path, protocol: str = "release", channels: str = "DNA_
         value = number(record["difference"], signed=True)
         bounds = interval(record["low"], record["high"], signed=True)
         lines.append(f"  {record['statement']} ({record['second']}): {value} {bounds}")
-    for name in ("report.html", "tables", "figures"):
-        if (root / name).exists():
-            lines.append(f"{name}: {root / name}")
+    lines += [f"{name}: {root / name}" for name in ("report.html", "tables", "figures") if (root / name).exists()]
     return "\n".join(lines)
 
 

@@ -257,7 +257,7 @@ def _resume(
         return []
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises errors of many kinds; training anew is always right
+    except Exception as error:  # noqa: BLE001 (a damaged file raises errors of many kinds; training anew is always right)
         logger.warning("%s: not a readable state (%s); the head is trained from the start", path, error)
         return []
     if state.get("digest") != digest:
