@@ -8,7 +8,7 @@ PROFILE ?= profiles/local
 SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
 SERVED := $(BIN)/python -m campfire.simulate.server $(DEMO)-screen/s3 --
 
-.PHONY: help setup demo smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench figure report clean-demo lock envs schema
+.PHONY: help setup demo smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench figure report has-demo clean-demo lock envs schema
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -57,10 +57,14 @@ nf1: setup ## local TIFFs of another cell type to embeddings (needs ../shared)
 		--channels DAPI=DNA,GFP=ER,RFP=AGP --pattern '(?P<well>[A-H][0-9]+)_.*_(?P<channel>[A-Z]+)_[0-9]+[.]tif'
 	$(SNAKEMAKE) --configfile config/nf1.yaml -- all
 
-figure: setup ## remake one demo figure: make figure NAME=figure_3_4
+has-demo:
+	@test -f $(DEMO)-screen/.done || { echo "There is no demo yet: run \`make demo\` first."; exit 1; }
+
+figure: setup has-demo ## remake one demo figure: make figure NAME=figure_3_4
+	@test -n "$(NAME)" || { echo "Which one? For example: make figure NAME=figure_3_4"; exit 1; }
 	$(SNAKEMAKE) --configfile config/demo.yaml -- $(DEMO)/figures/$(NAME).pdf
 
-report: setup ## write the demo's report again
+report: setup has-demo ## write the demo's report again
 	$(SNAKEMAKE) --configfile config/demo.yaml --report $(DEMO)/report.html -- all
 
 test: setup ## lint-free unit and workflow tests

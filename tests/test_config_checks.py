@@ -1,5 +1,6 @@
 """What a config gets wrong is answered while the plan is made, before a plate is fetched or a model trained."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,12 @@ def test_a_mistake_is_answered_by_the_plan(run: Run, changes: dict[str, Any], wo
         changes |= {"evaluate": [{"encoder": "campfire", "channel_sets": ["DNA_AGP_Mito"]}]}
     run.configure(**changes)
     with pytest.raises(WorkflowError, match=words):
+        run.workflow()
+
+
+def test_a_misspelt_figure_is_answered_with_those_there_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["snakemake", "-n", "--", "results/figures/figure_33.pdf"])
+    with pytest.raises(WorkflowError, match=r"no such figure; did you mean figure_3_3\? It has figure_2_1, "):
         run.workflow()
 
 

@@ -168,6 +168,26 @@ FIGURES = expand(
 )
 
 
+def check_result_targets():
+    """A figure or table that this run does not have is answered with those that it has."""
+    known = {"figures": FIGURE_NAMES, "tables": TABLE_NAMES}
+    pattern = rf"{re.escape(config['results'])}/(figures|tables)/(.+)[.](?:svg|pdf|png|csv|md|tex|html)"
+    for target in sys.argv[1:]:
+        match = re.fullmatch(pattern, target)
+        if not match or match[2].startswith(("ablation_", "plate_layout/")):
+            continue
+        if match[2] not in known[match[1]]:
+            near = get_close_matches(match[2], known[match[1]], n=1)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            names = ", ".join(name for name in known[match[1]] if "/" not in name)
+            raise WorkflowError(
+                f"{target}: this run has no such {match[1][:-1]}{meant} It has {names}"
+            )
+
+
+check_result_targets()
+
+
 def table_options():
     """Options of tables and figures: the config's, and what each channel set holds."""
     used = {channels for _, channels in PAIRS} | {config["transfer"]["channel_set"]}
