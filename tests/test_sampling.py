@@ -141,19 +141,20 @@ def test_cells_are_labelled_by_key_on_evaluation_plates_only():
 
 def test_sample_of_all_protocols_and_what_it_saves(tmp_path):
     nuclei, wells = screen()
-    options = SampleOptions(control_cells=6, heldout_cells=4)
+    options = SampleOptions(control_cells=6, heldout_cells=4, reference_cells=5)
     sample, report = draw_sample(nuclei[::-1], wells, options, controls=["NEG"])
     assert list(sample.columns) == COLUMNS and sample["order"].dtype == np.int32
     assert sample.groupby(["protocol", "task"]).size().to_dict() == {
         (protocol, task): 2 * n
         for protocol in ("release", "paper", "strict")
         for task, n in (("control", 6), ("heldout", 4))
-    }
+    } | {("reference", "reference"): 2 * 5}
+    assert set(sample.loc[sample["task"] == "reference", WELL]) == {"A02"}
     for _, rows in sample.groupby(["protocol", "task"]):
         assert rows["order"].tolist() == list(range(len(rows))) and rows[PLATE].is_monotonic_increasing
     union = report.iloc[-1]
     assert union["cells_available"] == 2 * 3 * 16
-    assert union["cells"] == len(sample.drop_duplicates(CELL_KEYS))
+    assert union["cells"] == len(sample[sample["task"] != "reference"].drop_duplicates(CELL_KEYS))
     assert union["saved"] == pytest.approx(1 - union["cells"] / 96)
     paths = []
     for i, table in enumerate(nuclei):

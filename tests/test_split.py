@@ -18,7 +18,9 @@ from campfire.split import (
     evaluation_plates,
     make_split,
     plates_with_wells,
+    reference_wells,
     wells_per_quadrant,
+    write_plates,
     write_split,
 )
 from campfire.split.report import RELEASE_LABELS
@@ -210,6 +212,22 @@ def test_small_screen(protocol):
     counts = pd.crosstab(table[COMPOUND], table["split"]).replace(0, np.nan)
     assert (counts["train"].dropna() == 5).all() and (counts["test"].dropna() == 1).all()
     assert counts["train"].count() == 10 and counts["test_ood_compound"].count() == 4
+
+
+def test_reference_wells_are_surplus_wells_of_the_first_control(tmp_path):
+    screen = small_screen()
+    without, several = (make_split(*screen, SplitOptions(**SMALL, reference_wells=n)) for n in (0, 3))
+    pd.testing.assert_frame_equal(without.wells, several.wells)
+    assert not reference_wells(without).any()
+    added = several.wells[reference_wells(several)]
+    assert set(added[COMPOUND]) == {"NEG"} and set(added["split"]) == {"unused"}
+    assert sorted(added[PLATE]) == [
+        f"P{i:02d}" for i in range(7)
+    ]  # one of two on each ID plate, none is left on OOD ones
+    for name, split in (("without", without), ("several", several)):
+        write_plates([tmp_path / name / "P00.tsv"], split)
+    lines = [(tmp_path / name / "P00.tsv").read_text().split() for name in ("without", "several")]
+    assert set(lines[1]) - set(lines[0]) == set(added.loc[added[PLATE] == "P00", WELL])
 
 
 def test_more_plates_than_asked_for_stay_unused():

@@ -32,6 +32,8 @@ from campfire.wells import well_position
 log = logging.getLogger(__name__)
 
 HELDOUT_SPLITS = TASK_QUADRANTS["heldout"]
+REFERENCE = "reference"
+"""Protocol and task of cells that only normalise their plate."""
 COLUMNS = ["protocol", "task", *CELL_KEYS, COMPOUND, "split", "order"]
 
 
@@ -43,6 +45,7 @@ class SampleOptions:
     control_cells: cells of each well (paper, strict) or of each plate, compound and split (release) for the controls.
     heldout_cells: cells of each well of a held-out compound.
     seed: of every draw.
+    reference_cells: cells of each reference well (split.reference_wells), by which profiles normalise their plate.
     too_few: wells with fewer cells: take_all (what there is, with a warning) or error (as the release).
     """
 
@@ -50,6 +53,7 @@ class SampleOptions:
     control_cells: int = 100
     heldout_cells: int = 30
     seed: int = 100
+    reference_cells: int = 100
     too_few: Literal["take_all", "error"] = "take_all"
 
     def __post_init__(self) -> None:
@@ -57,7 +61,7 @@ class SampleOptions:
         for protocol in self.protocols:
             _check_choice("protocol", protocol, PROTOCOLS)
         _check_choice("too_few", self.too_few, ("take_all", "error"))
-        for name in ("control_cells", "heldout_cells"):
+        for name in ("control_cells", "heldout_cells", "reference_cells"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"sample: {name} is {getattr(self, name)}; give 1 or more")
         if not 0 <= self.seed < 2**32:
@@ -146,9 +150,12 @@ def draw_sample(
     `nuclei` are tables of whole plates, or their paths, in any order; one is held in memory at a time. The second
     table has a row for each protocol and task, and one (protocol and task "all") for their union: wells, cells drawn,
     cells_available (kept cells of wells with a role on evaluation plates), saved (share that need not be embedded).
+    Cells of wells of the first control that have no role, which are there for `split.reference_wells` alone, come last
+    in the first table, as protocol and task `reference`: they are embedded but never probed.
     """
     pairs = [(protocol, task) for protocol in options.protocols for task in TASK_QUADRANTS]
     drawn: dict[tuple[str, str], list[pd.DataFrame]] = {pair: [] for pair in pairs}
+    reference: list[pd.DataFrame] = []
     available = 0
     seen: set[str] = set()
     populated: set[tuple[str, str]] = set()
@@ -161,6 +168,7 @@ def draw_sample(
         seen |= plates
         populated |= set(cells[[PLATE, WELL]].drop_duplicates().itertuples(index=False, name=None))
         available += int((cells["split"] != "unused").sum())
+        reference.append(_draw_reference(cells, options, controls))
         for (protocol, task), parts in drawn.items():
             n = options.cells(task)
             parts.append(draw_cells(cells, protocol, task, n, options.seed, controls, options.too_few))
@@ -177,7 +185,17 @@ def draw_sample(
         available,
         100 * union["saved"],
     )
-    return sample, report
+    beside = _in_order(reference)
+    return (pd.concat([sample, beside], ignore_index=True) if len(beside) else sample), report
+
+
+def _draw_reference(cells: pd.DataFrame, options: SampleOptions, controls: Sequence[str]) -> pd.DataFrame:
+    """Cells of a plate's reference wells: of the first control, without a role."""
+    chosen = cells[(cells["split"] == "unused") & cells[COMPOUND].isin(list(controls)[:1])]
+    chosen = chosen.sort_values(CELL_KEYS, ignore_index=True)
+    rows = chosen.iloc[_draw_wells(chosen, REFERENCE, options.reference_cells, options.seed, "take_all")]
+    rows = rows.assign(protocol=REFERENCE, task=REFERENCE, order=np.arange(len(rows), dtype=np.int32))
+    return rows.astype({NUCLEUS: np.int32})[COLUMNS].reset_index(drop=True)
 
 
 def tiles_saved(sample: pd.DataFrame, available: int) -> pd.DataFrame:

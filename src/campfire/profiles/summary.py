@@ -71,9 +71,9 @@ def profile_summary(
     keys, embeddings (N, D), sample (all tasks of a protocol): as for `probes.evaluate`. wells: `split/wells.parquet`,
     which tells the batch of each plate and all wells of the negative control: plates are normalised by every embedded
     cell of these, else by the sampled ones alone. The samples hold one control well of an ID plate, whose own deviation
-    then enters the whole plate. So the negative control is no class here: the plate's own normalisation would put it at
-    the origin, scored wells included, and give it away. A plate without two of its cells is left out of every
-    representation, with a warning, where any of them needs it.
+    then enters the whole plate; `split.reference_wells` adds others that are not probed. The negative control is no
+    class here: the plate's own normalisation would put it at the origin, scored wells included, and give it away. A
+    plate without two of its cells is left out of every representation, with a warning, where any of them needs it.
     Returns one row per `protocol, task, split, metric, representation, level`: metric is `probe_accuracy`,
     `probe_balanced_accuracy`, `knn_accuracy`, `map`, `map_normalized` or `variance_<factor>` (split empty: all wells;
     factors are compound, batch, plate and residual, without batch where plates and batches are one);

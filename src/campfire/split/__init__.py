@@ -5,6 +5,7 @@ from campfire.split.assign import Split, assign_wells, make_split, plates_with_w
 from campfire.split.options import SplitOptions
 from campfire.split.report import (
     evaluation_plates,
+    reference_wells,
     wells_per_quadrant,
     write_plates,
     write_split,
@@ -18,6 +19,7 @@ __all__ = [
     "evaluation_plates",
     "make_split",
     "plates_with_wells",
+    "reference_wells",
     "wells_per_quadrant",
     "write_plates",
     "write_split",

@@ -49,6 +49,7 @@ class SplitOptions:
     compound_fraction: probability p_t that a well of a training plate is trained on; null: 0.6 release, 0.5 otherwise.
     compound_seed: of that draw (the release fixes it at 10 whatever the seed).
     controls: negative and positive controls; never held out.
+    reference_wells: surplus wells of the first control, fetched on each in-distribution plate to normalise it by.
     untreated: id of wells without any treatment; never held out.
     drop_untreated: leave untreated wells out; null: only in strict.
     exclude_ood_batches: train on no plate whose batch has an OOD plate; null: only in strict.
@@ -68,6 +69,7 @@ class SplitOptions:
     compound_fraction: float | None = None
     compound_seed: int = 10
     controls: Sequence[str] = CONTROLS
+    reference_wells: int = 0
     untreated: str = UNTREATED
     drop_untreated: bool | None = None
     exclude_ood_batches: bool | None = None
@@ -82,7 +84,7 @@ class SplitOptions:
         for name in ("seed", "compound_seed"):
             if not 0 <= getattr(self, name) < 2**32:
                 raise ConfigError(f"split: {name} is {getattr(self, name)}; give a number from 0 to 4294967295")
-        for name in ("held_out", "wells_val", "min_wells_test"):
+        for name in ("held_out", "wells_val", "min_wells_test", "reference_wells"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"split: {name} is {getattr(self, name)}; give 0 or more")
         if self.wells_train < 1:

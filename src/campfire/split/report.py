@@ -1,8 +1,10 @@
 """What a split looks like: wells per quadrant, its plates, the files."""
 
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from campfire.files import write_table, write_text
@@ -54,12 +56,28 @@ def write_split(path: str | Path, split: Split) -> None:
     write_table(split.wells, path, split.metadata)
 
 
+def reference_wells(split: Split) -> pd.Series:
+    """Which wells serve a plate's normalisation alone, (N,) bool: of the first control, on evaluation plates, no role.
+
+    As many on each plate as the split's option `reference_wells` says, drawn for each plate by itself.
+    """
+    chosen = pd.Series(False, index=split.wells.index)
+    count, seed = split.metadata["options"]["reference_wells"], split.metadata["seed"]
+    table = split.wells[split.wells[PLATE].isin(evaluation_plates(split.wells))]
+    surplus = table[(table["split"] == "unused") & table[COMPOUND].isin(split.metadata["controls"][:1])]
+    for plate, rows in surplus.groupby(PLATE):
+        order = np.random.default_rng([seed, zlib.crc32(str(plate).encode())]).permutation(len(rows))
+        chosen[rows.index[order[:count]]] = True
+    return chosen
+
+
 def write_plates(paths: Iterable[str | Path], split: Split) -> None:
     """Write the wells that have a role, one text file per plate with the header Metadata_Well; the name is the plate's.
 
-    A split that is made again leaves the files of plates whose wells are the same byte for byte as they were.
+    With them go the plate's reference wells (`reference_wells`), which have none. A split that is made again leaves the
+    files of plates whose wells are the same byte for byte as they were.
     """
-    used = split.wells[split.wells["split"] != "unused"]
+    used = split.wells[(split.wells["split"] != "unused") | reference_wells(split)]
     wells = {plate: sorted(rows[WELL]) for plate, rows in used.groupby(PLATE)}
     for path in map(Path, paths):
         write_text(path, "\n".join([WELL, *wells.get(path.stem, [])]) + "\n")

@@ -49,7 +49,8 @@ def _normalisation(options: TableOptions) -> tuple[str, ...]:
         f"Protocol {options.protocol}, channels {options.channel_label(options.id_channels)}. Sphered: each plate is "
         "centred and scaled by its negative control and whitened by the controls of all plates. TVN: whitened first, "
         "then the controls of each plate are aligned. Both use every embedded cell of the negative control, of which "
-        "an ID plate has one well, whose own deviation then enters the plate; so that control is no class here.",
+        "an ID plate has one probed well beside its reference wells (split.reference_wells); with none, that well's "
+        "own deviation enters the plate. A control that normalises is no class here.",
     )
 
 
