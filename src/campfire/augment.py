@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,7 +34,7 @@ class AugmentOptions:
                 raise ConfigError(f"augment.{field}: {getattr(self, field)!r} is not one of {', '.join(allowed)}")
 
 
-def plate_statistics(images: Any, limit: int = 2048) -> tuple[np.ndarray, np.ndarray]:
+def plate_statistics(images: Any, limit: int = 2048) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and standard deviation per channel of a plate's tiles, two (C,) float32 arrays, in the tiles' units.
 
     `images` (N, C, H, W) array or memory map; at most `limit` tiles at even distances are read, so the same plate

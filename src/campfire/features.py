@@ -6,6 +6,7 @@ No torch here: processes that measure would spend most of their start on importi
 import warnings
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ def nucleus_mask(dna: NDArray[np.float64]) -> NDArray[np.int32]:
 
 
 def measure_tile(
-    tile: NDArray[np.number], channels: Sequence[str], families: Sequence[str] = FAMILIES, scale: float = 65535.0
+    tile: NDArray[np.number[Any]], channels: Sequence[str], families: Sequence[str] = FAMILIES, scale: float = 65535.0
 ) -> dict[str, float]:
     """Named features of a raw tile (C, H, W); intensities are divided by `scale`.
 
@@ -53,7 +54,7 @@ def measure_tile(
         regions["Nuclei"] = nucleus_mask(images[list(channels).index(NUCLEUS_CHANNEL)])
     found: dict[str, float] = {}
 
-    def keep(region: str, suffix: str, values: dict[str, NDArray[np.floating]]) -> None:
+    def keep(region: str, suffix: str, values: dict[str, NDArray[np.floating[Any]]]) -> None:
         for feature, value in values.items():
             number = float(np.ravel(value)[0]) if np.size(value) else np.nan
             found[f"{region}_{feature}_{suffix}"] = number if np.isfinite(number) else 0.0
@@ -84,7 +85,7 @@ def measure_tile(
 
 
 def measure_row(
-    tile: NDArray[np.number], channels: Sequence[str], families: Sequence[str], scale: float, names: Sequence[str]
+    tile: NDArray[np.number[Any]], channels: Sequence[str], families: Sequence[str], scale: float, names: Sequence[str]
 ) -> NDArray[np.float32]:
     """The features `names` of a raw tile, in their order; 0 where the tile lacks one. For processes of a pool."""
     found = measure_tile(tile, channels, families, scale)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from campfire.errors import ConfigError, DataError
 from campfire.files import read_table
@@ -245,14 +246,14 @@ def _in_order(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return table.assign(order=np.arange(len(table), dtype=np.int32))
 
 
-def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str) -> np.ndarray:
+def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str) -> NDArray[np.int64]:
     """Positions drawn as the released sampler does, plate by plate; groups are walked in the order of its labels."""
     group: list[tuple[str, ...]]
     if task == "control":
         group = list(zip(chosen[COMPOUND], chosen["split"].map(RELEASE_LABELS), strict=True))
     else:
         group = [(_release_well(well),) for well in chosen[WELL]]
-    positions: list[np.ndarray] = []
+    positions: list[NDArray[np.int64]] = []
     short: list[tuple[str, int]] = []
     plates: dict[Any, Any] = dict(chosen.groupby(PLATE).indices)
     for plate, rows in sorted(plates.items()):
@@ -283,9 +284,9 @@ def draw_wells(nuclei: pd.DataFrame, wells: pd.DataFrame, n: int, seed: int = 10
     return kept.iloc[_draw_wells(kept, "transfer", n, seed, "take_all")].reset_index(drop=True)
 
 
-def _draw_wells(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str) -> np.ndarray:
+def _draw_wells(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str) -> NDArray[np.int64]:
     """Positions of n cells of each well, wells sorted by plate and name, each from a generator of its own."""
-    positions: list[np.ndarray] = []
+    positions: list[NDArray[np.int64]] = []
     short: list[tuple[str, int]] = []
     groups: dict[Any, Any] = dict(chosen.groupby([PLATE, WELL]).indices)
     for (plate, well), rows in sorted(groups.items()):

@@ -9,7 +9,7 @@ not cover another training run, and cover other plates only with `unit="plate"`.
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -246,7 +246,7 @@ def paired_bootstrap(
 
 
 def stratified_mean(
-    values: Floats, strata: NDArray[np.integer], options: BootstrapOptions | None = None
+    values: Floats, strata: NDArray[np.integer[Any]], options: BootstrapOptions | None = None
 ) -> tuple[float, float, float]:
     """Mean over strata of the mean value of their wells, with its interval over wells: value, low, high.
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from campfire.errors import DataError
 from campfire.figures.figure_2_1 import NAMES
@@ -32,7 +33,7 @@ def prepare(profiles: pd.DataFrame, variance: pd.DataFrame, task: str = "heldout
     return pd.concat(parts, ignore_index=True).fillna({"split": ""})
 
 
-def _rows(data: pd.DataFrame) -> tuple[list[tuple[str, str]], list[str], np.ndarray]:
+def _rows(data: pd.DataFrame) -> tuple[list[tuple[str, str]], list[str], NDArray[np.float64]]:
     """Encoder and representation of each line, its name, its place from the top; encoders stand apart."""
     pairs = list(data[["label", "representation"]].drop_duplicates().itertuples(index=False, name=None))
     labels = list(dict.fromkeys(label for label, _ in pairs))
@@ -44,7 +45,7 @@ def _rows(data: pd.DataFrame) -> tuple[list[tuple[str, str]], list[str], np.ndar
     return pairs, [REPRESENTATIONS.get(kind, kind) for _, kind in pairs], np.array(places)
 
 
-def _retrieval(axes: Axes, rows: pd.DataFrame, pairs: list[tuple[str, str]], places: np.ndarray) -> None:
+def _retrieval(axes: Axes, rows: pd.DataFrame, pairs: list[tuple[str, str]], places: NDArray[np.float64]) -> None:
     splits = [split for split in QUADRANTS if (rows["split"] == split).any()]
     for number, split in enumerate(splits):
         chosen = rows[rows["split"] == split].set_index(["label", "representation"]).reindex(pairs)
@@ -58,7 +59,7 @@ def _retrieval(axes: Axes, rows: pd.DataFrame, pairs: list[tuple[str, str]], pla
     axes.set_xlabel("Replicate retrieval (mAP above chance)")
 
 
-def _shares(axes: Axes, rows: pd.DataFrame, pairs: list[tuple[str, str]], places: np.ndarray) -> None:
+def _shares(axes: Axes, rows: pd.DataFrame, pairs: list[tuple[str, str]], places: NDArray[np.float64]) -> None:
     left = np.zeros(len(pairs))
     axes.barh(places, 1.0, 0.62, color="#EDEDED", label="Well")
     for factor, colour in FACTORS.items():

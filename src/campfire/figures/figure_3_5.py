@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from campfire.errors import DataError
 from campfire.figures.style import INK, PAGE, PALE, new_figure, styled
@@ -52,7 +53,7 @@ def prepare(
     return pd.concat(parts, ignore_index=True)[_COLUMNS]
 
 
-def _matrix(rows: pd.DataFrame, groups: list[str]) -> np.ndarray:
+def _matrix(rows: pd.DataFrame, groups: list[str]) -> NDArray[np.float64]:
     """(G, G) of Z', reference in rows; Z' is the same both ways (Appendix C), so one direction fills the other."""
     values = np.full((len(groups), len(groups)), np.nan)
     place = {name: i for i, name in enumerate(groups)}
@@ -65,7 +66,7 @@ def _matrix(rows: pd.DataFrame, groups: list[str]) -> np.ndarray:
     return values
 
 
-def _map(axes: Axes, values: np.ndarray, groups: list[str], norm: Normalize, inches: float) -> None:
+def _map(axes: Axes, values: NDArray[np.float64], groups: list[str], norm: Normalize, inches: float) -> None:
     # Equal groups have Z' of minus infinity, which lies below any scale but is a value all the same.
     shown = np.ma.masked_where(np.isnan(values), np.nan_to_num(values, neginf=-1e9))
     axes.set_facecolor(PALE)

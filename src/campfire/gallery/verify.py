@@ -2,8 +2,10 @@
 
 import io
 import zlib
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 ZERO_ROWS = 0.1
 """Share of an image's height: a longer run of all-zero rows in an uncompressed file is a hole, not a picture."""
@@ -79,7 +81,7 @@ def describe_image(body: bytes) -> dict[str, str]:
         raise BadObjectError(f"not a readable TIFF ({_line(error)})") from error
 
 
-def _longest_zero_rows(image: np.ndarray) -> int:
+def _longest_zero_rows(image: NDArray[Any]) -> int:
     """Length of the longest run of rows that are 0 throughout."""
     empty = np.concatenate([[False], ~image.any(axis=1), [False]])
     edges = np.flatnonzero(empty[1:] != empty[:-1])

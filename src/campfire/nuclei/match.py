@@ -1,6 +1,7 @@
 """Agreement of two segmentations of one field: objects matched by intersection over union."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ class Match:
     """(M, 2) label of the found object and of the reference object of every matched pair."""
 
 
-def drop_edge_objects(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+def drop_edge_objects(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """A copy of `labels` (H, W) without the objects that touch the field's edge, as CellProfiler counts nuclei."""
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     keep = np.ones(int(labels.max(initial=0)) + 1, dtype=bool)
@@ -33,7 +34,7 @@ def drop_edge_objects(labels: NDArray[np.integer]) -> NDArray[np.integer]:
 
 
 def match_objects(
-    found: NDArray[np.integer], reference: NDArray[np.integer], iou: float = 0.5, interior: bool = True
+    found: NDArray[np.integer[Any]], reference: NDArray[np.integer[Any]], iou: float = 0.5, interior: bool = True
 ) -> Match:
     """F1 of `found` against `reference` at an IoU threshold.
 

@@ -16,7 +16,7 @@ REASONS = ("edge", "border", "small", "large")
 
 
 def measure(
-    labels: NDArray[np.integer],
+    labels: NDArray[np.integer[Any]],
     dna: NDArray[Any],
     pixel_size_um: float,
     options: NucleiOptions | None = None,

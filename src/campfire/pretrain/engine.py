@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -203,7 +204,7 @@ class Engine:
         values = (total[:-1] / total[-1]).tolist()
         return dict(zip([*self.task.names, "masked"], values, strict=True))
 
-    def reconstruct(self, images: Tensor, index: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def reconstruct(self, images: Tensor, index: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Reconstruction and pixel mask (B, C, H, W) float32 of normalised tiles, always with the same masks."""
         self.generator.manual_seed(derived_seed(self.options.seed, SNAPSHOT))
         with self._eager(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):

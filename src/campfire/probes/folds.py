@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,7 @@ def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions)
     return Plan(fits, scored)
 
 
-def _stratified_folds(labels: NDArray[np.integer], shuffle: bool, options: ProbeOptions) -> NDArray[np.int64]:
+def _stratified_folds(labels: NDArray[np.integer[Any]], shuffle: bool, options: ProbeOptions) -> NDArray[np.int64]:
     """Fold number of each row, stratified by compound as scikit-learn does it."""
     from sklearn.model_selection import StratifiedKFold
 

@@ -10,6 +10,7 @@ it stops, and ends with the same bytes as when trained alone.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def predict(embeddings: Floats, weight: Floats, bias: Floats) -> NDArray[np.intp
 
 def fit_linear(
     embeddings: Floats,
-    labels: NDArray[np.integer],
+    labels: NDArray[np.integer[Any]],
     fits: Sequence[Fit],
     classes: int,
     options: ProbeOptions | None = None,

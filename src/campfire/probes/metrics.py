@@ -1,9 +1,11 @@
 """Accuracy, balanced accuracy, macro F1 and confusion matrices of class indices."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Classes = NDArray[np.integer]
+Classes = NDArray[np.integer[Any]]
 
 
 def confusion(truth: Classes, predicted: Classes, classes: int) -> NDArray[np.int64]:

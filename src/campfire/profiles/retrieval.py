@@ -1,6 +1,7 @@
 """Classifiers of few rows, and replicate retrieval."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ BLOCK = 1024
 
 
 def knn_predict(
-    train: Floats, labels: NDArray[np.integer], queries: Floats, classes: int, neighbours: int = 20
+    train: Floats, labels: NDArray[np.integer[Any]], queries: Floats, classes: int, neighbours: int = 20
 ) -> NDArray[np.intp]:
     """Class of each query by the vote of its nearest training rows in cosine similarity; ties go to the nearer class.
 
@@ -37,7 +38,7 @@ def knn_predict(
 
 
 def logistic_predict(
-    train: Floats, labels: NDArray[np.integer], queries: Floats, regularisation: float = 1.0
+    train: Floats, labels: NDArray[np.integer[Any]], queries: Floats, regularisation: float = 1.0
 ) -> NDArray[np.intp]:
     """Class of each query by multinomial logistic regression with an L2 penalty, trained until it converges.
 

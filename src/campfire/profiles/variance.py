@@ -1,6 +1,7 @@
 """How much of the embeddings' variance compounds, batches and plates carry."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,7 +62,7 @@ def variance_shares(
     return pd.DataFrame({"factor": [*factors, "residual"], "share": value, "low": ends[0], "high": ends[1]})
 
 
-def _holds(outer: NDArray[np.integer], inner: NDArray[np.integer]) -> bool:
+def _holds(outer: NDArray[np.integer[Any]], inner: NDArray[np.integer[Any]]) -> bool:
     """Whether every level of `inner` lies in one level of `outer`, which has fewer of them."""
     pairs = np.unique(np.stack([outer, inner]), axis=1).shape[1]
     return pairs == int(inner.max()) + 1 > int(outer.max()) + 1

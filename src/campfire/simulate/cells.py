@@ -1,8 +1,10 @@
 """Drawing cells: five fluorescent channels of each cell in a window of its own, before optics and camera."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from campfire.simulate.texture import FIBRE_ANGLES, SIZE, Atlas, blend, cut
 
@@ -11,30 +13,30 @@ WINDOW = 160
 CORE = 72
 """Side of the window's central part that holds the nucleus, px."""
 
-Parameters = dict[str, np.ndarray]
+Parameters = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class DrawnCells:
     """N cells, each in a WINDOW x WINDOW px box around its nucleus."""
 
-    light: np.ndarray
+    light: NDArray[Any]
     """(N, 5, WINDOW, WINDOW) float32, channel order of campfire.keys.CHANNELS; about 1 where a stain is bright."""
-    depth: np.ndarray
+    depth: NDArray[Any]
     """(N, WINDOW, WINDOW) float32: 1 in the middle of the cell, 0 on its outline, negative outside."""
-    nucleus: np.ndarray
+    nucleus: NDArray[Any]
     """(N, CORE, CORE) bool: the true nucleus, in the middle of the window."""
 
 
 def _outline(
-    dx: np.ndarray,
-    dy: np.ndarray,
-    radius: np.ndarray,
-    aspect: np.ndarray,
-    angle: np.ndarray,
-    waves: np.ndarray,
-    phases: np.ndarray,
-) -> np.ndarray:
+    dx: NDArray[Any],
+    dy: NDArray[Any],
+    radius: NDArray[Any],
+    aspect: NDArray[Any],
+    angle: NDArray[Any],
+    waves: NDArray[Any],
+    phases: NDArray[Any],
+) -> NDArray[Any]:
     """Distance from the centre over the outline's radius in that direction (N, H, W).
 
     The outline is an ellipse of equal area to a disc of `radius` with Fourier waves 2, 3, ... of amplitudes
@@ -59,7 +61,7 @@ def _outline(
     return r / (radius[:, None, None] * np.maximum(edge, 0.35))
 
 
-def _soft_step(x: np.ndarray) -> np.ndarray:
+def _soft_step(x: NDArray[Any]) -> NDArray[Any]:
     return np.clip(x + 0.5, 0.0, 1.0)
 
 
@@ -71,10 +73,10 @@ def draw(cells: Parameters, atlas: Atlas, rng: np.random.Generator) -> DrawnCell
     axis = np.arange(WINDOW, dtype=np.float32) - half
     angle = rng.uniform(0, np.pi, count).astype(np.float32)
 
-    def window(texture: np.ndarray) -> np.ndarray:
+    def window(texture: NDArray[Any]) -> NDArray[Any]:
         return cut(texture, rng.integers(0, SIZE, (count, 2)), WINDOW)
 
-    def mixed(pair: list[np.ndarray], share: np.ndarray) -> np.ndarray:
+    def mixed(pair: list[NDArray[Any]], share: NDArray[Any]) -> NDArray[Any]:
         weight = share[:, None, None]
         return (1 - weight) * window(pair[0]) + weight * window(pair[1])
 

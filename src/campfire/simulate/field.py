@@ -1,8 +1,10 @@
 """One field of view: cells placed without overlap of nuclei, then microscope optics and camera."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from campfire.simulate.cells import CORE, WINDOW, DrawnCells, Parameters
@@ -28,7 +30,7 @@ class Optics:
     """Camera noise, counts."""
 
 
-def place(count: int, size: int, apart: float, rng: np.random.Generator) -> np.ndarray:
+def place(count: int, size: int, apart: float, rng: np.random.Generator) -> NDArray[Any]:
     """Up to `count` points (N, 2) in px, some past the border, no two nearer than `apart`; y, x float32."""
     margin = 20.0
     points = np.empty((0, 2))
@@ -56,7 +58,7 @@ class Canvas:
         self._best = np.zeros((size, size), np.float32)
         self._count = 0
 
-    def add(self, cells: DrawnCells, points: np.ndarray) -> None:
+    def add(self, cells: DrawnCells, points: NDArray[Any]) -> None:
         """Put N cells with their nuclei at `points` (N, 2; y, x in px)."""
         size = self.light.shape[-1]
         inset = (WINDOW - CORE) // 2
@@ -75,14 +77,14 @@ class Canvas:
             np.copyto(self.labels[field], np.where(nucleus[inner], self._count, 0), where=wins)
 
 
-def illumination(size: int, optics: Optics) -> np.ndarray:
+def illumination(size: int, optics: Optics) -> NDArray[Any]:
     """The plate's illumination (size, size) float32, at most 1: the shape of the gallery's *_Illum<Channel>.npy."""
     axis = np.linspace(0, 1, size, dtype=np.float32)
     squared = (axis[:, None] - optics.centre[0]) ** 2 + (axis[None, :] - optics.centre[1]) ** 2
     return 1 - optics.vignette * squared / np.float32(0.5)
 
 
-def photograph(light: np.ndarray, optics: Optics, rng: np.random.Generator) -> np.ndarray:
+def photograph(light: NDArray[Any], optics: Optics, rng: np.random.Generator) -> NDArray[Any]:
     """Light (5, H, W) through optics and camera: uint16 (5, H, W) with shot and read noise."""
     size = light.shape[-1]
     shade = illumination(size, optics)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from campfire.metadata import NEGATIVE_CONTROL, UNTREATED
 from campfire.simulate.field import Optics
@@ -176,7 +177,7 @@ def _plate(
     reach = options.ood_shift if ood else 1.0
     default = Optics()
 
-    def spread(sd: float, size: int = 5) -> np.ndarray:
+    def spread(sd: float, size: int = 5) -> NDArray[np.float64]:
         return np.exp(reach * batch_rng.normal(0, sd, size) + rng.normal(0, 0.5 * sd, size))
 
     gain = tuple(float(v) for v in np.round(np.array(default.gain) * spread(0.2), 1))

@@ -7,6 +7,7 @@ treatments that share a mechanism overlap. Intensities alone carry little: the c
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 PARAMETERS: dict[str, tuple[float, float]] = {
     # name: (value in an untreated cell, spread between cells); lengths in pixels of 0.598 um
@@ -174,7 +175,7 @@ def draw_cells(
     penetrance: float,
     rng: np.random.Generator,
     treated: dict[str, float] | None = None,
-) -> dict[str, np.ndarray]:
+) -> dict[str, NDArray[np.float32]]:
     """Parameters of `count` cells, one float32 array (count,) per name.
 
     `effects` (cell kind, plate, well) shift every cell. `treated` acts on each cell with its own strength: a share

@@ -10,9 +10,11 @@ import time
 import uuid
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from campfire.files import write_json, write_table
 from campfire.keys import BATCH, CHANNELS, COMPOUND, NUCLEUS, PLATE, PLATE_TYPE, SITE, SOURCE, WELL
@@ -31,7 +33,7 @@ CELLS_AT_ONCE = 4
 __all__ = ["PIXEL_SIZE_UM", "ScreenOptions", "render_site", "write_screen"]
 
 
-def render_site(options: ScreenOptions, plate: Plate, well: Well, site: int) -> tuple[np.ndarray, np.ndarray]:
+def render_site(options: ScreenOptions, plate: Plate, well: Well, site: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """One site as the camera sees it.
 
     Returns images (5, field, field) uint16 in the order of campfire.keys.CHANNELS and the labels (field, field) int32
@@ -146,7 +148,7 @@ def _write_plate(bucket: Path, options: ScreenOptions, plate: Plate) -> pd.DataF
 
 
 def _write_load_data(
-    bucket: Path, options: ScreenOptions, plate: Plate, rows: list[dict], images: str, illum: str
+    bucket: Path, options: ScreenOptions, plate: Plate, rows: list[dict[str, Any]], images: str, illum: str
 ) -> None:
     """load_data in the plate's style; the order of the columns differs by plate, as in the gallery."""
     address = f"s3://{options.bucket}"

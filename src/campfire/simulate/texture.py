@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft
 
 SIZE = 768
@@ -18,25 +19,25 @@ FIBRE_ANGLES = 12
 class Atlas:
     """Textures as float32 (SIZE + margin, SIZE + margin) arrays that repeat with period SIZE."""
 
-    grain: list[np.ndarray]
+    grain: list[NDArray[np.float32]]
     """Zero mean, unit variance, by period in px (GRAIN_PERIODS)."""
-    tubules: list[np.ndarray]
+    tubules: list[NDArray[np.float32]]
     """Networks of bright lines, fine and coarse, 0 to 1."""
-    spots: list[np.ndarray]
+    spots: list[NDArray[np.float32]]
     """Separate round spots, fine and coarse, 0 to about 1."""
-    fibres: list[list[np.ndarray]]
+    fibres: list[list[NDArray[np.float32]]]
     """[fine, coarse][angle]: parallel bright strands, 0 to about 3; angle k is k * pi / FIBRE_ANGLES from x."""
-    patches: np.ndarray
+    patches: NDArray[np.float32]
     """Slow unit-variance noise: where an organelle is dense."""
-    holes: np.ndarray
+    holes: NDArray[np.float32]
     """Unit-variance noise of vacuole size, thresholded by the caller."""
 
 
-def _noise(rng: np.random.Generator) -> np.ndarray:
+def _noise(rng: np.random.Generator) -> NDArray[np.complex64]:
     return fft.rfft2(rng.standard_normal((SIZE, SIZE), dtype=np.float32))
 
 
-def _filtered(spectrum: np.ndarray, response: np.ndarray) -> np.ndarray:
+def _filtered(spectrum: NDArray[np.complex64], response: NDArray[np.float32]) -> NDArray[np.float32]:
     image = fft.irfft2(spectrum * response, s=(SIZE, SIZE))
     image -= image.mean()
     return (image / image.std()).astype(np.float32)
@@ -50,27 +51,27 @@ def make_atlas(seed: int, margin: int) -> Atlas:
     fx = fft.rfftfreq(SIZE)[None, :].astype(np.float32)
     radius = np.hypot(fy, fx)
 
-    def band(period: float, width: float = 0.35) -> np.ndarray:
+    def band(period: float, width: float = 0.35) -> NDArray[np.float32]:
         with np.errstate(divide="ignore"):
             octaves = np.log2(np.maximum(radius, 1e-6) * period)
         return np.exp(-0.5 * (octaves / width) ** 2).astype(np.float32)
 
-    def low(sigma: float) -> np.ndarray:
+    def low(sigma: float) -> NDArray[np.float32]:
         return np.exp(-2.0 * (np.pi * sigma * radius) ** 2).astype(np.float32)
 
-    def wrapped(image: np.ndarray) -> np.ndarray:
+    def wrapped(image: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.pad(image, (0, margin), mode="wrap")
 
-    def tubule(period: float, width: float) -> np.ndarray:
+    def tubule(period: float, width: float) -> NDArray[np.float32]:
         # The zero line of smooth noise is a closed winding curve: drawn with a soft pen it reads as a network.
         return np.exp(-((_filtered(_noise(rng), band(period, 0.3)) / width) ** 2))
 
-    def spot(density: float, sigma: float) -> np.ndarray:
+    def spot(density: float, sigma: float) -> NDArray[np.float32]:
         seeds = (rng.random((SIZE, SIZE)) < density) * rng.uniform(0.5, 1.2, (SIZE, SIZE))
         image = fft.irfft2(fft.rfft2(seeds) * low(sigma), s=(SIZE, SIZE)) * 2 * np.pi * sigma**2
         return np.clip(image, 0.0, 1.5).astype(np.float32)
 
-    def fibre(period: float, angle: float) -> np.ndarray:
+    def fibre(period: float, angle: float) -> NDArray[np.float32]:
         along = np.cos(angle) * fx + np.sin(angle) * fy
         across = np.abs(-np.sin(angle) * fx + np.cos(angle) * fy)
         octaves = np.log2(np.maximum(across, 1e-6) * period)
@@ -88,13 +89,13 @@ def make_atlas(seed: int, margin: int) -> Atlas:
     )
 
 
-def cut(texture: np.ndarray, corners: np.ndarray, window: int) -> np.ndarray:
+def cut(texture: NDArray[np.float32], corners: NDArray[np.int64], window: int) -> NDArray[np.float32]:
     """Windows (N, window, window) of one texture at `corners` (N, 2) in 0..SIZE-1."""
     view = np.lib.stride_tricks.sliding_window_view(texture, (window, window))
     return view[corners[:, 0], corners[:, 1]]
 
 
-def blend(fine: np.ndarray, coarse: np.ndarray, share: np.ndarray) -> np.ndarray:
+def blend(fine: NDArray[np.float32], coarse: NDArray[np.float32], share: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mix two independent textures by `share` (N,) of the coarse one, keeping unit variance for zero-mean inputs."""
     weight = share[:, None, None]
     return ((1 - weight) * fine + weight * coarse) / np.sqrt((1 - weight) ** 2 + weight**2)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from campfire.errors import DataError, SplitError
 from campfire.keys import BATCH, COMPOUND, PLATE, PLATE_TYPE, SOURCE, SPLITS, WELL, WELL_KEYS
@@ -83,8 +84,8 @@ def _leave_out_structures(
     held_out: list[str],
     options: SplitOptions,
     structures: Mapping[str, str],
-    labels: np.ndarray,
-    reasons: np.ndarray,
+    labels: NDArray[Any],
+    reasons: NDArray[Any],
 ) -> None:
     """No role for compounds that are not held out but have the structure of one that is; controls stay."""
     known = {structures[compound] for compound in held_out if compound in structures}
@@ -109,13 +110,13 @@ def plates_with_wells(sheet: pd.DataFrame, options: SplitOptions) -> list[str]:
     return sheet.loc[(sheet["role"] != "train").to_numpy() | ~left_out, PLATE].tolist()
 
 
-def _in_ood_batch(table: pd.DataFrame) -> np.ndarray:
+def _in_ood_batch(table: pd.DataFrame) -> NDArray[Any]:
     """Which rows, of a sheet or of its wells, are of a batch that has an OOD plate; (N,) bool."""
     ood = table.loc[table["role"] == "ood", [SOURCE, BATCH]].drop_duplicates()
     return np.asarray(pd.MultiIndex.from_frame(table[[SOURCE, BATCH]]).isin(pd.MultiIndex.from_frame(ood)))
 
 
-def _count(table: pd.DataFrame, labels: np.ndarray) -> dict[str, dict[str, int]]:
+def _count(table: pd.DataFrame, labels: NDArray[Any]) -> dict[str, dict[str, int]]:
     counts = pd.crosstab(table[PLATE_TYPE], labels)
     return {str(kind): {name: int(row[name]) for name in SPLITS if row.get(name, 0)} for kind, row in counts.iterrows()}
 
@@ -190,7 +191,7 @@ def _draw_held_out(present: set[str], options: SplitOptions) -> list[str]:
 
 
 def _assign_id_plates(
-    table: pd.DataFrame, held_out: list[str], options: SplitOptions, labels: np.ndarray, reasons: np.ndarray
+    table: pd.DataFrame, held_out: list[str], options: SplitOptions, labels: NDArray[Any], reasons: NDArray[Any]
 ) -> dict[str, dict[str, int]]:
     """Label the wells of in-distribution plates; return the compounds that got fewer wells than asked for."""
     rows = np.flatnonzero(table["role"].to_numpy() == "id")
@@ -262,7 +263,7 @@ def _too_few(counts: dict[str, int], carriers: int, options: SplitOptions) -> bo
 
 
 def _assign_ood_plates(
-    table: pd.DataFrame, held_out: list[str], options: SplitOptions, labels: np.ndarray, reasons: np.ndarray
+    table: pd.DataFrame, held_out: list[str], options: SplitOptions, labels: NDArray[Any], reasons: NDArray[Any]
 ) -> None:
     """Every well of an OOD plate is a test well."""
     ood = (table["role"] == "ood").to_numpy()
@@ -275,7 +276,7 @@ def _assign_ood_plates(
 
 
 def _assign_training_plates(
-    table: pd.DataFrame, held_out: list[str], options: SplitOptions, labels: np.ndarray, reasons: np.ndarray
+    table: pd.DataFrame, held_out: list[str], options: SplitOptions, labels: NDArray[Any], reasons: NDArray[Any]
 ) -> None:
     """One uniform a well, laid over the wells sorted by compound, plate and well, as the release's walk gives."""
     training = (table["role"] == "train").to_numpy()
