@@ -38,7 +38,8 @@ class Decoder(Stack):
             tokens = filled.view(batch, channels, patches, width)
         if self.context_layer is not None and context is not None:
             tokens = tokens + self.context_layer(context).unsqueeze(-2)
-        tokens = tokens + self.pos_embed[0, 1:].to(tokens.dtype)
-        start = start + self.pos_embed[:, :1].to(start.dtype)
+        # Under autocast the float32 positions make the sums that go from block to block float32, as in the encoder.
+        tokens = tokens + self.pos_embed[0, 1:]
+        start = start + self.pos_embed[:, :1]
         x = self.transform(torch.cat([start, tokens.flatten(1, 2)], dim=1), None, channels)
         return self.pred(x[:, 1:]).unflatten(1, (channels, -1))

@@ -60,7 +60,10 @@ def start(
     port = port or free_port()
     # Threads that spin while they wait take the cores from those that compute:
     # on a machine with other work a training step took three to five times as long (measured on two cores).
-    waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    common = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    # Each process compiles its graphs with processes of its own, by default one for each core: all would want them all.
+    share = str(max(1, len(os.sched_getaffinity(0)) // processes))
+    common["TORCHINDUCTOR_COMPILE_THREADS"] = os.environ.get("TORCHINDUCTOR_COMPILE_THREADS", share)
     places = [
         {
             "RANK": node * processes + local,
@@ -72,7 +75,7 @@ def start(
         }
         for local in range(processes)
     ]
-    environments = [{**waiting, **{name: str(value) for name, value in place.items()}} for place in places]
+    environments = [{**common, **{name: str(value) for name, value in place.items()}} for place in places]
     return _run([(command, environment) for environment in environments], tell)
 
 
