@@ -67,18 +67,21 @@ def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
     wells = ", ".join(
         f"{QUADRANTS[str(split)]} {int(count):,}" for split, count in data.groupby("split")["n_wells"].max().items()
     )
-    notes = (
+    notes: tuple[str, ...] = (
         "Accuracy with the change minus accuracy without it, on identical cells (those of the strict sample). A row "
         "compares two layouts of the fits that differ in that respect alone, the last two rows whole protocols. Bold: "
         "the interval excludes zero. Empty: the change does not concern that task.",
-        "Places: compounds keep their wells on all plates of a shared layout, also on OOD plates. What that may add is "
-        "seen on the wells of the negative control of the OOD plates: balanced accuracy of naming the well on a plate "
-        "that was not trained on, minus chance, with as many places as the task has compounds where there are so many.",
         f"Wells: {wells}. Plates of the control task are priced by cross-validation over all its ID wells. "
         + interval_note(options)
         + " They are not corrected for the number of comparisons.",
         "What the split itself may leak (OOD plates that share a batch with training plates, untreated wells) acts in "
-        "pretraining and is not priced here: compare runs of split.protocol release and strict.",
+        "pretraining and is not priced here: compare a run of the strict split (docs/strict.md).",
     )
+    if "place" in set(data["leak"]):
+        notes += (
+            "Places: compounds keep their wells on all plates of a shared layout, also on OOD plates. What that may add "
+            "is seen on the negative control's wells of the OOD plates: balanced accuracy of naming the well on a plate "
+            "that was not trained on, minus chance, with as many places as the task has compounds, or all there are.",
+        )
     title = f"What each leak of the evaluation is worth, channels {options.channel_label(options.id_channels)}."
     return Table(title, data, layout, notes, answer)
