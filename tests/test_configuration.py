@@ -20,6 +20,7 @@ SCHEMA = {
     },
     "required": ["protocol"],
 }
+SCHEMA["properties"]["sets"] = {"type": "object", "propertyNames": {"pattern": "^[A-Za-z0-9._-]+$"}}
 
 
 def test_a_right_config_passes() -> None:
@@ -35,6 +36,7 @@ def test_a_right_config_passes() -> None:
         ({"protocol": "paper", "probe": {"epochs": "many"}}, ["probe.epochs", "expected integer"]),
         ({"protocol": "paper", "probe": {"epochs": 0}}, ["probe.epochs", "minimum"]),
         ({}, ["'protocol' is a required property"]),
+        ({"protocol": "paper", "sets": {"my set": []}}, ["sets: the name 'my set' may have only letters, digits"]),
     ],
 )
 def test_a_mistake_names_the_place_and_the_remedy(config: dict, words: list[str]) -> None:

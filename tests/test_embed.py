@@ -115,6 +115,12 @@ def test_cells_without_tiles_and_unknown_channels_are_named(store):
         embed_plate(Recorder(), store, store.index, ["DNA", "RNA"])
 
 
+def test_an_encoder_that_breaks_its_word_is_named(store, monkeypatch):
+    monkeypatch.setattr(Recorder, "embed", lambda self, images, channels, statistics: torch.zeros(len(images), 5))
+    with pytest.raises(DataError, match=r"encoder mean gave an array of shape \(40, 5\) for 40 tiles; .* 2 columns"):
+        embed_plate(Recorder(), store, store.index, ["DNA", "AGP"])
+
+
 def test_speed_is_logged(store, caplog):
     with caplog.at_level(logging.INFO, logger="campfire.embed"):
         embed_plate(Recorder(), store, store.index, CHANNELS)

@@ -262,6 +262,10 @@ def make(name, device, factor=1.0):
 
 def broken(name, device):
     return object()
+
+
+def short(name):
+    return object()
 """
 
 
@@ -277,6 +281,7 @@ def test_your_own_encoder_is_loaded_from_the_working_directory(tmp_path, monkeyp
         ("my_encoders:none", "cannot load my_encoders:none"),
         ("nowhere:make", "cannot load nowhere:make"),
         ("my_encoders:broken", "lacks name, device"),
+        ("my_encoders:short", "my_encoders:short is called with device, name: .*unexpected keyword argument 'device'"),
     ):
         with pytest.raises(ConfigError, match=words):
             load({"kind": "python", "factory": factory}, "cpu")

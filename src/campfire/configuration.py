@@ -62,6 +62,8 @@ def _explain(error: ValidationError) -> str:
         deepest = max(error.context, key=lambda sub: (len(sub.absolute_path), sub.validator != "type"))
         if len(deepest.absolute_path) > len(error.absolute_path):
             return _explain(deepest)
+    if "propertyNames" in error.absolute_schema_path:
+        return f"{_place(error)}: the name {error.instance!r} may have only letters, digits, dot, dash and underscore"
     if error.validator == "required":
         return f"{_place(error)}: {error.message}"
     schema: Any = error.schema

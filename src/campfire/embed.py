@@ -63,7 +63,8 @@ def embed_plate(
     """Embeddings of `cells` (key columns) from their tiles in `store`: keys and (N, D) float32, in the cells' order.
 
     Tiles are read in the order of the file, one batch ahead of the encoder, each tile once even if a cell occurs
-    twice. `channels` are names of the store's channels. Raises DataError for unknown channels and cells.
+    twice. `channels` are names of the store's channels. Raises DataError for unknown channels and cells, and when the
+    encoder gives another shape than it says.
     """
     absent = [channel for channel in channels if channel not in store.channels]
     if absent:
@@ -97,7 +98,13 @@ def embed_plate(
             tiles = ahead.result()
             if start + batch_size < len(rows):
                 ahead = reader.submit(fetch, start + batch_size)
-            found[start : start + len(tiles)] = encoder.embed(tiles, channels, statistics).cpu().numpy()
+            made = encoder.embed(tiles, channels, statistics).cpu().numpy()
+            if made.shape != (len(tiles), found.shape[1]):
+                raise DataError(
+                    f"encoder {encoder.name} gave an array of shape {made.shape} for {len(tiles)} tiles; its `embed` "
+                    f"must give a row per tile and, as its `dim` says, {found.shape[1]} columns"
+                )
+            found[start : start + len(tiles)] = made
             now = time.perf_counter()
             if now - said > 10:
                 said, done = now, start + len(tiles)

@@ -112,11 +112,13 @@ EVALUATION_PLATES = SHEET.loc[
     SHEET["role"].isin(["id", "ood"]), "Metadata_Plate"
 ].tolist()
 
-PAIRS = [
-    (entry["encoder"], channels)
-    for entry in config["evaluate"]
-    for channels in entry["channel_sets"]
-]
+PAIRS = list(
+    dict.fromkeys(
+        (entry["encoder"], channels)
+        for entry in config["evaluate"]
+        for channels in entry["channel_sets"]
+    )
+)
 TRANSFER_ENCODERS = config["transfer"]["encoders"] if TRANSFER_PLATES else []
 USED_ENCODERS = dict.fromkeys([encoder for encoder, _ in PAIRS] + TRANSFER_ENCODERS)
 RUNS = list(

@@ -37,6 +37,7 @@ from campfire.transfer import TransferOptions
 
 HERE = Path(__file__).resolve().parent
 DOC_LINE = re.compile(r"^\s*(\w+(?:, \w+)*): (.*)$")
+NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 SCALARS = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
 
@@ -130,7 +131,12 @@ def names(description: str, **more: Any) -> dict[str, Any]:
 
 def each(description: str, item: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping from free names to items of one kind."""
-    return {"type": "object", "description": description, "additionalProperties": dict(item)}
+    return {
+        "type": "object",
+        "description": description,
+        "propertyNames": {"pattern": NAME},
+        "additionalProperties": dict(item),
+    }
 
 
 def record(description: str, required: Sequence[str] = (), **properties: Any) -> dict[str, Any]:
@@ -206,6 +212,7 @@ def config_schema() -> dict[str, Any]:
     told = study["properties"]["recipe"]["description"]
     study["properties"]["recipe"] = {**run, "type": ["object", "null"], "description": told}
     channel = {"type": "string", "pattern": "^[A-Za-z0-9]+$"}
+    channels = {"type": "array", "items": channel, "minItems": 1, "uniqueItems": True}
     top = {
         "results": text("root of everything that is written"),
         "logs": text("root of the log files"),
@@ -227,11 +234,10 @@ def config_schema() -> dict[str, Any]:
             ),
         ),
         "channels": {
-            "type": "array",
-            "items": channel,
+            **channels,
             "description": "channels fetched for evaluation plates; the nuclear stain is called DNA",
         },
-        "training_channels": {"type": "array", "items": channel, "description": "channels that pretraining sees"},
+        "training_channels": {**channels, "description": "channels that pretraining sees"},
         "pixel_size_um": {"type": "number", "exclusiveMinimum": 0, "description": "micrometres per pixel"},
         "s3": options_schema(S3Options),
         "redo": {
@@ -252,9 +258,7 @@ def config_schema() -> dict[str, Any]:
             "type": ["string", "array", "object"],
             "description": "what the target `ablation` trains: all, a stage, stages, or trials by stage",
         },
-        "channel_sets": each(
-            "named sets of channels", {"type": "array", "items": channel, "description": "channels of the set"}
-        ),
+        "channel_sets": each("named sets of channels", {**channels, "description": "channels of the set"}),
         "encoders": each("encoders by name", encoder_schema()),
         "evaluate": {
             "type": "array",

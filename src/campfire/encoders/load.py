@@ -1,6 +1,7 @@
 """From a spec of the configuration to an encoder."""
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Mapping
@@ -82,6 +83,12 @@ def _own(spec: Mapping[str, Any], name: str, device: str) -> Encoder:
         ) from error
     finally:
         sys.path.remove(os.getcwd())
+    try:
+        inspect.signature(make).bind(**arguments)
+    except TypeError as error:
+        raise ConfigError(
+            f"encoder {name}: {module}:{function} is called with {', '.join(sorted(arguments))}: {error}"
+        ) from error
     encoder = make(**arguments)
     if not isinstance(encoder, Encoder):
         lacking = [
