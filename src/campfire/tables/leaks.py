@@ -79,8 +79,8 @@ def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
     )
     if "place" in set(data["leak"]):
         notes += (
-            "Places: compounds keep their wells on all plates of a shared layout, also on OOD plates. What that may add "
-            "is seen on the negative control's wells of the OOD plates: balanced accuracy of naming the well on a plate "
+            "Places: compounds keep their wells on all plates of a shared layout, on OOD plates too. What that may add "
+            "is seen on the negative control's wells of OOD plates: balanced accuracy of naming the well on a plate "
             "that was not trained on, minus chance, with as many places as the task has compounds, or all there are.",
         )
     title = f"What each leak of the evaluation is worth, channels {options.channel_label(options.id_channels)}."
