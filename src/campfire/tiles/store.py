@@ -14,10 +14,10 @@ import logging
 import shutil
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ from campfire import illumination as illum
 from campfire.errors import ConfigError, DataError
 from campfire.files import atomic_path, write_table
 from campfire.keys import CELL_KEYS, NUCLEUS, PLATE, SITE, SITE_KEYS, WELL
-from campfire.sites import iterate_sites, read_sites, with_channels
+from campfire.sites import Function, SiteImages, iterate_sites, read_sites, with_channels
 from campfire.tiles.cut import TILE_SIZE, cut, fits
 from campfire.tiles.ranges import check_ranges, sample_ranges, to_uint8
 
@@ -99,18 +99,10 @@ def write_plate(
     cells, sites = _plan(images, nuclei, channels)
     plate = str(cells[PLATE].iloc[0])
     functions = illum.read_functions(images, channels, illumination)
-    ranges = None
-    if options.dtype == "uint8":
-        if options.ranges is not None:
-            ranges = check_ranges(dict(options.ranges), channels)
-        else:
-            low, high = options.range_quantiles
-            ranges = sample_ranges(images, sites, channels, functions, options.range_sites, (low, high))
+    cutter = _Cutter(channels, options, functions is not None, _ranges(images, sites, channels, functions, options))
     shape = (len(cells), len(channels), options.size, options.size)
     header = _npy_header(shape, np.dtype(options.dtype))
-    groups = cells.groupby(SITE_KEYS, sort=False)
-    crcs = np.empty(len(cells), dtype=np.uint32)
-    started = reported = time.monotonic()
+    started = time.monotonic()
     _remove_partials(path)
     _check_space(path, shape, options.dtype, plate)
     try:
@@ -118,18 +110,7 @@ def write_plate(
         with atomic_path(index_path(path)) as index_partial, atomic_path(path) as partial:
             with open(partial, "wb", buffering=0) as handle:
                 handle.write(header)
-                row = 0
-                for done, site in enumerate(iterate_sites(images, sites, channels, functions, threads), 1):
-                    found = groups.get_group((site.plate, site.well, site.site))
-                    tiles = _cut_site(site, found, channels, options, ranges, functions is not None)
-                    for n in range(len(tiles)):
-                        crcs[row + n] = zlib.crc32(tiles[n])
-                    _write_all(handle, tiles)
-                    row += len(tiles)
-                    if time.monotonic() - reported > 10:
-                        reported = time.monotonic()
-                        rate = done / (reported - started)
-                        log.info("%s: %d of %d sites, %d tiles, %.1f sites/s", plate, done, len(sites), row, rate)
+                crcs = cutter.write(handle, iterate_sites(images, sites, channels, functions, threads), cells)
             index = cells[CELL_KEYS].assign(row=np.arange(len(cells), dtype=np.int64), crc32=crcs)
             description = {
                 "format": FORMAT,
@@ -137,7 +118,7 @@ def write_plate(
                 "channels": channels,
                 "shape": list(shape),
                 "dtype": options.dtype,
-                "ranges": {channel: list(pair) for channel, pair in ranges.items()} if ranges else None,
+                "ranges": {channel: list(pair) for channel, pair in cutter.ranges.items()} if cutter.ranges else None,
                 "border": options.border,
                 "pixel_size_um": pixel_size_um,
                 "illumination": illumination,
@@ -191,29 +172,67 @@ def _plan(images: str | Path, nuclei: pd.DataFrame, channels: list[str]) -> tupl
     return cells, usable.iloc[np.unique(cells["_site"])].reset_index(drop=True)
 
 
-def _cut_site(
-    site: Any,
-    found: pd.DataFrame,
+def _ranges(
+    images: str | Path,
+    sites: pd.DataFrame,
     channels: list[str],
+    functions: dict[str, Function] | None,
     options: TileOptions,
-    ranges: dict[str, tuple[float, float]] | None,
-    corrected: bool,
-) -> NDArray[Any]:
-    """The tiles of one site in the store's dtype."""
-    y, x = found["y"].to_numpy(), found["x"].to_numpy()
-    shape = site.images[channels[0]].shape
-    if options.border == "drop" and not fits(y, x, shape, options.size).all():
-        raise DataError(
-            f"plate {site.plate} well {site.well} site {site.site}: a kept nucleus has no room for a tile of "
-            f"{options.size} px; run the nuclei step with the same tile size and border rule"
-        )
-    tiles = cut(site.images, y, x, channels, options.size)
-    if ranges is not None:
-        return to_uint8(tiles, ranges, channels)
-    return illum.to_uint16(tiles) if corrected else tiles
+) -> dict[str, tuple[float, float]] | None:
+    """Each channel's range for uint8, given or sampled; None for uint16."""
+    if options.dtype != "uint8":
+        return None
+    if options.ranges is not None:
+        return check_ranges(dict(options.ranges), channels)
+    low, high = options.range_quantiles
+    return sample_ranges(images, sites, channels, functions, options.range_sites, (low, high))
 
 
-def _write_all(handle: io.RawIOBase | Any, tiles: NDArray[Any]) -> None:
+@dataclass(frozen=True)
+class _Cutter:
+    """How the tiles of a plate's sites are cut and written."""
+
+    channels: list[str]
+    options: TileOptions
+    corrected: bool
+    """Whether images come corrected for illumination, as float32."""
+    ranges: dict[str, tuple[float, float]] | None
+
+    def write(self, handle: BinaryIO, sites: Iterable[SiteImages], cells: pd.DataFrame) -> NDArray[np.uint32]:
+        """Write the tiles of `cells`, which are in the order of `sites`, to an unbuffered file; CRC-32 of each."""
+        groups = cells.groupby(SITE_KEYS, sort=False)
+        crcs = np.empty(len(cells), dtype=np.uint32)
+        started = reported = time.monotonic()
+        row = 0
+        for done, site in enumerate(sites, 1):
+            tiles = self.cut(site, groups.get_group((site.plate, site.well, site.site)))
+            for n in range(len(tiles)):
+                crcs[row + n] = zlib.crc32(tiles[n])
+            _write_all(handle, tiles)
+            row += len(tiles)
+            if time.monotonic() - reported > 10:
+                reported = time.monotonic()
+                rate = done / (reported - started)
+                log.info("%s: %d of %d sites, %d tiles, %.1f sites/s", site.plate, done, len(groups), row, rate)
+        return crcs
+
+    def cut(self, site: SiteImages, cells: pd.DataFrame) -> NDArray[Any]:
+        """The tiles of one site in the store's dtype."""
+        y, x = cells["y"].to_numpy(), cells["x"].to_numpy()
+        shape = site.images[self.channels[0]].shape
+        size = self.options.size
+        if self.options.border == "drop" and not fits(y, x, shape, size).all():
+            raise DataError(
+                f"plate {site.plate} well {site.well} site {site.site}: a kept nucleus has no room for a tile of "
+                f"{size} px; run the nuclei step with the same tile size and border rule"
+            )
+        tiles = cut(site.images, y, x, self.channels, size)
+        if self.ranges is not None:
+            return to_uint8(tiles, self.ranges, self.channels)
+        return illum.to_uint16(tiles) if self.corrected else tiles
+
+
+def _write_all(handle: BinaryIO, tiles: NDArray[Any]) -> None:
     """Write every byte; one call to an unbuffered file may write fewer (at most 2 GiB on Linux)."""
     view = tiles.reshape(-1).view(np.uint8).data
     while view:

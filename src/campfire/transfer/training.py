@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,8 @@ def train_head(
     # Only training cells go to the device; the wells' rows are renumbered to match.
     features = torch.from_numpy((x[used] - centre) / scale).to(where)
     ends = np.cumsum([len(rows) for rows in cells])
-    cells = [np.arange(end - len(rows), end) for rows, end in zip(cells, ends, strict=True)]
+    renumbered = [np.arange(end - len(rows), end) for rows, end in zip(cells, ends, strict=True)]
+    wells = _Wells(features, renumbered, labels)
     network = _network(x.shape[1], options).to(where)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, foreach=False
@@ -72,21 +73,7 @@ def train_head(
 
     started = reported = time.monotonic()
     for epoch in range(len(history), options.epochs):
-        rng = np.random.default_rng([options.seed, 1, epoch])
-        losses, active = [], []
-        for wells in batches(labels, rng, options):
-            rows = np.stack([_draw(cells[well], rng, options.cells_per_well) for well in wells])
-            values = network(features[torch.from_numpy(rows.ravel()).to(where)])
-            means = values.view(*rows.shape, -1).mean(dim=1)
-            if options.normalise:
-                means = torch.nn.functional.normalize(means, dim=1)
-            loss, share = triplet_loss(means, torch.from_numpy(labels[wells]).to(where), options)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            losses.append(loss.item())
-            active.append(share.item())
-        history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "active": float(np.mean(active))})
+        history.append({"epoch": epoch + 1, **_train_epoch(epoch, wells, network, optimiser, options)})
         done = epoch + 1
         if state is not None and (done % options.checkpoint_every == 0 or done == options.epochs):
             _save(state, digest, network, optimiser, history)
@@ -105,6 +92,43 @@ def train_head(
         normalise=options.normalise,
         history=pd.DataFrame(history, columns=["epoch", "loss", "active"]),
     )
+
+
+@dataclass(frozen=True)
+class _Wells:
+    """The training wells: cells on the device (N, D), each well's rows there, each well's treatment number (W,)."""
+
+    features: "torch.Tensor"
+    rows: list[Rows]
+    labels: NDArray[np.int64]
+
+
+def _train_epoch(
+    number: int,
+    wells: _Wells,
+    network: "torch.nn.Sequential",
+    optimiser: "torch.optim.Optimizer",
+    options: TransferOptions,
+) -> dict[str, float]:
+    """One pass over the wells; `loss` and `active`, means over its batches."""
+    import torch
+
+    rng = np.random.default_rng([options.seed, 1, number])
+    where = wells.features.device
+    losses, active = [], []
+    for batch in batches(wells.labels, rng, options):
+        rows = np.stack([_draw(wells.rows[well], rng, options.cells_per_well) for well in batch])
+        values = network(wells.features[torch.from_numpy(rows.ravel()).to(where)])
+        means = values.view(*rows.shape, -1).mean(dim=1)
+        if options.normalise:
+            means = torch.nn.functional.normalize(means, dim=1)
+        loss, share = triplet_loss(means, torch.from_numpy(wells.labels[batch]).to(where), options)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+        active.append(share.item())
+    return {"loss": float(np.mean(losses)), "active": float(np.mean(active))}
 
 
 def batches(labels: NDArray[np.int64], rng: np.random.Generator, options: TransferOptions) -> list[Rows]:
