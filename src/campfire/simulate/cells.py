@@ -65,127 +65,156 @@ def _soft_step(x: NDArray[Any]) -> NDArray[Any]:
     return np.clip(x + 0.5, 0.0, 1.0)
 
 
+AXIS = np.arange(WINDOW, dtype=np.float32) - (WINDOW - 1) / 2
+"""Place of a window's pixels from its middle, along one side."""
+FROM_NUCLEUS = np.sqrt(AXIS[None, :, None] ** 2 + AXIS[None, None, :] ** 2)
+"""Distance from the middle of the window (1, WINDOW, WINDOW)."""
+LOW = (WINDOW - CORE) // 2
+MIDDLE = slice(LOW, LOW + CORE)
+"""The central part of the window, along one side."""
+
+
 def draw(cells: Parameters, atlas: Atlas, rng: np.random.Generator) -> DrawnCells:
     """Draw N cells with parameters (N,) each (campfire.simulate.phenotype.draw_cells)."""
-    count = len(cells["cell_radius"])
-    p = {name: value[:, None, None] for name, value in cells.items()}
-    half = (WINDOW - 1) / 2
-    axis = np.arange(WINDOW, dtype=np.float32) - half
-    angle = rng.uniform(0, np.pi, count).astype(np.float32)
+    return _Drawing(cells, atlas, rng).draw()
 
-    def window(texture: NDArray[Any]) -> NDArray[Any]:
-        return cut(texture, rng.integers(0, SIZE, (count, 2)), WINDOW)
 
-    def mixed(pair: list[NDArray[Any]], share: NDArray[Any]) -> NDArray[Any]:
+class _Drawing:
+    """N cells on their way: parameters, and the shapes that all channels share. Draws from `rng` in a fixed order."""
+
+    def __init__(self, cells: Parameters, atlas: Atlas, rng: np.random.Generator) -> None:
+        self.cells, self.atlas, self.rng = cells, atlas, rng
+        self.count = len(cells["cell_radius"])
+        self.p = {name: value[:, None, None] for name, value in cells.items()}
+
+    def draw(self) -> DrawnCells:
+        self.angle = self.rng.uniform(0, np.pi, self.count).astype(np.float32)
+        self._shape_cells()
+        dna, nucleoli, nuclei = self._nuclei()
+        light = np.zeros((self.count, 5, WINDOW, WINDOW), np.float32)
+        amount = self.rng.lognormal(0, 0.15, (5, self.count)).astype(np.float32)[:, :, None, None]
+        light[:, 0, MIDDLE, MIDDLE] = amount[0] * dna
+        vacuole = _soft_step((self._window(self.atlas.holes) - (2.6 - 2.4 * np.sqrt(self.p["vacuoles"]))) * 2.5)
+        self.whole = 1 - 0.75 * (vacuole * self.outside)
+        light[:, 1] = self._actin() * amount[1]
+        light[:, 2] = self._mitochondria(amount[2])
+        light[:, 3] = self._reticulum(amount[3])
+        light[:, 4] = self._rna(nucleoli) * amount[4]
+        return DrawnCells(light, self.depth, nuclei)
+
+    def _window(self, texture: NDArray[Any]) -> NDArray[Any]:
+        """A window of a texture at a random place for each cell."""
+        return cut(texture, self.rng.integers(0, SIZE, (self.count, 2)), WINDOW)
+
+    def _mixed(self, pair: list[NDArray[Any]], share: NDArray[Any]) -> NDArray[Any]:
         weight = share[:, None, None]
-        return (1 - weight) * window(pair[0]) + weight * window(pair[1])
+        return (1 - weight) * self._window(pair[0]) + weight * self._window(pair[1])
 
-    # The cell's outline, its centre a little off the nucleus.
-    shift = (rng.normal(0, 0.10, (2, count)) * cells["cell_radius"]).astype(np.float32)
-    dy = axis[None, :, None] - shift[0][:, None, None]
-    dx = axis[None, None, :] - shift[1][:, None, None]
-    orders = np.arange(2, 7)
-    waves = cells["protrusions"][:, None] * rng.rayleigh(0.8, (count, 5)) * (2.5 / orders)
-    rho = _outline(
-        dx,
-        dy,
-        cells["cell_radius"],
-        cells["cell_aspect"],
-        angle,
-        waves.astype(np.float32),
-        rng.uniform(0, 2 * np.pi, (count, 5)).astype(np.float32),
-    )
-    # A very long cell is rounded off where its window ends.
-    from_nucleus = np.sqrt(axis[None, :, None] ** 2 + axis[None, None, :] ** 2)
-    depth = np.minimum(1 - rho, (half - 1 - from_nucleus) / p["cell_radius"])
-    inside = _soft_step(depth * p["cell_radius"] / 2.5)
-    thick = inside * (0.30 + 0.70 * np.exp(-((from_nucleus / (0.8 * p["cell_radius"])) ** 2)))
+    def _shape_cells(self) -> None:
+        """Depth inside the outline, whose centre is a little off the nucleus; where a cell is, and how thick."""
+        cells, rng, count, p = self.cells, self.rng, self.count, self.p
+        shift = (rng.normal(0, 0.10, (2, count)) * cells["cell_radius"]).astype(np.float32)
+        dy = AXIS[None, :, None] - shift[0][:, None, None]
+        dx = AXIS[None, None, :] - shift[1][:, None, None]
+        orders = np.arange(2, 7)
+        waves = cells["protrusions"][:, None] * rng.rayleigh(0.8, (count, 5)) * (2.5 / orders)
+        rho = _outline(
+            dx,
+            dy,
+            cells["cell_radius"],
+            cells["cell_aspect"],
+            self.angle,
+            waves.astype(np.float32),
+            rng.uniform(0, 2 * np.pi, (count, 5)).astype(np.float32),
+        )
+        # A very long cell is rounded off where its window ends.
+        self.depth = np.minimum(1 - rho, ((WINDOW - 1) / 2 - 1 - FROM_NUCLEUS) / p["cell_radius"])
+        self.inside = _soft_step(self.depth * p["cell_radius"] / 2.5)
+        self.thick = self.inside * (0.30 + 0.70 * np.exp(-((FROM_NUCLEUS / (0.8 * p["cell_radius"])) ** 2)))
 
-    # The nucleus, in the central part of the window.
-    low = (WINDOW - CORE) // 2
-    core = slice(low, low + CORE)
-    near = axis[core]
-    lobes = (cells["nucleus_lobes"][:, None] * rng.rayleigh(0.8, (count, 3))).astype(np.float32)
-    nuclear = _outline(
-        near[None, None, :],
-        near[None, :, None],
-        cells["nucleus_radius"],
-        cells["nucleus_aspect"],
-        angle + rng.normal(0, 0.25, count).astype(np.float32),
-        np.minimum(lobes, np.float32(0.14)),
-        rng.uniform(0, 2 * np.pi, (count, 3)).astype(np.float32),
-    )
-    mask = nuclear < 1
-    solid = _soft_step((1 - nuclear) * p["nucleus_radius"] / 1.5)
-    nucleoli = np.zeros_like(nuclear)
-    number = rng.poisson(cells["nucleoli"])
-    for k in range(6):
-        distance = cells["nucleus_radius"] * 0.62 * np.sqrt(rng.random(count))
-        around = rng.uniform(0, 2 * np.pi, count)
-        size = (cells["nucleolus_radius"] * rng.lognormal(0, 0.2, count)).astype(np.float32)[:, None, None]
-        y = near[None, :, None] - (distance * np.sin(around)).astype(np.float32)[:, None, None]
-        x = near[None, None, :] - (distance * np.cos(around)).astype(np.float32)[:, None, None]
-        spot = np.exp(-(((y * y + x * x) / (size * size)) ** 2))
-        nucleoli = np.maximum(nucleoli, spot * (number > k)[:, None, None])
-    nucleoli *= solid
-    grain = blend(
-        cut(atlas.grain[0], rng.integers(0, SIZE, (count, 2)), CORE),
-        cut(atlas.grain[1], rng.integers(0, SIZE, (count, 2)), CORE),
-        cells["chromatin_coarse"],
-    )
-    chromatin = np.clip(1 + p["chromatin_contrast"] * grain, 0.1, None) * (1.05 - 0.25 * nuclear * nuclear)
+    def _nuclei(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """DNA and nucleoli in the central part of the window, and which of its pixels are nucleus."""
+        cells, rng, count, p = self.cells, self.rng, self.count, self.p
+        near = AXIS[MIDDLE]
+        lobes = (cells["nucleus_lobes"][:, None] * rng.rayleigh(0.8, (count, 3))).astype(np.float32)
+        nuclear = _outline(
+            near[None, None, :],
+            near[None, :, None],
+            cells["nucleus_radius"],
+            cells["nucleus_aspect"],
+            self.angle + rng.normal(0, 0.25, count).astype(np.float32),
+            np.minimum(lobes, np.float32(0.14)),
+            rng.uniform(0, 2 * np.pi, (count, 3)).astype(np.float32),
+        )
+        solid = _soft_step((1 - nuclear) * p["nucleus_radius"] / 1.5)
+        self.outside = np.ones((count, WINDOW, WINDOW), np.float32)
+        self.outside[:, MIDDLE, MIDDLE] = 1 - solid
+        nucleoli = np.zeros_like(nuclear)
+        number = rng.poisson(cells["nucleoli"])
+        for k in range(6):
+            distance = cells["nucleus_radius"] * 0.62 * np.sqrt(rng.random(count))
+            around = rng.uniform(0, 2 * np.pi, count)
+            size = (cells["nucleolus_radius"] * rng.lognormal(0, 0.2, count)).astype(np.float32)[:, None, None]
+            y = near[None, :, None] - (distance * np.sin(around)).astype(np.float32)[:, None, None]
+            x = near[None, None, :] - (distance * np.cos(around)).astype(np.float32)[:, None, None]
+            spot = np.exp(-(((y * y + x * x) / (size * size)) ** 2))
+            nucleoli = np.maximum(nucleoli, spot * (number > k)[:, None, None])
+        nucleoli *= solid
+        grain = blend(
+            cut(self.atlas.grain[0], rng.integers(0, SIZE, (count, 2)), CORE),
+            cut(self.atlas.grain[1], rng.integers(0, SIZE, (count, 2)), CORE),
+            cells["chromatin_coarse"],
+        )
+        chromatin = np.clip(1 + p["chromatin_contrast"] * grain, 0.1, None) * (1.05 - 0.25 * nuclear * nuclear)
+        return solid * chromatin * (1 - 0.35 * nucleoli), nucleoli, nuclear < 1
 
-    light = np.zeros((count, 5, WINDOW, WINDOW), np.float32)
-    dna, agp, mito, er, rna = (light[:, k] for k in range(5))
-    outside = np.ones((count, WINDOW, WINDOW), np.float32)
-    outside[:, core, core] = 1 - solid
-    amount = rng.lognormal(0, 0.15, (5, count)).astype(np.float32)[:, :, None, None]
+    def _actin(self) -> NDArray[Any]:
+        """Fibres along the cell, a bright cortex, Golgi on one side of the nucleus, vesicles."""
+        cells, rng, count, p = self.cells, self.rng, self.count, self.p
+        index = np.round(self.angle / np.pi * FIBRE_ANGLES + rng.normal(0, 0.6, count)).astype(int) % FIBRE_ANGLES
+        corners = rng.integers(0, SIZE, (count, 2))
+        fibres = np.empty((count, WINDOW, WINDOW), np.float32)
+        fine, coarse = self.atlas.fibres
+        for i, (y0, x0) in enumerate(corners):
+            box = (slice(y0, y0 + WINDOW), slice(x0, x0 + WINDOW))
+            share = cells["fibre_coarse"][i]
+            fibres[i] = (1 - share) * fine[index[i]][box] + share * coarse[index[i]][box]
+        side = rng.uniform(0, 2 * np.pi, count)
+        reach = cells["nucleus_radius"] + 0.7 * cells["golgi_spread"]
+        gy = AXIS[None, :, None] - (reach * np.sin(side)).astype(np.float32)[:, None, None]
+        gx = AXIS[None, None, :] - (reach * np.cos(side)).astype(np.float32)[:, None, None]
+        apart = (gy * gy + gx * gx) / (2 * p["golgi_spread"] ** 2)
+        golgi = np.exp(-apart) * (0.25 + 1.2 * self._window(self.atlas.spots[1])) * (5.5 / p["golgi_spread"])
+        rim = np.exp(-((self.depth * p["cell_radius"] / 2.2 - 0.8) ** 2))
+        vesicles = self._window(self.atlas.spots[0])
+        return self.inside * (
+            self.thick * (0.30 + p["fibres"] * fibres * (0.35 + 0.65 * self.outside)) * self.whole
+            + 0.45 * p["cortex"] * rim
+            + 0.8 * p["golgi"] * golgi * self.outside
+            + p["vesicles"] * vesicles * self.outside
+        )
 
-    dna[:, core, core] = amount[0] * solid * chromatin * (1 - 0.35 * nucleoli)
+    def _mitochondria(self, amount: NDArray[Any]) -> NDArray[Any]:
+        cells, p = self.cells, self.p
+        tubular = self._mixed(self.atlas.tubules, cells["mito_coarse"])
+        dotted = self._mixed(self.atlas.spots, cells["mito_coarse"]) * 1.3
+        organelle = (1 - p["mito_fragmented"]) * tubular + p["mito_fragmented"] * dotted
+        edge = np.maximum(FROM_NUCLEUS - 0.9 * p["nucleus_radius"], 0) / p["mito_reach"]
+        patchy = np.clip(1 + p["mito_patchy"] * self._window(self.atlas.patches), 0.1, None)
+        spread = self.outside * np.exp(-edge * np.sqrt(edge)) * organelle * patchy
+        return amount * self.inside * (0.10 * self.thick + spread)
 
-    vacuole = _soft_step((window(atlas.holes) - (2.6 - 2.4 * np.sqrt(p["vacuoles"]))) * 2.5) * outside
-    whole = 1 - 0.75 * vacuole
+    def _reticulum(self, amount: NDArray[Any]) -> NDArray[Any]:
+        p, grain = self.p, self.atlas.grain
+        reticulum = blend(self._window(grain[0]), self._window(grain[2]), self.cells["er_coarse"])
+        fall = np.exp(-np.maximum(FROM_NUCLEUS - p["nucleus_radius"], 0) / p["er_reach"])
+        light = amount * self.inside * fall * np.clip(1 + p["er_contrast"] * reticulum, 0.1, None) * self.whole
+        return light * (0.45 + 0.55 * self.outside)
 
-    # Actin fibres along the cell, a bright cortex, Golgi on one side of the nucleus, vesicles.
-    index = np.round(angle / np.pi * FIBRE_ANGLES + rng.normal(0, 0.6, count)).astype(int) % FIBRE_ANGLES
-    corners = rng.integers(0, SIZE, (count, 2))
-    fibres = np.empty((count, WINDOW, WINDOW), np.float32)
-    for i in range(count):
-        y0, x0 = corners[i]
-        box = (slice(y0, y0 + WINDOW), slice(x0, x0 + WINDOW))
-        share = cells["fibre_coarse"][i]
-        fibres[i] = (1 - share) * atlas.fibres[0][index[i]][box] + share * atlas.fibres[1][index[i]][box]
-    side = rng.uniform(0, 2 * np.pi, count)
-    reach = cells["nucleus_radius"] + 0.7 * cells["golgi_spread"]
-    gy = axis[None, :, None] - (reach * np.sin(side)).astype(np.float32)[:, None, None]
-    gx = axis[None, None, :] - (reach * np.cos(side)).astype(np.float32)[:, None, None]
-    apart = (gy * gy + gx * gx) / (2 * p["golgi_spread"] ** 2)
-    golgi = np.exp(-apart) * (0.25 + 1.2 * window(atlas.spots[1])) * (5.5 / p["golgi_spread"])
-    rim = np.exp(-((depth * p["cell_radius"] / 2.2 - 0.8) ** 2))
-    vesicles = window(atlas.spots[0])
-    agp[:] = inside * (
-        thick * (0.30 + p["fibres"] * fibres * (0.35 + 0.65 * outside)) * whole
-        + 0.45 * p["cortex"] * rim
-        + 0.8 * p["golgi"] * golgi * outside
-        + p["vesicles"] * vesicles * outside
-    )
-    agp *= amount[1]
-
-    tubular = mixed(atlas.tubules, cells["mito_coarse"])
-    dotted = mixed(atlas.spots, cells["mito_coarse"]) * 1.3
-    whole_share = 1 - p["mito_fragmented"]
-    organelle = whole_share * tubular + p["mito_fragmented"] * dotted
-    edge = np.maximum(from_nucleus - 0.9 * p["nucleus_radius"], 0) / p["mito_reach"]
-    patchy = np.clip(1 + p["mito_patchy"] * window(atlas.patches), 0.1, None)
-    mito[:] = amount[2] * inside * (0.10 * thick + outside * np.exp(-edge * np.sqrt(edge)) * organelle * patchy)
-
-    reticulum = blend(window(atlas.grain[0]), window(atlas.grain[2]), cells["er_coarse"])
-    fall = np.exp(-np.maximum(from_nucleus - p["nucleus_radius"], 0) / p["er_reach"])
-    er[:] = amount[3] * inside * fall * np.clip(1 + p["er_contrast"] * reticulum, 0.1, None) * whole
-    er *= 0.45 + 0.55 * outside
-
-    granules = blend(window(atlas.grain[0]), window(atlas.grain[1]), cells["rna_coarse"])
-    rna[:] = thick * np.clip(1 + p["rna_contrast"] * granules, 0.1, None) * whole * (0.55 + 0.45 * outside)
-    rna[:, core, core] += 0.9 * p["nucleolus_contrast"] * nucleoli
-    rna *= amount[4]
-    return DrawnCells(light, depth, mask)
+    def _rna(self, nucleoli: NDArray[Any]) -> NDArray[Any]:
+        p, grain = self.p, self.atlas.grain
+        granules = blend(self._window(grain[0]), self._window(grain[1]), self.cells["rna_coarse"])
+        body = self.thick * np.clip(1 + p["rna_contrast"] * granules, 0.1, None) * self.whole
+        light = body * (0.55 + 0.45 * self.outside)
+        light[:, MIDDLE, MIDDLE] += 0.9 * p["nucleolus_contrast"] * nucleoli
+        return light
