@@ -19,7 +19,7 @@ import torch
 from pretrain_plates import PLATES, SMALL_MODEL, options, same_run, split_table, three_plates
 from safetensors.torch import load_file
 
-from campfire.errors import CampfireError, ConfigError, DataError
+from campfire.errors import CampfireError, ConfigError, DataError, InterruptedRunError
 from campfire.files import read_table_metadata, single_writer
 from campfire.keys import CELL_KEYS
 from campfire.model import ModelConfig, load_weights
@@ -27,7 +27,6 @@ from campfire.pretrain import PretrainOptions, train
 from campfire.pretrain.checkpoints import OUTPUTS, StateFolder, read_checkpoint
 from campfire.pretrain.engine import Engine
 from campfire.pretrain.flops import training_flops
-from campfire.pretrain.processes import InterruptedRunError
 from campfire.pretrain.schedule import Schedule, schedule
 
 

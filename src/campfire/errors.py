@@ -32,6 +32,10 @@ class WeightsError(CampfireError):
     """Model weights are missing or do not fit the model."""
 
 
+class InterruptedRunError(CampfireError):
+    """A run stopped on a signal after writing a checkpoint; started again, it goes on from there."""
+
+
 def reason(error: Exception) -> str:
     """The first line of what an exception says, or its kind where it says nothing."""
     lines = str(error).strip().splitlines()

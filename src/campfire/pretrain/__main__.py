@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from campfire.errors import CampfireError, ConfigError
+from campfire.errors import CampfireError, ConfigError, InterruptedRunError
 from campfire.pretrain import EXIT_RESUMABLE, PretrainOptions, train
 from campfire.pretrain.launcher import start, this_module
 
@@ -60,10 +60,12 @@ def main() -> int:
         except TypeError as error:
             raise ConfigError(f"{arguments.config}: options: {error}") from error
         train(options, run["plates"], run["wells"], run["out"], run["state"])  # type: ignore[arg-type]
+    except InterruptedRunError as error:
+        logging.info("%s", error)
+        return EXIT_RESUMABLE
     except CampfireError as error:
-        stopped = type(error).__name__ == "InterruptedRunError"
-        (logging.info if stopped else logging.error)("%s", error)
-        return EXIT_RESUMABLE if stopped else 1
+        logging.error("%s", error)
+        return 1
     return 0
 
 

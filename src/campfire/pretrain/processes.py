@@ -14,13 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from campfire.errors import CampfireError, ConfigError
+from campfire.errors import ConfigError, InterruptedRunError
 
 log = logging.getLogger(__name__)
-
-
-class InterruptedRunError(CampfireError):
-    """The run stopped on a signal after writing a checkpoint; started again, it goes on from there."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from campfire.errors import CampfireError, ConfigError
+from campfire.errors import CampfireError, ConfigError, InterruptedRunError
 from campfire.files import read_table, single_writer
 from campfire.model import read_header
 from campfire.pretrain.checkpoints import Checkpoint, StateFolder, load_optimiser, optimiser_tensors
@@ -26,7 +26,7 @@ from campfire.pretrain.meter import Meter, columns, memory_gib
 from campfire.pretrain.options import PretrainOptions
 from campfire.pretrain.outputs import Snapshots, metrics_table, write_outputs
 from campfire.pretrain.plan import EpochPlan, generator, plan_epoch
-from campfire.pretrain.processes import InterruptedRunError, Processes, StopSignal, join
+from campfire.pretrain.processes import Processes, StopSignal, join
 from campfire.pretrain.schedule import schedule
 from campfire.pretrain.source import Source, open_sources
 from campfire.reach import code_digest
