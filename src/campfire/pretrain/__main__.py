@@ -16,6 +16,8 @@ from campfire.errors import CampfireError, ConfigError, InterruptedRunError
 from campfire.pretrain import EXIT_RESUMABLE, PretrainOptions, train
 from campfire.pretrain.launcher import start, this_module
 
+log = logging.getLogger(__name__)
+
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m campfire.pretrain", description=__doc__)
@@ -61,10 +63,10 @@ def main() -> int:
             raise ConfigError(f"{arguments.config}: options: {error}") from error
         train(options, run["plates"], run["wells"], run["out"], run["state"])  # type: ignore[arg-type]
     except InterruptedRunError as error:
-        logging.info("%s", error)
+        log.info("%s", error)
         return EXIT_RESUMABLE
     except CampfireError as error:
-        logging.error("%s", error)
+        log.error("%s", error)
         return 1
     return 0
 
