@@ -42,16 +42,16 @@ def place_table(
     compounds (at most those that hold the control on all OOD plates), as many cells a well as the task has, folds of
     whole OOD plates, all epochs, last weights: nothing is chosen on scored cells.
     Rows as of `leaks.leak_table`, `leak` being `place`; none, with a word in the log, where fewer than two places or
-    OOD plates hold the control.
+    three OOD plates hold the control: two wells of a place give no interval to trust.
     """
     options, bootstrap = options or ProbeOptions(), bootstrap or BootstrapOptions()
     control = sample[(sample[names.COMPOUND] == negative_control) & (sample["split"] == "test_ood_plate")]
     plates = control[names.PLATE].nunique()
     spread = control.groupby(names.WELL)[names.PLATE].nunique()
     places = sorted(spread.index[spread == plates])
-    if min(plates, len(places)) < 2:
+    if plates < 3 or len(places) < 2:
         logger.info(
-            "leaks: %d places hold the negative control on all of %d OOD plates; the worth of places needs two of each",
+            "leaks: %d places hold the negative control on all of %d OOD plates; the worth of places needs 2 and 3",
             len(places),
             plates,
         )
