@@ -173,7 +173,8 @@ def own_module(spec):
     """The file that the factory of one's own encoder should be in; None for other kinds."""
     if spec["kind"] != "python":
         return None
-    return Path(spec.get("factory", "").partition(":")[0].replace(".", "/") + ".py")
+    *folders, module = spec.get("factory", "").partition(":")[0].split(".")
+    return Path(*folders, f"{module}.py")
 
 
 def check_factories():
