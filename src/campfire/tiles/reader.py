@@ -54,7 +54,7 @@ class TilePlate:
 
     def checks(self) -> "TileChecks":
         """For a reader that keeps the array but not the index, and checks tiles as it comes to them."""
-        return TileChecks(self.path, self.images, self.index["crc32"].to_numpy(np.uint32))
+        return TileChecks(self.path, self.images, self.index["crc32"].to_numpy(np.uint32, copy=True))
 
 
 class TileChecks:
