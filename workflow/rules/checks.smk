@@ -198,19 +198,6 @@ def check_factories():
             )
 
 
-def check_training_plates():
-    """Every run that is used must have plates to learn from."""
-    for run in RUNS:
-        types = run_options(run).get("plate_types")
-        usable = SHEET.loc[SHEET["role"] != "ood", "Metadata_PlateType"].unique()
-        if types and not set(types) & set(usable):
-            raise WorkflowError(
-                f"config: pretrain.runs.{run}.plate_types: no plate that may be trained on is of type "
-                f"{', '.join(types)}; {config['sheet'] or 'the sheet'} has {', '.join(usable) or 'none'} "
-                "([] takes them all)"
-            )
-
-
 def check_lock():
     """Say in words what a lock means, before Snakemake refuses to start."""
     if workflow.is_main_process and not {"-n", "--dry-run", "--dryrun", "--unlock"} & {
@@ -230,4 +217,3 @@ check_lock()
 if not FROM_EMBEDDINGS:
     check_weights()
     check_factories()
-    check_training_plates()

@@ -78,6 +78,19 @@ def tile_shape():
     return {"tile_size": tiles.get("size", 112), "border": tiles.get("border", "drop")}
 
 
+def training_tiles(run):
+    """The tiles that a run of the config learns from; there must be some."""
+    files = tile_files(run_options(run), "npy")
+    if not files:
+        types = run_options(run).get("plate_types", [])
+        usable = SHEET.loc[SHEET["role"] != "ood", "Metadata_PlateType"].unique()
+        raise WorkflowError(
+            f"config: pretrain.runs.{run}.plate_types: no plate that may be trained on is of type {', '.join(types)}; "
+            f"{config['sheet'] or 'the sheet'} has {', '.join(usable) or 'none'} ([] takes them all)"
+        )
+    return files
+
+
 def tile_files(options, suffix):
     """The tile files of the plates that a pretraining run with these options learns from."""
     used = options.get("plate_types") or SHEET["Metadata_PlateType"].unique()

@@ -1,7 +1,7 @@
 rule pretrain_run:
     input:
         wells=result("split/wells.parquet"),
-        tiles=lambda wildcards: tile_files(run_options(wildcards.run), "npy"),
+        tiles=lambda wildcards: training_tiles(wildcards.run),
         index=lambda wildcards: tile_files(run_options(wildcards.run), "parquet"),
         imagenet=lambda wildcards: weight_files(
             [run_options(wildcards.run).get("imagenet")]
