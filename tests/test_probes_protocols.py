@@ -173,8 +173,8 @@ def test_places_are_worth_what_they_do(place_sd):
                 values.append(effect[well] + shift + noise + rng.normal(0, 1, 6))
     columns = ["protocol", "task", *names.CELL_KEYS, names.COMPOUND, "split"]
     sample = pd.DataFrame(rows, columns=columns).assign(order=range(len(rows)))
-    x, few = np.array(values, np.float32), BootstrapOptions(replicates=200)
-    (row,) = place_table(sample[names.CELL_KEYS], x, sample, "NEG", ProbeOptions(**SMALL), few).to_dict("records")
+    x = np.array(values, np.float32)
+    (row,) = place_table(sample[names.CELL_KEYS], x, sample, "NEG", ProbeOptions(**SMALL)).to_dict("records")
     assert row["leak"] in LEAKS and row["without"] == pytest.approx(1 / 3)  # as many places as compounds
     assert row["n_wells"] == 3 * plates and row["split"] == "test_ood_plate"
     assert (row["low"] > 0.2) if place_sd else (row["low"] <= 0 <= row["high"])

@@ -20,9 +20,10 @@ drawn = set(sample["protocol"])
 # The strict sample is drawn by well, as the layouts of every row can be; without it any protocol's cells will do.
 chosen = next(name for name in ("strict", "paper", "release") if name in drawn)
 keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
-bootstrap = TableOptions(**params.tables).bootstrap()
+tables = TableOptions(**params.tables)
+bootstrap = tables.bootstrap()
 sample, options = sample[sample["protocol"] == chosen], ProbeOptions(**options)
 prices = leak_table(keys, vectors, sample, options, bootstrap)
-places = place_table(keys, vectors, sample, params.negative_control, options, bootstrap)
+places = place_table(keys, vectors, sample, params.negative_control, options, tables.level)
 prices = pd.concat([prices, places], ignore_index=True) if len(places) else prices
 write_table(prices, snakemake.output[0], {"sample": chosen})

@@ -19,7 +19,6 @@ from campfire.probes.folds import plan
 from campfire.probes.leaks import LEAK_COLUMNS
 from campfire.probes.linear import fit_linear
 from campfire.probes.options import ProbeOptions, Protocol
-from campfire.statistics import MEAN, BootstrapOptions, bootstrap_accuracy
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ def place_table(
     sample: pd.DataFrame,
     negative_control: str,
     options: ProbeOptions | None = None,
-    bootstrap: BootstrapOptions | None = None,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Balanced accuracy of naming a negative control's well on a plate that was not trained on, against chance.
 
@@ -42,9 +41,9 @@ def place_table(
     compounds (at most those that hold the control on all OOD plates), as many cells a well as the task has, folds of
     whole OOD plates, all epochs, last weights: nothing is chosen on scored cells.
     Rows as of `leaks.leak_table`, `leak` being `place`; none, with a word in the log, where fewer than two places or
-    three OOD plates hold the control: two wells of a place give no interval to trust.
+    three OOD plates hold the control. The interval is over plates (Student's t), of coverage `level`.
     """
-    options, bootstrap = options or ProbeOptions(), bootstrap or BootstrapOptions()
+    options = options or ProbeOptions()
     control = sample[(sample[names.COMPOUND] == negative_control) & (sample["split"] == "test_ood_plate")]
     plates = control[names.PLATE].nunique()
     spread = control.groupby(names.WELL)[names.PLATE].nunique()
@@ -63,7 +62,7 @@ def place_table(
         cells_per_well = int(drawn.groupby(names.WELL_KEYS).size().median())
         chosen = control[control[names.WELL].isin([places[i] for i in order])].sort_values("order")
         chosen = chosen[chosen.groupby(names.WELL_KEYS).cumcount() < cells_per_well]
-        value, low, high = _told_apart(keys, embeddings, chosen, plates, options, bootstrap)
+        value, low, high = _told_apart(keys, embeddings, chosen, plates, options, level)
         rows.append(
             {"task": task, "split": SPLITS[str(task)], "leak": PLACE, "with_leak": value, "without": 1 / count}
             | {"difference": value - 1 / count, "low": low - 1 / count, "high": high - 1 / count}
@@ -78,9 +77,11 @@ def _told_apart(
     chosen: pd.DataFrame,
     plates: int,
     options: ProbeOptions,
-    bootstrap: BootstrapOptions,
+    level: float,
 ) -> tuple[float, float, float]:
-    """Balanced accuracy over the wells' names as classes, with its interval over wells."""
+    """Balanced accuracy over the wells' names as classes, with its interval over plates."""
+    from scipy.special import stdtrit
+
     renamed = chosen.assign(split="test_ood_compound")
     renamed[names.COMPOUND] = renamed[names.WELL]
     cells, features, wells = gather(keys, embeddings, renamed)
@@ -89,7 +90,11 @@ def _told_apart(
     layout = replace(layout, scored=[{"test_ood_compound": s["test_ood_compound"]} for s in layout.scored])
     fits = fit_linear(features, cells["label"].to_numpy(), layout.fits, len(wells), once)
     _, predictions = score(cells, features, layout, fits, *fits.weights("last"), wells)
-    predictions = predictions.assign(protocol="", task="heldout", fit=0)
-    table = bootstrap_accuracy(predictions, replace(bootstrap, metric="balanced_accuracy"))
-    row = table[table["split"] != MEAN].iloc[0]
-    return float(row["value"]), float(row["low"]), float(row["high"])
+    # A well that is trained on pulls the predictions of all the others, so wells are not drawn singly: plates are, each
+    # scored by one fit, by Student's t.
+    hits = (predictions["truth"] == predictions["predicted"]).astype(float)
+    by_well = hits.groupby([predictions[names.PLATE], predictions["truth"]]).mean()
+    by_plate = by_well.groupby(names.PLATE).mean().to_numpy()
+    reach = stdtrit(plates - 1, (1 + level) / 2) * by_plate.std(ddof=1) / np.sqrt(plates)
+    value = float(by_plate.mean())
+    return value, value - float(reach), value + float(reach)

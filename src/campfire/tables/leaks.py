@@ -81,7 +81,8 @@ def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
         notes += (
             "Places: compounds keep their wells on all plates of a shared layout, on OOD plates too. What that may add "
             "is seen on the negative control's wells of OOD plates: balanced accuracy of naming the well on a plate "
-            "that was not trained on, minus chance, with as many places as the task has compounds, or all there are.",
+            "that was not trained on, minus chance, with as many places as the task has compounds, or all there are; "
+            "its interval is over plates.",
         )
     title = f"What each leak of the evaluation is worth, channels {options.channel_label(options.id_channels)}."
     return Table(title, data, layout, notes, answer)
