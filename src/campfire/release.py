@@ -40,15 +40,16 @@ def load_checkpoint(
     """
     tensors, stored = _read(Path(path))
     tensors = _strip(tensors, path)
+    choices = {"rope": rope, "rope_form": rope_form, "heads": heads, "decoder_heads": decoder_heads, **fields}
+    given = {name: value for name, value in choices.items() if value is not None}
     if stored and rope is None:
         try:
             config = ModelConfig(**stored)
         except (TypeError, CampfireError) as error:
             raise WeightsError(f"{path}: its configuration does not fit this version of campfire ({error})") from error
-        given = {"rope_form": rope_form, "heads": heads, "decoder_heads": decoder_heads, **fields}
-        config = replace(config, **{key: value for key, value in given.items() if value is not None})
+        config = replace(config, **given)
     else:
-        config = _infer(tensors, path, rope, rope_form or "cosine", heads, decoder_heads, fields)
+        config = _infer(tensors, path, given)
     model = empty_model(config)
     assign(model, tensors, path)
     return model.eval()
@@ -114,15 +115,8 @@ def _strip(tensors: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items()}
 
 
-def _infer(
-    tensors: Mapping[str, Tensor],
-    path: str | Path,
-    rope: str | None,
-    rope_form: str,
-    heads: int | None,
-    decoder_heads: int | None,
-    fields: Mapping[str, Any],
-) -> ModelConfig:
+def _infer(tensors: Mapping[str, Tensor], path: str | Path, given: Mapping[str, Any]) -> ModelConfig:
+    """The configuration that the tensors' shapes tell, with what is `given` of the rest."""
     needed = [
         "encoder.cls_token",
         "encoder.pos_embed",
@@ -134,48 +128,48 @@ def _infer(
     if absent:
         raise WeightsError(f"{path}: {len(absent)} missing: {', '.join(absent)}")
     width = tensors["encoder.cls_token"].shape[-1]
-    decoder_width = tensors["decoder.decoder_embed.weight"].shape[0]
+    depth = _depth(tensors, "encoder")
     patch = tensors["encoder.patch_embed.proj.weight"].shape[-1]
     patches = tensors["encoder.pos_embed"].shape[1] - 1
     grid = round(patches**0.5)
     if grid * grid != patches:
         raise WeightsError(f"{path}: {patches} positions are not those of a square tile")
-    mixed = any(name.endswith(".freqs") for name in tensors)
-    if mixed and rope in ("none", "axial"):
-        raise WeightsError(f"{path}: has learnt rotary frequencies (freqs), so its RoPE is mixed, not {rope}")
-    if not mixed and rope not in ("none", "axial"):
-        wish = "it has no freqs tensors, so it is not mixed" if rope == "mixed" else "the file cannot tell which"
+    told: dict[str, Any] = {
+        "size": next((name for name, (w, d, _) in SIZES.items() if (w, d) == (width, depth)), "large"),
+        "image_size": grid * patch,
+        "patch_size": patch,
+        "width": width,
+        "depth": depth,
+        "mlp_ratio": tensors["encoder.blocks.0.mlp.fc1.weight"].shape[0] / width,
+        "decoder_width": tensors["decoder.decoder_embed.weight"].shape[0],
+        "decoder_depth": _depth(tensors, "decoder"),
+        "rope_form": "cosine",
+    }
+    for heads, wide in (("heads", told["width"]), ("decoder_heads", told["decoder_width"])):
+        if heads not in given and wide not in HEADS:
+            raise WeightsError(f"{path}: the number of attention heads of a width of {wide} is not known; set {heads}=")
+        told[heads] = HEADS.get(wide)
+    rope = _rope(any(name.endswith(".freqs") for name in tensors), given.get("rope"), path)
+    try:
+        return ModelConfig(**{**told, **given, "rope": rope})
+    except (TypeError, CampfireError) as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def _rope(mixed: bool, wanted: str | None, path: str | Path) -> str:
+    """The kind of RoPE, given whether there are learnt frequencies and what the caller says."""
+    if mixed:
+        if wanted in ("none", "axial"):
+            raise WeightsError(f"{path}: has learnt rotary frequencies (freqs), so its RoPE is mixed, not {wanted}")
+        return "mixed"
+    if wanted not in ("none", "axial"):
+        wish = "it has no freqs tensors, so it is not mixed" if wanted == "mixed" else "the file cannot tell which"
         raise WeightsError(
             f"{path}: {wish}: models without RoPE and with axial RoPE have the same tensors, and the wrong choice "
             "gives wrong embeddings without an error. Set rope= to none (the release's README) or axial; if unknown, "
             "compare reconstructions with both"
         )
-    depths = [_depth(tensors, part) for part in ("encoder", "decoder")]
-    found_heads = []
-    for part, wide, given in (("heads", width, heads), ("decoder_heads", decoder_width, decoder_heads)):
-        count = given or HEADS.get(wide)
-        if count is None:
-            raise WeightsError(f"{path}: the number of attention heads of a width of {wide} is not known; set {part}=")
-        found_heads.append(count)
-    size = next((name for name, (w, d, _) in SIZES.items() if (w, d) == (width, depths[0])), "large")
-    try:
-        return ModelConfig(
-            size=size,
-            image_size=grid * patch,
-            patch_size=patch,
-            width=width,
-            depth=depths[0],
-            heads=found_heads[0],
-            mlp_ratio=tensors["encoder.blocks.0.mlp.fc1.weight"].shape[0] / width,
-            decoder_width=decoder_width,
-            decoder_depth=depths[1],
-            decoder_heads=found_heads[1],
-            rope="mixed" if mixed else str(rope),
-            rope_form=rope_form,
-            **fields,
-        )
-    except (TypeError, CampfireError) as error:
-        raise WeightsError(f"{path}: {error}") from error
+    return wanted
 
 
 def _depth(tensors: Mapping[str, Tensor], part: str) -> int:
