@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -57,7 +58,8 @@ def segment_plate(
     if len(usable) < len(sites):
         log.warning("%s: %d of %d sites lack a channel and are left out", plate, len(sites) - len(usable), len(sites))
     functions = illum.read_functions(images, [dna_channel], illumination)
-    job = _Job(images, pixel_size_um, options, quality, functions, dna_channel, channels)
+    function = functions[dna_channel] if functions else None
+    job = _Job(images, pixel_size_um, options, quality, function, dna_channel, channels)
     if workers > 1 and options.method == "classical":
         results = _in_processes(job, usable, workers)
     else:
@@ -74,22 +76,18 @@ def segment_plate(
     return nuclei, judged
 
 
+@dataclass(frozen=True)
 class _Job:
     """What is done with every site; picklable, so that it can run in other processes."""
 
-    def __init__(
-        self,
-        images: Path,
-        pixel_size_um: float,
-        options: NucleiOptions,
-        quality: QualityOptions,
-        functions: dict[str, Function] | None,
-        dna_channel: str,
-        channels: list[str],
-    ) -> None:
-        self.images, self.channels, self.dna_channel = images, channels, dna_channel
-        self.pixel_size_um, self.options, self.quality = pixel_size_um, options, quality
-        self.function = functions[dna_channel] if functions else None
+    images: Path
+    pixel_size_um: float
+    options: NucleiOptions
+    quality: QualityOptions
+    function: Function | None
+    """Illumination function of the DNA channel, if images are corrected."""
+    dna_channel: str
+    channels: list[str]
 
     def run(self, table: pd.DataFrame, threads: int) -> Iterator[Result]:
         """Nuclei and quality of each site of `table`, in order; several share a batch when Cellpose segments.
