@@ -101,9 +101,9 @@ def test_rotary_angles_depend_on_relative_position_only():
     query, key = torch.randn(2, 1, 1, 2, 8, generator=generator)
 
     def product(first: float, second: float) -> torch.Tensor:
-        angles = torch.tensor([first, second])[None, :, None] * torch.tensor([1.0, 0.5, 0.2, 0.1])
-        tables = rotary_tables(angles, None, 1, "rotation")
-        turned = [rotate(x, tables[0][..., 1:, :], tables[1][..., 1:, :]) for x in (query, key)]
+        frequencies = torch.tensor([[1.0, 0.5, 0.2, 0.1], [0.0] * 4])[:, None]
+        cosine, sine = rotary_tables(frequencies, torch.tensor([[[first, 7.0], [second, 9.0]]]), "rotation")
+        turned = [rotate(x, cosine, sine) for x in (query, key)]
         return (turned[0][..., 0, :] * turned[1][..., 1, :]).sum()
 
     torch.testing.assert_close(product(3.0, 5.0), product(10.0, 12.0))

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from campfire.model.config import ModelConfig
-from campfire.model.layers import Block, Tables
-from campfire.model.positions import axial_angles, rotary_tables, sincos_table
+from campfire.model.layers import Block
+from campfire.model.positions import axial_frequencies, sincos_table, token_places
 
 
 def patchify(images: Tensor, patch_size: int) -> Tensor:
@@ -55,7 +55,9 @@ class Stack(nn.Module):
         self.pos_embed = nn.Parameter(sincos_table(width, config.grid), requires_grad=False)
         mixed = config.rope == "mixed"
         self.drop_path = drop_path
-        self.blocks = nn.ModuleList(Block(width, heads, config.mlp_ratio, mixed) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, config.mlp_ratio, mixed, config.rope_form) for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def transform(self, x: Tensor, positions: Tensor | None, channels: int, paths: Tensor | None = None) -> Tensor:
@@ -65,15 +67,12 @@ class Stack(nn.Module):
         """
         config = self.config
         scales = None if paths is None else self._branch_scales(paths)
-        tables: Tables | None = None
-        if config.rope == "axial":
-            angles = axial_angles(config.grid, self.head_dim, x.device)
-            tables = rotary_tables(angles, positions, channels, config.rope_form)
+        places = None if config.rope == "none" else token_places(config.grid, positions, channels, x.device)
+        frequencies = axial_frequencies(self.head_dim, x.device) if config.rope == "axial" else None
         for i, block in enumerate(self.blocks):
             assert isinstance(block, Block)
-            if config.rope == "mixed":
-                tables = block.tables(config.grid, positions, channels, config.rope_form)
-            x = block(x, tables, None if scales is None else scales[i])
+            turn = block.freqs if config.rope == "mixed" else frequencies
+            x = block(x, places, turn, None if scales is None else scales[i])
         return self.norm(x)
 
     def _branch_scales(self, paths: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from campfire.model.positions import mixed_angles, rotary_tables, rotate
+from campfire.model.positions import rotary_tables, rotate
 
 Tables = tuple[Tensor, Tensor | None]
 
@@ -50,24 +50,27 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block; `freqs` holds learnt rotary frequencies where the model has them."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, mixed_rope: bool) -> None:
+    def __init__(self, width: int, heads: int, mlp_ratio: float, mixed_rope: bool, rope_form: str) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.rope_form = heads, rope_form
         if mixed_rope:
             self.freqs = nn.Parameter(torch.empty(2, 1, width // 2))
-        self.mixed_rope = mixed_rope
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = Attention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
-    def forward(self, x: Tensor, tables: Tables | None, scales: Tensor | None = None) -> Tensor:
-        """`x` (B, T, D); `scales` (2, B) float32 weigh the two branches of each sample, 0 where it skips one."""
+    def forward(
+        self, x: Tensor, places: Tensor | None, frequencies: Tensor | None, scales: Tensor | None = None
+    ) -> Tensor:
+        """`x` (B, T, D); `scales` (2, B) float32 weigh the two branches of each sample, 0 where it skips one.
+
+        `places` and `frequencies` as in `positions.rotary_tables`; both None without rotary positions.
+        """
+        tables = None
+        if places is not None and frequencies is not None:
+            tables = rotary_tables(frequencies.reshape(2, -1, x.shape[-1] // self.heads // 2), places, self.rope_form)
         attended = self.attn(self.norm1(x), tables)
         x = x + (attended if scales is None else attended * scales[0, :, None, None].to(attended.dtype))
         mixed = self.mlp(self.norm2(x))
         return x + (mixed if scales is None else mixed * scales[1, :, None, None].to(mixed.dtype))
-
-    def tables(self, grid: int, positions: Tensor | None, channels: int, form: str) -> Tables:
-        """Rotary tables of this block's learnt frequencies; see `positions.rotary_tables`."""
-        return rotary_tables(mixed_angles(self.freqs, grid, self.heads), positions, channels, form)

@@ -38,42 +38,38 @@ def mixed_frequencies(heads: int, head_dim: int, generator: torch.Generator | No
     return torch.stack([x, y]).reshape(2, 1, -1)
 
 
-def _coordinates(grid: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    index = torch.arange(grid * grid, device=device)
-    return (index % grid).float(), (index // grid).float()
+def token_places(grid: int, positions: Tensor | None, channels: int, device: torch.device) -> Tensor:
+    """Column and row (B or 1, 1 + C K, 2) float32 of a sequence's tokens: class token, then channel by channel.
 
-
-def axial_angles(grid: int, head_dim: int, device: torch.device) -> Tensor:
-    """Rotary angles (1, grid^2, head_dim / 2): the first half turns with the column, the second with the row."""
-    x, y = _coordinates(grid, device)
-    magnitude = rope_magnitudes(head_dim, device)
-    return torch.cat([x[:, None] * magnitude, y[:, None] * magnitude], dim=1)[None]
-
-
-def mixed_angles(frequencies: Tensor, grid: int, heads: int) -> Tensor:
-    """Rotary angles (heads, grid^2, head_dim / 2) from learnt frequencies (2, 1, heads * head_dim / 2)."""
-    x, y = _coordinates(grid, frequencies.device)
-    horizontal, vertical = frequencies.float().reshape(2, heads, 1, -1)
-    return x[:, None] * horizontal + y[:, None] * vertical
-
-
-def rotary_tables(angles: Tensor, positions: Tensor | None, channels: int, form: str) -> tuple[Tensor, Tensor | None]:
-    """Cosines and sines for a sequence of class token and channels' patches.
-
-    `angles` (heads or 1, N, head_dim / 2); `positions` (B, 1 or C, K) are the patches present, None for all.
-    Returns (B or 1, heads or 1, 1 + C K, head_dim / 2), the class token unturned; no sines in `cosine` form,
-    which scales queries and keys by the cosine instead of turning them, as the released code does.
+    `positions` (B, 1 or C, K) int64 are the patches present, None for all. The class token is at the origin, where
+    rotary positions turn nothing.
     """
+    if positions is None:
+        present = torch.arange(grid * grid, device=device).repeat(channels)[None]
+    else:
+        present = positions.expand(-1, channels, -1).flatten(1)
+    places = torch.stack([present % grid, present // grid], dim=-1).float()
+    return torch.cat([places.new_zeros(len(places), 1, 2), places], dim=1)
 
-    def spread(table: Tensor, neutral: float) -> Tensor:
-        if positions is None:
-            rows = table[None].repeat(1, 1, channels, 1)
-        else:
-            present = positions.expand(-1, channels, -1).flatten(1)
-            rows = table[:, present].transpose(0, 1)
-        return torch.cat([rows.new_full((*rows.shape[:2], 1, rows.shape[3]), neutral), rows], dim=2)
 
-    return spread(angles.cos(), 1.0), None if form == "cosine" else spread(angles.sin(), 0.0)
+def axial_frequencies(head_dim: int, device: torch.device) -> Tensor:
+    """Rotary frequencies (2, 1, head_dim / 2): the first half turns with the column, the second with the row."""
+    magnitude = rope_magnitudes(head_dim, device)
+    nothing = torch.zeros_like(magnitude)
+    return torch.stack([torch.cat([magnitude, nothing]), torch.cat([nothing, magnitude])])[:, None]
+
+
+def rotary_tables(frequencies: Tensor, places: Tensor, form: str) -> tuple[Tensor, Tensor | None]:
+    """Cosines and sines (B or 1, heads or 1, T, head_dim / 2) of the angles by which tokens are turned.
+
+    `frequencies` (2, heads or 1, head_dim / 2) for columns and rows, `places` (B or 1, T, 2). No sines in `cosine`
+    form, which scales queries and keys by the cosine instead of turning them, as the released code does. Angles are
+    computed for each token: gathered from a table of patches, they would give learnt frequencies their gradient by a
+    scatter that adds hundreds of values to each entry.
+    """
+    columns, rows = frequencies.float()[:, None, :, None].unbind(0)
+    angles = places[:, None, :, :1] * columns + places[:, None, :, 1:] * rows
+    return angles.cos(), None if form == "cosine" else angles.sin()
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor | None) -> Tensor:
