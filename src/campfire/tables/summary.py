@@ -12,16 +12,18 @@ from campfire.keys import QUADRANTS
 from campfire.tables.render import interval, number
 
 
-def summarise(root: str | Path, protocol: str = "release", channels: str = "DNA_AGP_Mito") -> str:
+def summarise(root: str | Path, protocol: str = "", channels: str = "DNA_AGP_Mito") -> str:
     """The four accuracies of each encoder, the paired differences over the quadrants, and where to look.
 
     root: results folder of a run with tables/accuracies.csv and tables/differences.csv; else a DataError.
+    protocol: by default that of the differences, the run's leading one.
     """
     root = Path(root)
     try:
         accuracies, differences = (pd.read_csv(root / f"tables/{name}.csv") for name in ("accuracies", "differences"))
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: no such table; run the workflow's target `tables` first") from error
+    protocol = protocol or str(differences["protocol"].iloc[0])
     rows = accuracies[(accuracies["protocol"] == protocol) & (accuracies["channels"] == channels)]
     lines = [f"Accuracy on {channels} ({protocol} protocol), 95 % interval over wells, chance in brackets:"]
     for label, encoder in rows.groupby("label", sort=False):
