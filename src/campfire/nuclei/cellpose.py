@@ -3,7 +3,6 @@
 Weights are never downloaded behind the user's back: they come from Cellpose's own folder or from a given file.
 """
 
-import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from campfire.errors import ConfigError, WeightsError
 from campfire.nuclei.options import NucleiOptions
+from campfire.provenance import file_sha256
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +46,8 @@ def weights_path(options: NucleiOptions) -> Path:
 
 @lru_cache(maxsize=4)
 def _sha256(path: Path, stamp: tuple[int, int]) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    """Read once for each state (size and time) of the file."""
+    return file_sha256(path)
 
 
 def describe_model(options: NucleiOptions) -> dict[str, Any]:
