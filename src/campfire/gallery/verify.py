@@ -77,7 +77,7 @@ def describe_image(body: bytes) -> dict[str, str]:
             page = handle.pages.first
             compression = getattr(page.compression, "name", str(page.compression))
             return {"shape": _shape(page), "dtype": str(page.dtype), "compression": compression}
-    except Exception as error:
+    except Exception as error:  # as above
         raise BadObjectError(f"not a readable TIFF ({_line(error)})") from error
 
 
