@@ -6,6 +6,8 @@ DEMO := results/demo
 SMOKE := results/smoke
 PROFILE ?= profiles/local
 SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
+# What a rule reads and writes is left out of what people watch; errors and what jobs say are not.
+BRIEFLY := $(SNAKEMAKE) --quiet rules host
 SERVED := $(BIN)/python -m campfire.simulate.server $(DEMO)-screen/s3 --
 
 .PHONY: help setup demo smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench figure report has-demo clean-demo lock envs schema
@@ -31,7 +33,7 @@ $(DEMO)-screen/.done: $(BIN)/.ready config/demo-screen.yaml $(wildcard src/campf
 
 demo: $(DEMO)-screen/.done ## run the whole chain on a simulated screen (two cores, no GPU)
 	@echo "== Running the workflow: images from a local S3 server, to tables, figures and a report"
-	$(SERVED) $(SNAKEMAKE) --configfile config/demo.yaml --report-after-run --report $(DEMO)/report.html -- all
+	$(SERVED) $(BRIEFLY) --configfile config/demo.yaml --report-after-run --report $(DEMO)/report.html -- all
 	@$(BIN)/python -m campfire.tables.summary $(DEMO)
 
 $(SMOKE)-screen/.done: $(BIN)/.ready config/smoke-screen.yaml $(wildcard src/campfire/simulate/*.py)
@@ -49,23 +51,23 @@ plan: setup ## what is left to do and what it costs: make plan [CONFIG=config/de
 
 pilot: setup ## images to tiles on one real JUMP field (needs ../shared)
 	$(BIN)/python -m campfire.simulate.server ../shared/data/images/s3_mirror -- \
-		$(SNAKEMAKE) --configfile config/pilot.yaml -- tiles
+		$(BRIEFLY) --configfile config/pilot.yaml -- tiles
 
 NF1 := ../shared/data/images/nf1_plate2/images
 nf1: setup ## local TIFFs of another cell type to embeddings (needs ../shared)
 	$(BIN)/python -m campfire.gallery.arrange $(NF1) results/nf1-images --plate NF1P2 \
 		--channels DAPI=DNA,GFP=ER,RFP=AGP --pattern '(?P<well>[A-H][0-9]+)_.*_(?P<channel>[A-Z]+)_[0-9]+[.]tif'
-	$(SNAKEMAKE) --configfile config/nf1.yaml -- all
+	$(BRIEFLY) --configfile config/nf1.yaml -- all
 
 has-demo:
 	@test -f $(DEMO)-screen/.done || { echo "There is no demo yet: run \`make demo\` first."; exit 1; }
 
 figure: setup has-demo ## remake one demo figure: make figure NAME=figure_3_4
 	@test -n "$(NAME)" || { echo "Which one? For example: make figure NAME=figure_3_4"; exit 1; }
-	$(SNAKEMAKE) --configfile config/demo.yaml -- $(DEMO)/figures/$(NAME).pdf
+	$(BRIEFLY) --configfile config/demo.yaml -- $(DEMO)/figures/$(NAME).pdf
 
 report: setup has-demo ## write the demo's report again
-	$(SNAKEMAKE) --configfile config/demo.yaml --report $(DEMO)/report.html -- all
+	$(BRIEFLY) --configfile config/demo.yaml --report $(DEMO)/report.html -- all
 
 test: setup ## lint-free unit and workflow tests
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not slurm"
