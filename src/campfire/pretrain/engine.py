@@ -77,6 +77,8 @@ class Engine:
         if self.compiled:
             # Full steps have one or two batch sizes and a few numbers of channels: each gets a fast graph of its own.
             torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 32)
+            # DDP's own splitting would cut each block in three; the blocks are pieces enough for its messages.
+            torch._dynamo.config.optimize_ddp = False
             self.model.compile_blocks(dynamic=False)
         self.task = TrainingPass(self.model, objective, self.bf16)
         self.run: Callable[..., Tensor] = self.task
