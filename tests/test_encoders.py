@@ -1,5 +1,7 @@
 """Encoders built from configuration: Campfire in three forms, timm models, classical features."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -270,18 +272,19 @@ def short(name):
 
 
 def test_your_own_encoder_is_loaded_from_the_working_directory(tmp_path, monkeypatch):
-    (tmp_path / "my_encoders.py").write_text(OWN)
+    (tmp_path / "own_code.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
-    spec = {"kind": "python", "name": "mean", "factory": "my_encoders:make", "arguments": {"factor": 2.0}}
+    monkeypatch.setattr("sys.path", [*sys.path])
+    spec = {"kind": "python", "name": "mean", "factory": "own_code:make", "arguments": {"factor": 2.0}}
     encoder = load(spec, "cpu")
     torch.testing.assert_close(encoder.embed(raw(), RGB), 2 * raw().float().mean((2, 3)))
     assert (encoder.name, encoder.dim(RGB)) == ("mean", 3)
     for factory, words in (
-        ("my_encoders", "module:function"),
-        ("my_encoders:none", "cannot load my_encoders:none"),
+        ("own_code", "module:function"),
+        ("own_code:none", "cannot load own_code:none"),
         ("nowhere:make", "cannot load nowhere:make"),
-        ("my_encoders:broken", "lacks name, device"),
-        ("my_encoders:short", "my_encoders:short is called with device, name: .*unexpected keyword argument 'device'"),
+        ("own_code:broken", "lacks name, device"),
+        ("own_code:short", "own_code:short is called with device, name: .*unexpected keyword argument 'device'"),
     ):
         with pytest.raises(ConfigError, match=words):
             load({"kind": "python", "factory": factory}, "cpu")
