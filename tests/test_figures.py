@@ -215,6 +215,10 @@ def test_figure_3_3_errors_and_scaling(tmp_path, mask):
     masked = data[(data["panel"] == "masked") & (data["tile"] == 1) & (data["channel"] == "Mito")]
     hidden = masked.sort_values("y")[[f"x{x}" for x in range(28)]].to_numpy() == figures.figure_3_3.MASKED
     assert hidden[:14].all() and not hidden[14:].any()
+    first = data[(data["panel"] == "reconstruction") & (data["tile"] == 0) & (data["channel"] == "DNA")]
+    shown = first[first["epoch"] == 1].sort_values("y")[[f"x{x}" for x in range(28)]].to_numpy()
+    assert np.array_equal(shown[14:], pixels[14:]) and (shown[:14] >= pixels[:14]).all()  # what was seen is as given
+    assert (shown[:14] > pixels[:14]).any()
     assert set(data["name"]) == {"P1 A01", "P2 B02"}
 
 

@@ -53,7 +53,8 @@ def prepare(
 
     tiles, epochs: at most so many, the epochs spread evenly from the first to the last. Intensities are scaled from 0
     to 255 between the `percentiles` of the target's channel, the same for every panel of that tile; a masked pixel is
-    -1. Columns: tile, name (plate and well), panel (masked, reconstruction, target), epoch, channel, error (mean
+    -1. Reconstructions show what the model saw as it was given: where the loss counts masked pixels alone, nothing asks
+    for the others, and what is predicted there means nothing. Columns: tile, name (plate and well), panel (masked, reconstruction, target), epoch, channel, error (mean
     squared error over masked pixels of all channels, normalised units, of reconstructions), y, x0 to x<W-1>.
     """
     target = np.asarray(arrays["target"], dtype=np.float32)[:tiles]
@@ -71,7 +72,7 @@ def prepare(
     panels = [("masked", -1, np.where(hidden, MASKED, shades(target)), None)]
     for i in chosen:
         error = ((reconstruction[i] - target) ** 2 * hidden).sum((1, 2, 3)) / np.maximum(hidden.sum((1, 2, 3)), 1)
-        panels.append(("reconstruction", int(steps[i]), shades(reconstruction[i]), error))
+        panels.append(("reconstruction", int(steps[i]), shades(np.where(hidden, reconstruction[i], target)), error))
     panels.append(("target", -1, shades(target), None))
 
     names = [f"tile {i + 1}" for i in range(len(target))]

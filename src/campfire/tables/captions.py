@@ -11,7 +11,8 @@ DRAWN = {
     "figure_2_1": "Every compound (column) on every evaluation plate (row), coloured by where the split put its well. "
     "Blue: compounds seen in training; orange: held-out ones; below the line: plates of which no well is trained on.",
     "figure_3_3": "A tile of a validation well in each row: masked input, reconstructions as training went on with "
-    "their mean squared error on masked pixels below, and the target. Masks are the same at every epoch.",
+    "their mean squared error on masked pixels below (patches that were seen are shown as they are), and the target. "
+    "Masks are the same at every epoch.",
     "training_curves": "Loss on training tiles (solid) and validation wells (dashed), learning rate, speed.",
     "ood_gap": "Accuracy on ID plates (circles) and OOD plates (diamonds) with the same classifiers; right: the gap.",
     "figure_3_4": "Accuracy by the channels that the embedding is made from; the dashed line is chance.",
