@@ -53,9 +53,10 @@ def prepare(
 
     tiles, epochs: at most so many, the epochs spread evenly from the first to the last. Intensities are scaled from 0
     to 255 between the `percentiles` of the target's channel, the same for every panel of that tile; a masked pixel is
-    -1. Reconstructions show what the model saw as it was given: where the loss counts masked pixels alone, nothing asks
-    for the others, and what is predicted there means nothing. Columns: tile, name (plate and well), panel (masked, reconstruction, target), epoch, channel, error (mean
-    squared error over masked pixels of all channels, normalised units, of reconstructions), y, x0 to x<W-1>.
+    -1. Reconstructions show what the model saw as it was given: where the loss counts masked pixels alone, nothing
+    asks for the others, and what is predicted there means nothing. Columns: tile, name (plate and well), panel (masked,
+    reconstruction, target), epoch, channel, error (mean squared error over masked pixels of all channels, normalised
+    units, of reconstructions), y, x0 to x<W-1>.
     """
     target = np.asarray(arrays["target"], dtype=np.float32)[:tiles]
     hidden = _masked_pixels(arrays)[:tiles]
