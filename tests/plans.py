@@ -198,3 +198,28 @@ def inside(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
+
+
+def planned(*parts: str | dict[str, list[str]]) -> Plan:
+    """Rules named in texts run for all they have; those in mappings for what is listed."""
+    plan: Plan = {}
+    for part in parts:
+        named = {rule: ["*"] for rule in part.split()} if isinstance(part, str) else part
+        for rule, jobs in named.items():
+            plan.setdefault(rule, set()).update(jobs)
+    return plan
+
+
+def plates(*names: str) -> dict[str, list[str]]:
+    """The chain from download to tiles for these plates: raw images are not kept, so it runs as one."""
+    return {rule: list(names) for rule in ("images", "nuclei_gpu", "cut_tiles")}
+
+
+def probed(*names: str) -> dict[str, list[str]]:
+    """What is fitted on embeddings: probes of all, leaks and profiles of the training channels."""
+    leading = [name for name in names if name.endswith("/DNA_AGP_Mito")]
+    return {"probe": list(names)} | ({"price_leaks": leading, "profile": leading} if leading else {})
+
+
+def pairs(*names: str) -> dict[str, list[str]]:
+    return {"embed": list(names), **probed(*names)}

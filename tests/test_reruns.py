@@ -7,7 +7,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from plans import PLATES, TRANSFER, Plan, Run, checkout, finish, inside, transfer_sheet
+from plans import (
+    PLATES,
+    TRANSFER,
+    Plan,
+    Run,
+    checkout,
+    finish,
+    inside,
+    pairs,
+    planned,
+    plates,
+    probed,
+    transfer_sheet,
+)
 from snakemake.exceptions import WorkflowError
 
 from campfire import definitions, reach
@@ -48,31 +61,6 @@ def run(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr(definitions, "PACKAGE", folder / "src/campfire")
     yield Run(folder)
     reach.forget()
-
-
-def planned(*parts: str | dict[str, list[str]]) -> Plan:
-    """Rules named in texts run for all they have; those in mappings for what is listed."""
-    plan: Plan = {}
-    for part in parts:
-        named = {rule: ["*"] for rule in part.split()} if isinstance(part, str) else part
-        for rule, jobs in named.items():
-            plan.setdefault(rule, set()).update(jobs)
-    return plan
-
-
-def plates(*names: str) -> dict[str, list[str]]:
-    """The chain from download to tiles for these plates: raw images are not kept, so it runs as one."""
-    return {rule: list(names) for rule in ("images", "nuclei_gpu", "cut_tiles")}
-
-
-def probed(*names: str) -> dict[str, list[str]]:
-    """What is fitted on embeddings: probes of all, leaks and profiles of the training channels."""
-    leading = [name for name in names if name.endswith("/DNA_AGP_Mito")]
-    return {"probe": list(names)} | ({"price_leaks": leading, "profile": leading} if leading else {})
-
-
-def pairs(*names: str) -> dict[str, list[str]]:
-    return {"embed": list(names), **probed(*names)}
 
 
 JUMP_TILES = [
