@@ -34,7 +34,7 @@ $(DEMO)-screen/.done: $(BIN)/.ready config/demo-screen.yaml $(wildcard src/campf
 demo: $(DEMO)-screen/.done ## run the whole chain on a simulated screen (two cores, no GPU)
 	@echo "== Running the workflow: images from a local S3 server, to tables, figures and a report"
 	$(SERVED) $(BRIEFLY) --configfile config/demo.yaml --report-after-run --report $(DEMO)/report.html -- all
-	@$(BIN)/python -m campfire.tables.summary $(DEMO)
+	@$(BIN)/python -m campfire.report.summary $(DEMO)
 
 $(SMOKE)-screen/.done: $(BIN)/.ready config/smoke-screen.yaml $(wildcard src/campfire/simulate/*.py)
 	$(BIN)/python -m campfire.simulate config/smoke-screen.yaml $(SMOKE)-screen
@@ -55,7 +55,7 @@ pilot: setup ## images to tiles on one real JUMP field (needs ../shared)
 
 NF1 := ../shared/data/images/nf1_plate2/images
 nf1: setup ## local TIFFs of another cell type to embeddings (needs ../shared)
-	$(BIN)/python -m campfire.gallery.arrange $(NF1) results/nf1-images --plate NF1P2 \
+	$(BIN)/python -m campfire.images.gallery.arrange $(NF1) results/nf1-images --plate NF1P2 \
 		--channels DAPI=DNA,GFP=ER,RFP=AGP --pattern '(?P<well>[A-H][0-9]+)_.*_(?P<channel>[A-Z]+)_[0-9]+[.]tif'
 	$(BRIEFLY) --configfile config/nf1.yaml -- all
 
@@ -82,18 +82,16 @@ test-torch26: setup ## the tests of all that uses torch, with the oldest torch a
 	$(BIN)/uv pip freeze --quiet --python $(BIN)/python \
 		| grep -vE '^(torch|torchvision|triton|nvidia-.*|cuda-.*|sympy|cfn-lint)==' > $(TORCH26)/rest.txt
 	$(BIN)/uv pip install --quiet --no-deps --python $(TORCH26)/bin/python -r $(TORCH26)/rest.txt
-	PYTHONPATH=src $(TORCH26)/bin/python -m pytest -q -n auto --dist loadfile -m "not slow" tests/test_model*.py \
-		tests/test_objective.py tests/test_augment.py tests/test_release.py tests/test_pretrain*.py \
-		tests/test_embed.py tests/test_encoders.py tests/test_probes.py tests/test_transfer.py
+	PYTHONPATH=src $(TORCH26)/bin/python -m pytest -q -n auto --dist loadfile -m "not slow" tests/model tests/training tests/encoders tests/evaluation/test_probes.py tests/evaluation/test_transfer.py
 
 test-slurm: setup ## the smoke run on a real one-node Slurm (root; needs ../shared)
 	$(BIN)/python -m pytest -q -m "slurm and not slow"
 
 slurm-orphans: setup ## list the Slurm jobs that a dead run left behind; CANCEL=1 cancels them
-	$(BIN)/python -m campfire.orphans $(if $(CANCEL),--cancel)
+	$(BIN)/python -m campfire.runs.slurm $(if $(CANCEL),--cancel)
 
 verify: setup ## find results that were altered after they were made: make verify RESULTS=results/demo
-	$(BIN)/python -m campfire.verify $(or $(RESULTS),$(DEMO))
+	$(BIN)/python -m campfire.runs.verify $(or $(RESULTS),$(DEMO))
 
 lint: setup ## ruff, snakefmt, snakemake --lint, mypy
 	$(BIN)/ruff check .

@@ -22,8 +22,8 @@ import torch
 
 from campfire.encoders import resolve_device
 from campfire.model import MaskedAutoencoder, ModelConfig
-from campfire.objective import Objective
-from campfire.provenance import hardware
+from campfire.runs.provenance import hardware
+from campfire.training.objective import Objective
 
 KINDS: dict[str, dict[str, Any]] = {
     "shared": {},

@@ -26,22 +26,22 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from campfire.embed import embed_plate
+from campfire.core.columns import CHANNELS, PLATE, QUADRANTS, SITE, WELL
+from campfire.core.files import write_table
 from campfire.encoders import load
-from campfire.files import write_table
-from campfire.keys import CHANNELS, PLATE, QUADRANTS, SITE, WELL
-from campfire.metadata import read_sheet, read_wells
-from campfire.nuclei import NucleiOptions, segment_plate
-from campfire.pretrain import PretrainOptions, train
-from campfire.probes import ProbeOptions, evaluate
-from campfire.sampling import SampleOptions, draw_sample
+from campfire.encoders.embed import embed_plate
+from campfire.evaluation.probes import ProbeOptions, evaluate
+from campfire.evaluation.sampling import SampleOptions, draw_sample
+from campfire.evaluation.statistics import bootstrap_accuracy, paired_bootstrap
+from campfire.images.nuclei import NucleiOptions, segment_plate
+from campfire.images.tiles import open_plate, write_plate
+from campfire.screen.metadata import read_sheet, read_wells
+from campfire.screen.split import SplitOptions, assign_wells, evaluation_plates
 from campfire.simulate import ScreenOptions, write_screen
 from campfire.simulate.__main__ import read_options
 from campfire.simulate.layout import CHANNEL_NUMBERS, Plate
 from campfire.simulate.screen import PIXEL_SIZE_UM
-from campfire.split import SplitOptions, assign_wells, evaluation_plates
-from campfire.statistics import bootstrap_accuracy, paired_bootstrap
-from campfire.tiles import open_plate, write_plate
+from campfire.training import PretrainOptions, train
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 THREE = ["DNA", "AGP", "Mito"]

@@ -26,9 +26,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from campfire.embed import embed_plate
+from campfire.core.columns import CELL_KEYS, CHANNELS
 from campfire.encoders import Encoder, load, resolve_device
-from campfire.keys import CELL_KEYS, CHANNELS
+from campfire.encoders.embed import embed_plate
 
 ENCODERS: dict[str, tuple[dict[str, Any], int]] = {
     "campfire_demo": (

@@ -3,7 +3,7 @@
     python bench/illumination.py [--quick] [--fields 60] [--json FILE]
 
 1. A simulated plate, whose optics darken towards the corners: its fields as photographed, divided by the function that
-   lies in its bucket, and divided by a function estimated from these very fields (campfire.illumination.estimate).
+   lies in its bucket, and divided by a function estimated from these very fields (images.illumination.estimate).
 2. The real JUMP field, where the reference data lies beside the checkout: as published, with a shading of a third
    multiplied into it, and with that divided out again. Its plate's own function is not among the reference data.
 
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from tiles import machine
 
-from campfire.illumination import correct, estimate, to_uint16
-from campfire.nuclei import NucleiOptions, match_objects, measure, segment
+from campfire.images.illumination import correct, estimate, to_uint16
+from campfire.images.nuclei import NucleiOptions, match_objects, measure, segment
 from campfire.simulate.field import illumination
 from campfire.simulate.layout import plan
 from campfire.simulate.options import ScreenOptions

@@ -21,9 +21,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from pretrain import machine, step_rate, synthetic_source, write_plate
 
-from campfire.pretrain.loader import Loader
-from campfire.pretrain.plan import generator, plan_epoch
-from campfire.pretrain.source import Source
+from campfire.training.epoch_plan import generator, plan_epoch
+from campfire.training.loader import Loader
+from campfire.training.source import Source
 
 
 def forget(source: Source) -> None:

@@ -21,13 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
-from campfire import objective
-from campfire.keys import CHANNELS
+from campfire.core.columns import CHANNELS
 from campfire.model import MaskedAutoencoder
-from campfire.pretrain import PretrainOptions
-from campfire.pretrain.engine import Engine
-from campfire.pretrain.loader import Batch
-from campfire.pretrain.processes import Processes
+from campfire.training import PretrainOptions, objective
+from campfire.training.engine import Engine
+from campfire.training.loader import Batch
+from campfire.training.processes import Processes
 
 GPU = torch.device("cuda", 0)
 
@@ -82,9 +81,9 @@ def fake_gpu() -> Iterator[None]:
             ("torch.cuda.amp.common.amp_definitely_not_available", lambda: False),
             ("torch.cuda.is_bf16_supported", lambda *_, **__: True),
             ("torch.nn.functional.scaled_dot_product_attention", _flash),
-            ("campfire.pretrain.engine.initial_model", _model),
+            ("campfire.training.engine.initial_model", _model),
             ("campfire.model.autoencoder.initialise", lambda *_: None),
-            ("campfire.objective._half_weights", _filters),
+            ("campfire.training.objective._half_weights", _filters),
         ):
             stack.enter_context(patch(name, stand_in))
         yield

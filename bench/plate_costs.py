@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from campfire.nuclei import NucleiOptions, measure, segment
+from campfire.images.nuclei import NucleiOptions, measure, segment
 
 FIELD = Path(__file__).resolve().parents[2] / "shared/data/images/s3_mirror"
 PIXEL_UM = 0.597976

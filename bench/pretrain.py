@@ -27,17 +27,17 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from campfire.keys import CHANNELS
+from campfire.core.columns import CHANNELS
 from campfire.model import MaskedAutoencoder, ModelConfig
-from campfire.objective import filter_images
-from campfire.pretrain import PretrainOptions
-from campfire.pretrain.engine import Engine
-from campfire.pretrain.flops import peak_rate, training_flops
-from campfire.pretrain.loader import Loader
-from campfire.pretrain.plan import generator, plan_epoch
-from campfire.pretrain.processes import Processes
-from campfire.pretrain.source import Group, PlateRows, Source
-from campfire.provenance import hardware
+from campfire.runs.provenance import hardware
+from campfire.training import PretrainOptions
+from campfire.training.engine import Engine
+from campfire.training.epoch_plan import generator, plan_epoch
+from campfire.training.flops import peak_rate, training_flops
+from campfire.training.loader import Loader
+from campfire.training.objective import filter_images
+from campfire.training.processes import Processes
+from campfire.training.source import Group, PlateRows, Source
 
 DEMO_MODEL = {"width": 128, "depth": 4, "heads": 4, "decoder_width": 64, "decoder_depth": 2, "decoder_heads": 4}
 

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from campfire.probes import Fit, ProbeOptions, fit_linear, predict
+from campfire.evaluation.probes import Fit, ProbeOptions, fit_linear, predict
 
 RUNS = ("control", "heldout10", "heldout30")
 TARGETS = {"control": 30, "heldout30": 20}

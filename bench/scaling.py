@@ -27,10 +27,10 @@ import numpy as np
 import pandas as pd
 from tiles import CHANNELS, machine, simulated_field
 
-from campfire.gallery import S3Options, connect, fetch_plate, plan_download
-from campfire.keys import CELL_KEYS, SITE, WELL
-from campfire.nuclei import segment_plate
-from campfire.tiles import open_plate, write_plate
+from campfire.core.columns import CELL_KEYS, SITE, WELL
+from campfire.images.gallery import S3Options, connect, fetch_plate, plan_download
+from campfire.images.nuclei import segment_plate
+from campfire.images.tiles import open_plate, write_plate
 
 BUCKET, SOURCE, BATCH, PLATE = "scaling", "source_99", "BATCH", "PLATE"
 REAL = Path(__file__).parents[2] / "shared/data/images/s3_mirror"
@@ -126,10 +126,10 @@ def run(root: Path, wells: list[str], n_sites: int) -> list[dict[str, Any]]:
     options = S3Options(bucket=BUCKET, endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"], workers=8)
     client, images, store = connect(options), root / "images", root / "tiles" / f"{PLATE}.npy"
     logging.basicConfig(level=logging.WARNING)
-    logging.getLogger("campfire.nuclei").setLevel(logging.INFO)
+    logging.getLogger("campfire.images.nuclei").setLevel(logging.INFO)
     progress = Progress()
-    logging.getLogger("campfire.nuclei").addHandler(progress)
-    logging.getLogger("campfire.nuclei").propagate = False
+    logging.getLogger("campfire.images.nuclei").addHandler(progress)
+    logging.getLogger("campfire.images.nuclei").propagate = False
     images.mkdir()
     plan, _ = plan_download(client, options, SOURCE, BATCH, PLATE, wells, CHANNELS)
     record, first = watched(

@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 
 import campfire
-from campfire.keys import NUCLEUS, PLATE, SITE, WELL
-from campfire.provenance import git_commit, hardware
-from campfire.sites import read_image, read_sites
-from campfire.tiles import open_plate, write_plate
+from campfire.core.columns import NUCLEUS, PLATE, SITE, WELL
+from campfire.images.sites import read_image, read_sites
+from campfire.images.tiles import open_plate, write_plate
+from campfire.runs.provenance import git_commit, hardware
 
 Array = np.ndarray[Any, Any]
 

@@ -15,8 +15,8 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import pytest  # noqa: E402
 
 if TYPE_CHECKING:
-    from gallery_bucket import Bucket
-    from gallery_proxy import Proxy
+    from support.gallery_bucket import Bucket
+    from support.gallery_proxy import Proxy
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -38,9 +38,8 @@ def shared() -> Path:
 @pytest.fixture(scope="module")
 def intact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bucket, str]]:
     """A small gallery bucket nobody alters, served once, and its address; faults come from each test's own proxy."""
-    from gallery_bucket import make_bucket
-
     from campfire.simulate import serve
+    from support.gallery_bucket import make_bucket
 
     bucket = make_bucket(tmp_path_factory.mktemp("intact"), "intact-bucket")
     with serve(bucket.root) as url:
@@ -50,7 +49,7 @@ def intact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bucket, s
 @pytest.fixture
 def proxy(intact: tuple[Bucket, str]) -> Iterator[Proxy]:
     """A proxy before the intact bucket that breaks the answers it is told to."""
-    from gallery_proxy import proxy_before
+    from support.gallery_proxy import proxy_before
 
     with proxy_before(intact[1]) as running:
         yield running

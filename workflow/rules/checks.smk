@@ -5,7 +5,7 @@ def checked_transfer_sheet():
     """The wells of the transfer screen, if there is one."""
     if not config["transfer"]["sheet"]:
         return None
-    from campfire.transfer.sheet import check_trainable, read_sheet
+    from campfire.evaluation.transfer.sheet import check_trainable, read_sheet
 
     sheet = read_sheet(config["transfer"]["sheet"])
     if config["transfer"]["head"] is not None:
@@ -18,7 +18,7 @@ def checked_sheets():
 
     Of the plates' sheet remain those that the split may give wells: the strict split leaves out whole batches.
     """
-    from campfire.split import SplitOptions, plates_with_wells
+    from campfire.screen.split import SplitOptions, plates_with_wells
 
     try:
         validate(
@@ -95,7 +95,7 @@ def check_nuclear_stain():
     if "DNA" not in config["channels"] and config["sheet"]:
         raise WorkflowError(
             f"config: `channels` ({', '.join(config['channels'])}) has no DNA, on which nuclei are sought; call the "
-            "nuclear stain DNA, e.g. by campfire.gallery.arrange --channels DAPI=DNA (docs/your-screen.md)"
+            "nuclear stain DNA, e.g. by campfire.images.gallery.arrange --channels DAPI=DNA (docs/your-screen.md)"
         )
 
 
@@ -205,7 +205,7 @@ def check_lock():
     }:
         from snakemake.logging import logger
 
-        from campfire.orphans import explain_lock
+        from campfire.runs.slurm import explain_lock
 
         explanation = explain_lock()
         if explanation:

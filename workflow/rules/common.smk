@@ -8,11 +8,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from campfire.configuration import read_yaml, validate
-from campfire.errors import CampfireError
-from campfire.metadata import empty_sheet, read_sheet
-from campfire.pretrain import result_values
-from campfire.reach import code_state, syntax_digest
+from campfire.runs.configuration import read_yaml, validate
+from campfire.core.errors import CampfireError
+from campfire.screen.metadata import empty_sheet, read_sheet
+from campfire.training import result_values
+from campfire.runs.fingerprint import code_state, syntax_digest
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 

@@ -3,7 +3,7 @@
 import asyncio
 import atexit
 
-from campfire import cost
+from campfire.runs import cost
 
 STAGE_OF_RULE = {
     "images": "images",
@@ -64,7 +64,7 @@ def is_done(job):
 
 
 def planned_jobs():
-    """The jobs of the plan, dear ones first, as campfire.cost takes them."""
+    """The jobs of the plan, dear ones first, as campfire.runs.cost takes them."""
     order = list(dict.fromkeys([*STAGE_OF_RULE.values(), "analysis"]))
     jobs = []
     for job in workflow.dag.needrun_jobs(exclude_finished=False):
@@ -136,8 +136,8 @@ def missing_nuclei_weights():
     planned = {job.rule.name for job in workflow.dag.needrun_jobs()}
     if not planned & {"nuclei", "nuclei_gpu"}:
         return ""
-    from campfire.nuclei import NucleiOptions
-    from campfire.nuclei.cellpose import weights_path
+    from campfire.images.nuclei import NucleiOptions
+    from campfire.images.nuclei.cellpose import weights_path
 
     try:
         weights_path(NucleiOptions(**config["nuclei"]))

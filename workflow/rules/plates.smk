@@ -12,7 +12,7 @@ def plate_place(plate):
 
 def structures_table():
     """The table of the compounds' structures, where the split goes by it."""
-    from campfire.split import SplitOptions
+    from campfire.screen.split import SplitOptions
 
     wanted = SplitOptions(**config["split"]).setting("exclude_same_structure")
     return result("metadata/compound.csv.gz") if wanted else []
@@ -34,7 +34,7 @@ def transfer_wells(plate):
 
 def known_bad(plate):
     """The known bad objects of a plate, so that what is learnt of one plate leaves the others alone."""
-    from campfire.gallery import read_known_bad
+    from campfire.images.gallery import read_known_bad
 
     try:
         listed = read_known_bad(config["known_bad"])

@@ -1,6 +1,6 @@
 """Which tables and figures an evaluation has, and where they stand in the report. No rules here."""
 
-from campfire.transfer.sheet import has_control_groups
+from campfire.evaluation.transfer.sheet import has_control_groups
 
 ID_CHANNELS, OOD_CHANNELS = (
     config["tables"].get(name, default)

@@ -1,6 +1,6 @@
 """What the ablation study is made of: its config, its trials, and the functions that its rules use. No rules here."""
 
-from campfire import ablation as study
+from campfire.training import ablation as study
 
 STUDY = dict(config["pretrain"]["ablation"])
 if not Path(

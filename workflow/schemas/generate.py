@@ -17,23 +17,23 @@ from typing import Any, Literal, Union
 
 import yaml
 
-from campfire.ablation import READINGS, AblationOptions
-from campfire.augment import AugmentOptions
 from campfire.encoders import KINDS
-from campfire.gallery import S3Options
+from campfire.evaluation.probes import ProbeOptions
+from campfire.evaluation.profiles import ProfileOptions
+from campfire.evaluation.sampling import SampleOptions
+from campfire.evaluation.transfer import TransferOptions
+from campfire.images.gallery import S3Options
+from campfire.images.nuclei import NucleiOptions
+from campfire.images.quality import QualityOptions
+from campfire.images.tiles import TileOptions
 from campfire.model.config import CHOICES as MODEL_CHOICES
 from campfire.model.config import ModelConfig
-from campfire.nuclei import NucleiOptions
-from campfire.objective import ObjectiveOptions
-from campfire.pretrain import PretrainOptions
-from campfire.probes import ProbeOptions
-from campfire.profiles import ProfileOptions
-from campfire.quality import QualityOptions
-from campfire.sampling import SampleOptions
-from campfire.split import PROTOCOLS, SplitOptions
-from campfire.tables import TableOptions
-from campfire.tiles import TileOptions
-from campfire.transfer import TransferOptions
+from campfire.report.tables import TableOptions
+from campfire.screen.split import PROTOCOLS, SplitOptions
+from campfire.training import PretrainOptions
+from campfire.training.ablation import READINGS, AblationOptions
+from campfire.training.augment import AugmentOptions
+from campfire.training.objective import ObjectiveOptions
 
 HERE = Path(__file__).resolve().parent
 DOC_LINE = re.compile(r"^\s*(\w+(?:, \w+)*): (.*)$")

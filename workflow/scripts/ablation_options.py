@@ -6,8 +6,8 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.ablation import PAPER_CHOICE, STAGES, AblationOptions, best_trial, trial_options
-from campfire.files import read_table, write_json
+from campfire.core.files import read_table, write_json
+from campfire.training.ablation import PAPER_CHOICE, STAGES, AblationOptions, best_trial, trial_options
 
 study, stage = AblationOptions(**snakemake.params.study), snakemake.wildcards.stage
 best = {Path(ranking).parent.name: best_trial(read_table(ranking)) for ranking in snakemake.input}

@@ -4,8 +4,8 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.ablation import best_trial, rank
-from campfire.files import write_table
+from campfire.core.files import write_table
+from campfire.training.ablation import best_trial, rank
 
 metrics = dict(zip(snakemake.params.trials, snakemake.input, strict=True))
 ranking = rank(snakemake.wildcards.stage, snakemake.params.tables, metrics)

@@ -4,10 +4,10 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.ablation import read_stage
-from campfire.files import read_table
-from campfire.tables.ablation import build
-from campfire.tables.render import save
+from campfire.core.files import read_table
+from campfire.report.tables.ablation import build
+from campfire.report.tables.render import save
+from campfire.training.ablation import read_stage
 
 stage = snakemake.wildcards.stage
 table = build(stage, read_stage(stage, snakemake.params.tables), read_table(snakemake.input[0]))

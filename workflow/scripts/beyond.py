@@ -6,8 +6,8 @@ log = job.start(snakemake)
 
 import pandas as pd
 
-from campfire.figures.beyond import draw, prepare
-from campfire.figures.style import save
+from campfire.report.figures.beyond import draw, prepare
+from campfire.report.figures.style import save
 
 data = prepare(pd.read_csv(snakemake.input.profiles), pd.read_csv(snakemake.input.variance))
 save(draw(data), data, snakemake.output[0].removesuffix(".svg"))

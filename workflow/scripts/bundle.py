@@ -6,8 +6,8 @@ log = job.start(snakemake)
 
 from pathlib import Path
 
-from campfire.bundle import pack
-from campfire.provenance import file_sha256, git_commit, value_digest, versions
+from campfire.runs.bundle import pack
+from campfire.runs.provenance import file_sha256, git_commit, value_digest, versions
 
 params, config = snakemake.params, snakemake.config
 facts = {

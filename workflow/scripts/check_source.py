@@ -6,9 +6,9 @@ log = job.start(snakemake)
 
 import pandas as pd
 
-from campfire.files import write_text
-from campfire.gallery import S3Options, check_source, connect, render_check
-from campfire.keys import BATCH, PLATE, SOURCE
+from campfire.core.columns import BATCH, PLATE, SOURCE
+from campfire.core.files import write_text
+from campfire.images.gallery import S3Options, check_source, connect, render_check
 
 params = snakemake.params
 options = S3Options(**params.options)

@@ -8,12 +8,13 @@ log = job.start(snakemake)
 
 import torch
 
-from campfire import embeddings, encoders
-from campfire.embed import embed_plate, find_rows
-from campfire.files import link_or_copy, read_table, read_table_metadata, single_writer
-from campfire.keys import CELL_KEYS, PLATE
-from campfire.provenance import value_digest
-from campfire.tiles import open_plate
+from campfire import encoders
+from campfire.core.columns import CELL_KEYS, PLATE
+from campfire.core.files import link_or_copy, read_table, read_table_metadata, single_writer
+from campfire.encoders import embedding_table as embeddings
+from campfire.encoders.embed import embed_plate, find_rows
+from campfire.images.tiles import open_plate
+from campfire.runs.provenance import value_digest
 
 torch.set_num_threads(snakemake.threads)
 params, (name, channels) = snakemake.params, (snakemake.wildcards.encoder, list(snakemake.params.channels))

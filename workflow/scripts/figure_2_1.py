@@ -4,9 +4,9 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.figures.figure_2_1 import draw, prepare
-from campfire.figures.style import save
-from campfire.files import read_table
+from campfire.core.files import read_table
+from campfire.report.figures.figure_2_1 import draw, prepare
+from campfire.report.figures.style import save
 
 data = prepare(read_table(snakemake.input[0]), snakemake.params.controls, snakemake.params.plate_type)
 save(draw(data), data, snakemake.output[0].removesuffix(".svg"))

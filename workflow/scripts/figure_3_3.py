@@ -4,8 +4,8 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.figures.figure_3_3 import draw, prepare, read_snapshots
-from campfire.figures.style import save
+from campfire.report.figures.figure_3_3 import draw, prepare, read_snapshots
+from campfire.report.figures.style import save
 
 data = prepare(read_snapshots(snakemake.input[0]))
 save(draw(data), data, snakemake.output[0].removesuffix(".svg"))

@@ -6,8 +6,8 @@ log = job.start(snakemake)
 
 import pandas as pd
 
-from campfire.figures.figure_3_4 import draw, prepare
-from campfire.figures.style import save
+from campfire.report.figures.figure_3_4 import draw, prepare
+from campfire.report.figures.style import save
 
 params = snakemake.params
 data = prepare(

@@ -6,9 +6,9 @@ log = job.start(snakemake)
 
 from pathlib import Path
 
-from campfire.figures.figure_3_5 import draw, prepare
-from campfire.figures.style import save
-from campfire.files import read_table
+from campfire.core.files import read_table
+from campfire.report.figures.figure_3_5 import draw, prepare
+from campfire.report.figures.style import save
 
 pairs = {Path(path).parent.name: read_table(path) for path in snakemake.input}
 data = prepare(pairs, snakemake.params.labels)

@@ -4,9 +4,9 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.files import write_text
-from campfire.tables.findings import build
-from campfire.tables.options import TableOptions
+from campfire.core.files import write_text
+from campfire.report.findings import build
+from campfire.report.tables.options import TableOptions
 
 options = TableOptions(**snakemake.params.options)
 write_text(snakemake.output[0], build(snakemake.input, snakemake.params.title, options))

@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 # Threads that spin while they wait take the cores from those that compute; read when NumPy and torch are imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from campfire.errors import CampfireError
-from campfire.job_records import begin, end, seeds_in
+from campfire.core.errors import CampfireError
+from campfire.runs.job_records import begin, end, seeds_in
 
 CANNOT_WRITE = {
     errno.ENOSPC: "make room on that disk and start again: what was finished is kept",

@@ -6,12 +6,12 @@ log = job.start(snakemake)
 
 import pandas as pd
 
-from campfire import embeddings
-from campfire.files import read_table, write_table
-from campfire.probes.leaks import leak_table
-from campfire.probes.options import ProbeOptions
-from campfire.probes.place import place_table
-from campfire.tables.options import TableOptions
+from campfire.core.files import read_table, write_table
+from campfire.encoders import embedding_table as embeddings
+from campfire.evaluation.probes.leaks import leak_table
+from campfire.evaluation.probes.options import ProbeOptions
+from campfire.evaluation.probes.place import place_table
+from campfire.report.tables.options import TableOptions
 
 params = snakemake.params
 options = {name: value for name, value in params.options.items() if name != "protocols"}

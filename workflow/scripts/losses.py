@@ -6,9 +6,9 @@ log = job.start(snakemake)
 
 import pandas as pd
 
-from campfire.files import read_table, write_table
-from campfire.keys import PLATE
-from campfire.tables.losses import plate_losses
+from campfire.core.columns import PLATE
+from campfire.core.files import read_table, write_table
+from campfire.report.tables.losses import plate_losses
 
 tables = zip(snakemake.input.download, snakemake.input.quality, snakemake.input.nuclei, strict=True)
 counts = [

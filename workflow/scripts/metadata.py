@@ -4,7 +4,7 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.metadata import fetch
+from campfire.screen.metadata import fetch
 
 source = snakemake.params.source
 fetch(source["address"], snakemake.output[0], source.get("sha256"))

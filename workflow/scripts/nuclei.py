@@ -4,9 +4,9 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.files import write_table
-from campfire.nuclei import NucleiOptions, describe, segment_plate
-from campfire.quality import QualityOptions
+from campfire.core.files import write_table
+from campfire.images.nuclei import NucleiOptions, describe, segment_plate
+from campfire.images.quality import QualityOptions
 
 params = snakemake.params
 options = NucleiOptions(**params.nuclei, **params.machine)

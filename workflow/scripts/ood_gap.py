@@ -6,8 +6,8 @@ log = job.start(snakemake)
 
 import pandas as pd
 
-from campfire.figures.ood_gap import draw, prepare
-from campfire.figures.style import save
+from campfire.report.figures.ood_gap import draw, prepare
+from campfire.report.figures.style import save
 
 options = snakemake.params.options
 data = prepare(pd.read_csv(snakemake.input[0]), options["id_channels"], options["protocol"])

@@ -4,9 +4,9 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.figures.plate_layout import draw, prepare
-from campfire.figures.style import save
-from campfire.files import read_table
+from campfire.core.files import read_table
+from campfire.report.figures.plate_layout import draw, prepare
+from campfire.report.figures.style import save
 
 for quality, figure in zip(snakemake.input, snakemake.params.figures, strict=True):
     data = prepare(read_table(quality))

@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from campfire.files import state_for
-from campfire.pretrain import EXIT_RESUMABLE, PretrainOptions, launch, machine_values
-from campfire.pretrain.launcher import requeue_job
+from campfire.core.files import state_for
+from campfire.training import EXIT_RESUMABLE, PretrainOptions, launch, machine_values
+from campfire.training.launcher import requeue_job
 
 params, resources, threads = snakemake.params, snakemake.resources, snakemake.threads
 made = snakemake.input.get("options")  # an ablation trial's options are a file

@@ -4,10 +4,10 @@ import job
 
 log = job.start(snakemake)
 
-from campfire import embeddings
-from campfire.files import read_table, write_table
-from campfire.probes.evaluate import evaluate
-from campfire.probes.options import ProbeOptions
+from campfire.core.files import read_table, write_table
+from campfire.encoders import embedding_table as embeddings
+from campfire.evaluation.probes.evaluate import evaluate
+from campfire.evaluation.probes.options import ProbeOptions
 
 options = dict(snakemake.params.options)
 sample = read_table(snakemake.input.cells)

@@ -4,11 +4,11 @@ import job
 
 log = job.start(snakemake)
 
-from campfire import embeddings
-from campfire.files import read_table, write_table
-from campfire.probes.options import ProbeOptions
-from campfire.profiles import ProfileOptions, profile_summary
-from campfire.tables.options import TableOptions
+from campfire.core.files import read_table, write_table
+from campfire.encoders import embedding_table as embeddings
+from campfire.evaluation.probes.options import ProbeOptions
+from campfire.evaluation.profiles import ProfileOptions, profile_summary
+from campfire.report.tables.options import TableOptions
 
 params = snakemake.params
 probe = {name: value for name, value in params.probe.items() if name != "protocols"}

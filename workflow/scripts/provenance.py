@@ -6,9 +6,9 @@ log = job.start(snakemake)
 
 from pathlib import Path
 
-from campfire.files import write_json
-from campfire.job_records import by_stage
-from campfire.provenance import file_sha256, git_commit, hardware, value_digest, versions
+from campfire.core.files import write_json
+from campfire.runs.job_records import by_stage
+from campfire.runs.provenance import file_sha256, git_commit, hardware, value_digest, versions
 
 config = snakemake.params.config
 facts = {

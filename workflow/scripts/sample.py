@@ -4,8 +4,8 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.files import read_table, write_table
-from campfire.sampling import SampleOptions, draw_sample
+from campfire.core.files import read_table, write_table
+from campfire.evaluation.sampling import SampleOptions, draw_sample
 
 params = snakemake.params
 options = SampleOptions(protocols=params.protocols, **params.options)

@@ -6,9 +6,9 @@ log = job.start(snakemake)
 
 import pandas as pd
 
-from campfire.files import read_table, write_table
-from campfire.sampling import draw_wells
-from campfire.transfer.sheet import read_sheet
+from campfire.core.files import read_table, write_table
+from campfire.evaluation.sampling import draw_wells
+from campfire.evaluation.transfer.sheet import read_sheet
 
 sheet = read_sheet(snakemake.input.sheet)
 nuclei = pd.concat([read_table(path) for path in snakemake.input.nuclei], ignore_index=True)

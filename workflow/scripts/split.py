@@ -4,8 +4,8 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.metadata import read_sheet, read_structures, read_wells
-from campfire.split import SplitOptions, make_split, wells_per_quadrant, write_plates, write_split
+from campfire.screen.metadata import read_sheet, read_structures, read_wells
+from campfire.screen.split import SplitOptions, make_split, wells_per_quadrant, write_plates, write_split
 
 sheet = read_sheet(snakemake.input.sheet)
 wells = read_wells(snakemake.input.wells, sheet)

@@ -6,9 +6,9 @@ log = job.start(snakemake)
 
 import pandas as pd
 
-from campfire.tables.options import TableOptions
-from campfire.tables.render import save
-from campfire.tables.table_3_2 import build
+from campfire.report.tables.options import TableOptions
+from campfire.report.tables.render import save
+from campfire.report.tables.table_3_2 import build
 
 options = TableOptions(**snakemake.params.options)
 given = snakemake.input

@@ -4,10 +4,10 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.tables.accuracies import build
-from campfire.tables.options import TableOptions
-from campfire.tables.render import save
-from campfire.tables.sources import probe_results
+from campfire.report.tables.accuracies import build
+from campfire.report.tables.options import TableOptions
+from campfire.report.tables.render import save
+from campfire.report.tables.sources import probe_results
 
 options = TableOptions(**snakemake.params.options)
 save(build(probe_results(snakemake.input), options), snakemake.output[0].removesuffix(".html"))

@@ -6,10 +6,10 @@ log = job.start(snakemake)
 
 from pathlib import Path
 
-from campfire.files import read_table
-from campfire.tables.leaks import build
-from campfire.tables.options import TableOptions
-from campfire.tables.render import save
+from campfire.core.files import read_table
+from campfire.report.tables.leaks import build
+from campfire.report.tables.options import TableOptions
+from campfire.report.tables.render import save
 
 prices = {Path(path).parent.name: read_table(path) for path in snakemake.input}
 options = TableOptions(**snakemake.params.options)

@@ -4,8 +4,8 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.files import read_table
-from campfire.tables.losses import build
-from campfire.tables.render import save
+from campfire.core.files import read_table
+from campfire.report.tables.losses import build
+from campfire.report.tables.render import save
 
 save(build(read_table(snakemake.input[0])), snakemake.output[0].removesuffix(".html"))

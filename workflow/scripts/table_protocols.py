@@ -6,9 +6,9 @@ log = job.start(snakemake)
 
 import pandas as pd
 
-from campfire.tables.options import TableOptions
-from campfire.tables.protocols import build
-from campfire.tables.render import save
+from campfire.report.tables.options import TableOptions
+from campfire.report.tables.protocols import build
+from campfire.report.tables.render import save
 
 options = TableOptions(**snakemake.params.options)
 save(build(pd.read_csv(snakemake.input[0]), options), snakemake.output[0].removesuffix(".html"))

@@ -4,8 +4,8 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.files import read_table, read_table_metadata
-from campfire.tiles import TileOptions, write_plate
+from campfire.core.files import read_table, read_table_metadata
+from campfire.images.tiles import TileOptions, write_plate
 
 params = snakemake.params
 write_plate(

@@ -6,9 +6,9 @@ log = job.start(snakemake)
 
 from pathlib import Path
 
-from campfire.figures.style import save
-from campfire.figures.training_curves import draw, prepare
-from campfire.files import read_table
+from campfire.core.files import read_table
+from campfire.report.figures.style import save
+from campfire.report.figures.training_curves import draw, prepare
 
 runs = {Path(path).parent.name: read_table(path) for path in snakemake.input}
 data = prepare(runs, snakemake.params.labels)

@@ -8,13 +8,13 @@ import shutil
 
 import torch
 
-from campfire import embeddings
-from campfire.files import single_writer, state_for, write_table
-from campfire.transfer.head import save_head
-from campfire.transfer.options import TransferOptions
-from campfire.transfer.sheet import read_sheet
-from campfire.transfer.training import train_head
-from campfire.transfer.wells import embed_wells
+from campfire.core.files import single_writer, state_for, write_table
+from campfire.encoders import embedding_table as embeddings
+from campfire.evaluation.transfer.head import save_head
+from campfire.evaluation.transfer.options import TransferOptions
+from campfire.evaluation.transfer.sheet import read_sheet
+from campfire.evaluation.transfer.training import train_head
+from campfire.evaluation.transfer.wells import embed_wells
 
 torch.set_num_threads(snakemake.threads)
 sheet = read_sheet(snakemake.input.sheet)

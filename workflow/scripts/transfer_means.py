@@ -4,10 +4,10 @@ import job
 
 log = job.start(snakemake)
 
-from campfire import embeddings
-from campfire.files import write_table
-from campfire.transfer.sheet import read_sheet
-from campfire.transfer.wells import embed_wells
+from campfire.core.files import write_table
+from campfire.encoders import embedding_table as embeddings
+from campfire.evaluation.transfer.sheet import read_sheet
+from campfire.evaluation.transfer.wells import embed_wells
 
 keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
 wells = embed_wells(None, keys, vectors, read_sheet(snakemake.input.sheet))

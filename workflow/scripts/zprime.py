@@ -4,9 +4,9 @@ import job
 
 log = job.start(snakemake)
 
-from campfire.files import read_table, write_table
-from campfire.transfer.options import TransferOptions
-from campfire.transfer.wells import control_zprime
+from campfire.core.files import read_table, write_table
+from campfire.evaluation.transfer.options import TransferOptions
+from campfire.evaluation.transfer.wells import control_zprime
 
 pairs = control_zprime(read_table(snakemake.input[0]), TransferOptions(**snakemake.params.options))
 write_table(pairs, snakemake.output[0])

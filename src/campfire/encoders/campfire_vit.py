@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from campfire.augment import normalise
-from campfire.errors import DataError
+from campfire.core.errors import DataError
 from campfire.model import MaskedAutoencoder, weights_digest
+from campfire.training.augment import normalise
 
 
 class CampfireEncoder:

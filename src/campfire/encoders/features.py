@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from campfire.errors import ConfigError
-from campfire.features import FAMILIES, measure_row, measure_tile
-from campfire.spawning import main_hidden
+from campfire.core.errors import ConfigError
+from campfire.core.processes import main_hidden
+from campfire.encoders.cell_features import FAMILIES, measure_row, measure_tile
 
 
 class FeatureEncoder:

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from campfire.core.errors import ConfigError, WeightsError
 from campfire.encoders.base import Encoder
-from campfire.errors import ConfigError, WeightsError
 from campfire.model import MaskedAutoencoder, ModelConfig, load_weights, read_header
 
 KINDS: dict[str, tuple[str, ...]] = {
@@ -104,7 +104,7 @@ def _campfire(spec: Mapping[str, Any], kind: str, name: str) -> tuple[MaskedAuto
         model, header = load_weights(spec["weights"])
         return model, str(header.get("normalisation", "tile"))
     if kind == "release":
-        from campfire.release import load_checkpoint
+        from campfire.model.released_checkpoint import load_checkpoint
 
         choices = {key: spec[key] for key in ("rope", "rope_form", "heads", "decoder_heads") if spec.get(key)}
         return load_checkpoint(spec["weights"], **choices), "tile"

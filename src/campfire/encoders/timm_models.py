@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from campfire.errors import ConfigError, DataError, WeightsError, reason
+from campfire.core.errors import ConfigError, DataError, WeightsError, reason
 from campfire.model.imagenet import create_strictly
 
 COMBINE = ("average", "concatenate")

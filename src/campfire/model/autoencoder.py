@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from campfire.errors import ConfigError
+from campfire.core.errors import ConfigError
 from campfire.model.channels import MAX_LABELS, check_index, mean_patches
 from campfire.model.config import ModelConfig
 from campfire.model.decoder import Decoder

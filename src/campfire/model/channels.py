@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.distributed import ReduceOp
 
-from campfire.errors import ConfigError
+from campfire.core.errors import ConfigError
 
 MAX_LABELS = 256
 """Channel indices are free labels below this bound (it fixes the size of the reduction between ranks)."""

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from campfire.errors import ConfigError
+from campfire.core.errors import ConfigError
 
 SIZES = {
     "tiny": (192, 12, 3),

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from campfire.errors import ConfigError, WeightsError, reason
+from campfire.core.errors import ConfigError, WeightsError, reason
 from campfire.model.autoencoder import MaskedAutoencoder
 
 SOURCES = {

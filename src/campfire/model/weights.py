@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from campfire.errors import CampfireError, WeightsError
-from campfire.files import atomic_path
+from campfire.core.errors import CampfireError, WeightsError
+from campfire.core.files import atomic_path
+from campfire.core.text import some
 from campfire.model.autoencoder import MaskedAutoencoder
 from campfire.model.config import ModelConfig
-from campfire.wording import some
 
 HEADER = "campfire"
 """Key of the JSON in the safetensors header."""
@@ -52,7 +52,7 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
     header = read_header(path)
     if "model" not in header:
         raise WeightsError(
-            f"{path}: holds no campfire configuration; a checkpoint of the authors' is read by campfire.release"
+            f"{path}: no campfire configuration; read the authors' checkpoint with model.released_checkpoint"
         )
     try:
         config = ModelConfig(**header["model"])

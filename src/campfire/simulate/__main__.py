@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from campfire.errors import ConfigError, in_one_line
+from campfire.core.errors import ConfigError, in_one_line
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.screen import write_screen
 

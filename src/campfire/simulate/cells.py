@@ -21,7 +21,7 @@ class DrawnCells:
     """N cells, each in a WINDOW x WINDOW px box around its nucleus."""
 
     light: NDArray[Any]
-    """(N, 5, WINDOW, WINDOW) float32, channel order of campfire.keys.CHANNELS; about 1 where a stain is bright."""
+    """(N, 5, WINDOW, WINDOW) float32, channel order of core.columns.CHANNELS; about 1 where a stain is bright."""
     depth: NDArray[Any]
     """(N, WINDOW, WINDOW) float32: 1 in the middle of the cell, 0 on its outline, negative outside."""
     nucleus: NDArray[Any]

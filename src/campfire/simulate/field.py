@@ -12,7 +12,7 @@ from campfire.simulate.cells import CORE, WINDOW, DrawnCells, Parameters
 
 @dataclass(frozen=True)
 class Optics:
-    """How a plate was stained and imaged; channel order of campfire.keys.CHANNELS."""
+    """How a plate was stained and imaged; channel order of campfire.core.columns.CHANNELS."""
 
     gain: tuple[float, float, float, float, float] = (260.0, 200.0, 240.0, 220.0, 220.0)
     """Camera counts of light 1, above the background."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from campfire.metadata import NEGATIVE_CONTROL, UNTREATED
+from campfire.screen.metadata import NEGATIVE_CONTROL, UNTREATED
+from campfire.screen.wells import row_letters
 from campfire.simulate.field import Optics
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.phenotype import CELL_KINDS, PARAMETERS, Treatment, draw_treatments
-from campfire.wells import row_letters
 
 CHANNEL_NUMBERS = {
     "standard": {"Mito": 1, "AGP": 2, "RNA": 3, "ER": 4, "DNA": 5},

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from campfire.errors import ConfigError
+from campfire.core.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from campfire.files import write_json, write_table
-from campfire.keys import BATCH, CHANNELS, COMPOUND, NUCLEUS, PLATE, PLATE_TYPE, SITE, SOURCE, WELL
+from campfire.core.columns import BATCH, CHANNELS, COMPOUND, NUCLEUS, PLATE, PLATE_TYPE, SITE, SOURCE, WELL
+from campfire.core.files import write_json, write_table
+from campfire.screen.wells import well_position
 from campfire.simulate.layout import CHANNEL_NUMBERS, Layout, Plate, Well, plan, seed_of, well_effects
 from campfire.simulate.options import ScreenOptions
-from campfire.wells import well_position
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ __all__ = ["PIXEL_SIZE_UM", "ScreenOptions", "render_site", "write_screen"]
 def render_site(options: ScreenOptions, plate: Plate, well: Well, site: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """One site as the camera sees it.
 
-    Returns images (5, field, field) uint16 in the order of campfire.keys.CHANNELS and the labels (field, field) int32
+    Returns images (5, field, field) uint16 in the order of core.columns.CHANNELS and the labels (field, field) int32
     of the true nuclei, 0 where there is none. The same arguments give the same bytes.
     """
     from campfire.simulate import cells, field, phenotype, texture

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from campfire.errors import DataError, in_one_line
+from campfire.core.errors import DataError, in_one_line
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What every room stands on, and nothing of the science: column names, errors, files, text, processes."""

@@ -1,0 +1,122 @@
+"""Embedding the cells of a plate with any encoder."""
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from campfire.core.columns import CELL_KEYS, PLATE, WELL
+from campfire.core.errors import DataError
+from campfire.encoders import Encoder
+from campfire.training.augment import plate_statistics
+
+logger = logging.getLogger(__name__)
+
+
+class TileStore(Protocol):
+    """What is used of `campfire.images.tiles.TilePlate`."""
+
+    @property
+    def images(self) -> NDArray[Any]:
+        """(N, C, H, W), usually a memory map."""
+        ...
+
+    @property
+    def index(self) -> pd.DataFrame:
+        """Keys and `row` of every tile."""
+        ...
+
+    @property
+    def channels(self) -> list[str]:
+        """Names of the array's channels."""
+        ...
+
+    def counts(self, rows: Any) -> NDArray[np.float32]:
+        """Tiles in counts, whatever the stored type."""
+        ...
+
+
+def find_rows(store: TileStore, cells: pd.DataFrame) -> NDArray[np.int64]:
+    """Positions in the tile array of cells (by key, in their order); DataError names cells without a tile."""
+    index = store.index[[*CELL_KEYS, "row"]]
+    found = cells[CELL_KEYS].merge(index, on=CELL_KEYS, how="left", validate="many_to_one")["row"]
+    lost = found.isna().to_numpy()
+    if lost.any():
+        cell = cells[CELL_KEYS][lost].iloc[0]
+        text = ", ".join(f"{key.removeprefix('Metadata_').lower()} {cell[key]}" for key in CELL_KEYS)
+        raise DataError(
+            f"plate {cell[PLATE]}, well {cell[WELL]}: {lost.sum()} of {len(cells)} cells have no tile, the first is "
+            f"{text}; draw the sample again from the present tiles"
+        )
+    return found.to_numpy(dtype=np.int64)
+
+
+def embed_plate(
+    encoder: Encoder, store: TileStore, cells: pd.DataFrame, channels: Sequence[str], batch_size: int = 256
+) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Embeddings of `cells` (key columns) from their tiles in `store`: keys and (N, D) float32, in the cells' order.
+
+    Tiles are read in the order of the file, one batch ahead of the encoder, each tile once even if a cell occurs
+    twice. `channels` are names of the store's channels. Raises DataError for unknown channels and cells, and when the
+    encoder gives another shape than it says.
+    """
+    absent = [channel for channel in channels if channel not in store.channels]
+    if absent:
+        raise DataError(f"the tiles have no channel {', '.join(absent)}; they hold {', '.join(store.channels)}")
+    keys = cells[CELL_KEYS].reset_index(drop=True)
+    rows, back = np.unique(find_rows(store, cells), return_inverse=True)
+    positions = [store.channels.index(channel) for channel in channels]
+    whole = positions == list(range(len(store.channels)))
+    statistics = None
+    if encoder.normalisation == "plate" and len(rows):
+        mean, deviation = plate_statistics(store.images)
+        statistics = mean[positions], deviation[positions]
+    found = np.empty((len(rows), encoder.dim(channels)), dtype=np.float32)
+    pinned = encoder.device.startswith("cuda")
+
+    def fetch(start: int) -> torch.Tensor:
+        part = rows[start : start + batch_size]
+        run = part[-1] - part[0] + 1 == len(part)
+        where = slice(int(part[0]), int(part[-1]) + 1) if run else part
+        block = store.counts(where) if encoder.normalisation == "counts" else store.images[where]
+        tiles = torch.from_numpy(np.array(block if whole else block[:, positions]))
+        return tiles.pin_memory() if pinned else tiles
+
+    plate = ", ".join(sorted(keys[PLATE].unique())) or "without cells"
+    begin = said = time.perf_counter()
+    with ThreadPoolExecutor(1) as reader:
+        starts = range(0, len(rows), batch_size)
+        ahead = reader.submit(fetch, 0) if len(rows) else None
+        for start in starts:
+            assert ahead is not None
+            tiles = ahead.result()
+            if start + batch_size < len(rows):
+                ahead = reader.submit(fetch, start + batch_size)
+            made = encoder.embed(tiles, channels, statistics).cpu().numpy()
+            if made.shape != (len(tiles), found.shape[1]):
+                raise DataError(
+                    f"encoder {encoder.name} gave an array of shape {made.shape} for {len(tiles)} tiles; its `embed` "
+                    f"must give a row per tile and, as its `dim` says, {found.shape[1]} columns"
+                )
+            found[start : start + len(tiles)] = made
+            now = time.perf_counter()
+            if now - said > 10:
+                said, done = now, start + len(tiles)
+                logger.info("plate %s: %d of %d tiles, %.0f tiles/s", plate, done, len(rows), done / (now - begin))
+    seconds = time.perf_counter() - begin
+    logger.info(
+        "plate %s: %d cells with %s on %s in %.1f s, %.0f tiles/s",
+        plate,
+        len(keys),
+        encoder.name,
+        "+".join(channels),
+        seconds,
+        len(rows) / max(seconds, 1e-9),
+    )
+    return keys, found[back]

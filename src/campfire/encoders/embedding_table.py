@@ -1,0 +1,80 @@
+"""Embedding tables: a cell's keys and its embedding as one fixed-size list column. Needs no torch."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from campfire.core.columns import CELL_KEYS
+from campfire.core.errors import DataError
+from campfire.core.files import write_table
+
+COLUMN = "embedding"
+
+
+def write(
+    path: str | Path, keys: pd.DataFrame, array: NDArray[np.float32], metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write keys (N rows, any columns) and embeddings (N, D) float32, atomically.
+
+    `metadata` goes to the file's schema beside `dim` (and should name encoder, channels and weights digest).
+    Raises DataError when lengths differ, a key column is absent or a value is not finite.
+    """
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    if array.ndim != 2 or len(array) != len(keys):
+        raise DataError(f"{path}: {len(keys)} cells but embeddings of shape {array.shape}; write one row per cell")
+    missing = [column for column in CELL_KEYS if column not in keys.columns]
+    if missing:
+        raise DataError(f"{path}: the cells lack {', '.join(missing)}")
+    bad = ~np.isfinite(array).all(axis=1)
+    if bad.any():
+        cell = "/".join(str(value) for value in keys.loc[bad, CELL_KEYS].iloc[0])
+        raise DataError(f"{path}: {bad.sum()} embeddings are not finite, the first of cell {cell}; check the weights")
+    table = pa.Table.from_pandas(keys.reset_index(drop=True), preserve_index=False)
+    width = array.shape[1]
+    column = pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), width)
+    table = table.append_column(COLUMN, column)
+    write_table(table, path, metadata={**(metadata or {}), "dim": width})
+
+
+def read(path: str | Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Keys (N rows) and embeddings (N, D) float32, C order, of a file of `write`. DataError if it is none."""
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such embeddings; run the embed step of this plate") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            f"{path}: not a readable parquet table ({error}); delete it and embed the plate again"
+        ) from error
+    if COLUMN not in table.column_names or not pa.types.is_fixed_size_list(table.schema.field(COLUMN).type):
+        raise DataError(f"{path}: has no `{COLUMN}` column of fixed-size lists; it is not a table of embeddings")
+    width = table.schema.field(COLUMN).type.list_size
+    column = table.column(COLUMN)
+    array = np.empty((len(table), width), dtype=np.float32)
+    start = 0
+    for chunk in column.chunks:
+        values = chunk.flatten().to_numpy(zero_copy_only=False)
+        array[start : start + len(chunk)] = values.reshape(len(chunk), width)
+        start += len(chunk)
+    return table.drop_columns([COLUMN]).to_pandas(), array
+
+
+def read_plates(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Keys (N rows) and embeddings (N, D) of several files one behind the other. DataError where D differs."""
+    parts = {str(path): read(path) for path in paths}
+    widths = {path: array.shape[1] for path, (_, array) in parts.items()}
+    if len(set(widths.values())) > 1:
+        first, second = min(widths, key=widths.__getitem__), max(widths, key=widths.__getitem__)
+        raise DataError(
+            f"{second}: embeddings of {widths[second]} dimensions, but {widths[first]} in {first}; delete the older one"
+        )
+    if not parts:
+        raise DataError("embeddings: no file was given; the sheet has no evaluation plate")
+    keys = pd.concat([keys for keys, _ in parts.values()], ignore_index=True)
+    return keys, np.concatenate([array for _, array in parts.values()])

@@ -1,0 +1,170 @@
+"""Which rows each probe trains on, watches and is scored on."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core import columns as names
+from campfire.core.errors import SplitError
+from campfire.evaluation.probes.options import ProbeOptions, Protocol
+from campfire.evaluation.probes.trainer import Fit
+
+logger = logging.getLogger(__name__)
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fits of one protocol and task."""
+
+    fits: list[Fit]
+    scored: list[Mapping[str, Rows]]
+    """For each fit, the rows to score by quadrant (a split name)."""
+
+
+def plan(task: str, protocol: Protocol, cells: pd.DataFrame, options: ProbeOptions) -> Plan:
+    """Lay out the fits of `task`.
+
+    cells: one row per cell in plate order, with the key columns, `split` and the integer column `label`.
+    Raises SplitError when the cells do not suffice.
+    """
+    if task == "control":
+        return control_plan(cells, options)
+    if task == "heldout":
+        return heldout_plan(cells, protocol, options)
+    raise SplitError(f"probes: unknown task `{task}`; allowed: {', '.join(names.TASK_QUADRANTS)}")
+
+
+def control_plan(cells: pd.DataFrame, options: ProbeOptions) -> Plan:
+    """Equal, class-stratified subsets of the train cells; watch val; score test and test_ood_plate.
+
+    Classes are taken in the order of their first appearance, each permuted and cut into equal parts, as in the
+    release (with its generator, so that a seeded run of the release draws the same subsets).
+    """
+    split = cells["split"].to_numpy()
+    train, val = np.flatnonzero(split == "train"), np.flatnonzero(split == "val")
+    if len(train) == 0 or len(val) == 0:
+        missing = "train" if len(train) == 0 else "val"
+        raise SplitError(f"probes: the control task has no `{missing}` cells; check the split and sample tables")
+    labels = cells["label"].to_numpy()[train]
+    _tell_missing(cells, train, "train cells, so no fit can name them")
+    scored = {name: np.flatnonzero(split == name) for name in names.TASK_QUADRANTS["control"]}
+    for name, rows in scored.items():
+        if len(rows):
+            _tell_missing(cells, rows, f"cells to score in quadrant {name}, whose accuracy is of the others")
+    generator = np.random.RandomState(options.subset_seed)
+    parts: list[list[Rows]] = [[] for _ in range(options.subsets)]
+    for label in pd.unique(labels):
+        rows = train[labels == label]
+        if len(rows) < options.subsets:
+            compound = cells[names.COMPOUND].iloc[rows[0]]
+            raise SplitError(
+                f"probes: control compound {compound} has {len(rows)} train cells, too few for {options.subsets} "
+                "subsets; lower probe.subsets or sample more cells"
+            )
+        for part, piece in zip(
+            parts, np.array_split(rows[generator.permutation(len(rows))], options.subsets), strict=True
+        ):
+            part.append(piece)
+    return Plan([Fit(np.concatenate(part), val) for part in parts], [scored] * options.subsets)
+
+
+def _tell_missing(cells: pd.DataFrame, rows: Rows, what: str) -> None:
+    """Warn of compounds of the task that have no cell among `rows`."""
+    absent = sorted(set(cells["label"]) - set(cells["label"].iloc[rows]))
+    if absent:
+        first = cells.loc[cells["label"] == absent[0], names.COMPOUND].iloc[0]
+        logger.warning("probes: %d compounds without %s, first %s", len(absent), what, first)
+
+
+def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions) -> Plan:
+    """Folds over the cells of held-out compounds on ID plates; score the left-out fold and the OOD plates."""
+    split = cells["split"].to_numpy()
+    inside, outside = np.flatnonzero(split == "test_ood_compound"), np.flatnonzero(split == "test_ood_both")
+    if len(inside) == 0:
+        raise SplitError(
+            "probes: the held-out task has no `test_ood_compound` cells; check the split and sample tables"
+        )
+    held_out = cells.iloc[inside]
+    if protocol.folds == "plate":
+        fold = _plate_folds(held_out, options)
+    elif protocol.folds == "well":
+        fold = _well_folds(held_out, options)
+    else:
+        fold = _stratified_folds(held_out["label"].to_numpy(), protocol.folds == "shuffled", options)
+    fits: list[Fit] = []
+    scored: list[Mapping[str, Rows]] = []
+    for number in range(options.folds):
+        left_out, rest = inside[fold == number], inside[fold != number]
+        _tell_missing(cells, rest, f"training cells in fold {number}, whose fit cannot name them")
+        if protocol.monitor == "inner":
+            watched = _inner_wells(cells.iloc[rest], number, options)
+            fits.append(Fit(rest[~watched], rest[watched]))
+        else:
+            fits.append(Fit(rest, left_out))
+        scored.append({"test_ood_compound": left_out, "test_ood_both": outside})
+    return Plan(fits, scored)
+
+
+def _stratified_folds(labels: NDArray[np.integer[Any]], shuffle: bool, options: ProbeOptions) -> NDArray[np.int64]:
+    """Fold number of each row, stratified by compound as scikit-learn does it."""
+    from sklearn.model_selection import StratifiedKFold
+
+    fewest = int(np.bincount(labels)[np.unique(labels)].min())
+    if fewest < options.folds:
+        raise SplitError(
+            f"probes: a held-out compound has {fewest} cells on ID plates, too few for {options.folds} folds; "
+            "lower probe.folds or sample more cells"
+        )
+    splitter = StratifiedKFold(options.folds, shuffle=shuffle, random_state=options.subset_seed if shuffle else None)
+    fold = np.empty(len(labels), np.int64)
+    for number, (_, rows) in enumerate(splitter.split(labels, labels)):
+        fold[rows] = number
+    return fold
+
+
+def _plate_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64]:
+    """Fold number of each row; a fold is a run of whole plates in the order of their names.
+
+    With as many cells of every compound on every plate these are the release's folds.
+    """
+    plates = np.unique(cells[names.PLATE])
+    if len(plates) < options.folds:
+        raise SplitError(
+            f"probes: {len(plates)} ID plates carry held-out compounds, too few for {options.folds} folds of whole "
+            "plates; lower probe.folds or add plates"
+        )
+    number = {plate: i for i, part in enumerate(np.array_split(plates, options.folds)) for plate in part}
+    return cells[names.PLATE].map(number).to_numpy(np.int64)
+
+
+def _well_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64]:
+    """Fold number of each row; each compound's wells are dealt out in a random order, so plates are shared."""
+    wells = cells[[*names.WELL_KEYS, "label"]].drop_duplicates().sort_values(["label", *names.WELL_KEYS])
+    generator = np.random.default_rng(options.subset_seed)
+    wells["fold"] = np.concatenate([generator.permutation(len(g)) % options.folds for _, g in wells.groupby("label")])
+    fold = wells.set_index(names.WELL_KEYS)["fold"]
+    return fold.reindex(pd.MultiIndex.from_frame(cells[names.WELL_KEYS])).to_numpy(np.int64)
+
+
+def _inner_wells(cells: pd.DataFrame, fold: int, options: ProbeOptions) -> NDArray[np.bool_]:
+    """Rows of the wells that early stopping watches: a share of each compound's wells, at least one, never all."""
+    wells = cells[[*names.WELL_KEYS, "label"]].drop_duplicates().sort_values(["label", *names.WELL_KEYS])
+    generator = np.random.default_rng([options.subset_seed, fold])
+    chosen = []
+    for _, group in wells.groupby("label", sort=True):
+        count = min(max(1, round(options.inner_fraction * len(group))), len(group) - 1)
+        chosen.append(group.iloc[np.sort(generator.permutation(len(group))[:count])])
+    picked = pd.MultiIndex.from_frame(pd.concat(chosen)[names.WELL_KEYS])
+    if len(picked) == 0:
+        raise SplitError(
+            "probes: strict early stopping needs compounds with two or more training wells; "
+            "add plates or lower probe.folds"
+        )
+    return pd.MultiIndex.from_frame(cells[names.WELL_KEYS]).isin(picked)

@@ -1,0 +1,113 @@
+"""Many linear classifiers trained side by side as one batched problem, in numpy.
+
+Each fit is the classifier of the authors' released code: a linear layer with torch's default initialisation,
+cross-entropy, AdamW, a stepwise learning rate, shuffled mini-batches and early stopping on accuracy. A step of all
+fits is one batched matrix product forward and one backward, so the cost per step of small products is shared. Fits
+do not see each other: each has its own random generator, row order, optimiser state and stopping, leaves the batch when
+it stops, and ends with the same bytes as when trained alone.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from campfire.core.errors import DataError
+from campfire.evaluation.probes.options import ProbeOptions
+from campfire.evaluation.probes.trainer import Fit, Trainer
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LinearFits:
+    """F trained classifiers of D features and K classes."""
+
+    last_weight: Floats
+    """(F, K, D) after the last epoch."""
+    last_bias: Floats
+    """(F, K) after the last epoch."""
+    best_weight: Floats
+    """(F, K, D) of the first epoch with the highest monitored accuracy."""
+    best_bias: Floats
+    """(F, K) of that epoch."""
+    epochs: NDArray[np.int64]
+    """(F,) epochs trained."""
+    best_epoch: NDArray[np.int64]
+    """(F,) best epoch, counted from 1."""
+    monitored: list[NDArray[np.float64]]
+    """F arrays: accuracy on the monitored rows after each epoch."""
+
+    def weights(self, which: str) -> tuple[Floats, Floats]:
+        """Weight and bias of the `last` or the `best` epoch."""
+        return (self.best_weight, self.best_bias) if which == "best" else (self.last_weight, self.last_bias)
+
+
+def predict(embeddings: Floats, weight: Floats, bias: Floats) -> NDArray[np.intp]:
+    """Class of each row under each classifier.
+
+    embeddings (N, D), weight (F, K, D) or (K, D), bias (F, K) or (K,) -> (F, N) or (N,) class index.
+    """
+    if weight.ndim == 2:
+        return np.argmax(embeddings @ weight.T + bias, axis=1)
+    return np.stack([predict(embeddings, w, b) for w, b in zip(weight, bias, strict=True)])
+
+
+def fit_linear(
+    embeddings: Floats,
+    labels: NDArray[np.integer[Any]],
+    fits: Sequence[Fit],
+    classes: int,
+    options: ProbeOptions | None = None,
+) -> LinearFits:
+    """Train one linear classifier per element of `fits`, all at once.
+
+    embeddings: (N, D) float32, used as they are (the release does not scale features).
+    labels: (N,) class index, 0 to classes - 1.
+    Source: `paper` section 3.2; optimiser, schedule, batches, stopping: authors' released code.
+    Raises DataError when a fit has no rows or an embedding is not finite.
+    """
+    options = options or ProbeOptions()
+    if not fits:
+        raise DataError("probes: no fits were asked for")
+    for number, fit in enumerate(fits):
+        if len(fit.train) == 0 or len(fit.monitor) == 0:
+            empty = "training" if len(fit.train) == 0 else "early-stopping"
+            raise DataError(f"probes: fit {number} has no {empty} cells; sample more cells or use fewer subsets")
+    if not np.isfinite(embeddings).all():
+        raise DataError("probes: embeddings hold values that are not finite; embed these plates again")
+    from threadpoolctl import threadpool_limits
+
+    n, dim = embeddings.shape
+    # A column of ones is the bias; a last row of zeros pads short batches without touching the gradient.
+    features = np.zeros((n + 1, dim + 1), np.float32)
+    features[:n, :dim] = embeddings
+    features[:n, dim] = 1
+    targets = np.zeros(n + 1, np.intp)
+    targets[:n] = labels
+    # Longest first: the fits that still have a batch left at the end of an epoch are then a leading slice.
+    order = sorted(range(len(fits)), key=lambda i: -len(fits[i].train))
+    groups = [order[i :: options.threads] for i in range(min(options.threads, len(order)))]
+    with threadpool_limits(1), ThreadPoolExecutor(len(groups)) as pool:
+        trainers = [Trainer(features, targets, [fits[i] for i in group], classes, options) for group in groups]
+        if len(trainers) == 1:
+            trainers[0].run()
+        else:
+            list(pool.map(Trainer.run, trainers))
+    done = {fit: (t, lane) for t, group in zip(trainers, groups, strict=True) for lane, fit in enumerate(group)}
+    owners = [done[i] for i in range(len(fits))]
+    last = np.stack([t.last[lane] for t, lane in owners])
+    best = np.stack([t.best[lane] for t, lane in owners])
+    monitored = [np.array(t.monitored[lane]) for t, lane in owners]
+    return LinearFits(
+        last_weight=np.ascontiguousarray(last[:, :dim].transpose(0, 2, 1)),
+        last_bias=last[:, dim].copy(),
+        best_weight=np.ascontiguousarray(best[:, :dim].transpose(0, 2, 1)),
+        best_bias=best[:, dim].copy(),
+        epochs=np.array([len(m) for m in monitored]),
+        best_epoch=np.array([t.best_epoch[lane] for t, lane in owners]),
+        monitored=monitored,
+    )

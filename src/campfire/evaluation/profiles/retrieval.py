@@ -1,0 +1,91 @@
+"""Classifiers of few rows, and replicate retrieval."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core import columns as names
+from campfire.core.errors import DataError
+
+Floats = NDArray[np.float32]
+BLOCK = 1024
+
+
+def knn_predict(
+    train: Floats, labels: NDArray[np.integer[Any]], queries: Floats, classes: int, neighbours: int = 20
+) -> NDArray[np.intp]:
+    """Class of each query by the vote of its nearest training rows in cosine similarity; ties go to the nearer class.
+
+    train (N, D), labels (N,) class index, queries (M, D) -> (M,). Votes count 1 + similarity / (2 k), so that
+    similarity decides only between classes with equally many neighbours.
+    """
+    if len(train) == 0:
+        raise DataError("profiles: no training cells for nearest neighbours; check the split and sample tables")
+    count = min(neighbours, len(train))
+    a, b = _unit(train), _unit(queries)
+    out = np.empty(len(b), np.intp)
+    for start in range(0, len(b), BLOCK):
+        similar = b[start : start + BLOCK] @ a.T
+        nearest = np.argpartition(-similar, count - 1, axis=1)[:, :count]
+        votes = np.zeros((len(similar), classes))
+        weight = 1 + np.take_along_axis(similar, nearest, axis=1) / (2 * count)
+        np.add.at(votes, (np.arange(len(similar))[:, None], labels[nearest]), weight)
+        out[start : start + BLOCK] = votes.argmax(axis=1)
+    return out
+
+
+def logistic_predict(
+    train: Floats, labels: NDArray[np.integer[Any]], queries: Floats, regularisation: float = 1.0
+) -> NDArray[np.intp]:
+    """Class of each query by multinomial logistic regression with an L2 penalty, trained until it converges.
+
+    train (N, D), labels (N,) class index, queries (M, D) -> (M,). Dimensions are centred and scaled by the training
+    rows. Meant for some hundred rows; `regularisation` is the inverse strength of the penalty.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    centre, spread = train.mean(axis=0), train.std(axis=0)
+    spread = np.where(spread > 1e-8, spread, 1)
+    # Doubles and one thread: the same bytes everywhere.
+    scaled, asked = ((np.asarray(x, np.float64) - centre) / spread for x in (train, queries))
+    with threadpool_limits(1):
+        model = LogisticRegression(C=regularisation, max_iter=2000).fit(scaled, labels)
+        return np.asarray(model.predict(asked), np.intp)
+
+
+def replicate_retrieval(wells: pd.DataFrame, embeddings: Floats) -> pd.DataFrame:
+    """Average precision with which each well retrieves the wells of its compound on other plates (copairs).
+
+    wells: (W,) rows with plate, well and `Metadata_JCP2022`; embeddings (W, D) well means, compared by cosine.
+    Positives are the compound's wells on other plates, negatives the wells of other compounds. Returns the wells
+    that have positives with `average_precision` and copairs' `normalized_average_precision` (0 is chance, 1 perfect).
+    """
+    from copairs.map import average_precision
+    from copairs.matching import UnpairedException
+
+    meta = wells[[*names.WELL_KEYS, names.COMPOUND]].reset_index(drop=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            table = average_precision(
+                meta,
+                np.asarray(embeddings, np.float32),
+                pos_sameby=[names.COMPOUND],
+                pos_diffby=[names.PLATE],
+                neg_sameby=[],
+                neg_diffby=[names.COMPOUND],
+                progress_bar=False,
+            )
+    except UnpairedException as error:
+        raise DataError(
+            "profiles: no compound has wells on two plates, so there are no replicates to retrieve"
+        ) from error
+    return table[table["n_pos_pairs"] > 0].reset_index(drop=True)
+
+
+def _unit(x: Floats) -> Floats:
+    return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12), np.float32)

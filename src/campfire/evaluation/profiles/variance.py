@@ -1,0 +1,101 @@
+"""How much of the embeddings' variance compounds, batches and plates carry."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core import columns as names
+from campfire.core.errors import DataError
+from campfire.evaluation.statistics import BootstrapOptions, multiplicity
+
+Floats = NDArray[np.float64]
+
+
+def variance_shares(
+    wells: pd.DataFrame,
+    embeddings: NDArray[np.float32],
+    factors: Sequence[str] = (names.COMPOUND, names.PLATE),
+    options: BootstrapOptions | None = None,
+) -> pd.DataFrame:
+    """Share of the variance of well means that each factor explains beyond the others, with an interval over wells.
+
+    wells: (W,) rows with the factor columns; embeddings (W, D). Sums of squares are those of least squares on all
+    factors, summed over the D dimensions; the chance share of the factor's levels is taken off (omega squared), so a
+    factor without effect has a share near 0 and balanced shares sum to 1 with `residual`, what is left to wells.
+    A factor may hold another one whole (a batch its plates): its share is then what it explains without the inner one,
+    less what the spread of the inner levels alone would make it explain; the inner share is what is left beyond it.
+    Returns `factor, share, low, high`; the interval tells how far other wells would move a share, not other plates; at
+    most 200 resamples are made. Raises DataError where wells are too few for the levels, or all
+    alike.
+    """
+    options = options or BootstrapOptions()
+    y = np.asarray(embeddings, np.float64)
+    y = y - y.mean(axis=0)
+    codes = [np.unique(wells[name].to_numpy(object).astype(str), return_inverse=True)[1] for name in factors]
+    levels = [int(code.max()) + 1 for code in codes]
+    if len(wells) <= sum(levels) or min(levels) < 2:
+        raise DataError(
+            f"profiles: {len(wells)} wells are too few for {', '.join(factors)} with {levels} levels; each factor "
+            "needs two levels and more wells than levels"
+        )
+    if not y.any():
+        raise DataError("profiles: the embeddings of all wells are equal, so there is no variance; look at the encoder")
+    inside = [[j for j, other in enumerate(codes) if _holds(code, other)] for code in codes]
+    designs = [np.eye(count)[code] for count, code in zip(levels, codes, strict=True)]
+    value = _shares(y, designs, inside, np.ones(len(y)))
+    rng = np.random.default_rng(options.seed)
+    draws = []
+    weights = np.empty((min(options.replicates, 200), len(y)))
+    for level in range(levels[0]):
+        rows = np.flatnonzero(codes[0] == level)
+        weights[:, rows] = multiplicity(rng, len(rows), len(weights))
+    for row in weights:
+        kept = row > 0
+        draws.append(_shares(y[kept], [d[kept] for d in designs], inside, row[kept]))
+    # A resample repeats wells, which least squares takes for agreement: its shares are off by a constant, so their
+    # spread is laid around the value.
+    around = value + np.array(draws) - np.mean(draws, axis=0)
+    ends = np.quantile(around, [(1 - options.level) / 2, (1 + options.level) / 2], axis=0)
+    return pd.DataFrame({"factor": [*factors, "residual"], "share": value, "low": ends[0], "high": ends[1]})
+
+
+def _holds(outer: NDArray[np.integer[Any]], inner: NDArray[np.integer[Any]]) -> bool:
+    """Whether every level of `inner` lies in one level of `outer`, which has fewer of them."""
+    pairs = np.unique(np.stack([outer, inner]), axis=1).shape[1]
+    return pairs == int(inner.max()) + 1 > int(outer.max()) + 1
+
+
+def _shares(y: Floats, designs: Sequence[Floats], inside: Sequence[Sequence[int]], weight: Floats) -> Floats:
+    """Omega squared of each design given the others, and the residual's share; y (W, D), weight (W,).
+
+    inside: for each design those that it holds whole.
+    """
+    root = np.sqrt(weight)[:, None]
+    ones = np.ones((len(y), 1))
+    scaled = root * y
+
+    def explained(members: Sequence[int]) -> tuple[int, float]:
+        return _explained([ones, *(designs[i] for i in members)], root, scaled)
+
+    every = range(len(designs))
+    rank, full = explained(every)
+    base = explained([])[1]
+    total = float((scaled**2).sum()) - base
+    noise = (float((scaled**2).sum()) - full) / max(len(y) - rank, 1)
+    shares = []
+    for i in every:
+        with_it = explained([j for j in every if j not in inside[i]]) if inside[i] else (rank, full)
+        others = explained([j for j in every if j != i and j not in inside[i]])
+        chance = (full - with_it[1]) / (rank - with_it[0]) if rank > with_it[0] else noise
+        shares.append((with_it[1] - others[1] - (with_it[0] - others[0]) * chance) / (total + noise))
+    return np.array([*shares, weight.sum() * noise / (total + noise)])
+
+
+def _explained(designs: Sequence[Floats], root: Floats, scaled: Floats) -> tuple[int, float]:
+    """Rank of the joint design and the sum of squares that it explains."""
+    left, singular, _ = np.linalg.svd(root * np.concatenate(designs, axis=1), full_matrices=False)
+    rank = int((singular > 1e-9 * singular[0]).sum())
+    return rank, float(((left[:, :rank].T @ scaled) ** 2).sum())

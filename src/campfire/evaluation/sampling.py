@@ -1,0 +1,324 @@
+"""Which cells each probe uses: drawn once, before embedding, for every encoder and channel set alike."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core.columns import (
+    CELL_KEYS,
+    COMPOUND,
+    NUCLEUS,
+    PLATE,
+    PROTOCOLS,
+    SITE,
+    TASK_QUADRANTS,
+    WELL,
+    WELL_KEYS,
+    ProtocolName,
+)
+from campfire.core.errors import ConfigError, DataError
+from campfire.core.files import read_table
+from campfire.screen.metadata import CONTROLS
+from campfire.screen.split import evaluation_plates
+from campfire.screen.split.report import RELEASE_LABELS
+from campfire.screen.wells import well_position
+
+log = logging.getLogger(__name__)
+
+HELDOUT_SPLITS = TASK_QUADRANTS["heldout"]
+REFERENCE = "reference"
+"""Protocol and task of cells that only normalise their plate."""
+COLUMNS = ["protocol", "task", *CELL_KEYS, COMPOUND, "split", "order"]
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How many cells are drawn (paper section 3.2).
+
+    protocols: release, paper and strict, any of them.
+    control_cells: cells of each well (paper, strict) or of each plate, compound and split (release) for the controls.
+    heldout_cells: cells of each well of a held-out compound.
+    seed: of every draw.
+    reference_cells: cells of each reference well (split.reference_wells), by which profiles normalise their plate.
+    too_few: wells with fewer cells: take_all (what there is, with a warning) or error (as the release).
+    """
+
+    protocols: Sequence[ProtocolName] = PROTOCOLS
+    control_cells: int = 100
+    heldout_cells: int = 30
+    seed: int = 100
+    reference_cells: int = 100
+    too_few: Literal["take_all", "error"] = "take_all"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "protocols", tuple(self.protocols))
+        for protocol in self.protocols:
+            _check_choice("protocol", protocol, PROTOCOLS)
+        _check_choice("too_few", self.too_few, ("take_all", "error"))
+        for name in ("control_cells", "heldout_cells", "reference_cells"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"sample: {name} is {getattr(self, name)}; give 1 or more")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"sample: seed is {self.seed}; give a number from 0 to 4294967295")
+
+    def cells(self, task: str) -> int:
+        """Cells to draw from a group of this task."""
+        return self.control_cells if task == "control" else self.heldout_cells
+
+
+def draw_cells(
+    cells: pd.DataFrame,
+    protocol: str,
+    task: str,
+    n: int | None = None,
+    seed: int = 100,
+    controls: Sequence[str] = CONTROLS,
+    too_few: str = "take_all",
+    sort: bool = True,
+    include_unused: bool = False,
+) -> pd.DataFrame:
+    """Draw the cells of one probe task: a row a cell, columns of sample/cells.parquet, plates sorted.
+
+    `cells` are kept nuclei of the evaluation plates: CELL_KEYS, Metadata_JCP2022, split (see `label_cells`). `n`
+    defaults to 100 for `control` and 30 for `heldout` (paper section 3.2). Tasks: `control` takes the cells of
+    `controls` in every split; `heldout` those in test_ood_compound and test_ood_both.
+
+    release: NumPy's legacy generator is seeded anew for each plate. Controls are grouped by compound and split, so the
+    wells of a group are pooled; held-out cells by well. Identical to the released code when `cells` has its row order
+    (`sort=False`) and also the cells of wells without a role: these use up draws and are then left out, unless
+    `include_unused`.
+    paper: n cells from each well that has a role. Each well has its own generator, so the cells of a well do not depend
+    on which other wells are there, and a smaller n draws the first of a larger one.
+    strict: the same cells as paper, so that the protocols differ by the probe alone; the cells of a well are
+    contiguous and all of one split, and whoever divides them further keeps whole wells together.
+
+    A group with fewer than `n` cells gives all of them, with a warning, or is a DataError (`too_few="error"`).
+    `sort` takes cells by key; False keeps the given order within a plate. The order of plates never matters.
+    """
+    _check_choice("protocol", protocol, PROTOCOLS)
+    _check_choice("task", task, tuple(TASK_QUADRANTS))
+    _check_choice("too_few", too_few, ("take_all", "error"))
+    missing = [name for name in [*CELL_KEYS, COMPOUND, "split"] if name not in cells]
+    if missing:
+        raise DataError(f"cells to sample have no column {', '.join(missing)}; label them with the split first")
+    n = (100 if task == "control" else 30) if n is None else n
+    wanted = cells[COMPOUND].isin(list(controls)) if task == "control" else cells["split"].isin(HELDOUT_SPLITS)
+    chosen = cells.loc[wanted, [*CELL_KEYS, COMPOUND, "split"]]
+    if chosen.duplicated(CELL_KEYS).any():
+        row = chosen[chosen.duplicated(CELL_KEYS)].iloc[0]
+        raise DataError(
+            f"plate {row[PLATE]}, well {row[WELL]}, site {row[SITE]}: nucleus {row[NUCLEUS]} occurs twice; "
+            "write the nuclei of this plate again"
+        )
+    if protocol != "release":
+        chosen = chosen[chosen["split"] != "unused"]
+    chosen = chosen.sort_values(CELL_KEYS if sort else PLATE, kind="stable", ignore_index=True)
+    draw = _draw_release if protocol == "release" else _draw_wells
+    drawn = chosen.iloc[draw(chosen, task, n, seed, too_few)]
+    if not include_unused:
+        drawn = drawn[drawn["split"] != "unused"]
+    drawn = drawn.assign(protocol=protocol, task=task, order=np.arange(len(drawn), dtype=np.int32))
+    return drawn.astype({NUCLEUS: np.int32})[COLUMNS].reset_index(drop=True)
+
+
+def label_cells(nuclei: pd.DataFrame, wells: pd.DataFrame) -> pd.DataFrame:
+    """Kept nuclei of evaluation plates with their compound and split, in the order given.
+
+    `nuclei` has CELL_KEYS and `kept` (rows of nuclei/{plate}.parquet); `wells` is split/wells.parquet. Plates that are
+    only trained on are left out: the probes use evaluation plates alone (section 3.2).
+    """
+    plates = evaluation_plates(wells)
+    kept = nuclei.loc[nuclei["kept"] & nuclei[PLATE].isin(plates), CELL_KEYS]
+    labels = wells.loc[wells[PLATE].isin(plates), [PLATE, WELL, COMPOUND, "split"]]
+    return kept.merge(labels, on=[PLATE, WELL], how="inner", validate="many_to_one")
+
+
+def draw_sample(
+    nuclei: Iterable[pd.DataFrame | str | Path],
+    wells: pd.DataFrame,
+    options: SampleOptions,
+    controls: Sequence[str] = CONTROLS,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table sample/cells.parquet for every protocol and task of `options`, and what sampling saves.
+
+    `nuclei` are tables of whole plates, or their paths, in any order; one is held in memory at a time. The second
+    table has a row for each protocol and task, and one (protocol and task "all") for their union: wells, cells drawn,
+    cells_available (kept cells of wells with a role on evaluation plates), saved (share that need not be embedded).
+    Cells of wells of the first control that have no role, which are there for `split.reference_wells` alone, come last
+    in the first table, as protocol and task `reference`: they are embedded but never probed.
+    """
+    pairs = [(protocol, task) for protocol in options.protocols for task in TASK_QUADRANTS]
+    drawn: dict[tuple[str, str], list[pd.DataFrame]] = {pair: [] for pair in pairs}
+    reference: list[pd.DataFrame] = []
+    available = 0
+    seen: set[str] = set()
+    populated: set[tuple[str, str]] = set()
+    for item in nuclei:
+        table = item if isinstance(item, pd.DataFrame) else read_table(item, [*CELL_KEYS, "kept"])
+        cells = label_cells(table, wells)
+        plates = set(cells[PLATE])
+        if plates & seen:
+            raise DataError(f"plate {min(plates & seen)}: its nuclei come twice; give each plate once")
+        seen |= plates
+        populated |= set(cells[[PLATE, WELL]].drop_duplicates().itertuples(index=False, name=None))
+        available += int((cells["split"] != "unused").sum())
+        reference.append(_draw_reference(cells, options, controls))
+        for (protocol, task), parts in drawn.items():
+            n = options.cells(task)
+            parts.append(draw_cells(cells, protocol, task, n, options.seed, controls, options.too_few))
+    tables = [_in_order(parts) for parts in drawn.values()]
+    sample = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    if not len(sample):
+        raise DataError("no cell of any control or held-out compound was found; check nuclei and split tables")
+    _report_empty(populated, wells, controls, options.too_few)
+    report = tiles_saved(sample, available)
+    union = report.iloc[-1]
+    log.info(
+        "sampling: %d of %d cells are used (%.1f %% need not be embedded)",
+        union["cells"],
+        available,
+        100 * union["saved"],
+    )
+    beside = _in_order(reference)
+    return (pd.concat([sample, beside], ignore_index=True) if len(beside) else sample), report
+
+
+def _draw_reference(cells: pd.DataFrame, options: SampleOptions, controls: Sequence[str]) -> pd.DataFrame:
+    """Cells of a plate's reference wells: of the first control, without a role."""
+    chosen = cells[(cells["split"] == "unused") & cells[COMPOUND].isin(list(controls)[:1])]
+    chosen = chosen.sort_values(CELL_KEYS, ignore_index=True)
+    rows = chosen.iloc[_draw_wells(chosen, REFERENCE, options.reference_cells, options.seed, "take_all")]
+    rows = rows.assign(protocol=REFERENCE, task=REFERENCE, order=np.arange(len(rows), dtype=np.int32))
+    return rows.astype({NUCLEUS: np.int32})[COLUMNS].reset_index(drop=True)
+
+
+def tiles_saved(sample: pd.DataFrame, available: int) -> pd.DataFrame:
+    """Cells to embed for each protocol and task, and for all together, against embedding all `available` cells.
+
+    Columns: protocol, task, wells, cells, cells_available, saved (1 - cells / cells_available). A cell drawn by several
+    protocols is embedded once, which the last row (protocol and task "all") counts.
+    """
+    groups = [(protocol, task, rows) for (protocol, task), rows in sample.groupby(["protocol", "task"], sort=False)]
+    groups.append(("all", "all", sample.drop_duplicates(CELL_KEYS)))
+    rows = [
+        {
+            "protocol": protocol,
+            "task": task,
+            "wells": len(cells.drop_duplicates([PLATE, WELL])),
+            "cells": len(cells),
+            "cells_available": available,
+            "saved": 1 - len(cells) / available if available else 0.0,
+        }
+        for protocol, task, cells in groups
+    ]
+    return pd.DataFrame(rows)
+
+
+def _report_empty(populated: set[tuple[str, str]], wells: pd.DataFrame, controls: Sequence[str], too_few: str) -> None:
+    """Wells of a task without any kept nucleus: they have no cells, so no draw can miss them."""
+    role = wells[wells[PLATE].isin(evaluation_plates(wells)) & (wells["split"] != "unused")]
+    role = role[role[COMPOUND].isin(list(controls)) | role["split"].isin(HELDOUT_SPLITS)]
+    empty = [key for key in zip(role[PLATE], role[WELL], strict=True) if key not in populated]
+    if not empty:
+        return
+    where = f"plate {empty[0][0]}, well {empty[0][1]}"
+    if too_few == "error":
+        raise DataError(
+            f"{where}: has no kept nucleus to draw ({len(empty)} such wells); look at its images and quality table, or "
+            "set sample.too_few: take_all"
+        )
+    log.warning("%d wells of the probes have no kept nucleus, the first: %s", len(empty), where)
+
+
+def _in_order(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Draws of single plates as one draw: plates sorted, order counted through."""
+    filled = sorted((part for part in parts if len(part)), key=lambda part: part[PLATE].iloc[0])
+    if not filled:
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.concat(filled, ignore_index=True)
+    return table.assign(order=np.arange(len(table), dtype=np.int32))
+
+
+def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str) -> NDArray[np.int64]:
+    """Positions drawn as the released sampler does, plate by plate; groups are walked in the order of its labels."""
+    group: list[tuple[str, ...]]
+    if task == "control":
+        group = list(zip(chosen[COMPOUND], chosen["split"].map(RELEASE_LABELS), strict=True))
+    else:
+        group = [(_release_well(well),) for well in chosen[WELL]]
+    positions: list[NDArray[np.int64]] = []
+    short: list[tuple[str, int]] = []
+    plates: dict[Any, Any] = dict(chosen.groupby(PLATE).indices)
+    for plate, rows in sorted(plates.items()):
+        generator = np.random.RandomState(seed)
+        members: dict[tuple[str, ...], list[int]] = {}
+        for row in rows:
+            members.setdefault(group[row], []).append(row)
+        for name in sorted(members):
+            own = np.asarray(members[name])
+            if len(own) < n:
+                short.append((f"plate {plate}, {' '.join(name)}", len(own)))
+            positions.append(own[generator.permutation(len(own))[:n]])
+    _report_short(short, task, n, too_few)
+    return np.concatenate(positions) if positions else np.empty(0, dtype=int)
+
+
+def draw_wells(nuclei: pd.DataFrame, wells: pd.DataFrame, n: int, seed: int = 100) -> pd.DataFrame:
+    """Keys of `n` kept cells of each listed well, all where there are fewer (with a warning); for a transfer screen.
+
+    nuclei: rows of nuclei/{plate}.parquet; wells: a table with Metadata_Plate and Metadata_Well. The draw of a well
+    does not depend on which other wells are there. Raises DataError when no listed well has a kept nucleus.
+    """
+    listed = wells[WELL_KEYS].drop_duplicates()
+    kept = nuclei.loc[nuclei["kept"], CELL_KEYS].merge(listed, on=WELL_KEYS)
+    if kept.empty:
+        raise DataError("no kept nucleus in any well of the sheet; check its plates and wells, and the nuclei tables")
+    kept = kept.sort_values(CELL_KEYS, ignore_index=True)
+    return kept.iloc[_draw_wells(kept, "transfer", n, seed, "take_all")].reset_index(drop=True)
+
+
+def _draw_wells(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str) -> NDArray[np.int64]:
+    """Positions of n cells of each well, wells sorted by plate and name, each from a generator of its own."""
+    positions: list[NDArray[np.int64]] = []
+    short: list[tuple[str, int]] = []
+    groups: dict[Any, Any] = dict(chosen.groupby([PLATE, WELL]).indices)
+    for (plate, well), rows in sorted(groups.items()):
+        digest = hashlib.sha256(f"{seed}/{task}/{plate}/{well}".encode()).digest()
+        generator = np.random.default_rng(int.from_bytes(digest[:16], "little"))
+        if len(rows) < n:
+            short.append((f"plate {plate}, well {well}", len(rows)))
+        positions.append(rows[generator.permutation(len(rows))[:n]])
+    _report_short(short, task, n, too_few)
+    return np.concatenate(positions) if positions else np.empty(0, dtype=int)
+
+
+def _report_short(short: list[tuple[str, int]], task: str, n: int, too_few: str) -> None:
+    if not short:
+        return
+    where, count = min(short, key=lambda item: item[1])
+    if too_few == "error":
+        raise DataError(
+            f"{where}: has {count} cells but {n} are to be drawn ({task}; {len(short)} such groups); "
+            f"lower sample.{task}_cells or set sample.too_few: take_all"
+        )
+    log.warning(
+        "%s: %d groups have fewer than %d cells, all taken; fewest: %s with %d", task, len(short), n, where, count
+    )
+
+
+def _release_well(well: str) -> str:
+    """A01 as the released code writes it, "1,1": its wells are walked in the order of that text."""
+    row, column = well_position(well)
+    return f"{row + 1},{column + 1}"
+
+
+def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"sample: unknown {name} {value!r}; use {', '.join(allowed)}")

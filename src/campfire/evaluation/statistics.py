@@ -1,0 +1,333 @@
+"""Intervals of accuracies and of their differences, by resampling wells.
+
+Cells of a well share everything but the cell, so the well is the unit that is resampled: with replacement, within
+quadrant and compound, all cells and all fits of a well together. A difference of two encoders resamples the same
+wells for both. The intervals answer "what if other wells of these compounds and plates had been measured"; they do
+not cover another training run, and cover other plates only with `unit="plate"`.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core import columns as names
+from campfire.core.errors import DataError
+
+Metric = Literal["accuracy", "balanced_accuracy"]
+Unit = Literal["well", "plate"]
+Floats = NDArray[np.float64]
+
+MEAN = "mean"
+"""Value of `split` in the row that averages over the quadrants."""
+
+GROUP = ["protocol", "task", "split"]
+
+
+@dataclass(frozen=True)
+class BootstrapOptions:
+    """Resampling of wells for the intervals of tables and figures."""
+
+    replicates: int = 2000
+    """Resamples per interval."""
+    level: float = 0.95
+    """Coverage of the percentile interval."""
+    unit: Unit = "well"
+    """What is resampled: wells within each compound, or whole plates."""
+    metric: Metric = "accuracy"
+    """The mean over fits of this metric is what the interval is about."""
+    seed: int = 0
+    """Seed of the resamples; the same wells are drawn for every encoder and channel set."""
+
+
+@dataclass(frozen=True)
+class _Wells:
+    """Hits and cells of one quadrant by well and fit, wells sorted by compound, plate and well."""
+
+    hits: Floats
+    """(W, F) cells predicted rightly."""
+    cells: Floats
+    """(W, F) cells scored."""
+    compound: NDArray[np.int64]
+    """(W,) number of the well's compound."""
+    plate: NDArray[np.int64]
+    """(W,) number of the well's plate."""
+    keys: pd.DataFrame
+
+
+def _count(predictions: pd.DataFrame) -> _Wells:
+    """Tally one quadrant's predictions."""
+    wells = [*names.WELL_KEYS, "truth"]
+    tally = (
+        predictions.assign(hit=predictions["truth"] == predictions["predicted"])
+        .pivot_table(index=wells, columns="fit", values="hit", aggfunc=["sum", "size"], fill_value=0, observed=True)
+        .sort_index(level=["truth", *names.WELL_KEYS])
+    )
+    keys = tally.index.to_frame(index=False)
+    return _Wells(
+        hits=tally["sum"].to_numpy(np.float64),
+        cells=tally["size"].to_numpy(np.float64),
+        compound=np.unique(keys["truth"], return_inverse=True)[1],
+        plate=np.unique(keys[names.PLATE], return_inverse=True)[1],
+        keys=keys,
+    )
+
+
+def _resamples(wells: _Wells, options: BootstrapOptions) -> Iterator[tuple[NDArray[np.intp], Floats]]:
+    """Strata of wells with how often each well is drawn: rows (n,), draws (R, n).
+
+    Compounds with a single well cannot vary on their own; they are resampled as one stratum.
+    """
+    column = names.PLATE if options.unit == "plate" else names.WELL_KEYS
+    # The units themselves are part of the seed: the same wells are drawn alike for every encoder, and quadrants
+    # of different wells are drawn independently.
+    text = wells.keys[column].drop_duplicates().to_csv(index=False, header=False, lineterminator="\n")
+    rng = np.random.default_rng([options.seed, zlib.crc32(text.encode())])
+    if options.unit == "plate":
+        plates = int(wells.plate.max()) + 1
+        yield np.arange(len(wells.plate)), multiplicity(rng, plates, options.replicates)[:, wells.plate]
+        return
+    sizes = np.bincount(wells.compound)
+    stratum = np.where(sizes[wells.compound] > 1, wells.compound, -1)
+    for value in np.unique(stratum):
+        rows = np.flatnonzero(stratum == value)
+        yield rows, multiplicity(rng, len(rows), options.replicates)
+
+
+def multiplicity(rng: np.random.Generator, units: int, replicates: int) -> Floats:
+    """Weight of each unit in each resample, (R, n).
+
+    n - 1 of n units are drawn with replacement and weigh n / (n - 1) (Rao and Wu's rescaling bootstrap): drawing n
+    would understate the variance by (n - 1) / n, a quarter where a compound has four wells.
+    """
+    drawn = max(units - 1, 1)
+    picks = rng.integers(0, units, (replicates, drawn)) + units * np.arange(replicates)[:, None]
+    counts = np.bincount(picks.ravel(), minlength=replicates * units).reshape(replicates, units)
+    return counts * (units / drawn)
+
+
+def _metric(hits: Floats, cells: Floats, metric: str) -> Floats:
+    """Mean over fits of the metric; hits, cells (..., K, F) by compound and fit -> (...)."""
+    if metric == "accuracy":
+        return _mean(hits.sum(axis=-2), cells.sum(axis=-2))
+    present = cells > 0
+    recall = hits / np.where(present, cells, 1)
+    return _mean(recall.sum(axis=-2), present.sum(axis=-2).astype(np.float64))
+
+
+def _mean(sums: Floats, counts: Floats) -> Floats:
+    """Mean over the last axis of sums / counts, without fits that have no count; nan where none has."""
+    present = counts > 0
+    total = (sums / np.where(present, counts, 1)).sum(axis=-1)
+    return np.where(present.any(axis=-1), total / np.maximum(present.sum(axis=-1), 1), np.nan)
+
+
+def _each_fit(wells: _Wells, metric: str) -> list[float]:
+    """The metric of every fit on its own."""
+    hits, cells = _by_compound(wells.hits, wells.compound), _by_compound(wells.cells, wells.compound)
+    return [float(_metric(hits[:, [i]], cells[:, [i]], metric)) for i in range(hits.shape[1])]
+
+
+def _by_compound(values: Floats, compound: NDArray[np.int64]) -> Floats:
+    """Sum (W, F) over the wells of each compound -> (K, F)."""
+    out = np.zeros((int(compound.max()) + 1, values.shape[1]))
+    np.add.at(out, compound, values)
+    return out
+
+
+def _draw(group: Sequence[_Wells], options: BootstrapOptions) -> tuple[list[float], list[Floats]]:
+    """Point value and replicates (R,) of each of several tallies of the same wells, drawn alike."""
+    if options.metric not in ("accuracy", "balanced_accuracy"):
+        raise DataError(f"statistics: unknown metric `{options.metric}`; allowed: accuracy, balanced_accuracy")
+    if options.unit not in ("well", "plate"):
+        raise DataError(f"statistics: unknown unit `{options.unit}`; allowed: well, plate")
+    wells = group[0]
+    points = [
+        float(_metric(_by_compound(w.hits, w.compound), _by_compound(w.cells, w.compound), options.metric))
+        for w in group
+    ]
+    compounds = int(wells.compound.max()) + 1 if options.metric == "balanced_accuracy" else 1
+    hits = [np.zeros((options.replicates, compounds, w.hits.shape[1])) for w in group]
+    cells = [np.zeros_like(h) for h in hits]
+    for rows, draws in _resamples(wells, options):
+        kinds = wells.compound[rows] if compounds > 1 else np.zeros(len(rows), np.int64)
+        for kind in np.unique(kinds):
+            here = kinds == kind
+            for i, w in enumerate(group):
+                hits[i][:, kind] += draws[:, here] @ w.hits[rows[here]]
+                cells[i][:, kind] += draws[:, here] @ w.cells[rows[here]]
+    return points, [_metric(h, c, options.metric) for h, c in zip(hits, cells, strict=True)]
+
+
+def _interval(draws: Floats, level: float) -> tuple[float, float]:
+    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _quadrants(predictions: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
+    """Each protocol, task and quadrant, quadrants in the order of Table 3.1."""
+    groups = dict(iter(predictions.groupby(GROUP, sort=False, observed=True)))
+    order = {split: i for i, split in enumerate(names.QUADRANTS)}
+    for key in sorted(groups, key=lambda k: (str(k[0]), order.get(str(k[2]), len(order)), str(k[1]))):
+        yield key, groups[key]  # type: ignore[misc]
+
+
+def bootstrap_accuracy(predictions: pd.DataFrame, options: BootstrapOptions | None = None) -> pd.DataFrame:
+    """Accuracy of one encoder by quadrant, with its interval over wells.
+
+    predictions: columns of `predictions.parquet` (docs/contracts.md).
+    Returns `protocol, task, split, metric, value, low, high, sd, sd_sample, fits, n_wells, n_cells`: value is the mean
+    over fits, `sd` and `sd_sample` its deviation over fits (ddof 0 and 1; the paper prints one of them). A row whose
+    split is `mean` averages the quadrants of a protocol.
+    """
+    options = options or BootstrapOptions()
+    rows, pooled = [], _Pool()
+    for (protocol, task, split), table in _quadrants(predictions):
+        wells = _count(table)
+        (value,), (draws,) = _draw([wells], options)
+        pooled.add(protocol, value, draws)
+        each = _each_fit(wells, options.metric)
+        rows.append(
+            {"protocol": protocol, "task": task, "split": split, "metric": options.metric, "value": value}
+            | dict(zip(("low", "high"), _interval(draws, options.level), strict=True))
+            | {"sd": float(np.std(each)), "sd_sample": float(np.std(each, ddof=1)) if len(each) > 1 else np.nan}
+            | {"fits": len(each), "n_wells": len(wells.keys), "n_cells": len(table[names.CELL_KEYS].drop_duplicates())}
+        )
+    for protocol, (value,), draws in pooled.means():
+        low, high = _interval(draws, options.level)
+        rows.append(
+            {"protocol": protocol, "task": "", "split": MEAN, "metric": options.metric, "value": float(value)}
+            | {"low": low, "high": high, "sd": np.nan, "sd_sample": np.nan, "fits": 0, "n_wells": 0, "n_cells": 0}
+        )
+    return pd.DataFrame(rows)
+
+
+def paired_bootstrap(
+    first: pd.DataFrame, second: pd.DataFrame, options: BootstrapOptions | None = None
+) -> pd.DataFrame:
+    """Difference of accuracy, first minus second, on identical cells, by quadrant and over their mean.
+
+    first, second: `predictions.parquet` of two encoders or channel sets.
+    Returns `protocol, task, split, metric, first, second, difference, low, high, n_wells`; the interval is of the
+    difference. Raises DataError where the two were not scored on the same cells by the same fits.
+    """
+    options = options or BootstrapOptions()
+    others = dict(_quadrants(second))
+    keys = [key for key, _ in _quadrants(first)]
+    if set(keys) != set(others):
+        odd = sorted(" ".join(key) for key in set(keys) ^ set(others))
+        raise DataError(f"statistics: {odd[0]} was scored for only one of the two; evaluate both with one sample table")
+    rows, pooled = [], _Pool()
+    for (protocol, task, split), table in _quadrants(first):
+        other = others[protocol, task, split]
+        _check_same_cells(table, other, f"{protocol} {task} {split}")
+        a, b = _count(table), _count(other)
+        points, draws = _draw([a, b], options)
+        difference, spread = points[0] - points[1], draws[0] - draws[1]
+        pooled.add(protocol, np.array([*points, difference]), spread)
+        low, high = _interval(spread, options.level)
+        rows.append(
+            {"protocol": protocol, "task": task, "split": split, "metric": options.metric}
+            | {"first": points[0], "second": points[1], "difference": difference}
+            | {"low": low, "high": high, "n_wells": len(a.keys)}
+        )
+    for protocol, value, spread in pooled.means():
+        low, high = _interval(spread, options.level)
+        one, two, difference = value.tolist()
+        rows.append(
+            {"protocol": protocol, "task": "", "split": MEAN, "metric": options.metric}
+            | {"first": one, "second": two, "difference": difference, "low": low, "high": high, "n_wells": 0}
+        )
+    return pd.DataFrame(rows)
+
+
+def stratified_mean(
+    values: Floats, strata: NDArray[np.integer[Any]], options: BootstrapOptions | None = None
+) -> tuple[float, float, float]:
+    """Mean over strata of the mean value of their wells, with its interval over wells: value, low, high.
+
+    values: (W,) one number per well; strata: (W,) its compound's number. Strata of one well are resampled together.
+    """
+    options = options or BootstrapOptions()
+    rng = np.random.default_rng(options.seed)
+    numbers = np.unique(strata, return_inverse=True)[1]
+    sizes = np.bincount(numbers)
+    total = np.zeros(options.replicates)
+    single = np.flatnonzero(sizes[numbers] == 1)
+    for rows in [np.flatnonzero(numbers == k) for k in np.flatnonzero(sizes > 1)] + ([single] if len(single) else []):
+        weight = len(rows) if rows is single else 1  # in strata
+        total += weight * (multiplicity(rng, len(rows), options.replicates) @ values[rows]) / len(rows)
+    point = np.bincount(numbers, weights=values) / sizes
+    return float(point.mean()), *_interval(total / len(sizes), options.level)
+
+
+def ood_gaps(predictions: pd.DataFrame, options: BootstrapOptions | None = None) -> pd.DataFrame:
+    """How much accuracy is lost from ID to OOD plates, by protocol and task, with its intervals.
+
+    The two quadrants hold different wells, which are resampled independently. Other wells of the same few OOD plates
+    say little of other OOD plates, so a second interval takes whole plates: Student's t, by Welch's degrees of freedom,
+    on the deviation of a bootstrap over plates; nan where a quadrant has one plate.
+    Returns `protocol, task, metric, inside, outside, gap, low, high, low_plates, high_plates, n_plates_inside,
+    n_plates_outside`.
+    """
+    options = options or BootstrapOptions()
+    tallies = {key: _count(table) for key, table in _quadrants(predictions)}
+    rows = []
+    for protocol, task in dict.fromkeys((key[0], key[1]) for key in tallies):
+        wells = [tallies.get((protocol, task, split)) for split in names.TASK_QUADRANTS[task]]
+        if wells[0] is None or wells[1] is None:
+            continue
+        inside, outside = (_draw([w], options) for w in wells if w is not None)
+        low, high = _interval(inside[1][0] - outside[1][0], options.level)
+        one, two = inside[0][0], outside[0][0]
+        plates = [int(w.plate.max()) + 1 for w in wells if w is not None]
+        reach = _reach_over_plates([w for w in wells if w is not None], plates, options)
+        rows.append(
+            {"protocol": protocol, "task": task, "metric": options.metric, "inside": one, "outside": two}
+            | {"gap": one - two, "low": low, "high": high}
+            | {"low_plates": one - two - reach, "high_plates": one - two + reach}
+            | {"n_plates_inside": plates[0], "n_plates_outside": plates[1]}
+        )
+    return pd.DataFrame(rows)
+
+
+def _reach_over_plates(quadrants: Sequence[_Wells], plates: Sequence[int], options: BootstrapOptions) -> float:
+    """Half the width of the interval of a difference of two quadrants, whole plates being the units."""
+    from scipy.special import stdtrit
+
+    if min(plates) < 2:
+        return float("nan")
+    by_plate = replace(options, unit="plate")
+    variances = [float(np.nanvar(_draw([wells], by_plate)[1][0])) for wells in quadrants]
+    shares = sum(v**2 / (n - 1) for v, n in zip(variances, plates, strict=True))
+    degrees = sum(variances) ** 2 / shares if shares > 0 else float(sum(plates) - 2)
+    return float(stdtrit(degrees, (1 + options.level) / 2) * np.sqrt(sum(variances)))
+
+
+def _check_same_cells(first: pd.DataFrame, second: pd.DataFrame, where: str) -> None:
+    columns = ["fit", *names.CELL_KEYS]
+    a, b = (t.set_index(columns)["truth"].sort_index() for t in (first, second))
+    if len(a) != len(b) or not a.index.equals(b.index) or not (a.to_numpy() == b.to_numpy()).all():
+        raise DataError(
+            f"statistics: {where}: the two predictions are not of the same cells; evaluate both with one sample table"
+        )
+
+
+class _Pool:
+    """Collects quadrants and averages them by protocol; their draws are independent, as they share no wells."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[Floats]] = {}
+        self.draws: dict[str, list[Floats]] = {}
+
+    def add(self, protocol: str, value: float | Floats, draws: Floats) -> None:
+        self.values.setdefault(protocol, []).append(np.atleast_1d(value))
+        self.draws.setdefault(protocol, []).append(draws)
+
+    def means(self) -> Iterator[tuple[str, Floats, Floats]]:
+        for protocol, draws in self.draws.items():
+            yield protocol, np.mean(self.values[protocol], axis=0), np.mean(draws, axis=0)

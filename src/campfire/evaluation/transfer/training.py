@@ -1,0 +1,293 @@
+"""Training the head with a triplet loss on well means."""
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core.errors import DataError
+from campfire.core.files import atomic_path
+from campfire.evaluation.transfer.head import Head
+from campfire.evaluation.transfer.options import TransferOptions
+from campfire.evaluation.transfer.sheet import check_trainable
+from campfire.evaluation.transfer.wells import well_numbers
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+Rows = NDArray[np.intp]
+STATE = "transfer_head.pt"
+
+
+def train_head(
+    keys: pd.DataFrame,
+    embeddings: NDArray[np.float32],
+    sheet: pd.DataFrame,
+    options: TransferOptions | None = None,
+    state_dir: str | Path | None = None,
+    device: str = "auto",
+) -> Head:
+    """Train a head on the training plates of a transfer screen (paper section 3.5).
+
+    Each batch draws some cells of each of its wells, runs the head on every cell and takes the mean per well; the
+    triplet loss pulls wells of one treatment together. The encoder stays frozen, so its embeddings are all that is
+    needed. keys, embeddings (N, D): cells of all plates; held-out plates are never touched. With `state_dir` an
+    interrupted run goes on where it was saved and ends with the same weights on CPU.
+    Raises DataError when the training plates have too few wells with cells.
+    """
+    import torch
+
+    check_trainable(sheet)
+    options = options or TransferOptions()
+    x = np.asarray(embeddings, np.float32)
+    if not np.isfinite(x).all():
+        raise DataError("transfer: embeddings hold values that are not finite; embed these plates again")
+    cells, labels = _training_wells(keys, sheet, options)
+    used = np.concatenate(cells)
+    centre, scale = np.zeros(x.shape[1], np.float32), np.ones(x.shape[1], np.float32)
+    if options.standardise:
+        centre, spread = x[used].mean(axis=0), x[used].std(axis=0)
+        scale = np.where(spread > 0, spread, 1).astype(np.float32)
+    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    # Only training cells go to the device; the wells' rows are renumbered to match.
+    features = torch.from_numpy((x[used] - centre) / scale).to(where)
+    ends = np.cumsum([len(rows) for rows in cells])
+    renumbered = [np.arange(end - len(rows), end) for rows, end in zip(cells, ends, strict=True)]
+    wells = _Wells(features, renumbered, labels)
+    network = _network(x.shape[1], options).to(where)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, foreach=False
+    )
+    digest = _digest(x[used], labels, ends, options)
+    state = Path(state_dir) / STATE if state_dir is not None else None
+    history = _resume(state, digest, network, optimiser) if state is not None else []
+
+    started = reported = time.monotonic()
+    for epoch in range(len(history), options.epochs):
+        history.append({"epoch": epoch + 1, **_train_epoch(epoch, wells, network, optimiser, options)})
+        done = epoch + 1
+        if state is not None and (done % options.checkpoint_every == 0 or done == options.epochs):
+            _save(state, digest, network, optimiser, history)
+        if time.monotonic() - reported > 10 or done == options.epochs:
+            reported = time.monotonic()
+            logger.info(
+                "transfer head: epoch %d of %d, loss %.4f, %.0f s",
+                *(done, options.epochs, history[-1]["loss"], reported - started),
+            )
+    linear = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
+    return Head(
+        weights=[layer.weight.detach().cpu().numpy() for layer in linear],
+        biases=[layer.bias.detach().cpu().numpy() for layer in linear],
+        centre=centre,
+        scale=scale,
+        normalise=options.normalise,
+        history=pd.DataFrame(history, columns=["epoch", "loss", "active"]),
+    )
+
+
+@dataclass(frozen=True)
+class _Wells:
+    """The training wells: cells on the device (N, D), each well's rows there, each well's treatment number (W,)."""
+
+    features: "torch.Tensor"
+    rows: list[Rows]
+    labels: NDArray[np.int64]
+
+
+def _train_epoch(
+    number: int,
+    wells: _Wells,
+    network: "torch.nn.Sequential",
+    optimiser: "torch.optim.Optimizer",
+    options: TransferOptions,
+) -> dict[str, float]:
+    """One pass over the wells; `loss` and `active`, means over its batches."""
+    import torch
+
+    rng = np.random.default_rng([options.seed, 1, number])
+    where = wells.features.device
+    losses, active = [], []
+    for batch in batches(wells.labels, rng, options):
+        rows = np.stack([_draw(wells.rows[well], rng, options.cells_per_well) for well in batch])
+        values = network(wells.features[torch.from_numpy(rows.ravel()).to(where)])
+        means = values.view(*rows.shape, -1).mean(dim=1)
+        if options.normalise:
+            means = torch.nn.functional.normalize(means, dim=1)
+        loss, share = triplet_loss(means, torch.from_numpy(wells.labels[batch]).to(where), options)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+        active.append(share.item())
+    return {"loss": float(np.mean(losses)), "active": float(np.mean(active))}
+
+
+def batches(labels: NDArray[np.int64], rng: np.random.Generator, options: TransferOptions) -> list[Rows]:
+    """One epoch of wells in batches: (W,) treatment numbers -> arrays of well numbers.
+
+    Wells of a treatment go in together, `wells_per_treatment` at a time, so that a batch has positives. A treatment's
+    last well alone is joined to its treatment's previous wells; a treatment with one well serves as a negative.
+    """
+    chunks: list[Rows] = []
+    for label in np.unique(labels):
+        wells = rng.permutation(np.flatnonzero(labels == label))
+        parts = [wells[i : i + options.wells_per_treatment] for i in range(0, len(wells), options.wells_per_treatment)]
+        if len(parts) > 1 and len(parts[-1]) == 1:
+            parts[-2:] = [np.concatenate(parts[-2:])]
+        chunks += parts
+    packed: list[Rows] = []
+    wells = np.empty(0, np.intp)
+    for number in rng.permutation(len(chunks)):
+        wells = np.concatenate([wells, chunks[number]])
+        if len(wells) >= options.wells_per_batch and _has_triplet(labels[wells]):
+            packed.append(wells)
+            wells = np.empty(0, np.intp)
+    if len(wells) and (not packed or _has_triplet(labels[wells])):
+        packed.append(wells)
+    elif len(wells):  # too few kinds of wells are left for a batch of their own
+        packed[-1] = np.concatenate([packed[-1], wells])
+    return packed
+
+
+def _has_triplet(labels: NDArray[np.int64]) -> bool:
+    counts = np.unique(labels, return_counts=True)[1]
+    return len(counts) > 1 and int(counts.max()) > 1
+
+
+def triplet_loss(
+    means: "torch.Tensor", labels: "torch.Tensor", options: TransferOptions
+) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """Triplet loss over the wells of a batch, max(0, d(a, p) - d(a, n) + margin) with squared distances.
+
+    means (W, E), labels (W,) treatment numbers; at least one triplet must exist. `all`: mean over violating triplets;
+    `batch_hard`: each well with its farthest positive and nearest negative; `semi_hard`: each pair of positives with
+    the nearest negative farther away than the positive, or the farthest negative where none is.
+    Returns the loss and the share of its triplets that violate the margin.
+    """
+    import torch
+
+    inner = means @ means.T
+    square = inner.diagonal()
+    distance = (square[:, None] - 2 * inner + square[None, :]).clamp(min=0)
+    alike = labels[:, None] == labels[None, :]
+    other = ~alike
+    pair = alike & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    pair = pair & other.any(dim=1, keepdim=True)
+    infinity = torch.tensor(float("inf"), device=means.device)
+    if options.loss == "batch_hard":
+        anchors = pair.any(dim=1)
+        farthest = torch.where(pair, distance, -infinity).amax(dim=1)[anchors]
+        nearest = torch.where(other, distance, infinity).amin(dim=1)[anchors]
+        loss = (farthest - nearest + options.margin).clamp(min=0)
+        return loss.mean(), (loss > 0).float().mean()
+    first, second = pair.nonzero(as_tuple=True)
+    positive = distance[first, second]  # (T,)
+    negatives = torch.where(other, distance, infinity)[first]  # (T, W)
+    if options.loss == "semi_hard":
+        beyond = torch.where(negatives > positive[:, None], negatives, infinity).amin(dim=1)
+        farthest = torch.where(other, distance, -infinity)[first].amax(dim=1)
+        loss = (positive - torch.where(beyond.isinf(), farthest, beyond) + options.margin).clamp(min=0)
+        return loss.mean(), (loss > 0).float().mean()
+    loss = (positive[:, None] - negatives + options.margin).clamp(min=0)
+    violating = loss > 0
+    return loss.sum() / violating.sum().clamp(min=1), violating.sum() / other[first].sum()
+
+
+def _training_wells(
+    keys: pd.DataFrame, sheet: pd.DataFrame, options: TransferOptions
+) -> tuple[list[Rows], NDArray[np.int64]]:
+    """Cells of each training well, and the well's treatment number."""
+    rows = well_numbers(keys, sheet)
+    names = sheet["treatment"]
+    if options.positives == "treatment_and_group":
+        names = names + "\t" + sheet["group"]
+    order = np.argsort(rows, kind="stable")
+    bounds = np.searchsorted(rows[order], np.arange(len(sheet) + 1))
+    wells = [i for i in np.flatnonzero(sheet["role"] == "train") if bounds[i + 1] > bounds[i]]
+    labels = np.unique(names.to_numpy(object)[wells].astype(str), return_inverse=True)[1].astype(np.int64)
+    if not wells or not _has_triplet(labels):
+        raise DataError(
+            f"transfer: {len(wells)} wells of the training plates have cells; a triplet needs two treatments, one of "
+            "them with two wells"
+        )
+    return [order[bounds[i] : bounds[i + 1]] for i in wells], labels
+
+
+def _draw(rows: Rows, rng: np.random.Generator, count: int) -> Rows:
+    """`count` of a well's cells, without repeats while there are enough."""
+    if len(rows) >= count:
+        return rows[rng.permutation(len(rows))[:count]]
+    return rows[rng.integers(0, len(rows), count)]
+
+
+def _network(width: int, options: TransferOptions) -> "torch.nn.Sequential":
+    """The head with torch's default initialisation, drawn from the seed."""
+    import torch
+
+    rng = np.random.default_rng([options.seed, 2])
+    layers: list[torch.nn.Module] = []
+    for size in options.layers:
+        layer = torch.nn.Linear(width, size)
+        bound = width**-0.5
+        with torch.no_grad():
+            for parameter in (layer.weight, layer.bias):
+                values = rng.uniform(-bound, bound, tuple(parameter.shape)).astype(np.float32)
+                parameter.copy_(torch.from_numpy(values))
+        layers += [layer, torch.nn.ReLU()]
+        width = size
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def _digest(features: NDArray[np.float32], labels: NDArray[np.int64], ends: Rows, options: TransferOptions) -> str:
+    """What a saved state depends on; scores and the number of epochs do not count."""
+    skipped = ("epochs", "checkpoint_every", "zprime_ddof", "replicates", "level")
+    text = json.dumps({k: v for k, v in asdict(options).items() if k not in skipped}, sort_keys=True, default=list)
+    digest = hashlib.sha256(text.encode())
+    for array in (features, labels, np.asarray(ends)):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _save(
+    path: Path,
+    digest: str,
+    network: "torch.nn.Sequential",
+    optimiser: "torch.optim.Optimizer",
+    history: list[dict[str, Any]],
+) -> None:
+    import torch
+
+    state = {"digest": digest, "head": network.state_dict(), "optimiser": optimiser.state_dict(), "history": history}
+    with atomic_path(path) as partial:
+        torch.save(state, partial)
+
+
+def _resume(
+    path: Path, digest: str, network: "torch.nn.Sequential", optimiser: "torch.optim.Optimizer"
+) -> list[dict[str, Any]]:
+    """Load a saved state of the same data and options; [] and a word in the log otherwise."""
+    import torch
+
+    if not path.exists():
+        return []
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 (a damaged file raises errors of many kinds; training anew is always right)
+        logger.warning("%s: not a readable state (%s); the head is trained from the start", path, error)
+        return []
+    if state.get("digest") != digest:
+        logger.warning("%s: belongs to other data or options; the head is trained from the start", path)
+        return []
+    network.load_state_dict(state["head"])
+    optimiser.load_state_dict(state["optimiser"])
+    logger.info("transfer head: going on after epoch %d", len(state["history"]))
+    return list(state["history"])

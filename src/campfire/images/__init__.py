@@ -1,0 +1,1 @@
+"""From a bucket of images to one file of tiles per plate."""

@@ -1,0 +1,31 @@
+"""Images from the Cell Painting Gallery's S3 bucket: index, plan, verified download, preflight."""
+
+from campfire.images.gallery.client import connect
+from campfire.images.gallery.download import fetch_plate
+from campfire.images.gallery.index import parse_load_data, read_index
+from campfire.images.gallery.options import S3Options
+from campfire.images.gallery.plan import (
+    list_plate,
+    plan_download,
+    plan_plate,
+    read_known_bad,
+    summarise_plan,
+    with_digests,
+)
+from campfire.images.gallery.preflight import check_source, render_check
+
+__all__ = [
+    "S3Options",
+    "check_source",
+    "connect",
+    "fetch_plate",
+    "list_plate",
+    "parse_load_data",
+    "plan_download",
+    "plan_plate",
+    "read_index",
+    "read_known_bad",
+    "render_check",
+    "summarise_plan",
+    "with_digests",
+]

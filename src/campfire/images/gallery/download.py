@@ -1,0 +1,291 @@
+"""Fetching a plate: every object of the plan verified, bad sites recorded and left out, nothing half-written."""
+
+import logging
+import re
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from campfire.core import text as wording
+from campfire.core.columns import PLATE, SITE, SITE_KEYS, WELL
+from campfire.core.errors import ConfigError, DataError
+from campfire.core.files import write_table, write_text
+from campfire.images.gallery.journal import Entry, Journal, remove_partials
+from campfire.images.gallery.options import S3Options
+from campfire.images.gallery.plan import PLAN_COLUMNS, planned_bytes
+from campfire.images.gallery.retry import Pace
+from campfire.images.gallery.transfer import (
+    CORRUPT,
+    EXCLUDED,
+    MISSING,
+    OK,
+    UNAVAILABLE,
+    Outcome,
+    Progress,
+    Task,
+    fetch_object,
+    run_all,
+)
+
+log = logging.getLogger(__name__)
+
+RECORD_COLUMNS = [*SITE_KEYS, "channel", "key", "bytes", "md5", "status", "reason"]
+PROBLEMS = "problems.tsv"
+SAFE_NAME = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
+
+
+def image_file(well: str, site: str, channel: str) -> str:
+    """Local name of an image, made from well, site and channel alone."""
+    for part in (well, site, channel):
+        if SAFE_NAME.fullmatch(part) is None:
+            raise DataError(f"well {well!r}, site {site!r}, channel {channel!r} cannot be part of a file name")
+    return f"{well}_s{site}_{channel}.tiff"
+
+
+def function_file(channel: str) -> str:
+    """Local name of a channel's illumination function."""
+    if SAFE_NAME.fullmatch(channel) is None:
+        raise DataError(f"channel {channel!r} cannot be part of a file name")
+    return f"illum_{channel}.npy"
+
+
+def fetch_plate(
+    client: Any,
+    plan: pd.DataFrame,
+    destination: str | Path,
+    options: S3Options,
+    known_bad: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Fetch a plan into `destination` and return the record of `download/{plate}.parquet`, a row per planned object.
+
+    A file appears under its final name only when it is verified (see `verify`). Sites of which an object is missing,
+    corrupt or known bad are left out as a whole: their other channels have status `excluded`. `sites.parquet` lists
+    the complete sites and is written last. `destination` may hold an earlier, killed attempt, which is gone on with.
+    `known_bad` maps keys (or folders ending in "/") to reasons.
+
+    Raises DataError when the disk is too small or full, when S3 stays unreachable, when an illumination function is
+    bad, or when more than `options.max_bad_share` of the sites are (listed in `problems.tsv` in `destination`).
+    """
+    missing = [name for name in PLAN_COLUMNS if name not in plan]
+    if missing or plan.empty or len(set(plan[PLATE])) != 1:
+        raise ConfigError(f"not the plan of one plate: {len(plan)} rows, without columns {missing}")
+    plan = plan.reset_index(drop=True)
+    plate = str(plan[PLATE].iloc[0])
+    folder = Path(destination)
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in (folder / "sites.parquet", folder / PROBLEMS):
+        stale.unlink(missing_ok=True)
+    remove_partials(folder)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a damaged file's reason goes to the record
+
+    status, reason = _before_fetching(plan, known_bad or {})
+    tasks = _tasks(plan, status, plate)
+    journal = Journal(folder)
+    _check_disk(plan, tasks, journal, folder, options, plate)
+    outcomes = _fetch(client, options, tasks, folder, journal, plan, plate)
+    entries = {outcome.task.row: outcome.entry for outcome in outcomes if outcome.entry is not None}
+    for outcome in outcomes:
+        status[outcome.task.row], reason[outcome.task.row] = outcome.status, outcome.reason
+    _odd_shapes(plan, entries, status, reason)
+    expected, bad = _whole_sites(plan, status, reason)
+    record = plan[[*SITE_KEYS, "channel", "key"]].assign(
+        bytes=[entries[row].bytes if row in entries else -1 for row in plan.index],
+        md5=[entries[row].md5 if row in entries else "" for row in plan.index],
+        status=status,
+        reason=reason,
+    )
+    _judge_plate(record, expected, bad, folder, options, plate)
+    _finish(record, plan, folder, journal)
+    return record[RECORD_COLUMNS]
+
+
+def _before_fetching(plan: pd.DataFrame, known_bad: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Status and reason of the rows that need no fetch; sites with a known-bad or impossible object are not begun."""
+    folders = {name: reason for name, reason in known_bad.items() if name.endswith("/")}
+    status, reason = [""] * len(plan), [""] * len(plan)
+    for row, (key, problem) in enumerate(zip(plan["key"], plan["problem"], strict=True)):
+        listed = known_bad.get(key) or next((why for name, why in folders.items() if key.startswith(name)), None)
+        if problem:
+            status[row], reason[row] = MISSING, problem
+        elif key and listed is not None:
+            status[row], reason[row] = EXCLUDED, f"known bad: {listed}"
+    lost = {(plan[WELL][row], plan[SITE][row]) for row in plan.index if status[row] and plan[SITE][row]}
+    for row, site in enumerate(zip(plan[WELL], plan[SITE], strict=True)):
+        if site in lost and not status[row]:
+            status[row], reason[row] = EXCLUDED, "another channel of the site is bad"
+    return status, reason
+
+
+def _tasks(plan: pd.DataFrame, status: list[str], plate: str) -> list[Task]:
+    tasks: dict[str, Task] = {}
+    for row, item in enumerate(plan.to_dict("records")):
+        if status[row]:
+            continue
+        well, site, channel = item[WELL], item[SITE], item["channel"]
+        file = image_file(well, site, channel) if site else function_file(channel)
+        if file in tasks:
+            raise DataError(f"plate {plate}: the plan has well {well} site {site} {channel} twice; make it again")
+        label = (
+            f"plate {plate}, well {well}, site {site}, {channel}" if site else f"plate {plate}, illumination {channel}"
+        )
+        tasks[file] = Task(row, label, file, item["key"], int(item["bytes"]), item["md5"], not site)
+    return list(tasks.values())
+
+
+def _check_disk(
+    plan: pd.DataFrame, tasks: list[Task], journal: Journal, folder: Path, options: S3Options, plate: str
+) -> None:
+    needed = planned_bytes(plan.loc[[task.row for task in tasks]])
+    here = journal.size_on_disk({task.file for task in tasks})
+    free = shutil.disk_usage(folder).free
+    if needed - here + options.disk_reserve_gb * 1e9 > free:
+        coming, room = wording.size(needed - here), wording.size(free)
+        raise DataError(
+            f"plate {plate}: {coming} are still to come and {options.disk_reserve_gb:g} GB must stay free, but "
+            f"{folder} has {room}; make room, put results elsewhere, or have fewer plates at a time"
+        )
+    if here:
+        log.info("plate %s: %s of %s are here from an earlier attempt", plate, wording.size(here), wording.size(needed))
+
+
+def _fetch(
+    client: Any,
+    options: S3Options,
+    tasks: list[Task],
+    folder: Path,
+    journal: Journal,
+    plan: pd.DataFrame,
+    plate: str,
+) -> list[Outcome]:
+    """The outcomes of all tasks; a second, gentler pass for those S3 did not deliver, and DataError if it fails too."""
+
+    pace = Pace(options.workers)
+
+    def work(task: Task, stop: threading.Event) -> Outcome:
+        return fetch_object(client, options, task, folder, journal, pace, stop)
+
+    def unreachable(outcomes: list[Outcome]) -> bool:
+        """Nothing came in the last `workers` and a few objects: S3, not the objects."""
+        latest = outcomes[-(options.workers + 4) :]
+        return len(latest) >= min(options.workers + 4, len(tasks)) and all(o.status == UNAVAILABLE for o in latest)
+
+    size = planned_bytes(plan.loc[[task.row for task in tasks]])
+    progress = Progress(plate, len(tasks), size, options.progress_s)
+    outcomes = list(run_all(tasks, work, options.workers, progress, unreachable))
+    again = [outcome.task for outcome in outcomes if outcome.status == UNAVAILABLE]
+    if again and not unreachable(outcomes):
+        log.warning("plate %s: S3 did not deliver %d objects; trying them once more, two at a time", plate, len(again))
+        settled = [outcome for outcome in outcomes if outcome.status != UNAVAILABLE]
+        progress = Progress(plate, len(again), sum(max(task.bytes, 0) for task in again), options.progress_s)
+        outcomes = settled + list(run_all(again, work, 2, progress, partial(_first_lost, count=20)))
+    lost = [outcome for outcome in outcomes if outcome.status == UNAVAILABLE]
+    if lost:
+        kept = sum(outcome.status == OK for outcome in outcomes)
+        raise DataError(
+            f"plate {plate}: S3 did not deliver {len(lost)} or more of {len(tasks)} objects in "
+            f"{options.attempts} attempts each ({lost[0].task.label}: {lost[0].reason}); {kept} verified "
+            "objects are kept, run again to go on; an object that never comes can be put on the list of known bad ones"
+        )
+    progress.line()
+    return outcomes
+
+
+def _first_lost(outcomes: list[Outcome], count: int) -> bool:
+    return sum(outcome.status == UNAVAILABLE for outcome in outcomes) >= count
+
+
+def _odd_shapes(plan: pd.DataFrame, entries: dict[int, Entry], status: list[str], reason: list[str]) -> None:
+    """Mark images whose shape is not the plate's, which is the most common one (of equals, the larger)."""
+    shapes = Counter(entry.shape for row, entry in entries.items() if plan[SITE][row])
+    if not shapes:
+        return
+    plates = max(shapes, key=lambda shape: (shapes[shape], shape))
+    for row, entry in entries.items():
+        if entry.shape != plates:
+            what = "the plate's images are" if plan[SITE][row] else "the images are"
+            status[row] = CORRUPT
+            reason[row] = f"is {entry.shape[0]}x{entry.shape[1]} px, {what} {plates[0]}x{plates[1]}"
+
+
+def _whole_sites(plan: pd.DataFrame, status: list[str], reason: list[str]) -> tuple[int, int]:
+    """Exclude the other channels of bad sites; returns (sites expected, sites bad), known-bad ones in neither."""
+    sites: dict[tuple[str, str], list[int]] = {}
+    absent_wells = 0
+    for row, (well, site) in enumerate(zip(plan[WELL], plan[SITE], strict=True)):
+        if site:
+            sites.setdefault((well, site), []).append(row)
+        elif well:
+            absent_wells += 1
+    bad = known = 0
+    for rows in sites.values():
+        if any(status[row] in (MISSING, CORRUPT) for row in rows):
+            bad += 1
+        elif any(status[row] == EXCLUDED for row in rows):
+            known += 1
+        else:
+            continue
+        for row in rows:
+            if status[row] == OK:
+                status[row], reason[row] = EXCLUDED, "another channel of the site is bad"
+    # A well that load_data does not list counts with as many sites as its neighbours have.
+    per_well = Counter(well for well, _ in sites)
+    usual = Counter(per_well.values()).most_common(1)[0][0] if per_well else 1
+    return len(sites) - known + absent_wells * usual, bad + absent_wells * usual
+
+
+def _judge_plate(record: pd.DataFrame, expected: int, bad: int, folder: Path, options: S3Options, plate: str) -> None:
+    """Fail the plate when a function is bad or too many sites are; one line per bad object goes to the log."""
+    problems = record[record["status"].isin([MISSING, CORRUPT])]
+    for item in problems.head(50).to_dict("records"):
+        log.warning(
+            "plate %s, well %s, site %s, %s: %s: %s",
+            *(plate, item[WELL] or "-", item[SITE] or "-", item["channel"] or "all", item["status"], item["reason"]),
+        )
+    functions = problems[problems[WELL] == ""]
+    usable = ((record["status"] == OK) & (record[SITE] != "")).any()
+    if functions.empty and bad <= options.max_bad_share * expected and usable:
+        return
+    rows = problems[[*SITE_KEYS, "channel", "status", "reason", "key"]]
+    write_text(folder / PROBLEMS, rows.to_csv(sep="\t", index=False))
+    if len(functions):
+        first = functions.iloc[0]
+        raise DataError(
+            f"plate {plate}: illumination function of {first['channel']} is {first['status']} ({first['reason']}); "
+            "set illumination to none, or leave the plate out"
+        )
+    listed = "; ".join(
+        f"{item[WELL]} site {item[SITE] or 'all'} {item['channel']} {item['status']} ({item['reason']})"
+        for item in problems.head(5).to_dict("records")
+    )
+    if not bad:
+        raise DataError(f"plate {plate}: every site asked for is on the list of known bad objects; leave the plate out")
+    raise DataError(
+        f"plate {plate}: {bad} of {expected} sites are missing or corrupt, more than s3.max_bad_share = "
+        f"{options.max_bad_share:g} allows: {listed}{'; ...' if len(problems) > 5 else ''}; all are listed in "
+        f"{folder / PROBLEMS}; leave the plate out, put the objects on the list of known bad ones, or raise the share"
+    )
+
+
+def _finish(record: pd.DataFrame, plan: pd.DataFrame, folder: Path, journal: Journal) -> None:
+    """Delete the files of excluded sites, then write sites.parquet, which makes the folder complete."""
+    used = record[(record["status"] == OK)]
+    images = used[used[SITE] != ""]
+    files = [image_file(*names) for names in zip(images[WELL], images[SITE], images["channel"], strict=True)]
+    channels = list(dict.fromkeys(plan.loc[plan[SITE] != "", "channel"]))
+    sites = images[SITE_KEYS].drop_duplicates()
+    for channel in channels:
+        paths = images[SITE_KEYS].assign(**{f"path_{channel}": files})[images["channel"] == channel]
+        sites = sites.merge(paths, on=SITE_KEYS, how="left", validate="1:1")
+    functions = used.loc[used[WELL] == "", "channel"]
+    journal.sweep({*files, *(function_file(channel) for channel in functions)})
+    write_table(sites.reset_index(drop=True), folder / "sites.parquet")
+    log.info(
+        "plate %s: %d sites of %d wells complete, %d objects, %s",
+        *(plan[PLATE].iloc[0], len(sites), sites[WELL].nunique(), len(used), wording.size(int(used["bytes"].sum()))),
+    )

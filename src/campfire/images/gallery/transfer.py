@@ -1,0 +1,186 @@
+"""One object from S3 to its place on disk: fetched, verified, renamed; and many of them side by side."""
+
+import errno
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from campfire.core import text as wording
+from campfire.core.errors import DataError
+from campfire.core.files import atomic_path
+from campfire.images.gallery.client import NotFoundError, RefusedError, Reply, UnavailableError, read_once
+from campfire.images.gallery.journal import Entry, Journal
+from campfire.images.gallery.options import S3Options
+from campfire.images.gallery.retry import Backoff, Pace, StoppedError
+from campfire.images.gallery.verify import BadObjectError, check_function, check_image
+
+log = logging.getLogger(__name__)
+
+OK, MISSING, CORRUPT, EXCLUDED, UNAVAILABLE = "ok", "missing", "corrupt", "excluded", "unavailable"
+"""`unavailable` never reaches a table: it fails the plate, since it says nothing about the data."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row of the plan that is to be fetched; `row` is its position there."""
+
+    row: int
+    label: str
+    file: str
+    key: str
+    bytes: int
+    md5: str
+    function: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended; `entry` is there when its status is ok."""
+
+    task: Task
+    status: str
+    reason: str = ""
+    entry: Entry | None = None
+    received: int = 0
+
+
+def judge(reply: Reply, task: Task, check_etag: bool) -> tuple[int, int]:
+    """The shape of a whole and undamaged object; raises BadObjectError with the reason otherwise."""
+    if not reply.body:
+        raise BadObjectError("empty object")
+    if task.bytes >= 0 and len(reply.body) != task.bytes:
+        raise BadObjectError(f"{len(reply.body)} bytes came, S3 lists {task.bytes}")
+    if check_etag and reply.stored_md5 not in ("", reply.md5):
+        raise BadObjectError(f"its MD5 {reply.md5} is not the ETag {reply.stored_md5}")
+    if task.md5 and reply.md5 != task.md5:
+        raise BadObjectError(f"its MD5 {reply.md5} is not the gallery's {task.md5}")
+    return check_function(reply.body) if task.function else check_image(reply.body)
+
+
+def fetch_object(
+    client: Any, options: S3Options, task: Task, folder: Path, journal: Journal, pace: Pace, stop: threading.Event
+) -> Outcome:
+    """Fetch, verify and place one object; tries again while a transfer, not the object, may be to blame.
+
+    Bad bytes whose MD5 equals the ETag are the object's own and end at once as corrupt. Other bad bytes are fetched
+    again; only the same bytes in every attempt are corrupt, varying ones count as unavailable.
+    """
+    entry = journal.find(task.file, task.key)
+    if entry is not None and task.md5 in ("", entry.md5):
+        return Outcome(task, OK, entry=entry)
+    backoff = Backoff(options, stop)
+    seen: set[str] = set()
+    while True:
+        if stop.is_set():
+            raise StoppedError("stopped")
+        try:
+            with pace.turn():
+                reply = read_once(client, options, task.key, stop)
+            shape = judge(reply, task, options.check_etag)
+        except NotFoundError:
+            return Outcome(task, MISSING, "no such object (404)")
+        except RefusedError as error:
+            return Outcome(task, MISSING, str(error))
+        except UnavailableError as error:
+            seen.add("")
+            reason = str(error)
+            level = logging.DEBUG if error.slow_down else logging.WARNING  # a burst of 503 is one line, not hundreds
+            if error.slow_down and pace.slow_down():
+                log.info("S3 asks to slow down: %d requests in flight from now on", pace.limit)
+        except BadObjectError as error:
+            seen.add(reply.md5)
+            level = logging.WARNING
+            reason = str(error)
+            if reply.body and reply.md5 == reply.stored_md5 and task.bytes in (-1, len(reply.body)):
+                return Outcome(task, CORRUPT, reason)
+        else:
+            pace.succeeded()
+            _place(reply.body, folder / task.file)
+            entry = Entry(task.file, task.key, len(reply.body), reply.md5, shape)
+            journal.add(entry)
+            return Outcome(task, OK, entry=entry, received=len(reply.body))
+        log.log(level, "%s: %s (attempt %d of %d)", task.label, reason, backoff.attempt, options.attempts)
+        if backoff.spent:
+            settled = len(seen) == 1 and "" not in seen and not (reason == "empty object" and task.bytes > 0)
+            return Outcome(task, CORRUPT if settled else UNAVAILABLE, reason)
+        backoff.wait()
+
+
+def _place(body: bytes, path: Path) -> None:
+    try:
+        with atomic_path(path) as partial:
+            partial.write_bytes(body)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(path.parent).free
+            raise DataError(
+                f"{path.parent}: the disk is full ({error.strerror}, {wording.size(free)} free); "
+                "make room or have fewer plates at a time, then run again: what is here is kept"
+            ) from error
+        raise
+
+
+class Progress:
+    """A line every few seconds: objects, bytes, rate, time left."""
+
+    def __init__(self, plate: str, objects: int, size: int, every: float) -> None:
+        self._plate, self._objects, self._size, self._every = plate, objects, size, every
+        self._done = self._bytes = self._received = 0
+        self._start = self._last = time.monotonic()
+
+    def step(self, outcome: Outcome) -> None:
+        self._done += 1
+        self._bytes += outcome.entry.bytes if outcome.entry else 0
+        self._received += outcome.received
+        if time.monotonic() - self._last >= self._every:
+            self.line()
+
+    def line(self) -> None:
+        self._last = time.monotonic()
+        elapsed = max(self._last - self._start, 1e-6)
+        left = elapsed * (self._objects - self._done) / max(self._done, 1)
+        log.info(
+            "plate %s: %d of %d objects, %s of %s, %.1f MB/s, %s left",
+            *(self._plate, self._done, self._objects, wording.size(self._bytes), wording.size(self._size)),
+            *(self._received / elapsed / 1e6, f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"),
+        )
+
+
+def run_all(
+    tasks: list[Task],
+    work: Callable[[Task, threading.Event], Outcome],
+    workers: int,
+    progress: Progress,
+    give_up: Callable[[list[Outcome]], bool],
+) -> Iterable[Outcome]:
+    """The outcomes of `tasks`, in any order, `workers` at a time and never more than twice that queued.
+
+    Stops handing out tasks when `give_up` says so of the outcomes so far; an exception of a worker ends all others.
+    """
+    stop = threading.Event()
+    outcomes: list[Outcome] = []
+    waiting = iter(tasks)
+    with ThreadPoolExecutor(workers, thread_name_prefix="fetch") as pool:
+        pending: set[Future[Outcome]] = set()
+        try:
+            while True:
+                while len(pending) < 2 * workers and (task := next(waiting, None)) is not None:
+                    pending.add(pool.submit(work, task, stop))
+                if not pending:
+                    return outcomes
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    outcomes.append(future.result())
+                    progress.step(outcomes[-1])
+                if give_up(outcomes):
+                    return outcomes
+        finally:
+            stop.set()
+            for future in pending:
+                future.cancel()

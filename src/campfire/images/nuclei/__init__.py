@@ -1,0 +1,10 @@
+"""Nuclei: found in the DNA channel, measured, and scored against a reference."""
+
+from campfire.images.nuclei.match import Match, drop_edge_objects, match_objects
+from campfire.images.nuclei.measure import measure
+from campfire.images.nuclei.options import NucleiOptions, describe
+from campfire.images.nuclei.plate import segment_plate
+from campfire.images.nuclei.segment import segment
+
+__all__ = ["Match", "NucleiOptions", "describe", "drop_edge_objects", "match_objects", "measure", "segment"]
+__all__ += ["segment_plate"]

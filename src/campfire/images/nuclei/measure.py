@@ -1,0 +1,78 @@
+"""From labels to a table: position, size and box of every nucleus, and whether it becomes a tile."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core.columns import NUCLEUS
+from campfire.core.errors import DataError
+from campfire.images.nuclei.options import NucleiOptions
+from campfire.images.tiles.cut import fits
+
+REASONS = ("edge", "border", "small", "large")
+"""Why a nucleus is left out, in the order in which the reasons are tried."""
+
+
+def measure(
+    labels: NDArray[np.integer[Any]],
+    dna: NDArray[Any],
+    pixel_size_um: float,
+    options: NucleiOptions | None = None,
+) -> pd.DataFrame:
+    """One row per nucleus of a field, by label.
+
+    labels: (H, W) integers, 0 is background. dna: (H, W) counts. Columns: the label as key, `y`, `x` (centroid, px,
+    float32), `area` (px), `bbox_y0, bbox_x0, bbox_y1, bbox_x1` (px, half open), `intensity` (mean of `dna`, counts),
+    `kept` and `reason`: `edge` (cut by the field's edge), `border` (its tile does not fit; only with border: drop),
+    `small`, `large`, or empty when kept.
+
+    Raises DataError when the shapes differ.
+    """
+    from scipy.ndimage import find_objects
+
+    options = options or NucleiOptions()
+    if labels.shape != dna.shape:
+        raise DataError(f"labels have shape {labels.shape}, the DNA image {dna.shape}")
+    height, width = labels.shape
+    # All sums run over the foreground alone, which is a small part of a field.
+    rows, columns = np.nonzero(labels)
+    index = labels[rows, columns].astype(np.int64)
+    area = np.bincount(index)
+    present = np.flatnonzero(area)
+    area = area[present]
+
+    def mean(values: NDArray[Any]) -> NDArray[np.float32]:
+        return (np.bincount(index, weights=values)[present] / area).astype(np.float32)
+
+    y, x, intensity = mean(rows), mean(columns), mean(dna[rows, columns])
+    objects = find_objects(labels.astype(np.int32, copy=False))
+    boxes = np.array(
+        [[s.start for s in objects[k - 1]] + [s.stop for s in objects[k - 1]] for k in present], dtype=np.int32
+    ).reshape(-1, 4)
+    edge = (boxes[:, 0] == 0) | (boxes[:, 1] == 0) | (boxes[:, 2] == height) | (boxes[:, 3] == width)
+    area_um2 = area * pixel_size_um**2
+    reason = np.full(len(present), "", dtype=object)
+    for text, applies in (
+        ("large", area_um2 > options.max_area_um2),
+        ("small", area_um2 < options.min_area_um2),
+        ("border", (options.border == "drop") & ~fits(y, x, labels.shape, options.tile_size)),
+        ("edge", edge),
+    ):
+        reason[applies] = text
+    return pd.DataFrame(
+        {
+            NUCLEUS: present.astype(np.int32),
+            "y": y,
+            "x": x,
+            "area": area.astype(np.int32),
+            "bbox_y0": boxes[:, 0],
+            "bbox_x0": boxes[:, 1],
+            "bbox_y1": boxes[:, 2],
+            "bbox_x1": boxes[:, 3],
+            "intensity": intensity,
+            "kept": reason == "",
+            "reason": reason,
+        }
+    )

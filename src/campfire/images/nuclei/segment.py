@@ -1,0 +1,46 @@
+"""One function for every way of finding nuclei."""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from campfire.core.errors import ConfigError, DataError
+from campfire.images.nuclei.classical import segment_classical
+from campfire.images.nuclei.options import NucleiOptions
+
+
+def segment(
+    dna: NDArray[Any],
+    pixel_size_um: float,
+    method: Literal["classical", "cellpose"] | None = None,
+    diameter_um: float | None = None,
+    options: NucleiOptions | None = None,
+) -> NDArray[np.int32]:
+    """Nuclei of one field: (H, W) int32 labels from 1, 0 is background; nuclei cut by the edge are included.
+
+    dna: (H, W) image of a DNA stain in counts (any real dtype). pixel_size_um: micrometres per px.
+    `method` and `diameter_um` (typical diameter of a nucleus) override those of `options`.
+
+    Raises DataError for an image that is not 2-D or not finite, WeightsError when Cellpose's model is not at hand.
+    """
+    options = options or NucleiOptions()
+    diameter_um = options.diameter_um if diameter_um is None else diameter_um
+    options = replace(options, method=method or options.method, diameter_um=diameter_um)
+    check_image(dna, pixel_size_um)
+    if options.method == "classical":
+        return segment_classical(dna, options.diameter_um / pixel_size_um)
+    from campfire.images.nuclei.cellpose import segment_cellpose
+
+    return segment_cellpose([dna], pixel_size_um, options)[0]
+
+
+def check_image(dna: NDArray[Any], pixel_size_um: float) -> None:
+    """DataError or ConfigError for what no method can segment."""
+    if not pixel_size_um > 0:
+        raise ConfigError(f"the pixel size must be positive, not {pixel_size_um} um")
+    if dna.ndim != 2 or min(dna.shape) < 3:
+        raise DataError(f"a DNA image is 2-D, found shape {dna.shape}")
+    if dna.dtype.kind not in "uif" or (dna.dtype.kind == "f" and not np.isfinite(dna).all()):
+        raise DataError(f"a DNA image holds finite numbers, found {dna.dtype}")

@@ -1,0 +1,187 @@
+"""Quality of a site: focus, saturation, background and emptiness, and which sites are left out and why.
+
+The paper is silent on quality control; these are the standard image measures of Bray et al. (2012, J Biomol Screen),
+with thresholds as options. What a threshold drops is recorded with its reason, never silently.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+REASONS = ("empty", "blurred", "saturated", "few nuclei", "many nuclei")
+SITE_REASON = "site "
+"""Prefix of a nucleus's `reason` when its whole site is left out, e.g. `site blurred`."""
+
+
+@dataclass(frozen=True)
+class QualityOptions:
+    """What is measured on a site and which sites are left out; a threshold of null leaves no site out.
+
+    channels: channels measured; null measures every channel fetched for the plate
+    focus_channel: the channel whose focus decides
+    focus_min: least power-spectrum slope (more negative is more blurred); absolute, so it depends on the optics
+    focus_deviations: a site is blurred when its slope lies this many robust standard deviations below the plate's
+        median
+    saturated_max: largest fraction of saturated pixels in any measured channel
+    saturation_value: the camera's full scale in counts
+    empty_contrast: a site is empty when its brightest 0.1 % lies less than this many noise deviations above its median
+    nuclei_min: fewest nuclei found in a site
+    nuclei_max: most nuclei found in a site
+    """
+
+    channels: Sequence[str] | None = None
+    focus_channel: str = "DNA"
+    focus_min: float | None = None
+    focus_deviations: float | None = 8.0
+    saturated_max: float | None = 0.02
+    saturation_value: int = 65535
+    empty_contrast: float = 5.0
+    nuclei_min: int | None = 1
+    nuclei_max: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.channels is not None:
+            object.__setattr__(self, "channels", tuple(self.channels))
+        if self.saturated_max is not None and not 0 <= self.saturated_max <= 1:
+            raise ConfigError(f"quality.saturated_max is a fraction from 0 to 1, not {self.saturated_max}")
+
+
+def measure_site(images: Mapping[str, NDArray[Any]], options: QualityOptions | None = None) -> dict[str, Any]:
+    """Measures of one site.
+
+    images: channel to (H, W) image in counts, before illumination correction. Returns `focus_<ch>` (power-spectrum
+    slope, see `focus`), `saturated_<ch>` (fraction of pixels at full scale), `background_<ch>` (5th percentile,
+    counts), `contrast_<ch>` (brightest 0.1 % above the median, in deviations of the pixel noise; inf without
+    noise) and `empty` (no signal in the focus channel, or in any channel when that one is not given).
+    """
+    options = options or QualityOptions()
+    row: dict[str, Any] = {}
+    for channel, image in images.items():
+        low, middle, high = quantiles(image, (0.05, 0.5, 0.999))
+        noise = noise_deviation(image)
+        signal = high - middle
+        row[f"focus_{channel}"] = focus(image)
+        row[f"saturated_{channel}"] = float(np.count_nonzero(image >= options.saturation_value) / image.size)
+        row[f"background_{channel}"] = low
+        row[f"contrast_{channel}"] = signal / noise if noise > 0 else (float("inf") if signal > 0 else 0.0)
+    judged = [options.focus_channel] if options.focus_channel in images else list(images)
+    row["empty"] = all(row[f"contrast_{channel}"] < options.empty_contrast for channel in judged)
+    return row
+
+
+def quantiles(image: NDArray[Any], fractions: tuple[float, ...]) -> list[float]:
+    """Quantiles of an image; exact and without sorting for uint16."""
+    if image.dtype != np.uint16:
+        return [float(value) for value in np.quantile(image, fractions)]
+    cumulative = np.cumsum(np.bincount(image.ravel(), minlength=1))
+    return [float(np.searchsorted(cumulative, fraction * image.size)) for fraction in fractions]
+
+
+def noise_deviation(image: NDArray[Any]) -> float:
+    """Standard deviation of the pixel noise, from the median absolute second difference along the rows.
+
+    Every fourth row is used. A second difference of white noise has sqrt(6) times its deviation; smooth structure
+    and gradients cancel.
+    """
+    rows = image[::4].astype(np.float32)
+    second = rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2]
+    return float(1.4826 * np.median(np.abs(second)) / np.sqrt(6))
+
+
+def focus(image: NDArray[Any], block: int = 256) -> float:
+    """Slope of log power against log spatial frequency; blur removes high frequencies and makes it more negative.
+
+    The power is averaged over Hann-windowed blocks that cover the image (Welch's method) and over rings of equal
+    frequency, and the line is fitted over rings of equal width in log frequency from 2 cycles per block to 0.35
+    cycles per pixel. Images smaller than `block` use one block of their shorter side. nan for a constant image.
+    """
+    from scipy.fft import rfft2
+
+    size = min(block, *image.shape)
+    blocks = _blocks(image, size).astype(np.float32)
+    blocks -= blocks.mean(axis=(1, 2), keepdims=True)
+    window, ring, frequencies, counts = _rings(size)
+    blocks *= window
+    spectrum = rfft2(blocks, axes=(1, 2))
+    power = (spectrum.real**2 + spectrum.imag**2).mean(axis=0)
+    means = np.bincount(ring.ravel(), weights=power.ravel(), minlength=len(counts) + 1)[1:] / counts
+    if not (means > 0).all():
+        return float("nan")
+    return float(np.polyfit(frequencies, np.log(means), 1)[0])
+
+
+def _blocks(image: NDArray[Any], size: int) -> NDArray[Any]:
+    """(B, size, size) blocks of `image` on a grid that is centred and does not overlap."""
+    rows, columns = image.shape[0] // size, image.shape[1] // size
+    top, left = (image.shape[0] - rows * size) // 2, (image.shape[1] - columns * size) // 2
+    grid = image[top : top + rows * size, left : left + columns * size]
+    return grid.reshape(rows, size, columns, size).swapaxes(1, 2).reshape(-1, size, size)
+
+
+@lru_cache(maxsize=8)
+def _rings(size: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """The 2-D Hann window, the ring of every frequency (0 is unused), the rings' log frequency and their sizes."""
+    hann = np.hanning(size).astype(np.float32)
+    radius = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])
+    edges = np.geomspace(2 / size, 0.35, 13)
+    ring = np.digitize(radius, edges)
+    ring[ring == len(edges)] = 0
+    counts = np.bincount(ring.ravel(), minlength=len(edges))[1:]
+    used = np.flatnonzero(counts) + 1
+    renumber = np.zeros(len(edges), dtype=np.int64)
+    renumber[used] = np.arange(1, len(used) + 1)
+    log_radius = np.log(np.where(radius > 0, radius, 1.0))
+    sums = np.bincount(ring.ravel(), weights=log_radius.ravel(), minlength=len(edges))[1:]
+    counts_used = counts[used - 1]
+    return np.outer(hann, hann), renumber[ring], sums[used - 1] / counts_used, counts_used
+
+
+def judge_sites(table: pd.DataFrame, options: QualityOptions | None = None) -> pd.DataFrame:
+    """Adds `kept` and `reason` (empty when kept) to the measures of all sites of one plate.
+
+    table: one row per site with the columns of `measure_site` and `nuclei`. The first of `REASONS` that applies is
+    given. The plate's own spread decides on blur, so that a threshold holds across microscopes.
+    """
+    options = options or QualityOptions()
+    reason = pd.Series("", index=table.index, dtype=object)
+
+    def mark(bad: Any, text: str) -> None:
+        reason[(reason == "") & np.asarray(bad, dtype=bool)] = text
+
+    mark(table["empty"], "empty")
+    focus_column = f"focus_{options.focus_channel}"
+    if focus_column in table:
+        slope = table[focus_column].to_numpy(dtype=float)
+        if options.focus_min is not None:
+            mark(~(slope >= options.focus_min), "blurred")
+        usable = slope[(reason == "").to_numpy() & np.isfinite(slope)]
+        if options.focus_deviations is not None and len(usable) >= 16:
+            middle = np.median(usable)
+            # A plate of near-identical sites would have no spread; slopes closer than 0.05 are no difference.
+            spread = max(1.4826 * float(np.median(np.abs(usable - middle))), 0.05)
+            mark(slope < middle - options.focus_deviations * spread, "blurred")
+    if options.saturated_max is not None:
+        columns = [name for name in table.columns if str(name).startswith("saturated_")]
+        mark((table[columns] > options.saturated_max).any(axis=1), "saturated")
+    if options.nuclei_min is not None:
+        mark(table["nuclei"] < options.nuclei_min, "few nuclei")
+    if options.nuclei_max is not None:
+        mark(table["nuclei"] > options.nuclei_max, "many nuclei")
+    return table.assign(kept=reason == "", reason=reason)
+
+
+def summarise(table: pd.DataFrame) -> str:
+    """One line: how many sites are kept, and how many are left out for which reason."""
+    dropped = table.loc[~table["kept"], "reason"].value_counts()
+    parts = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    return f"{int(table['kept'].sum())} of {len(table)} sites kept" + (f" ({parts} left out)" if parts else "")

@@ -1,0 +1,35 @@
+"""Figures of the evaluation. Each module has `prepare(...) -> data` and `draw(data) -> Figure`; `save` writes both.
+
+    data = figure_3_4.prepare(accuracies, encoder="campfire", protocol="release")
+    save(figure_3_4.draw(data), data, "results/figures/figure_3_4")
+
+`draw` sees nothing but `data`, so the csv beside a figure holds exactly what is drawn.
+"""
+
+from campfire.report.figures import (
+    beyond,
+    claims,
+    confusion,
+    figure_2_1,
+    figure_3_3,
+    figure_3_4,
+    figure_3_5,
+    ood_gap,
+    plate_layout,
+    training_curves,
+)
+from campfire.report.figures.style import save
+
+__all__ = [
+    "beyond",
+    "claims",
+    "confusion",
+    "figure_2_1",
+    "figure_3_3",
+    "figure_3_4",
+    "figure_3_5",
+    "ood_gap",
+    "plate_layout",
+    "save",
+    "training_curves",
+]

@@ -1,0 +1,197 @@
+"""The results as one page to read: question, answer in a sentence, figure, table; chapter by chapter.
+
+The page is made from the files of tables and figures alone and needs no other file, script or network.
+"""
+
+import base64
+import html
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from campfire.core.errors import DataError
+from campfire.evaluation.statistics import MEAN
+from campfire.report.captions import ANSWERS, caption
+from campfire.report.tables.differences import sentence
+from campfire.report.tables.options import TableOptions
+from campfire.report.tables.render import STYLE
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A question and the tables and figures, by name, that answer it."""
+
+    title: str
+    question: str
+    figures: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+    """Endings of the names of paired differences that answer it first."""
+
+
+CHAPTERS = (
+    Chapter(
+        "The split",
+        "Which wells are trained on, and which are kept for which test?",
+        ("figure_2_1",),
+        ("quadrants", "losses"),
+    ),
+    Chapter(
+        "Pretraining",
+        "Did the model learn to fill in the parts of a cell it does not see?",
+        ("figure_3_3", "training_curves"),
+    ),
+    Chapter(
+        "Plates and compounds",
+        "Do representations generalise to plates and compounds that were held out?",
+        ("ood_gap",),
+        ("table_3_1", "gaps"),
+    ),
+    Chapter(
+        "Channels",
+        "Does the representation improve as channels are added, and does it carry over to channels never seen?",
+        ("figure_3_4",),
+        ("table_3_2",),
+        ("_channels",),
+    ),
+    Chapter("Differences", "Which of the differences hold up?", ("claims",), ("differences",)),
+    Chapter(
+        "Protocols and leaks", "What do the leaks of an evaluation add to its numbers?", (), ("leaks", "protocols")
+    ),
+    Chapter(
+        "Beyond the probe",
+        "Are replicates found again across plates, and how much of what embeddings hold is plate and batch?",
+        ("beyond",),
+        ("profiles", "variance"),
+    ),
+    Chapter(
+        "Another screen", "Does the representation carry over to another cell type?", ("figure_3_5",), ("transfer",)
+    ),
+    Chapter("All numbers", "What was measured in all?", ("confusion",), ("accuracies",)),
+)
+
+_PARTS = re.compile(
+    r"<h1>(?P<title>.*?)</h1>\s*(?:<p class=\"answer\">(?P<answer>.*?)</p>)?\s*"
+    r"(?P<table><table>.*?</table>)(?P<notes>.*?)</body>",
+    re.DOTALL,
+)
+
+
+def _table(path: Path) -> tuple[str, str]:
+    """The answer (html) and the rest of a table's page."""
+    found = _PARTS.search(path.read_text(encoding="utf-8"))
+    if not found:
+        raise DataError(f"{path}: not a table's page; delete it and make the table again")
+    notes = f"<details><summary>What the numbers mean</summary>{found['notes']}</details>"
+    table = f'<div class="wide">{found["table"]}</div>'
+    return found["answer"] or "", f"<h3>{found['title']}</h3>\n{table}\n{notes}"
+
+
+def _small(image: "Image.Image") -> bytes:
+    """The image as WebP: a browser shows a page inside Snakemake's report only up to 2 MB."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=88, method=4)
+    return buffer.getvalue()
+
+
+def _figure(path: Path, options: TableOptions) -> tuple[str, str]:
+    """The answer, and the figure inside the page with its caption; a dot of print (200 dpi) is 0.7 of the screen's."""
+    from PIL import Image
+
+    source = path.with_suffix(".csv")
+    try:
+        with Image.open(path) as image:
+            content, width = _small(image.convert("RGB")), int(0.7 * image.width)
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"{path}: not a readable PNG ({error}); delete it and make the figure again") from error
+    if not source.is_file():
+        raise DataError(f"{source}: the data behind {path.name} is missing; make the figure again")
+    columns = pd.read_csv(source, nrows=0).columns
+    data = pd.read_csv(source, usecols=[name for name in columns if not re.fullmatch(r"x\d+", name)])
+    told = html.escape(caption(path.stem, data, options))
+    embedded = base64.b64encode(content).decode("ascii")
+    answer = html.escape(ANSWERS[path.stem](data)) if path.stem in ANSWERS else ""
+    return answer, (
+        f'<figure><img width="{width}" alt="{html.escape(path.stem)}" src="data:image/webp;base64,{embedded}">'
+        f"<figcaption>{told}</figcaption></figure>"
+    )
+
+
+def _claims(path: Path | None, endings: tuple[str, ...]) -> list[str]:
+    """Sentences on the mean over the quadrants, from tables/differences.csv."""
+    if path is None or not endings:
+        return []
+    rows = pd.read_csv(path)
+    rows = rows[(rows["split"] == MEAN) & rows["claim"].str.endswith(endings)]
+    return [html.escape(sentence(record)) for record in rows.to_dict("records")]
+
+
+def build(
+    files: Iterable[str | Path],
+    title: str,
+    options: TableOptions | None = None,
+    chapters: Iterable[Chapter] = CHAPTERS,
+) -> str:
+    """The page, from the html of tables and the png (and csv) of figures; chapters without any are left out.
+
+    It opens with every question and its answer. Raises DataError when no file belongs to a chapter or one is damaged.
+    """
+    options = options or TableOptions()
+    paths = [Path(path) for path in files]
+    tables = {path.stem: path for path in paths if path.suffix == ".html"}
+    figures = {path.stem: path for path in paths if path.suffix == ".png"}
+    differences = next((path for path in paths if path.name == "differences.csv"), None)
+    sections, summary = [], []
+    for chapter in chapters:
+        chosen = [_table(tables[name]) for name in chapter.tables if name in tables]
+        images = [_figure(figures[name], options) for name in chapter.figures if name in figures]
+        if not chosen and not images:
+            continue
+        answers = _claims(differences, chapter.claims)
+        answers += [answer for answer, _ in [*chosen, *images] if answer]
+        name = chapter.title.lower().replace(" ", "-")
+        sections.append(
+            "\n".join(
+                [
+                    f'<section id="{name}"><h2>{html.escape(chapter.title)}</h2>',
+                    f'<p class="question">{html.escape(chapter.question)}</p>',
+                    *(f'<p class="answer">{answer}</p>' for answer in answers),
+                    *(image for _, image in images),
+                    *(rest for _, rest in chosen),
+                    "</section>",
+                ]
+            )
+        )
+        if answers:
+            summary.append(
+                f'<dt><a href="#{name}">{html.escape(chapter.question)}</a></dt><dd>{" ".join(answers[:2])}</dd>'
+            )
+    if not sections:
+        raise DataError("findings: none of the files is a table or figure of the report; make tables and figures first")
+    about = (
+        f"Numbers are those of protocol {options.protocol} unless a table says otherwise; intervals "
+        f"({100 * options.level:g} %) resample wells and hold no spread over pretraining runs."
+    )
+    if not options.paper_screen:
+        about += " This run is not on the paper's screen: its numbers neither confirm nor contradict the paper's."
+    style = STYLE + (
+        "h2{margin-top:3rem;border-top:1px solid #ddd;padding-top:1rem}h3{font-size:.95rem;margin-top:1.6rem}"
+        "img{max-width:100%;height:auto}figure{margin:1rem 0}figcaption{color:#555;font-size:.85rem;max-width:62rem}"
+        ".question{font-style:italic;margin-bottom:.2rem}.wide{overflow-x:auto}dt{margin-top:.6rem}dd{margin-left:1rem}"
+        "summary{cursor:pointer;color:#555;font-size:.85rem}body{max-width:80rem}td,th{white-space:nowrap}"
+        ".wide table{font-size:.82rem}.wide td,.wide th{padding:.15rem .45rem}.name{white-space:normal;max-width:16rem}"
+    )
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{style}</style></head><body>\n<h1>{html.escape(title)}</h1>\n"
+        f'<p class="note">{html.escape(about)}</p>\n<dl>{"".join(summary)}</dl>\n' + "\n".join(sections) + "\n"
+        "</body></html>\n"
+    )

@@ -1,0 +1,127 @@
+"""Every accuracy of the evaluation: encoder x channel set x protocol x quadrant. The other tables read from it."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from campfire.core.columns import PROTOCOLS, QUADRANTS
+from campfire.core.errors import DataError
+from campfire.evaluation.statistics import MEAN, bootstrap_accuracy
+from campfire.report.tables.options import TableOptions
+from campfire.report.tables.render import Table, interval, number
+from campfire.report.tables.sources import ProbeResult
+
+logger = logging.getLogger(__name__)
+
+
+def _quadrant(scores: pd.DataFrame, predictions: pd.DataFrame, classes: int) -> dict[str, float]:
+    """What the scores and the scored cells of one quadrant add to its interval."""
+    row: dict[str, float] = {}
+    for name in ("balanced_accuracy", "macro_f1"):
+        row |= {name: scores[name].mean(), f"{name}_sd": scores[name].std(ddof=0)}
+    # What guessing the largest class alone would reach; above chance where the sample is unbalanced.
+    majority = predictions["truth"].astype(str).value_counts(normalize=True).iloc[0]
+    return row | {"n_classes": classes, "chance": 1 / classes, "majority": majority}
+
+
+def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]]:
+    scores, predictions = result.scores(), result.predictions()
+    predictions = predictions[predictions["split"].isin(list(QUADRANTS))]
+    grouped = {
+        name: dict(list(table.groupby(["protocol", "split"], observed=True)))
+        for name, table in (("scores", scores), ("predictions", predictions))
+    }
+    classes = predictions.groupby(["protocol", "task"], observed=True)["truth"].nunique()
+    for found in bootstrap_accuracy(predictions, options.bootstrap()).to_dict("records"):
+        protocol, task, split = found["protocol"], found["task"], found["split"]
+        if split == MEAN:
+            continue
+        if (protocol, split) not in grouped["scores"]:
+            raise DataError(
+                f"{result.folder / 'scores.parquet'}: has no row for {protocol}, {split}, unlike predictions.parquet; "
+                "delete both and run the probe again"
+            )
+        yield {
+            "encoder": result.encoder,
+            "label": options.label(result.encoder),
+            "channels": result.channels,
+            "channel_label": options.channel_label(result.channels),
+            "protocol": protocol,
+            "task": task,
+            "split": split,
+            "quadrant": QUADRANTS[split],
+            "accuracy": found["value"],
+            **{name: found[name] for name in ("sd", "sd_sample", "low", "high")},
+            "level": options.level,
+            "n_fits": found["fits"],
+            "n_wells": found["n_wells"],
+            "n_cells": found["n_cells"],
+            **_quadrant(
+                grouped["scores"][protocol, split],
+                grouped["predictions"][protocol, split],
+                int(classes[protocol, task]),
+            ),
+        }
+
+
+def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFrame:
+    """The long table, one row per encoder, channel set, protocol and quadrant.
+
+    Columns: encoder, label, channels, channel_label, protocol, task, split, quadrant; accuracy (mean over fits), sd
+    (population SD over fits), sd_sample (ddof 1), low and high (bootstrap over wells), level; n_fits, n_wells,
+    n_cells; balanced_accuracy and macro_f1 with their sd; n_classes, chance (1 / n_classes), majority (share of the
+    largest class). Files are read one by one, so memory holds one encoder and channel set at a time.
+    """
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        logger.info("accuracies of %s on %s", result.encoder, result.channels)
+        rows += _rows(result, options)
+    if not rows:
+        raise DataError("no probe scores were given; add encoders and channel sets to the evaluation")
+    table = pd.DataFrame(rows)
+    encoders = options.order(list(table["encoder"]))
+    table = table[table["encoder"].isin(encoders)]
+    protocols = [*PROTOCOLS, *sorted(set(table["protocol"]) - set(PROTOCOLS))]
+    ranks: dict[str, list[str]] = {
+        "encoder": encoders,
+        "channels": sorted(set(table["channels"]), key=options.channel_rank),
+        "protocol": protocols,
+        "split": list(QUADRANTS),
+    }
+    return table.sort_values(list(ranks), key=lambda c: c.map(ranks[str(c.name)].index), ignore_index=True)
+
+
+def interval_note(options: TableOptions) -> str:
+    """What the brackets mean."""
+    return (
+        f"Brackets: {100 * options.level:g} % percentile interval of {options.replicates:,} bootstrap replicates that "
+        "resample wells within each compound (those of a single well as one group), all "
+        "cells and fits of a well together."
+    )
+
+
+def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
+    """All accuracies as a table; its `data` is what `collect` returns."""
+    data = collect(results, options)
+    layout = pd.DataFrame(
+        {
+            "Encoder": data["label"],
+            "Channels": data["channel_label"],
+            "Protocol": data["protocol"],
+            "Quadrant": data["quadrant"],
+            "Accuracy": [
+                f"{number(r['accuracy'])} ± {number(r['sd'])} {interval(r['low'], r['high'])}".strip()
+                for r in data.to_dict("records")
+            ],
+            "Balanced accuracy": [number(value) for value in data["balanced_accuracy"]],
+            "Macro F1": [number(value) for value in data["macro_f1"]],
+            "Chance": [number(value) for value in data["chance"]],
+            "Fits": data["n_fits"].astype(str),
+            "Wells": [f"{value:,}" for value in data["n_wells"]],
+            "Cells": [f"{value:,}" for value in data["n_cells"]],
+        }
+    )
+    notes = ("Accuracy: mean ± population standard deviation over fits. " + interval_note(options),)
+    return Table("Accuracy of the linear probes on single cells, every encoder and channel set.", data, layout, notes)

@@ -1,0 +1,121 @@
+"""What Tables 3.1 and 3.2 share: models in rows, the four quadrants in columns, the paper's value beside ours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from campfire.core.columns import QUADRANTS
+from campfire.core.errors import DataError
+from campfire.report.tables.accuracies import interval_note
+from campfire.report.tables.options import TableOptions
+from campfire.report.tables.paper import CLASSES, Printed
+from campfire.report.tables.render import interval, number
+from campfire.report.tables.sources import TASKS
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model of the table and, if the paper has it, what the paper prints for it."""
+
+    name: str
+    encoder: str
+    channels: str
+    paper: Mapping[str, Printed] | None = None
+
+
+_OURS = ["accuracy", "sd", "sd_sample", "low", "high", "level", "balanced_accuracy", "macro_f1"]
+_UNKNOWN = Printed("–", float("nan"), float("nan"))
+_COUNTS = ["n_fits", "n_wells", "n_cells", "n_classes", "chance", "majority"]
+
+
+def long_form(accuracies: pd.DataFrame, rows: Sequence[Row], options: TableOptions) -> pd.DataFrame:
+    """One row per model and quadrant: ours, the paper's as printed and as numbers, and ours minus the paper's mean.
+
+    `same_task` says whether the number of compounds to tell apart is the paper's (9 controls, 60 held out); where it is
+    not, the difference compares two different tasks. A quadrant that was not scored is an empty row.
+    """
+    chosen = accuracies[accuracies["protocol"] == options.protocol]
+    found = {(r["encoder"], r["channels"], r["split"]): r for r in chosen.to_dict("records")}
+    lines = []
+    for row in rows:
+        for split, quadrant in QUADRANTS.items():
+            ours = found.get((row.encoder, row.channels, split), {})
+            text, mean, sd = (row.paper or {}).get(split, _UNKNOWN)
+            task = TASKS[split]
+            lines.append(
+                {
+                    "model": row.name,
+                    "encoder": row.encoder,
+                    "channels": row.channels,
+                    "channel_label": options.channel_label(row.channels),
+                    "protocol": options.protocol,
+                    "task": task,
+                    "split": split,
+                    "quadrant": quadrant,
+                    **{name: ours.get(name, float("nan")) for name in [*_OURS, *_COUNTS]},
+                    "paper": text,
+                    "paper_mean": mean,
+                    "paper_sd": sd,
+                    "difference": ours.get("accuracy", float("nan")) - mean,
+                    "same_task": options.paper_screen and ours.get("n_classes") == CLASSES[task],
+                }
+            )
+    table = pd.DataFrame(lines)
+    if not rows or table["accuracy"].isna().all():
+        raise DataError(f"tables/accuracies.csv: no accuracy under protocol {options.protocol} for this table")
+    return table
+
+
+def layout(long: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
+    """Text cells: per model its mean ± SD (best of a quadrant bold), interval, the paper's value, the difference."""
+    best: Mapping[Any, float] = long.groupby("split")["accuracy"].max().to_dict() if len(set(long["model"])) > 1 else {}
+    lines = []
+    for model, rows in long.groupby("model", sort=False):
+        records = {record["split"]: record for record in rows.to_dict("records")}
+        ours, brackets, paper, difference = {}, {}, {}, {}
+        for split, quadrant in QUADRANTS.items():
+            record = records[split]
+            text = "–" if pd.isna(record["accuracy"]) else f"{number(record['accuracy'])} ± {number(record['sd'])}"
+            ours[quadrant] = f"**{text}**" if record["accuracy"] == best.get(split) else text
+            brackets[quadrant] = interval(record["low"], record["high"])
+            paper[quadrant] = record["paper"]
+            mark = "" if record["same_task"] else " †"
+            known = not pd.isna(record["difference"])
+            difference[quadrant] = f"{number(record['difference'], signed=True)}{mark}" if known else "–"
+        lines.append({"Model": model, "": "this run", **ours})
+        lines.append({"Model": "", "": f"{100 * options.level:g} % interval", **brackets})
+        if rows["paper_mean"].notna().any():
+            lines.append({"Model": "", "": "paper", **paper})
+            lines.append({"Model": "", "": "difference", **difference})
+    return pd.DataFrame(lines)
+
+
+def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
+    """What the numbers mean: task, protocol, n, spread, interval, and when the paper's value is of another task."""
+    scored = long.dropna(subset=["accuracy"])
+    counts = []
+    for split, rows in scored.groupby("split", sort=False):
+        first = rows.iloc[0]
+        counts.append(
+            f"{QUADRANTS[str(split)]}: {int(first['n_fits'])} fits, {int(first['n_wells']):,} wells, "
+            f"{int(first['n_cells']):,} cells, {int(first['n_classes'])} compounds (chance {number(first['chance'])}, "
+            f"largest class {number(first['majority'])})"
+        )
+    lines = [
+        f"Accuracy of linear probes on single-cell embeddings, protocol {options.protocol}: mean ± population standard "
+        "deviation over fits (training subsets for ID compounds, folds for OOD compounds). " + interval_note(options),
+        "; ".join(counts) + ".",
+    ]
+    if len(set(scored["model"])) > 1:
+        lines.append("Bold: the highest value of a quadrant; which differences hold up is in the table of differences.")
+    if scored["paper_mean"].notna().any():
+        lines.append("Paper: as printed, ± standard deviation over fits. Difference: this run minus the paper.")
+        if not scored.loc[scored["paper_mean"].notna(), "same_task"].all():
+            lines.append(
+                f"† Not the paper's task: that tells {CLASSES['control']} control and {CLASSES['heldout']} held-out "
+                "compounds of JUMP-CP apart, this run another number or those of another screen; the difference "
+                "measures no agreement."
+            )
+    return tuple(lines)

@@ -1,0 +1,96 @@
+"""ID-to-OOD gap: how much accuracy each encoder loses on plates that were held out."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from campfire.core.columns import TASK_QUADRANTS
+from campfire.core.errors import DataError
+from campfire.evaluation.statistics import bootstrap_accuracy, ood_gaps
+from campfire.report.tables.accuracies import interval_note
+from campfire.report.tables.options import TableOptions
+from campfire.report.tables.render import Table, interval, number
+from campfire.report.tables.sources import ProbeResult
+
+
+def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]]:
+    predictions = result.predictions(options.protocol)
+    intervals = bootstrap_accuracy(predictions, options.bootstrap()).to_dict("records")
+    quadrants = {record["split"]: record for record in intervals}
+    classes = predictions.groupby("task", observed=True)["truth"].nunique()
+    for found in ood_gaps(predictions, options.bootstrap()).to_dict("records"):
+        row: dict[str, Any] = {
+            "encoder": result.encoder,
+            "label": options.label(result.encoder),
+            "channels": result.channels,
+            "channel_label": options.channel_label(result.channels),
+            "protocol": options.protocol,
+            "task": found["task"],
+        }
+        for name, split in zip(("id", "ood"), TASK_QUADRANTS[found["task"]], strict=True):
+            quadrant = quadrants[split]
+            row |= {name: quadrant["value"], f"{name}_low": quadrant["low"], f"{name}_high": quadrant["high"]}
+            row |= {f"n_wells_{name}": int(quadrant["n_wells"])}
+        row |= {name: found[name] for name in ("gap", "low", "high", "low_plates", "high_plates")}
+        row |= {"n_plates_id": found["n_plates_inside"], "n_plates_ood": found["n_plates_outside"]}
+        row |= {"level": options.level}
+        count = int(classes[found["task"]])
+        yield row | {"n_classes": count, "chance": 1 / count}
+
+
+def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFrame:
+    """One row per encoder, channel set and task under the protocol of the options.
+
+    Columns: encoder, label, channels, channel_label, protocol, task, id, id_low, id_high, n_wells_id, ood, ood_low,
+    ood_high, n_wells_ood (mean accuracy over fits), gap = id - ood with low and high over wells, low_plates and
+    high_plates over whole plates, n_plates_id, n_plates_ood, level, n_classes, chance.
+    Raises DataError when no encoder was scored on both ID and OOD plates.
+    """
+    results = list(results)
+    encoders = options.order([result.encoder for result in results])
+    chosen = [result for result in results if result.encoder in encoders]
+    chosen.sort(key=lambda result: (encoders.index(result.encoder), options.channel_rank(result.channels)))
+    rows = [row for result in chosen for row in _rows(result, options)]
+    if not rows:
+        raise DataError(f"no encoder was scored on both ID and OOD plates under protocol {options.protocol}")
+    return pd.DataFrame(rows)
+
+
+def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
+    """The gaps as a table; its `data` is what `collect` returns."""
+    data = collect(results, options)
+    layout = pd.DataFrame(
+        [
+            {
+                "Encoder": row["label"],
+                "Channels": row["channel_label"],
+                "Task": f"{'control' if row['task'] == 'control' else 'held-out'}, 1 of {row['n_classes']}",
+                "ID plates": number(row["id"]),
+                "OOD plates": number(row["ood"]),
+                "Gap": f"{number(row['gap'], signed=True)} {interval(row['low'], row['high'], signed=True)}",
+                "Over plates": interval(row["low_plates"], row["high_plates"], signed=True) or "–",
+                "Plates": f"{row['n_plates_id']} / {row['n_plates_ood']}",
+            }
+            for row in data.to_dict("records")
+        ]
+    )
+    again = layout[["Encoder", "Channels"]].duplicated()
+    layout["Channels"] = layout["Channels"].where(~again, "")
+    layout["Encoder"] = layout["Encoder"].where(~layout["Encoder"].duplicated(), "")
+    shown = data[data["channels"] == options.id_channels]
+    worse, sure = (int((shown[name] > 0).sum()) for name in ("low", "low_plates"))
+    answer = (
+        f"Accuracy falls on OOD plates, with an interval above zero, in {worse} of {len(shown)} combinations of "
+        f"encoder and task on {options.channel_label(options.id_channels)}; in {sure} with the interval over plates."
+        if len(shown)
+        else ""
+    )
+    notes = (
+        f"Protocol {options.protocol}. Gap: accuracy on ID minus accuracy on OOD plates, same compounds and "
+        "classifiers. " + interval_note(options),
+        "Over plates: the interval of the gap with whole plates as units (Student's t, Welch's degrees of freedom, on "
+        "a bootstrap over plates): what other plates may show. The brackets beside the gap hold the plates fixed. "
+        "Plates: ID / OOD; a dash where there is only one.",
+    )
+    return Table("Accuracy lost on plates that were held out of training.", data, layout, notes, answer)

@@ -1,0 +1,88 @@
+"""What each leak of an evaluation is worth: one change at a time, on identical cells."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from campfire.core.columns import QUADRANTS
+from campfire.core.errors import DataError
+from campfire.evaluation.probes.leaks import LEAKS
+from campfire.report.tables.accuracies import interval_note
+from campfire.report.tables.options import TableOptions
+from campfire.report.tables.render import Table, interval, number
+
+
+def collect(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.DataFrame:
+    """encoder -> leaks/{encoder}/{channels}.parquet, stacked in the order of the tables.
+
+    Columns: encoder, label, task, split, quadrant, leak, meaning, with_leak, without, difference, low, high, level,
+    n_wells. Raises DataError when there is none.
+    """
+    parts = []
+    for encoder in options.order(list(prices)):
+        table = prices[encoder]
+        table = table.assign(encoder=encoder, label=options.label(encoder), quadrant=table["split"].map(QUADRANTS))
+        parts.append(table.assign(meaning=table["leak"].map(LEAKS), level=options.level))
+    if not parts or all(part.empty for part in parts):
+        raise DataError("tables.leaks: no leak was priced; run the rule `leaks` of an encoder")
+    columns = ["encoder", "label", "task", "split", "quadrant", "leak", "meaning", "with_leak", "without"]
+    return pd.concat(parts, ignore_index=True)[[*columns, "difference", "low", "high", "level", "n_wells"]]
+
+
+def _cell(record: Mapping[Any, Any]) -> str:
+    bold = "**" if record["low"] > 0 or record["high"] < 0 else ""
+    text = f"{number(record['difference'], signed=True)} {interval(record['low'], record['high'], signed=True)}"
+    return f"{bold}{text}{bold}"
+
+
+def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
+    """Leaks in rows, quadrants in columns; `data` is what `collect` returns."""
+    data = collect(prices, options)
+    lines: list[dict[str, str]] = []
+    for leak in [name for name in LEAKS if name in set(data["leak"])]:
+        for label, rows in data[data["leak"] == leak].groupby("label", sort=False):
+            cells = {str(record["split"]): _cell(record) for record in rows.to_dict("records")}
+            lines.append(
+                {
+                    "What is changed": LEAKS[leak].capitalize() if not lines or lines[-1]["leak"] != leak else "",
+                    "Encoder": str(label),
+                    **{quadrant: cells.get(split, "") for split, quadrant in QUADRANTS.items()},
+                    "leak": leak,
+                }
+            )
+    layout = pd.DataFrame(lines).drop(columns="leak")
+    whole = data[(data["encoder"] == data["encoder"].iloc[0]) & data["leak"].isin(["release_over_strict"])]
+    answer = ""
+    if not whole.empty:
+        parts = ", ".join(
+            f"{number(r['difference'], signed=True)} {interval(r['low'], r['high'], signed=True)} on {r['quadrant']}"
+            for r in whole.to_dict("records")
+        )
+        certain = data[(data["low"] > 0) | (data["high"] < 0)]
+        answer = (
+            f"All leaks of the release's probe together are worth {parts} ({whole['label'].iloc[0]}); "
+            f"{len(certain)} of {len(data)} intervals of the table exclude zero."
+        )
+    wells = ", ".join(
+        f"{QUADRANTS[str(split)]} {int(count):,}" for split, count in data.groupby("split")["n_wells"].max().items()
+    )
+    notes: tuple[str, ...] = (
+        "Accuracy with the change minus accuracy without it, on identical cells (those of the strict sample). A row "
+        "compares two layouts of the fits that differ in that respect alone, the last two rows whole protocols. Bold: "
+        "the interval excludes zero. Empty: the change does not concern that task.",
+        f"Wells: {wells}. Plates of the control task are priced by cross-validation over all its ID wells. "
+        + interval_note(options)
+        + " They are not corrected for the number of comparisons.",
+        "What the split itself may leak (OOD plates that share a batch with training plates, untreated wells) acts in "
+        "pretraining and is not priced here: compare a run of the strict split (docs/strict.md).",
+    )
+    if "place" in set(data["leak"]):
+        notes += (
+            "Places: compounds keep their wells on all plates of a shared layout, on OOD plates too. What that may add "
+            "is seen on the negative control's wells of OOD plates: balanced accuracy of naming the well on a plate "
+            "that was not trained on, minus chance, with as many places as the task has compounds, or all there are; "
+            "its interval is over plates.",
+        )
+    title = f"What each leak of the evaluation is worth, channels {options.channel_label(options.id_channels)}."
+    return Table(title, data, layout, notes, answer)

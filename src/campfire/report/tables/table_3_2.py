@@ -1,0 +1,58 @@
+"""Table 3.2: encoders on in-distribution and on out-of-distribution channels, over the four quadrants."""
+
+import pandas as pd
+
+from campfire.core.errors import DataError
+from campfire.report.tables import beside_paper, paper
+from campfire.report.tables.differences import mean_difference
+from campfire.report.tables.options import TableOptions
+from campfire.report.tables.render import Table, interval, number
+
+
+def _answer(encoders: list[str], options: TableOptions, differences: pd.DataFrame | None) -> str:
+    """Paired change of every encoder; empty where the differences are not at hand."""
+    parts = []
+    for encoder in encoders:
+        found = mean_difference(differences, (encoder, options.id_channels), (encoder, options.ood_channels))
+        if found:
+            value, low, high = found
+            change = f"{number(-value, signed=True)} {interval(-high, -low, signed=True)}"
+            parts.append(f"{options.label(encoder)} {change}")
+    if not parts:
+        return ""
+    return (
+        f"Change of accuracy, averaged over the quadrants, when {options.channel_label(options.ood_channels)} replaces "
+        f"{options.channel_label(options.id_channels)}: {', '.join(parts)}."
+    )
+
+
+def build(accuracies: pd.DataFrame, options: TableOptions, differences: pd.DataFrame | None = None) -> Table:
+    """accuracies, differences: those tables' csv. Rows: encoders scored on both channel sets, ID first.
+
+    Raises DataError when no encoder has both.
+    """
+    sets = {"ID": options.id_channels, "OOD": options.ood_channels}
+    scored = [set(accuracies.loc[accuracies["channels"] == name, "encoder"]) for name in sets.values()]
+    encoders = options.order(sorted(scored[0] & scored[1]))
+    if not encoders:
+        raise DataError(
+            f"tables/accuracies.csv: no encoder was scored on both {options.id_channels} and {options.ood_channels}; "
+            "add both channel sets to the evaluation of an encoder"
+        )
+    rows = [
+        beside_paper.Row(
+            f"{options.label(encoder)} / {kind}",
+            encoder,
+            channels,
+            paper.TABLE_3_2.get((options.paper.get(encoder, ""), kind)),
+        )
+        for kind, channels in sets.items()
+        for encoder in encoders
+    ]
+    long = beside_paper.long_form(accuracies, rows, options)
+    title = (
+        f"Table 3.2. Accuracy with channels seen in pretraining (ID: {options.channel_label(options.id_channels)}) and "
+        f"with unseen ones (OOD: {options.channel_label(options.ood_channels)})."
+    )
+    notes = beside_paper.notes(long, options)
+    return Table(title, long, beside_paper.layout(long, options), notes, _answer(encoders, options, differences))

@@ -1,0 +1,126 @@
+"""What a script can run: the definitions of this package that it reaches, and the libraries that these use.
+
+Snakemake sees a script but not what it imports. `code_digest` follows names from the script through the package, one
+function, class or constant at a time, so that a stage runs again exactly when something that it uses has changed. Where
+a name cannot be followed, the whole module counts: too much rather than too little.
+"""
+
+import ast
+import hashlib
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from campfire.runs import definitions
+from campfire.runs.definitions import WHOLE, Target, follow, module_file, take_apart
+
+CARRIERS = frozenset(
+    {"boto3", "botocore", "imagecodecs", "job", "jsonschema", "moto", "pyarrow", "safetensors", "snakemake", "tifffile"}
+    | {"urllib3", "yaml"}
+)
+"""Libraries that carry data without changing it (and the scripts' own `job`): their versions do not count."""
+DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "pillow"}
+"""Import names whose package is called otherwise."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a script can run: files, digests of definitions, and names of other libraries (`numpy.mean`)."""
+
+    files: frozenset[Path]
+    digests: frozenset[str]
+    outside: frozenset[str]
+
+
+@cache
+def reach(script: str | Path) -> Reach:
+    """Everything that `script` can run."""
+    start = take_apart(Path(script))
+    files, digests, outside = {start.path}, {unit.digest for unit in start.loose}, set()
+    waiting = [target for unit in start.loose for target in unit.uses]
+    seen: set[Target] = set()
+    while waiting:
+        target = waiting.pop()
+        module, name = target
+        if target in seen or name in ("__version__", "__file__"):
+            continue
+        seen.add(target)
+        if module.split(".")[0] != "campfire":
+            outside.add(module if name == WHOLE else f"{module}.{name}")
+            continue
+        path = module_file(module)
+        if path is None:
+            continue
+        source = take_apart(path)
+        files.add(path)
+        units = list(source.loose)
+        if name in source.units:
+            units += source.units[name]
+        elif name in source.imported:
+            waiting.append(follow(source.imported[name], []))
+        elif name != WHOLE and module_file(f"{module}.{name}"):
+            waiting.append((f"{module}.{name}", WHOLE))
+        else:
+            units += [unit for group in source.units.values() for unit in group]
+            if module != "campfire":
+                waiting += [follow(target, []) for target in source.imported.values()]
+        digests |= {unit.digest for unit in units}
+        waiting += [target for unit in units for target in unit.uses]
+    return Reach(frozenset(files), frozenset(digests), frozenset(outside))
+
+
+def code_digest(script: str | Path) -> str:
+    """Sixteen hex digits that change exactly when code that `script` can run changes.
+
+    Comments, formatting, docstrings, annotations of functions, the order of definitions and the file that a definition
+    is in do not count; neither does the package's version.
+    """
+    found = reach(script)
+    text = "\n".join([*sorted(found.digests), *sorted(found.outside)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def syntax_digest(path: str | Path) -> str:
+    """Sixteen hex digits of a whole Python file that is not of this package; comments and layout do not count."""
+    text = Path(path).read_text(encoding="utf-8")
+    with suppress(SyntaxError):  # whoever imports it says where
+        text = ast.unparse(ast.parse(text))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def libraries(script: str | Path) -> list[str]:
+    """Import names of the libraries whose version can change what `script` makes, sorted."""
+    names = {name.split(".")[0] for name in reach(script).outside}
+    return sorted(names - CARRIERS - set(sys.stdlib_module_names) - {"campfire"})
+
+
+@cache
+def _minor_version(package: str) -> str | None:
+    """Major and minor version of a package, None where it is not installed."""
+    try:
+        return ".".join(version(package).split("+")[0].split(".")[:2])
+    except PackageNotFoundError:
+        return None
+
+
+def library_versions(script: str | Path) -> dict[str, str]:
+    """Package -> major and minor version of the `libraries` of a script, as installed; corrections do not count."""
+    packages = [DISTRIBUTIONS.get(name, name) for name in libraries(script)]
+    return {package: number for package in packages if (number := _minor_version(package))}
+
+
+@cache
+def code_state(script: str | Path, with_libraries: bool = True) -> str:
+    """What an edit or an update changes, in words: `code 1f0c…` and `library_versions`, e.g. `, numpy 2.0`."""
+    versions = library_versions(script) if with_libraries else {}
+    return ", ".join([f"code {code_digest(script)}", *(f"{name} {number}" for name, number in versions.items())])
+
+
+def forget() -> None:
+    """Read the files again (they are read once in a process)."""
+    definitions.forget()
+    for cached in (reach, _minor_version, code_state):
+        cached.cache_clear()

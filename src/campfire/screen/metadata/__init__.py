@@ -1,0 +1,39 @@
+"""JUMP metadata: fetching the published tables, reading the sheet of plates, reading wells."""
+
+from campfire.screen.metadata.download import fetch
+from campfire.screen.metadata.jump import (
+    CONTROLS,
+    NEGATIVE_CONTROL,
+    PAPER_OOD_PLATES,
+    POSITIVE_CONTROLS,
+    ROLES,
+    UNTREATED,
+)
+from campfire.screen.metadata.tables import (
+    SHEET_COLUMNS,
+    empty_sheet,
+    find_well_table,
+    make_sheet,
+    read_plates,
+    read_sheet,
+    read_structures,
+    read_wells,
+)
+
+__all__ = [
+    "CONTROLS",
+    "NEGATIVE_CONTROL",
+    "PAPER_OOD_PLATES",
+    "POSITIVE_CONTROLS",
+    "ROLES",
+    "SHEET_COLUMNS",
+    "UNTREATED",
+    "empty_sheet",
+    "fetch",
+    "find_well_table",
+    "make_sheet",
+    "read_plates",
+    "read_sheet",
+    "read_structures",
+    "read_wells",
+]

@@ -1,0 +1,57 @@
+"""`python -m campfire.screen.split`: assign the wells of a sheet and print how many each quadrant has."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from campfire.core.errors import in_one_line
+from campfire.screen.metadata import find_well_table, read_sheet, read_structures, read_wells
+from campfire.screen.split import PROTOCOLS, SplitOptions, make_split, wells_per_quadrant, write_split
+
+
+@in_one_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 written, 1 an error that the message explains."""
+    parser = argparse.ArgumentParser(prog="python -m campfire.screen.split", description=__doc__)
+    parser.add_argument("--plates", required=True, type=Path, help="sheet of plates, e.g. config/plates.tsv")
+    parser.add_argument(
+        "--metadata",
+        required=True,
+        type=Path,
+        help="folder with well.csv.gz (and compound.csv.gz, for strict), or the well table",
+    )
+    parser.add_argument("--out", required=True, type=Path, help="parquet file to write")
+    parser.add_argument("--protocol", default="release", choices=PROTOCOLS)
+    parser.add_argument("--seed", type=int, default=SplitOptions.seed)
+    parser.add_argument("--held-out", type=int, default=SplitOptions.held_out, help="number of held-out compounds")
+    parser.add_argument("--wells-train", type=int, default=SplitOptions.wells_train)
+    parser.add_argument("--wells-val", type=int, default=SplitOptions.wells_val)
+    parser.add_argument("--wells-test", type=int, default=SplitOptions.wells_test)
+    parser.add_argument("--compound-fraction", type=float, help="probability that a training-plate well is used")
+    parser.add_argument("--too-few", default=SplitOptions.too_few, choices=("error", "unused"))
+    parser.add_argument("--controls", nargs="+", metavar="ID", help="control compounds (default: JUMP's nine)")
+    given = parser.parse_args(arguments)
+    options = SplitOptions(
+        protocol=given.protocol,
+        seed=given.seed,
+        held_out=given.held_out,
+        wells_train=given.wells_train,
+        wells_val=given.wells_val,
+        wells_test=given.wells_test,
+        compound_fraction=given.compound_fraction,
+        too_few=given.too_few,
+        controls=given.controls or SplitOptions.controls,
+    )
+    sheet = read_sheet(given.plates)
+    compounds = given.metadata / "compound.csv.gz"
+    structures = read_structures(compounds) if compounds.is_file() else None
+    split = make_split(sheet, read_wells(find_well_table(given.metadata), sheet), options, structures)
+    write_split(given.out, split)
+    print(wells_per_quadrant(split.wells).to_string(index=False))
+    print(f"\n{given.protocol}: {len(split.wells)} wells of {len(sheet)} plates -> {given.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

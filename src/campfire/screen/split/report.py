@@ -1,0 +1,83 @@
+"""What a split looks like: wells per quadrant, its plates, the files."""
+
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from campfire.core.columns import COMPOUND, PLATE, PLATE_TYPE, QUADRANTS, SPLITS, WELL
+from campfire.core.files import write_table, write_text
+from campfire.screen.split.assign import Split
+
+RELEASE_LABELS = {
+    "train": "train",
+    "val": "val",
+    "test": "test",
+    "test_ood_plate": "test_out_plate_",
+    "test_ood_compound": "test_out_compound",
+    "test_ood_both": "test_out_all_",
+    "unused": "NaN",
+}
+"""Our label: the released code's label on evaluation plates."""
+
+MEANING = {
+    "train": "pretraining and probe training",
+    "val": "validation",
+    **QUADRANTS,
+    "unused": "no role",
+}
+
+
+def wells_per_quadrant(table: pd.DataFrame) -> pd.DataFrame:
+    """Counts behind Figure 2.1: a row for each plate type and split label that occurs.
+
+    Columns: Metadata_PlateType, split, meaning, plates, compounds, wells (int). Rows follow `keys.SPLITS`, evaluation
+    plates before plates that are only trained on.
+    """
+    grouped = table.groupby([PLATE_TYPE, "split"], sort=True)
+    counts = grouped.agg(plates=(PLATE, "nunique"), compounds=(COMPOUND, "nunique"), wells=(WELL, "size")).reset_index()
+    evaluated = table.loc[~table["split"].isin(["train", "unused"]), PLATE_TYPE].unique()
+    counts["_rank"] = counts["split"].map(SPLITS.index)
+    counts["_last"] = ~counts[PLATE_TYPE].isin(evaluated)
+    counts["meaning"] = counts["split"].map(MEANING)
+    counts = counts.sort_values(["_last", PLATE_TYPE, "_rank"], ignore_index=True)
+    return counts[[PLATE_TYPE, "split", "meaning", "plates", "compounds", "wells"]]
+
+
+def evaluation_plates(table: pd.DataFrame) -> list[str]:
+    """Plates with a val or test well, sorted: the plates whose cells are probed."""
+    return sorted(table.loc[~table["split"].isin(["train", "unused"]), PLATE].unique())
+
+
+def write_split(path: str | Path, split: Split) -> None:
+    """Write split/wells.parquet with protocol, seed, options, held-out compounds, controls and counts in its schema."""
+    write_table(split.wells, path, split.metadata)
+
+
+def reference_wells(split: Split) -> pd.Series:
+    """Which wells serve a plate's normalisation alone, (N,) bool: of the first control, on evaluation plates, no role.
+
+    As many on each plate as the split's option `reference_wells` says, drawn for each plate by itself.
+    """
+    chosen = pd.Series(False, index=split.wells.index)
+    count, seed = split.metadata["options"]["reference_wells"], split.metadata["seed"]
+    table = split.wells[split.wells[PLATE].isin(evaluation_plates(split.wells))]
+    surplus = table[(table["split"] == "unused") & table[COMPOUND].isin(split.metadata["controls"][:1])]
+    for plate, rows in surplus.groupby(PLATE):
+        order = np.random.default_rng([seed, zlib.crc32(str(plate).encode())]).permutation(len(rows))
+        chosen[rows.index[order[:count]]] = True
+    return chosen
+
+
+def write_plates(paths: Iterable[str | Path], split: Split) -> None:
+    """Write the wells that have a role, one text file per plate with the header Metadata_Well; the name is the plate's.
+
+    With them go the plate's reference wells (`reference_wells`), which have none. A split that is made again leaves the
+    files of plates whose wells are the same byte for byte as they were.
+    """
+    used = split.wells[(split.wells["split"] != "unused") | reference_wells(split)]
+    wells = {plate: sorted(rows[WELL]) for plate, rows in used.groupby(PLATE)}
+    for path in map(Path, paths):
+        write_text(path, "\n".join([WELL, *wells.get(path.stem, [])]) + "\n")

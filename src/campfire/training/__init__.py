@@ -1,0 +1,79 @@
+"""Self-supervised pretraining: one CPU to many GPU nodes, resumable at any step.
+
+`train` runs in this process (or in each process that torchrun started); `launch` starts the processes of a machine.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from campfire.training.options import (
+    EXIT_RESUMABLE,
+    MACHINE_FIELDS,
+    PretrainOptions,
+    machine_values,
+    result_values,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "EXIT_RESUMABLE",
+    "MACHINE_FIELDS",
+    "PretrainOptions",
+    "launch",
+    "machine_values",
+    "result_values",
+    "train",
+]
+
+
+def train(
+    options: PretrainOptions,
+    plates: "Sequence[str | Path]",
+    wells: "pd.DataFrame | str | Path",
+    out_dir: str | Path,
+    state_dir: str | Path,
+) -> "pd.DataFrame":
+    """See campfire.training.trainer.train (torch is imported only now)."""
+    from campfire.training.trainer import train as run
+
+    return run(options, plates, wells, out_dir, state_dir)
+
+
+def launch(
+    options: PretrainOptions,
+    plates: "Sequence[str | Path]",
+    wells: str | Path,
+    out_dir: str | Path,
+    state_dir: str | Path,
+    processes: int = 1,
+    nodes: int = 1,
+    threads: int = 1,
+    tell: Callable[[str], None] | None = None,
+) -> int:
+    """Train in new processes and return the exit code: 0, EXIT_RESUMABLE or another.
+
+    processes: of each node, one per GPU. nodes: 1 is this machine; several are those of the Slurm job we are in,
+    started by srun with `threads` CPUs each. SIGTERM and SIGUSR1 are passed on, and the processes have time to write
+    a checkpoint. `tell` (such as `log.info`) gets every line that they write; without it they share our output.
+    """
+    from campfire.core.files import write_json
+    from campfire.training.launcher import start, start_by_srun, this_module
+
+    config = Path(state_dir) / f"run-{options.fingerprint()}.json"
+    write_json(
+        config,
+        {
+            "options": options.as_dict(),
+            "plates": [str(Path(p).resolve()) for p in plates],
+            "wells": str(Path(wells).resolve()),
+            "out": str(Path(out_dir).resolve()),
+            "state": str(Path(state_dir).resolve()),
+        },
+    )
+    command = this_module("--config", str(config.resolve()), *(["--plain"] if tell else []))
+    if nodes == 1:
+        return start(command, processes, tell=tell)
+    return start_by_srun(command, processes, nodes, threads, tell)

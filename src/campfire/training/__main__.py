@@ -1,0 +1,75 @@
+"""Train from a JSON file: `torchrun -m campfire.training --config run.json`, or with `--processes` without torchrun.
+
+The file holds `options` (PretrainOptions), `plates` (tile files), `wells`, `out` and `state`. Exit codes: 0 done,
+75 (EXIT_RESUMABLE) stopped by a signal after a checkpoint, 1 an error told in one line. torchrun itself turns every
+code but 0 into 1; `--processes` keeps it.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from campfire.core.errors import CampfireError, ConfigError, InterruptedRunError
+from campfire.training import EXIT_RESUMABLE, PretrainOptions, train
+from campfire.training.launcher import start, this_module
+
+log = logging.getLogger(__name__)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m campfire.training", description=__doc__)
+    parser.add_argument("--config", required=True, type=Path, help="JSON file of the run")
+    parser.add_argument("--processes", type=int, default=0, help="start so many processes on this machine")
+    parser.add_argument("--nodes", type=int, default=1, help="machines of the run (with --processes)")
+    parser.add_argument("--node", default="0", help="number of this machine, from 0; `slurm`: srun's task number")
+    parser.add_argument("--host", default="127.0.0.1", help="address of machine 0")
+    parser.add_argument("--port", type=int, default=0, help="port on machine 0; needed for several machines")
+    parser.add_argument("--plain", action="store_true", help="log lines without the time: whoever reads them adds it")
+    return parser.parse_args()
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"options", "plates", "wells", "out", "state"} - set(run)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"{path}: not a readable JSON file of a run ({error})") from error
+    if missing:
+        raise ConfigError(f"{path}: lacks {', '.join(sorted(missing))}")
+    return run
+
+
+def main() -> int:
+    """Exit code of the run."""
+    arguments = _arguments()
+    rank = int(os.environ.get("RANK", "0"))
+    level = logging.INFO if rank == 0 else logging.WARNING
+    form = "%(message)s" if arguments.plain else "%(asctime)s %(message)s"
+    logging.basicConfig(level=level, format=form, datefmt="%H:%M:%S", stream=sys.stderr)
+    try:
+        run = _read(arguments.config)
+        if arguments.processes:
+            plain = ["--plain"] if arguments.plain else []
+            command = this_module("--config", str(arguments.config), *plain)
+            node = int(os.environ["SLURM_PROCID"] if arguments.node == "slurm" else arguments.node)
+            place = (arguments.nodes, node, arguments.host, arguments.port)
+            return start(command, arguments.processes, *place)
+        try:
+            options = PretrainOptions(**run["options"])  # type: ignore[arg-type]
+        except TypeError as error:
+            raise ConfigError(f"{arguments.config}: options: {error}") from error
+        train(options, run["plates"], run["wells"], run["out"], run["state"])  # type: ignore[arg-type]
+    except InterruptedRunError as error:
+        log.info("%s", error)
+        return EXIT_RESUMABLE
+    except CampfireError as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Checkpoints in a state folder: written beside and renamed, the newest few kept.
+
+A checkpoint is one safetensors file: weights, AdamW's moments and the sums of the epoch under way as tensors; position,
+epoch table and identity of the run as JSON in its header. No generator state is stored, because every draw of a run
+comes from a generator seeded by (seed, step, process): the position is the state.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from campfire.core.errors import DataError
+from campfire.core.files import atomic_path, link_or_copy
+
+log = logging.getLogger(__name__)
+
+NEWEST_KEPT = 3
+OUTPUTS = ("snapshots.npz", "metrics.parquet", "model.safetensors")
+"""What a run leaves, the last one written last."""
+FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run needs to go on."""
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+    path: Path
+
+
+class StateFolder:
+    """Checkpoints of one run (one fingerprint) in `root/<fingerprint>`; other fingerprints are left alone."""
+
+    def __init__(self, root: str | Path, fingerprint: str) -> None:
+        self.root = Path(root)
+        self.folder = self.root / fingerprint
+        self.folder.mkdir(parents=True, exist_ok=True)
+        others = [p.name for p in self.root.iterdir() if p.is_dir() and p.name != fingerprint and any(p.glob("*.ckpt"))]
+        if others:
+            log.info("%s also holds checkpoints of other options (%s); not used", self.root, ", ".join(sorted(others)))
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
+        """Write the checkpoint after `step` optimiser steps, then drop all but the newest three."""
+        path = self.folder / f"step-{step:09d}.ckpt"
+        header = {"state": json.dumps(dict(state))}
+        try:
+            with atomic_path(path) as partial:
+                save_file({k: v.detach().contiguous() for k, v in tensors.items()}, partial, metadata=header)
+            sync_folder(self.folder)
+        except (OSError, SafetensorError) as error:
+            raise DataError(
+                f"{path}: cannot write this checkpoint ({error}); free space or rights there, then start again: the "
+                "run goes on from the checkpoint before"
+            ) from error
+        for old in self.newest()[NEWEST_KEPT:]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def newest(self) -> list[Path]:
+        """Checkpoint files, newest first."""
+        return sorted(self.folder.glob("step-*.ckpt"), reverse=True)
+
+    def load(self) -> Checkpoint | None:
+        """The newest readable checkpoint; a damaged one is told in the log and the one before is taken."""
+        for path in self.newest():
+            try:
+                return read_checkpoint(path)
+            except DataError as error:
+                log.warning("%s; trying the checkpoint before it", error)
+        return None
+
+    def clean(self) -> None:
+        """Remove what a killed writer left half-written."""
+        for leftover in self.folder.glob("**/.*.partial*"):
+            leftover.unlink(missing_ok=True)
+
+    def finish(self, out_dir: Path) -> None:
+        """Keep the outputs as hard links and drop the checkpoints, which are several times as large."""
+        for name in OUTPUTS:
+            link_or_copy(out_dir / name, self.folder / FINISHED / name)
+        for spent in [*self.newest(), *self.folder.glob("snapshots/*.npy")]:
+            spent.unlink(missing_ok=True)
+
+    def finished(self) -> Path | None:
+        """Where the outputs are kept, if this run was finished."""
+        kept = self.folder / FINISHED
+        return kept if all((kept / name).is_file() for name in OUTPUTS) else None
+
+    def restore(self, out_dir: Path) -> None:
+        """Put kept outputs back."""
+        for name in OUTPUTS:
+            link_or_copy(self.folder / FINISHED / name, out_dir / name)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint on the CPU; a truncated or foreign file is a DataError."""
+    try:
+        with safe_open(path, framework="pt") as stored:
+            state = json.loads((stored.metadata() or {})["state"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: not a whole checkpoint ({error})") from error
+    return Checkpoint(tensors, state, path)
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
+    """The optimiser's state by parameter name (`names` in the order of its parameters)."""
+    state = optimiser.state_dict()["state"]
+    return {
+        f"optimiser.{key}.{names[index]}": torch.as_tensor(value)
+        for index, entries in state.items()
+        for key, value in entries.items()
+    }
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, names: list[str], tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimiser_tensors` took."""
+    number = {name: index for index, name in enumerate(names)}
+    state: dict[int, dict[str, Tensor]] = {}
+    for full, value in tensors.items():
+        if full.startswith("optimiser."):
+            _, key, name = full.split(".", 2)
+            state.setdefault(number[name], {})[key] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})

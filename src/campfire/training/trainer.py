@@ -1,0 +1,357 @@
+"""The run: epochs of steps, validation, snapshots, checkpoints, and at the end the three outputs."""
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from campfire.core.errors import CampfireError, ConfigError, InterruptedRunError
+from campfire.core.files import read_table, single_writer
+from campfire.model import read_header
+from campfire.runs.fingerprint import code_digest
+from campfire.training.checkpoints import Checkpoint, StateFolder, load_optimiser, optimiser_tensors
+from campfire.training.engine import NEVER, Engine
+from campfire.training.epoch_plan import EpochPlan, generator, plan_epoch
+from campfire.training.flops import peak_rate, training_flops
+from campfire.training.learning_rate import schedule
+from campfire.training.loader import Loader, save_batches
+from campfire.training.meter import Meter, columns, memory_gib
+from campfire.training.options import PretrainOptions
+from campfire.training.outputs import Snapshots, metrics_table, write_outputs
+from campfire.training.processes import Processes, StopSignal, join
+from campfire.training.progress import Journal
+from campfire.training.source import Source, open_sources
+
+log = logging.getLogger(__name__)
+
+CAP_TRAIN, CAP_VAL = 5, 6
+
+
+def train(
+    options: PretrainOptions,
+    plates: Sequence[str | Path],
+    wells: pd.DataFrame | str | Path,
+    out_dir: str | Path,
+    state_dir: str | Path,
+) -> pd.DataFrame:
+    """Pretrain on the train wells of packed plates, or go on from the newest checkpoint in `state_dir`.
+
+    plates: tile files (tiles/{plate}.npy). wells: split/wells.parquet or that table. Writes model.safetensors,
+    metrics.parquet and snapshots.npz to `out_dir` at the end (docs/contracts.md) and returns the metrics.
+    Under torchrun every process calls this with the same arguments. With the same inputs and number of processes the
+    weights on the CPU are the same bit for bit, however often the run was stopped or killed. A finished run leaves no
+    checkpoints but links to its outputs in `state_dir`; the same run by the same code is then put back from there.
+
+    Raises InterruptedRunError after SIGTERM or SIGUSR1 (a checkpoint is written; exit with EXIT_RESUMABLE),
+    DataError and ConfigError for inputs that do not fit, CampfireError for a loss that is not finite.
+    """
+    table = wells if isinstance(wells, pd.DataFrame) else read_table(wells)
+    with StopSignal() as stop, join(options.device) as processes:
+        train_tiles, val_tiles, digests = open_sources(plates, table, options.channels, options.plate_types)
+        train_tiles = train_tiles.capped(options.max_tiles, options.seed, CAP_TRAIN)
+        val_tiles = val_tiles.capped(options.validation_tiles, options.seed, CAP_VAL)
+        if train_tiles.tiles < processes.world:
+            raise ConfigError(f"{train_tiles.tiles} train tiles for {processes.world} processes; use fewer processes")
+        digest = sha256(f"{train_tiles.digest()}{val_tiles.digest()}".encode())
+        for plate in sorted(digests):
+            digest.update(f"{plate}:{digests[plate]};".encode())
+        with single_writer(state_dir) if processes.first else nullcontext():
+            run = Run(options, processes, stop, train_tiles, val_tiles, digest.hexdigest(), Path(state_dir))
+            return run.go(Path(out_dir))
+
+
+@dataclass
+class Progress:
+    """Where a run is; together with weights, moments and sums this is a checkpoint."""
+
+    epoch: int = 0
+    """The epoch under way, from 0."""
+    step: int = 0
+    """The next step of that epoch, from 0."""
+    seconds: float = 0.0
+    """Training seconds of the epoch so far."""
+    flops: float = 0.0
+    norm: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Run:
+    """One process's part of a run."""
+
+    def __init__(
+        self,
+        options: PretrainOptions,
+        processes: Processes,
+        stop: StopSignal,
+        train_tiles: Source,
+        val_tiles: Source,
+        data: str,
+        state_dir: Path,
+    ) -> None:
+        self.options, self.processes, self.stop, self.data = options, processes, stop, data
+        self.train_tiles, self.val_tiles = train_tiles, val_tiles
+        self.engine = Engine(options, processes, [train_tiles, val_tiles])
+        self.loader, self.val_loader = (
+            Loader(
+                source,
+                options.batch_size,
+                rank=processes.rank,
+                seed=options.seed,
+                shuffle=source is train_tiles,
+                shard_tiles=options.shard_tiles,
+                window_tiles=options.window_tiles,
+                threads=options.loader_threads,
+                prefetch=options.prefetch_batches,
+                pin=processes.device.type == "cuda",
+            )
+            for source in (train_tiles, val_tiles)
+        )
+        self.steps = self._plan(0).steps
+        self.schedule = schedule(options, self.steps)
+        identity = sha256(f"{options.fingerprint()}{data}".encode()).hexdigest()[:12]
+        self.state = StateFolder(state_dir, identity)
+        self.code = [code_digest(__file__)]
+        self.journal = Journal(self.state.folder / "log.jsonl" if processes.first else None)
+        self.snapshots = Snapshots(self.engine, val_tiles if val_tiles.tiles else train_tiles, self.state.folder)
+        self.progress = Progress()
+        self.saved_at = time.monotonic()
+        most = max(len(g.channels) for g in train_tiles.groups)
+        self.flops = {c: training_flops(self.engine.config, c) for c in range(1, most + 1)}
+        self.peak = peak_rate(processes.device, self.engine.bf16) * processes.world
+
+    @property
+    def number(self) -> int:
+        """Optimiser steps done since the beginning of the run."""
+        return self.progress.epoch * self.steps + self.progress.step
+
+    def go(self, out_dir: Path) -> pd.DataFrame:
+        """Train from where the state folder left off; write the outputs."""
+        try:
+            # The first process alone looks: on a network file system others may see files later.
+            finished = self._put_back(out_dir) if self.processes.first else None
+            if (finished := self.processes.share(finished)) is not None:
+                return finished
+            self._resume()
+            while self.progress.epoch < self.options.epochs:
+                self._epoch()
+            if self.processes.first:
+                write_outputs(
+                    out_dir, self.engine.model, self._header(out_dir.name), self.progress.history, self.snapshots
+                )
+                self.state.finish(out_dir)
+                self.journal.say("finished: %s", out_dir)
+            self.processes.wait()
+            return metrics_table(self.progress.history)
+        finally:
+            self.journal.close()
+
+    def _put_back(self, out_dir: Path) -> pd.DataFrame | None:
+        """Outputs and metrics of this very run where the code that runs now finished it; else it begins anew."""
+        kept = self.state.finished()
+        if kept is None or read_header(kept / "model.safetensors").get("code") != self.code:
+            return None
+        self.state.restore(out_dir)
+        self.journal.say("%s: finished before, put back from %s", out_dir, self.state.folder)
+        return read_table(out_dir / "metrics.parquet")
+
+    def _header(self, name: str) -> dict[str, Any]:
+        """What the weight file says about how it came about."""
+        return {
+            "run": name,
+            "options": self.options.as_dict(),
+            "normalisation": self.engine.augmentation.normalisation,
+            "channels": list(self.options.channels),
+            "seed": self.options.seed,
+            "imagenet": self.options.imagenet,
+            "data": self.data,
+            "code": self.code,
+            "train_tiles": self.train_tiles.tiles,
+            "plates": sorted(set(self.train_tiles.plates)),
+            "processes": self.processes.world,
+            "steps": self.options.epochs * self.steps,
+        }
+
+    def _plan(self, epoch: int) -> EpochPlan:
+        sizes = [group.tiles for group in self.train_tiles.groups]
+        rng = generator(self.options.seed, epoch)
+        return plan_epoch(sizes, self.options.global_batch, self.processes.world, rng)
+
+    def _resume(self) -> None:
+        checkpoint: Checkpoint | None = None
+        if self.processes.first:
+            self.state.clean()
+            checkpoint = self.state.load()
+        # All processes go on from what the first one read: they agree, and a big file is read once.
+        position = self.processes.share((checkpoint.state, checkpoint.path) if checkpoint else None)
+        if position is None:
+            self.journal.say(
+                "training on %d tiles: %d epochs of %d steps of %d tiles, on %d x %s",
+                self.train_tiles.tiles, self.options.epochs, self.steps, self.options.global_batch,
+                self.processes.world, self.processes.device.type,
+            )  # fmt: skip
+            return
+        tensors = self.processes.share_tensors(checkpoint.tensors if checkpoint else None)
+        state, path = dict(position[0]), position[1]
+        sums = tensors["sums"]
+        if state.pop("world") != self.processes.world:
+            log.warning("%s: written by another number of processes; some tiles of its epoch repeat", path)
+            sums = torch.cat([sums.sum(0, keepdim=True), sums.new_zeros(self.processes.world - 1, sums.shape[1])])
+        before = state.pop("code")
+        if before[-1] != self.code[-1]:
+            log.warning("%s: written by other code; to begin anew with the present, remove it", path)
+        self.code = before if before[-1] == self.code[-1] else [*before, *self.code]
+        model = {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
+        self.engine.model.load_state_dict(model)
+        load_optimiser(self.engine.optimiser, self.engine.names, tensors)
+        self.engine.sums = sums[self.processes.rank].to(self.processes.device)
+        self.progress = Progress(**state)
+        self.journal.say("going on from %s: epoch %d", path, self.progress.epoch + 1)
+        self.journal.record("resume", checkpoint=path.name, step=self.number)
+
+    def _save(self, sums: Tensor | None = None) -> None:
+        """Write a checkpoint that begins with the next step (the first process alone)."""
+        began = time.monotonic()
+        tensors = {f"model.{name}": value for name, value in self.engine.model.state_dict().items()}
+        tensors.update(optimiser_tensors(self.engine.optimiser, self.engine.names))
+        none = torch.zeros(self.processes.world, len(self.engine.sums), dtype=torch.float64)
+        tensors["sums"] = none if sums is None else sums
+        path = self.state.save(
+            self.number, tensors, {**vars(self.progress), "world": self.processes.world, "code": self.code}
+        )
+        self.saved_at = time.monotonic()
+        self.journal.record("checkpoint", file=path.name, save_seconds=round(self.saved_at - began, 3))
+
+    def _epoch(self) -> None:
+        progress, options, engine = self.progress, self.options, self.engine
+        plan, base = self._plan(progress.epoch), progress.epoch * self.steps
+        if progress.step == 0:
+            engine.restart_sums()
+        totals = self.processes.gather(engine.sums).sum(0)
+        meter = Meter(engine.task.names, self.flops, self.peak, totals)
+
+        def choose(step: int, channels: tuple[str, ...]) -> list[int]:
+            return engine.choose(base + step, channels)
+
+        with closing(self.loader.epoch(plan, progress.epoch, progress.step, choose)) as batches:
+            watched = meter.watch(batches)
+            for first in watched:
+                parts = chain([first], islice(watched, first.parts - 1))
+                engine.step(base + first.step, parts, self.train_tiles, self.schedule.rate(base + first.step))
+                progress.step = first.step + 1
+                by_count = bool(options.checkpoint_steps) and self.number % options.checkpoint_steps == 0
+                if by_count or progress.step == self.steps or self.number % options.log_steps == 0:
+                    self._look(meter, by_count)
+        self._end_epoch(meter.totals)
+
+    def _look(self, meter: Meter, by_count: bool) -> None:
+        """Fetch the sums from the device; log, save and stop where it is time to."""
+        engine, progress, device = self.engine, self.progress, self.processes.device
+        flags = torch.tensor([bool(self.stop.name), by_count or self._clock()], dtype=torch.float64, device=device)
+        bad, norm = engine.first_bad.double()[None], engine.norm.double()[None]
+        everyone = self.processes.gather(torch.cat([bad, norm, flags, engine.sums]))
+        if everyone[:, 0].min() < NEVER:
+            self._stop_non_finite(int(everyone[:, 0].min()))
+        sums = everyone[:, 4:].contiguous()
+        values = meter.read(sums.sum(0))
+        progress.norm = float(everyone[0, 1])
+        progress.seconds += values["seconds"]
+        progress.flops += values.pop("flops")
+        all_steps = self.options.epochs * self.steps
+        values |= {
+            "epoch": progress.epoch + 1,
+            "epochs": self.options.epochs,
+            "step": self.number,
+            "steps": all_steps,
+            "lr": self.schedule.rate(self.number - 1),
+            "grad_norm": progress.norm,
+            "memory_gib": memory_gib(device),
+            "seconds_left": (all_steps - self.number) / max(values["steps_per_s"], 1e-9),
+        }
+        self.journal.record("step", **values)
+        self.journal.progress(values)
+        if progress.step < self.steps:  # at the end of an epoch the validation comes first
+            stopping = bool(everyone[:, 2].any())
+            if self.processes.first and (stopping or bool(everyone[0, 3])):
+                self._save(sums)
+            if stopping:
+                self._interrupt()
+        meter.resume()
+
+    def _clock(self) -> bool:
+        return time.monotonic() - self.saved_at > 60 * self.options.checkpoint_minutes
+
+    def _interrupt(self) -> None:
+        self.processes.wait()
+        self.journal.record("stopped", signal=self.stop.name)
+        raise InterruptedRunError(f"{self.state.folder}: stopped by a signal after a checkpoint; start again to go on")
+
+    def _end_epoch(self, totals: Tensor) -> None:
+        """Validate, reconstruct, note the epoch, save; stop here if a signal came."""
+        options, progress, done = self.options, self.progress, self.progress.epoch + 1
+        means = dict(zip(self.engine.task.names, (totals[:-1] / totals[-1]).tolist(), strict=True))
+        row = {"epoch": done, "step": self.number, "split": "train", **columns(means)}
+        row |= {
+            "lr": self.schedule.rate(self.number - 1),
+            "grad_norm": progress.norm,
+            "tiles": float(totals[-1]),
+            "seconds": progress.seconds,
+            "tiles_per_s": float(totals[-1]) / progress.seconds,
+            "mfu": progress.flops / progress.seconds / self.peak if self.peak else None,
+            "memory_gib": memory_gib(self.processes.device),
+        }
+        progress.history.append(row)
+        text = f"epoch {done}/{options.epochs}: loss {row['loss']:.4f}"
+        every = options.validation_every
+        if every and self.val_tiles.tiles and (done % every == 0 or done == options.epochs):
+            validated = self._validate(done)
+            progress.history.append(validated)
+            text += f", validation {validated['loss']:.4f}"
+        if done in options.snapshots() and self.processes.first:
+            self.snapshots.write(done)
+        self.journal.say("%s, %.0f tiles/s", text, row["tiles_per_s"])
+        crossed = options.checkpoint_steps and self.number % options.checkpoint_steps == 0
+        self.progress = Progress(epoch=done, history=progress.history)
+        flags = [bool(self.stop.name), bool(crossed) or self._clock() or done == options.epochs]
+        everyone = self.processes.gather(torch.tensor(flags, dtype=torch.float64, device=self.processes.device))
+        stopping = bool(everyone[:, 0].any()) and done < options.epochs
+        if self.processes.first and (stopping or bool(everyone[0, 1])):
+            self._save()
+        if stopping:
+            self._interrupt()
+
+    def _validate(self, epoch: int) -> dict[str, Any]:
+        began, world = time.monotonic(), self.processes.world
+        plan = plan_epoch([g.tiles for g in self.val_tiles.groups], self.options.batch_size * world, world, None)
+        with closing(self.val_loader.epoch(plan, 0)) as batches:
+            values = self.engine.validate(batches, self.val_tiles)
+        seconds = time.monotonic() - began
+        row = {"epoch": epoch, "step": self.number, "split": "val", **columns(values), "seconds": seconds}
+        row["tiles"] = float(self.val_tiles.tiles)
+        self.journal.record("validation", **row)
+        return row
+
+    def _stop_non_finite(self, number: int) -> None:
+        """Save the tiles of the step whose loss or gradient was not finite, and end the run."""
+        epoch, step = divmod(number, self.steps)
+        found = []
+        subset = self.engine.choose
+        batches = self.loader.epoch(self._plan(epoch), epoch, step, lambda s, c: subset(epoch * self.steps + s, c))
+        with closing(batches):
+            first = next(batches)
+            found = [first, *islice(batches, first.parts - 1)]
+        path = self.state.folder / f"nonfinite-step-{number:09d}-rank-{self.processes.rank}.npz"
+        save_batches(path, found, self.train_tiles)
+        self.journal.record("nonfinite", step=number, file=path.name)
+        raise CampfireError(
+            f"the loss of step {step + 1} of epoch {epoch + 1} is not finite; its tiles are in {path}. Look there for "
+            "damaged tiles, or lower learning_rate or clip; the checkpoints are from before that step"
+        )

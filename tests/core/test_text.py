@@ -1,0 +1,20 @@
+"""Numbers and lists in words."""
+
+import pytest
+
+from campfire.core.text import duration, size, some
+
+
+@pytest.mark.parametrize(("hours", "words"), [(0, "0 s"), (0.001, "4 s"), (0.5, "30 min"), (1920, "1,920.0 h")])
+def test_hours(hours: float, words: str) -> None:
+    assert duration(hours) == words
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 B"), (999, "999 B"), (4.5e9, "4.5 GB"), (2e15, "2000.0 TB")])
+def test_bytes(count: float, words: str) -> None:
+    assert size(count) == words
+
+
+def test_long_lists_are_cut() -> None:
+    assert some(["a", "b"], 2) == "a, b"
+    assert some(["a", "b", "c", "d"], 2) == "a, b and 2 more"

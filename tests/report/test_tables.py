@@ -1,0 +1,383 @@
+"""Tables: numbers against hand calculation, text in every format, errors a user can act on."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from campfire.core.errors import ConfigError, DataError
+from campfire.report import figures, findings, tables
+from campfire.report.tables import paper
+from campfire.report.tables.claims import default
+from campfire.report.tables.render import interval, number, tex_escape
+from support.tables_synthetic import CELLS, predictions, quadrants, summary, wells, write_probe, write_probes, zprime
+
+OPTIONS = tables.TableOptions(
+    encoders=["campfire", "untrained", "dino"],
+    labels={"campfire": "Campfire", "untrained": "Untrained twin", "dino": "DinoViT-S8"},
+    paper={"campfire": "Campfire", "dino": "DinoViT-S8"},
+    twins={"campfire": "untrained"},
+    replicates=300,
+)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folders = write_probes(tmp_path_factory.mktemp("results"))
+    return tables.probe_results([folder / "scores.parquet" for folder in folders])
+
+
+@pytest.fixture(scope="module")
+def accuracies(results):
+    return tables.accuracies.build(results, OPTIONS)
+
+
+def one(data, **where):
+    for column, value in where.items():
+        data = data[data[column] == value]
+    assert len(data) == 1
+    return data.iloc[0]
+
+
+def test_accuracies_are_means_over_fits(accuracies):
+    row = one(accuracies.data, encoder="campfire", channels="DNA_AGP_Mito", protocol="release", split="test")
+    # Fit 0 has 7 of 10 right in the mean of its wells, fit 1 has 8.
+    assert row["accuracy"] == pytest.approx(0.75)
+    assert row["sd"] == pytest.approx(0.05)
+    assert row["sd_sample"] == pytest.approx(0.05 * np.sqrt(2))
+    assert (row["n_fits"], row["n_wells"], row["n_cells"], row["n_classes"]) == (2, 18, 18 * CELLS, 3)
+    assert row["chance"] == row["majority"] == pytest.approx(1 / 3)
+    assert row["macro_f1"] == pytest.approx(0.74)
+    assert row["low"] < row["accuracy"] < row["high"]
+    assert row["channel_label"] == "Nu + Ac + M"
+    # The order of print: encoders as listed, small channel sets first.
+    assert list(dict.fromkeys(accuracies.data["encoder"])) == ["campfire", "untrained", "dino"]
+    own = accuracies.data[accuracies.data["encoder"] == "campfire"]
+    assert list(dict.fromkeys(own["channels"]))[:5] == ["DNA", "AGP", "Mito", "DNA_AGP", "DNA_AGP_Mito"]
+
+
+def test_majority_shows_an_unbalanced_sample(tmp_path):
+    table = predictions(quadrants(7, 7, 7, 7), "release")
+    table = table[~((table["truth"] == "C2") & (table["Metadata_Plate"] != "P1"))]
+    folder = write_probe(tmp_path, "e", "DNA", {"release": quadrants(7, 7, 7, 7)})
+    table.to_parquet(folder / "predictions.parquet")
+    data = tables.accuracies.collect(tables.probe_results([folder]), tables.TableOptions(replicates=50))
+    row = one(data, split="test")
+    assert row["majority"] == pytest.approx(3 / 7) and row["chance"] == pytest.approx(1 / 3)
+
+
+def test_table_3_1_beside_the_paper(accuracies, results):
+    differences = tables.differences.build(results, OPTIONS).data
+    table = tables.table_3_1.build(accuracies.data, OPTIONS, differences)
+    row = one(table.data, encoder="campfire", split="test_ood_both")
+    assert row["accuracy"] == pytest.approx(0.45)
+    assert row["paper_mean"] == 0.220 and row["difference"] == pytest.approx(0.45 - 0.220)
+    assert not row["same_task"]
+    assert len(table.data) == 3 * 4
+    ours = table.layout[table.layout[""] == "this run"]
+    assert list(ours["Model"]) == ["Campfire", "Untrained twin", "DinoViT-S8"]
+    # 0.75 against 0.65 in the first quadrant; equal in the others, where both are best.
+    assert ours.iloc[0]["ID compound + ID plate"] == "**0.750 ± 0.050**"
+    assert ours.iloc[2]["ID compound + ID plate"] == "0.650 ± 0.050"
+    assert ours.iloc[2]["ID compound + OOD plate"].startswith("**")
+    difference = table.layout[table.layout[""] == "difference"].iloc[0]
+    assert difference["OOD compound + OOD plate"] == "+0.230 †"
+    assert any("Not the paper's task" in note for note in table.notes)
+    assert "Untrained twin +0.150 [+0.150, +0.150]" in table.answer and "of 12 intervals lie above" in table.answer
+    alone = tables.table_3_1.build(accuracies.data, OPTIONS).answer
+    assert alone.endswith("above chance.") and "minus" not in alone  # no difference without its interval
+
+
+def test_difference_is_unmarked_on_the_papers_task(accuracies):
+    data = accuracies.data.assign(n_classes=accuracies.data["task"].map(paper.CLASSES))
+    table = tables.table_3_1.build(data, OPTIONS)
+    assert table.data["same_task"].all()
+    assert not any("†" in str(cell) for cell in table.layout.to_numpy().ravel())
+    assert not any("†" in note for note in table.notes)
+
+
+def test_table_3_2_pairs_channel_sets(accuracies, results):
+    differences = tables.differences.build(results, OPTIONS).data
+    table = tables.table_3_2.build(accuracies.data, OPTIONS, differences)
+    assert list(dict.fromkeys(table.data["model"]))[:4] == [
+        "Campfire / ID", "Untrained twin / ID", "DinoViT-S8 / ID", "Campfire / OOD",
+    ]  # fmt: skip
+    row = one(table.data, model="Campfire / OOD", split="test_ood_plate")
+    assert row["channels"] == "DNA_ER_RNA" and row["accuracy"] == pytest.approx(0.55)
+    assert row["paper"] == "0.353 ± 0.07"
+    # 0.75 0.65 0.55 0.45 to 0.65 0.55 0.45 0.45
+    assert "Campfire −0.075 [" in table.answer and "DinoViT-S8 0.000 [0.000, 0.000]" in table.answer
+    assert tables.table_3_2.build(accuracies.data, OPTIONS).answer == ""
+
+
+def test_paper_values_are_those_of_the_text(shared):
+    text = "".join(path.read_text(errors="ignore") for path in (shared / "paper").glob("*.txt"))
+    rows = [line.split("\t") for line in text.splitlines() if line.count(" ± ") == 4]
+    for name, row in paper.TABLE_3_1.items():
+        printed = next(cells[1:5] for cells in rows if cells[0].split(" (")[0] == name)
+        assert [value.text for value in row.values()] == printed
+    for (name, kind), row in paper.TABLE_3_2.items():
+        printed = next(cells[1:5] for cells in rows if cells[0] == f"{name} / {kind}")
+        assert [value.text for value in row.values()] == printed
+
+
+def test_differences_are_paired(results):
+    table = tables.differences.build(results, OPTIONS)
+    row = one(table.data, claim="campfire_trained", split="mean")
+    assert row["difference"] == pytest.approx(np.mean([0.2, 0.2, 0.1, 0.1]))
+    # Both miss by the same amount in the same wells, so pairing leaves no spread at all.
+    assert row["low"] == pytest.approx(row["high"]) == pytest.approx(row["difference"])
+    assert row["above_zero"] and row["n_wells"] == (3 * 3 + 2 * 3 + 3 * 4 + 2 * 4) * 2
+    best = one(table.data, claim="campfire_channels", split="mean")
+    assert best["second"] == "campfire/Mito"
+    assert set(best["candidates"].split()) == {"campfire/DNA", "campfire/AGP", "campfire/Mito"}
+    assert best["difference"] == pytest.approx(np.mean([0.2, 0.2, 0.1, 0.1]))
+    assert "trained against its untrained twin: +0.150 [+0.150, +0.150], above zero" in table.answer
+    tied = one(table.data, claim="campfire_dino_id", split="test_ood_both")
+    assert tied["difference"] == 0 and not tied["above_zero"]
+
+
+def test_claims_follow_from_what_is_there(results):
+    names = [claim.name for claim in default(results, OPTIONS)]
+    assert names == [
+        "campfire_trained", "campfire_trained_unseen", "campfire_channels", "campfire_dino_id", "campfire_dino_ood",
+        "campfire_unseen", "untrained_unseen", "dino_unseen",
+    ]  # fmt: skip
+    few = [result for result in results if result.encoder != "untrained" and result.channels != "AGP"]
+    assert [claim.name for claim in default(few, OPTIONS)] == [
+        "campfire_dino_id", "campfire_dino_ood", "campfire_unseen", "dino_unseen",
+    ]  # fmt: skip
+    # Encoders that nobody configured are compared all the same.
+    unknown = tables.TableOptions(replicates=50)
+    assert next(claim.name for claim in default(few, unknown)) == "campfire_dino_id"
+    two = [result for result in results if result.encoder == "campfire" and result.channels in ("AGP", "DNA_AGP")]
+    (claim,) = default(two, unknown)
+    assert (claim.first, claim.second) == (("campfire", "AGP"), (("campfire", "DNA_AGP"),))
+    assert default(two[:1], unknown) == []
+
+
+def test_configured_claims(results):
+    claim = {"statement": "S", "first": "campfire/DNA_AGP", "second": ["campfire/DNA", "campfire/AGP"]}
+    options = tables.TableOptions(claims=[claim], replicates=50)
+    data = tables.differences.collect(results, options)
+    assert set(data["second"]) == {"campfire/AGP"} and set(data["statement"]) == {"S"}
+    with pytest.raises(ConfigError, match="encoder/channel_set"):
+        tables.differences.collect(results, tables.TableOptions(claims=[{**claim, "first": "campfire"}]))
+    with pytest.raises(ConfigError, match="lacks `first`"):
+        tables.differences.collect(results, tables.TableOptions(claims=[{"statement": "S", "second": "a/b"}]))
+    with pytest.raises(DataError, match="no probe of encoder nobody"):
+        tables.differences.collect(results, tables.TableOptions(claims=[{**claim, "first": "nobody/DNA"}]))
+
+
+def test_differences_refuse_other_cells(tmp_path):
+    folders = [write_probe(tmp_path, name, "DNA", {"release": quadrants(5, 5, 5, 5)}) for name in ("a", "b")]
+    table = pd.read_parquet(folders[1] / "predictions.parquet")
+    table["Metadata_Nucleus"] += 100
+    table.to_parquet(folders[1] / "predictions.parquet")
+    options = tables.TableOptions(claims=[{"statement": "S", "first": "a/DNA", "second": "b/DNA"}])
+    with pytest.raises(DataError, match="a/DNA and probes/b/DNA"):
+        tables.differences.collect(tables.probe_results(folders), options)
+
+
+def test_gaps(results):
+    table = tables.gaps.build(results, OPTIONS)
+    data = table.data
+    row = one(data, encoder="campfire", channels="DNA_AGP_Mito", task="control")
+    assert (row["id"], row["ood"], row["gap"]) == pytest.approx((0.75, 0.65, 0.10))
+    assert row["low"] < row["gap"] < row["high"]
+    assert (row["n_wells_id"], row["n_wells_ood"], row["n_classes"]) == (18, 12, 3)
+    assert row["low_plates"] < row["gap"] < row["high_plates"]
+    assert (
+        table.layout["Plates"][0] == f"{row['n_plates_id']} / {row['n_plates_ood']}" and "over plates" in table.answer
+    )
+
+
+def test_protocols_side_by_side(accuracies):
+    table = tables.protocols.build(accuracies.data, OPTIONS)
+    row = one(table.data, encoder="campfire", protocol="release", split="test")
+    assert row["accuracy"] == pytest.approx(0.75)
+    assert "release" in table.layout.columns and "paper" not in table.layout.columns
+    assert table.layout["strict"][0].startswith("0.650 [")
+    assert table.answer == "Mean accuracy of Campfire over the quadrants: release 0.600, strict 0.500."
+    with pytest.raises(DataError, match="fewer than two protocols"):
+        tables.protocols.build(accuracies.data[accuracies.data["protocol"] == "strict"], OPTIONS)
+
+
+def leak_prices(shift=0.0):
+    """leaks/{encoder}/{channels}.parquet: two leaks of the held-out task, one of the control task."""
+    rows = [
+        ("control", "test", "last_epoch", 0.5, 0.49, 0.01, -0.02, 0.04, 9),
+        ("heldout", "test_ood_compound", "scored_fold_chooses_epoch", 0.6, 0.5, 0.1, 0.05 + shift, 0.15, 42),
+        ("heldout", "test_ood_compound", "release_over_strict", 0.6, 0.52, 0.08, -0.01, 0.16, 42),
+    ]
+    columns = ["task", "split", "leak", "with_leak", "without", "difference", "low", "high", "n_wells"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_leaks_have_an_interval_each():
+    table = tables.leaks.build({"dino": leak_prices(-0.06), "campfire": leak_prices()}, OPTIONS)
+    assert list(dict.fromkeys(table.data["encoder"])) == ["campfire", "dino"]
+    first, second = table.layout.iloc[0], table.layout.iloc[1]
+    assert first["OOD compound + ID plate"] == "**+0.100 [+0.050, +0.150]**" and first["ID compound + ID plate"] == ""
+    assert second["What is changed"] == "" and second["OOD compound + ID plate"] == "+0.100 [−0.010, +0.150]"
+    assert "+0.080 [−0.010, +0.160] on OOD compound + ID plate (Campfire); 1 of 6 intervals" in table.answer
+    with pytest.raises(DataError, match="no leak was priced"):
+        tables.leaks.build({}, OPTIONS)
+    assert not any(note.startswith("Places") for note in table.notes)
+    place = ("control", "test_ood_plate", "place", 0.3, 0.111, 0.189, 0.1, 0.3, 45)
+    priced = leak_prices()
+    priced.loc[len(priced)] = list(place)
+    table = tables.leaks.build({"campfire": priced}, OPTIONS)
+    assert table.notes[-1].startswith("Places")
+    row = table.layout[table.layout["What is changed"].str.startswith("Wells of one treatment")].iloc[0]
+    assert row["ID compound + OOD plate"] == "**+0.189 [+0.100, +0.300]**"
+
+
+def test_profiles_and_variance_side_by_side(tmp_path):
+    one_encoder = summary()
+    table = tables.profiles.build({"campfire": one_encoder, "dino": one_encoder}, OPTIONS)
+    assert list(table.layout["Embeddings"][:2]) == ["raw", "TVN"]
+    first = table.layout.iloc[0]
+    assert first["mAP above chance"] == "0.400 [0.300, 0.500]" and first["k-NN, wells"] == "–"
+    assert "raw 0.400, TVN 0.500 (Campfire, mean over 2 quadrants)" in table.answer
+    assert not table.data["metric"].str.startswith("variance").any()
+    shares = tables.profiles.build_variance({"campfire": one_encoder}, OPTIONS)
+    assert shares.layout.iloc[0]["Batch"] == "0.100 [0.050, 0.150]" and "Well" in shares.layout
+    assert (
+        shares.answer == "Of the variance of well means (Campfire): held-out compounds 50 %, batches and plates 20 %."
+    )
+    few = one_encoder[~one_encoder["metric"].str.startswith("variance")]
+    empty = tables.profiles.build_variance({"campfire": few}, OPTIONS)
+    assert "too few" in empty.answer
+    tables.save(empty, tmp_path / "variance")
+    read = pd.read_csv(tmp_path / "variance.csv")
+    drawn = figures.beyond.prepare(table.data, read)
+    assert read.empty and set(drawn["quantity"]) == {"map_normalized"}
+    assert len(figures.beyond.draw(drawn).axes) == 1
+    with pytest.raises(DataError, match="no encoder has a profile summary under protocol release"):
+        tables.profiles.build({"campfire": one_encoder.assign(protocol="paper")}, OPTIONS)
+
+
+def test_quadrants_counts():
+    table = tables.quadrants.build(wells(), "release")
+    target2 = table.data[table.data["Metadata_PlateType"] == "TARGET2"].set_index("split")
+    assert target2["wells"].to_dict() == {
+        "train": 3, "val": 3, "test": 3, "test_ood_plate": 7, "test_ood_compound": 12, "test_ood_both": 8, "unused": 1,
+    }  # fmt: skip
+    assert target2.loc["test_ood_both", "compounds"] == 4 and target2.loc["test_ood_both", "plates"] == 2
+    assert table.answer == "37 of 39 wells have a role; 30 of them are test wells."
+    assert len(table.notes) == 3 and "as new to the model as an OOD plate" in table.notes[1]
+    assert table.notes[2].startswith(
+        "6 of 7 compounds of two or more evaluation plates are in the same wells on all of them"
+    )
+    moved = wells()
+    moved["Metadata_Well"] = [f"{well}{i}" for i, well in enumerate(moved["Metadata_Well"])]
+    shared = moved.replace({"Metadata_Plate": {"P3": "P1"}})
+    assert len(tables.quadrants.build(shared, "release").notes) == 1
+
+
+def test_transfer_counts_each_pair_once():
+    table = tables.transfer.build({"campfire": zprime(), "dino": zprime(-0.5)}, OPTIONS)
+    assert len(table.data) == 2 * 6 * 2 * 2
+    row = one(table.data, encoder="campfire", pair="neg-M1 – pos-M2", role="heldout", method="plain")
+    assert row["zprime"] == pytest.approx(0.9 - 3 * 0.45)
+    first = table.layout.iloc[0]
+    assert first["Campfire"] == "0.45 [0.25, 0.55]" and first["Wells"] == "8 + 9"
+    assert any("−∞" in cell for cell in table.layout["DinoViT-S8"])
+    assert "Campfire 3 of 6" in table.answer
+
+
+@pytest.mark.parametrize("suffix", ["csv", "md", "tex", "html"])
+def test_every_format_holds_the_values_and_is_reproducible(accuracies, tmp_path, suffix):
+    table = tables.table_3_1.build(accuracies.data, OPTIONS)
+    paths = [path for name in ("a", "b") for path in tables.save(table, tmp_path / name / "table_3_1")]
+    first, second = (path.read_text() for path in paths if path.suffix == f".{suffix}")
+    assert first == second
+    value = {
+        "csv": "0.75,",
+        "md": "**0.750 ± 0.050**",
+        "tex": r"\textbf{0.750 $\pm$ 0.050}",
+        "html": "<b>0.750 ± 0.050</b>",
+    }
+    assert value[suffix] in first
+    if suffix == "tex":
+        assert r"\toprule" in first and first.count("{") == first.count("}") and "±" not in first
+    if suffix == "csv":
+        again = pd.read_csv(paths[0])
+        np.testing.assert_array_equal(again["accuracy"], table.data["accuracy"])  # full precision
+
+
+def test_tables_from_the_csv_equal_tables_from_memory(accuracies, tmp_path):
+    tables.save(accuracies, tmp_path / "accuracies")
+    again = pd.read_csv(tmp_path / "accuracies.csv")
+    for module in (tables.table_3_1, tables.table_3_2, tables.protocols):
+        assert module.build(again, OPTIONS).layout.equals(module.build(accuracies.data, OPTIONS).layout)
+
+
+def test_findings_read_as_a_story(accuracies, results, tmp_path):
+    tables.save(tables.table_3_1.build(accuracies.data, OPTIONS), tmp_path / "table_3_1")
+    tables.save(tables.differences.build(results, OPTIONS), tmp_path / "differences")
+    from PIL import Image
+
+    Image.new("RGB", (200, 100)).save(tmp_path / "ood_gap.png")
+    gaps = tables.gaps.build(results, OPTIONS).data
+    gaps.to_csv(tmp_path / "ood_gap.csv", index=False)
+    page = findings.build([*tmp_path.glob("*.html"), *tmp_path.glob("*.png")], "Demo", OPTIONS)
+    body = page[page.index("<section") :]
+    caption = "n: 18 to 24 wells on ID plates, 12 to 16 wells on OOD plates. Intervals: 95 %"
+    order = [
+        body.index(text)
+        for text in (
+            "<h2>Plates and compounds",
+            "above chance",
+            'width="140"',
+            caption,
+            "<h3>Table 3.1",
+            "<h2>Differences",
+        )
+    ]
+    assert order == sorted(order)  # chapter, answer, figure, caption, table, next chapter
+    assert "+0.150" in body[order[-1] :] and 'href="#plates-and-compounds"' in page[: page.index("<section")]
+    assert "<h2>Channels" not in page and "http" not in page and "Protocol release" in page
+    (tmp_path / "ood_gap.csv").unlink()
+    with pytest.raises(DataError, match=r"ood_gap\.csv: the data behind"):
+        findings.build([tmp_path / "ood_gap.png"], "Demo")
+    with pytest.raises(DataError, match="make tables and figures first"):
+        findings.build([tmp_path / "other.png"], "Demo")
+    (tmp_path / "leaks.html").write_text("<html></html>")
+    with pytest.raises(DataError, match=r"leaks\.html: not a table's page"):
+        findings.build([tmp_path / "leaks.html"], "Demo")
+
+
+def test_numbers_in_print():
+    assert number(-0.0312) == "−0.031" and number(0.0312, signed=True) == "+0.031"
+    assert number(-0.0001) == "0.000" and number(float("nan")) == "–"
+    assert interval(-0.1, 0.2, 2, signed=True) == "[−0.10, +0.20]" and interval(float("nan"), 1) == ""
+    assert tex_escape("a_b & 95 %") == r"a\_b \& 95 \%"
+
+
+def test_errors_name_the_file(tmp_path, accuracies, results):
+    with pytest.raises(DataError, match=r"probes/x/DNA/scores\.parquet.*run the step"):
+        tables.accuracies.build(tables.probe_results([tmp_path / "probes" / "x" / "DNA"]), OPTIONS)
+    folder = write_probe(tmp_path, "e", "DNA", {"release": quadrants(5, 5, 5, 5)})
+    pd.read_parquet(folder / "scores.parquet").drop(columns="macro_f1").to_parquet(folder / "scores.parquet")
+    with pytest.raises(DataError, match=r"scores\.parquet: column macro_f1 is missing"):
+        tables.accuracies.build(tables.probe_results([folder]), OPTIONS)
+    with pytest.raises(DataError, match="no encoder was scored on RNA"):
+        tables.table_3_1.build(accuracies.data, tables.TableOptions(id_channels="RNA"))
+    with pytest.raises(DataError, match="has no protocol paper"):
+        tables.gaps.build(results, tables.TableOptions(protocol="paper"))
+
+
+def test_named_channel_sets_are_printed_in_the_papers_names():
+    options = tables.TableOptions(channel_sets={"unseen": ["DNA", "ER", "RNA"]})
+    assert options.channel_label("unseen") == "Nu + ER + cyRNA"
+    assert options.channel_label("DNA_AGP") == "Nu + Ac"
+    assert options.channel_label("mystery") == "mystery"
+
+
+def test_no_torch_is_imported():
+    code = "import campfire.report.tables, campfire.report.figures, sys; assert 'torch' not in sys.modules, 'torch'"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,44 @@
+"""The table of what was lost on the way from wells to tiles."""
+
+import pandas as pd
+import pytest
+
+from campfire.core.errors import DataError
+from campfire.report import tables
+
+
+def plate_tables(plate="P1"):
+    """Download, quality and nuclei tables of a plate of six sites asked for and a well that load_data lacks."""
+    keys = [("A01", "1"), ("A01", "2"), ("A02", "1"), ("A02", "2"), ("A03", "1"), ("A03", "2")]
+    status = {("A01", "2"): ("excluded", "corrupt"), ("A02", "1"): ("missing", "excluded")}
+    status[("A02", "2")] = ("excluded", "excluded")
+    rows = [(plate, *key, *status.get(key, ("ok", "ok"))) for key in keys] + [(plate, "B01", "", "missing", "")]
+    wide = pd.DataFrame(rows, columns=["Metadata_Plate", "Metadata_Well", "Metadata_Site", "DNA", "ER"])
+    download = wide.melt(id_vars=list(wide.columns[:3]), var_name="channel", value_name="status").assign(reason="")
+    download = download[download["status"] != ""]
+    function = {"Metadata_Plate": plate, "Metadata_Well": "", "Metadata_Site": "", "channel": "DNA", "status": "ok"}
+    download = pd.concat([download, pd.DataFrame([{**function, "reason": ""}])], ignore_index=True)
+    quality = pd.DataFrame({"Metadata_Plate": plate, "reason": ["", "blurred", ""]})
+    nuclei = pd.DataFrame({"Metadata_Plate": plate, "reason": ["", "", "edge", "site blurred", "border", ""]})
+    return download, quality, nuclei
+
+
+def test_losses_count_every_site_and_nucleus_once():
+    counts = tables.losses.plate_losses(*plate_tables())
+    assert {(row.unit, row.outcome): row.count for row in counts.itertuples(index=False, name="Row")} == {
+        ("well", "no row in load_data"): 1,
+        **{("site", why): 1 for why in ("corrupt", "missing", "known bad", "blurred")},
+        ("site", "kept"): 2,
+        **{("nucleus", why): 1 for why in ("edge", "border", "site blurred")},
+        ("nucleus", "kept"): 3,
+    }
+    other = tables.losses.plate_losses(*plate_tables("P2"))
+    table = tables.losses.build(pd.concat([counts, other]))
+    assert table.answer == "4 of 12 sites were used, and 6 of 12 nuclei became tiles."
+    border = table.layout[table.layout["Outcome"] == "border"].iloc[0]
+    assert (border["Number"], border["Share"], border["Plates"]) == ("2", "16.67 %", "2")
+    assert list(table.layout["Of"].loc[lambda of: of != ""]) == ["Wells without images", "Sites", "Nuclei"]
+    with pytest.raises(DataError, match="of one plate"):
+        tables.losses.plate_losses(*plate_tables()[:2], plate_tables("P2")[2])
+    with pytest.raises(DataError, match="holds no plate"):
+        tables.losses.build(counts.iloc[:0])

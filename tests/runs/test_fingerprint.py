@@ -1,0 +1,178 @@
+"""The digest that decides what an edit of the code reruns."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from campfire.runs import definitions
+from campfire.runs import fingerprint as reach
+
+INNER = """
+import numpy as np
+
+SIDE = 2
+
+
+def area(x):
+    return np.square(x) * SIDE
+
+
+def size(x):
+    return len(x)
+"""
+A = """
+import campfire
+from campfire.shared import UNIT
+
+
+def use(x: int) -> int:
+    from campfire import room
+
+    return room.area(x) + UNIT
+
+
+def unused():
+    import torch
+
+    return torch, campfire.__version__
+"""
+FILES = {
+    "campfire/__init__.py": '__version__ = "1"\n',
+    "campfire/room/__init__.py": "from campfire.room.inner import area, size\n",
+    "campfire/room/inner.py": INNER,
+    "campfire/shared.py": "UNIT = 1\nOTHER = 2\n",
+    "campfire/a.py": A,
+    "campfire/runs/__init__.py": 'def launch():\n    return ["python", "-m", "campfire.runs"]\n',
+    "campfire/runs/__main__.py": "from campfire.runs.work import work\n\nif __name__ == '__main__':\n    work()\n",
+    "campfire/runs/work.py": "def work():\n    import timm\n\n    return timm\n",
+    "script.py": '"""Story."""\nfrom campfire.a import use\n\nuse(1)\n',
+    "runs.py": "from campfire.runs import launch\n\nlaunch()\n",
+}
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small package with the shape of ours."""
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(definitions, "PACKAGE", tmp_path / "campfire")
+    reach.forget()
+    yield tmp_path
+    reach.forget()
+
+
+def digest(library: Path, script: str = "script.py") -> str:
+    reach.forget()
+    return reach.code_digest(library / script)
+
+
+def test_follows_names_through_the_package(library: Path) -> None:
+    names = {path.relative_to(library).as_posix() for path in reach.reach(library / "script.py").files}
+    assert names == {
+        *("script.py", "campfire/a.py", "campfire/shared.py"),
+        *("campfire/room/__init__.py", "campfire/room/inner.py"),
+    }
+    assert reach.libraries(library / "script.py") == ["numpy"]
+    # A module that is started by its name counts, with what it runs.
+    assert reach.libraries(library / "runs.py") == ["timm"]
+
+
+EDITS = [
+    ("script.py", "use(1)", "use(2)", True),
+    ("script.py", '"""Story."""', '"""Another."""\n# a comment', False),
+    ("script.py", "use(1)", "use( 1 )", False),
+    ("campfire/room/inner.py", "SIDE = 2", "SIDE = 3", True),
+    ("campfire/room/inner.py", "np.square(x)", "np.sqrt(x)", True),
+    ("campfire/room/inner.py", "import numpy as np", "import cupy as np", True),
+    ("campfire/room/inner.py", "return len(x)", "return len(x) + 1", False),
+    ("campfire/shared.py", "UNIT = 1", "UNIT = 2", True),
+    ("campfire/shared.py", "OTHER = 2", "OTHER = 3", False),
+    ("campfire/shared.py", "OTHER = 2", "OTHER = 2\nprint(OTHER)", True),
+    ("campfire/a.py", "(x: int) -> int", "(x: float)", False),
+    ("campfire/a.py", "(x: int)", "(x: int = 1)", True),
+    ("campfire/a.py", "return torch", "return None", False),
+    ("campfire/a.py", "    from campfire import room\n", '    """Words."""\n    from campfire import room\n', False),
+    ("campfire/__init__.py", '"1"', '"2"', False),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "changes"), EDITS)
+def test_counts_what_can_run(library: Path, file: str, old: str, new: str, changes: bool) -> None:
+    before, text = digest(library), (library / file).read_text()
+    assert old in text
+    (library / file).write_text(text.replace(old, new))
+    assert (digest(library) != before) is changes
+
+
+def test_moving_a_function_counts_for_nothing(library: Path) -> None:
+    before = digest(library)
+    moved = library / "campfire/room/moved.py"
+    moved.write_text((library / "campfire/room/inner.py").read_text())
+    (library / "campfire/room/__init__.py").write_text("from campfire.room.moved import area, size\n")
+    assert digest(library) == before
+
+
+def test_a_lazily_named_module_counts_whole(library: Path) -> None:
+    before = digest(library, "runs.py")
+    work = library / "campfire/runs/work.py"
+    work.write_text(work.read_text().replace("return timm", "return timm.models"))
+    assert digest(library, "runs.py") != before
+
+
+def test_versions_count_to_the_minor_number(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "version", {"numpy": "2.1.3+local"}.__getitem__)
+    assert reach.library_versions(library / "script.py") == {"numpy": "2.1"}
+
+
+def test_real_scripts_reach_what_they_run_and_no_more(repository: Path) -> None:
+    reach.forget()
+    scripts = repository / "workflow" / "scripts"
+    names = {path.name for path in reach.reach(scripts / "split.py").files}
+    assert "assign.py" in names and not names & {"zprime.py", "objective.py", "render.py"}
+    trained = {path.name for path in reach.reach(scripts / "pretrain.py").files}
+    assert {"trainer.py", "engine.py", "autoencoder.py", "loader.py"} <= trained, "reached by `-m campfire.training`"
+    for script in scripts.glob("figure_*.py"):
+        assert "torch" not in reach.libraries(script) and "matplotlib" in reach.libraries(script)
+
+
+TRACE = """
+import json, runpy, sys
+from pathlib import Path
+from types import SimpleNamespace
+seen = set()
+def note(frame, event, _):
+    if event == "call" and "/campfire/" in frame.f_code.co_filename:
+        seen.add((frame.f_code.co_filename, frame.f_code.co_name))
+import pandas as pd
+from campfire.report.tables import quadrants
+from campfire.report.tables.render import save
+sys.setprofile(note)
+wells = pd.DataFrame({"Metadata_Plate": ["P", "P"], "Metadata_Well": ["A01", "A02"], "Metadata_PlateType": "T",
+                      "Metadata_JCP2022": ["C", "D"], "split": ["train", "test"]})
+save(quadrants.build(wells, "release"), sys.argv[1] + "/quadrants")
+sys.setprofile(None)
+print(json.dumps(sorted(seen)))
+"""
+
+
+def test_everything_that_ran_was_reached(repository: Path, tmp_path: Path) -> None:
+    """What Python really calls when a table is made is within what the syntax says."""
+    import ast
+    import json
+
+    done = subprocess.run([sys.executable, "-c", TRACE, str(tmp_path)], capture_output=True, text=True, check=True)
+    reach.forget()
+    script = repository / "workflow/scripts/table_quadrants.py"
+    found = reach.reach(script)
+    files = {str(path) for path in found.files}
+    called = [(file, name) for file, name in json.loads(done.stdout) if not name.startswith("<")]
+    assert len(called) > 5
+    for file, name in called:
+        assert file in files, f"{name} of {file} ran and is not reached"
+        tops = {node.name for node in ast.parse(Path(file).read_text()).body if isinstance(node, ast.FunctionDef)}
+        if name in tops:
+            units = definitions.take_apart(Path(file)).units[name]
+            assert all(unit.digest in found.digests for unit in units), f"{name} of {file} ran and is not reached"

@@ -1,0 +1,108 @@
+"""What the split says when plates or compounds do not suffice, and its command line."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_split import SMALL, small_screen
+
+from campfire.core.columns import BATCH, COMPOUND, PLATE
+from campfire.core.errors import ConfigError, DataError, SplitError
+from campfire.core.files import read_table
+from campfire.screen.split import SplitOptions, make_split
+from campfire.screen.split.__main__ import main
+
+
+@pytest.mark.parametrize(
+    ("plates", "options", "message"),
+    [
+        ({"id_plates": 6}, {}, r"6 plates of role id.*come from 7 different plates"),
+        ({"ood_plates": 0}, {}, r"no plate of role ood"),
+        ({"compounds": 3}, {}, r"4 compounds are to be held out but 3 besides the controls"),
+        ({}, {"controls": ["NEG", "JCP_X"]}, r"control JCP_X is on no plate of role id"),
+        ({}, {"held_out_compounds": ["C99"]}, r"held-out compound C99 is not on plates of role id and of role ood"),
+    ],
+)
+def test_named_split_errors(plates, options, message):
+    with pytest.raises(SplitError, match=message):
+        make_split(*small_screen(**plates), SplitOptions(**{**SMALL, **options}))
+
+
+def test_strict_refuses_an_id_plate_of_an_ood_batch():
+    sheet, wells = small_screen()
+    sheet.loc[sheet[PLATE] == "P03", BATCH] = "B_ood"
+    make_split(sheet, wells, SplitOptions(protocol="paper", **SMALL))
+    with pytest.raises(SplitError, match=r"plate P03 has role id but its batch B_ood also has an OOD plate"):
+        make_split(sheet, wells, SplitOptions(protocol="strict", **SMALL))
+
+
+def test_controls_and_held_out_compounds_are_on_both_kinds_of_plates():
+    sheet, wells = small_screen()
+    on_ood = wells[PLATE].isin(["P07", "P08"])
+    with pytest.raises(SplitError, match="control POS is on no plate of role ood"):
+        make_split(sheet, wells[~(on_ood & (wells[COMPOUND] == "POS"))], SplitOptions(**SMALL))
+    fewer = wells[~(on_ood & (wells[COMPOUND] == "C00"))]
+    for seed in range(10):
+        split = make_split(sheet, fewer, SplitOptions(**SMALL, seed=seed))
+        assert "C00" not in split.metadata["held_out_compounds"]
+
+
+def test_wells_must_be_there_once():
+    sheet, wells = small_screen()
+    with pytest.raises(SplitError, match="no wells of plate P04"):
+        make_split(sheet, wells[wells[PLATE] != "P04"], SplitOptions(**SMALL))
+    with pytest.raises(DataError, match="plate P00, well A01 occurs twice"):
+        make_split(sheet, pd.concat([wells, wells.head(1)]), SplitOptions(**SMALL))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"protocol": "papre"}, "unknown protocol 'papre'; use release, paper, strict"),
+        ({"compound_fraction": 1.5}, "compound_fraction is 1.5"),
+        ({"wells_train": 0}, "wells_train is 0"),
+        ({"wells_test": 0}, "below min_wells_test"),
+        ({"controls": "NEG"}, "controls is a text"),
+        ({"controls": ["NEG", "NEG"]}, "twice"),
+        ({"held_out_compounds": ["JCP2022_033924"]}, "both held out and a control"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(ConfigError, match=message):
+        SplitOptions(**options)
+
+
+def test_lists_from_yaml_are_accepted():
+    assert SplitOptions(controls=["a", "b"]) == SplitOptions(controls=("a", "b"))
+
+
+def write_screen(folder: Path) -> tuple[Path, Path]:
+    sheet, wells = small_screen()
+    wells = wells.assign(Metadata_Source="source_9")
+    sheet.to_csv(folder / "plates.tsv", sep="\t", index=False)
+    wells.to_csv(folder / "well.csv.gz", index=False)
+    return folder / "plates.tsv", folder
+
+
+FLAGS = ["--held-out", "4", "--wells-train", "5", "--wells-val", "1", "--wells-test", "1", "--controls", "NEG", "POS"]
+
+
+def test_command_line(tmp_path, capsys):
+    plates, folder = write_screen(tmp_path)
+    out = tmp_path / "wells.parquet"
+    assert main(["--plates", str(plates), "--metadata", str(folder), "--out", str(out), *FLAGS]) == 0
+    assert "ID compound + OOD plate" in capsys.readouterr().out
+    expected = make_split(*small_screen(), SplitOptions(**SMALL)).wells
+    pd.testing.assert_frame_equal(read_table(out), expected)
+    assert read_table(out)[COMPOUND].nunique() == 14
+
+
+def test_command_line_error_is_one_line_and_writes_nothing(tmp_path, capsys):
+    plates, folder = write_screen(tmp_path)
+    out = tmp_path / "wells.parquet"
+    assert main(["--plates", str(plates), "--metadata", str(folder), "--out", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert main(["--plates", str(plates), "--metadata", str(tmp_path / "no"), "--out", str(out)]) == 1
+    assert not out.exists() and not list(tmp_path.glob(".*partial*"))

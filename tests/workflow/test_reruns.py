@@ -1,0 +1,402 @@
+"""What runs again after an edit: for each, exactly these rules of exactly these plates, encoders and channel sets."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from snakemake.exceptions import WorkflowError
+
+from campfire.runs import definitions
+from campfire.runs import fingerprint as reach
+from campfire.runs.configuration import read_yaml
+from support.plans import (
+    PLATES,
+    TRANSFER,
+    Plan,
+    Run,
+    checkout,
+    finish,
+    inside,
+    pairs,
+    planned,
+    plates,
+    probed,
+    transfer_sheet,
+)
+
+pytestmark = pytest.mark.workflow
+
+EVERYTHING = PLATES + TRANSFER
+CLOSING = "findings provenance"
+TABLES = "accuracies table_3_1 table_3_2 differences gaps protocols"
+FIGURES_OF_TABLES = "figure_3_4 ood_gap claims"
+SCORED = f"{TABLES} {FIGURES_OF_TABLES} confusion leaks profiles beyond {CLOSING}"
+"""What is made of probe scores."""
+MOVED = f"zprime transfer_table figure_3_5 {CLOSING}"
+"""What is made of the transfer screen's wells."""
+DRAWN = f"figure_2_1 figure_3_3 training_curves figure_3_5 {FIGURES_OF_TABLES} confusion plate_layout beyond {CLOSING}"
+PAIRS = ["campfire/DNA", "campfire/DNA_AGP_Mito", "campfire/DNA_ER_RNA", "untrained/DNA_AGP_Mito"]
+TRAINED = PAIRS[:3]
+
+
+@pytest.fixture(scope="module")
+def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A checkout whose run is finished; tests work on copies."""
+    folder = tmp_path_factory.mktemp("finished") / "campfire"
+    folder.mkdir()
+    before = definitions.PACKAGE
+    definitions.PACKAGE = folder / "src/campfire"
+    run = checkout(repository, folder)
+    finish(run)
+    definitions.PACKAGE = before
+    return run
+
+
+@pytest.fixture
+def run(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    folder = tmp_path / "campfire"
+    shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
+    monkeypatch.setattr(definitions, "PACKAGE", folder / "src/campfire")
+    yield Run(folder)
+    reach.forget()
+
+
+JUMP_TILES = [
+    *("sample", pairs(*PAIRS), "pretrain_run embed_transfer transfer_head count_losses losses plate_layout"),
+    *("figure_3_3 training_curves", SCORED, MOVED),
+]
+"""What is made of the tiles of an evaluation plate."""
+TILES = [*JUMP_TILES, "sample_transfer"]
+"""What is made of all tiles, those of the transfer screen included."""
+SPLIT_AGAIN = ["assign_wells quadrants figure_2_1", *JUMP_TILES]
+
+
+LISTED = ("embed", "probe", "profile", "price_leaks")
+Edit = Callable[[Run], object]
+CASES: dict[str, tuple[Edit, Plan]] = {
+    "nothing": (lambda run: None, {}),
+    "a comment in a script": (
+        lambda run: run.edit("workflow/scripts/claims.py", "import job", "# why\nimport job"),
+        {},
+    ),
+    "a docstring, a layout and an annotation in the library": (
+        lambda run: (
+            run.edit("src/campfire/core/files.py", '"""Write UTF-8 text atomically."""', '"""Write."""'),
+            run.edit(
+                "src/campfire/core/files.py",
+                "def write_text(path: str | Path, text: str)",
+                "def write_text(path, text)",
+            ),
+        ),
+        {},
+    ),
+    "a real change in a script": (
+        lambda run: run.edit("workflow/scripts/claims.py", "prepare(", "prepare(*[], "),
+        planned("claims", CLOSING),
+    ),
+    "a library function that one stage uses": (
+        lambda run: run.edit("src/campfire/evaluation/statistics.py", "def ood_gaps(", "def ood_gaps(gap=0, *, "),
+        planned("gaps ood_gap", CLOSING),
+    ),
+    "a library function that many stages use": (
+        lambda run: run.edit("src/campfire/report/figures/style.py", "DPI = 200", "DPI = 300"),
+        planned(DRAWN),
+    ),
+    "the function that writes every table": (
+        lambda run: run.edit("src/campfire/core/files.py", 'compression="zstd"', 'compression="snappy"'),
+        planned(plates(*EVERYTHING), "assign_wells quadrants figure_2_1", *TILES),
+    ),
+    "a library function that no stage uses": (
+        lambda run: run.edit(
+            "src/campfire/model/released_checkpoint.py", "def save_checkpoint(", "def save_checkpoint(more=1, *, "
+        ),
+        {},
+    ),
+    "a figure's colour": (
+        lambda run: run.edit("src/campfire/report/figures/figure_2_1.py", "color=INK", "color=GREY"),
+        planned("figure_2_1", CLOSING),
+    ),
+    "a caption": (lambda run: (run.folder / "workflow/report/claims.rst").write_text("Other words.\n"), {}),
+    "comments and the order of keys in the config": (
+        lambda run: run.rewrite_config(
+            lambda text: (
+                "# first\n"
+                + text.replace("wells_train: 14 ", "wells_train: 14   # wells ").replace(
+                    "  seed: 10                             # [R]\n  held_out: 60                         # [P 2.1]\n",
+                    "  held_out: 60\n  seed: 10\n",
+                )
+            )
+        ),
+        {},
+    ),
+    "how the machine works": (
+        lambda run: run.configure(
+            s3={"workers": 3, "endpoint_url": "http://mirror:9000", "attempts": 2},
+            pretrain={"runs": {"campfire": {"log_steps": 3, "checkpoint_minutes": 5.0}}},
+            nuclei={"batch_size": 7},
+            embed={"batch_size": 9},
+            transfer={"head": {"checkpoint_every": 2}},
+        ),
+        {},
+    ),
+    "the source of the images": (
+        lambda run: run.configure(s3={"prefix": "cpg0017-other"}),
+        planned(plates(*EVERYTHING), *TILES),
+    ),
+    "the split": (
+        lambda run: run.configure(split={"seed": 11}),
+        planned(plates(*PLATES), *SPLIT_AGAIN),
+    ),
+    "illumination": (lambda run: run.configure(illumination="gallery"), planned(plates(*EVERYTHING), *TILES)),
+    "quality": (lambda run: run.configure(quality={"focus_min": 0.5}), planned(plates(*EVERYTHING), *TILES)),
+    "nuclei": (lambda run: run.configure(nuclei={"diameter_um": 21.0}), planned(plates(*EVERYTHING), *TILES)),
+    "tiles": (lambda run: run.configure(tiles={"dtype": "uint8"}), planned(plates(*EVERYTHING), *TILES)),
+    "sample": (
+        lambda run: run.configure(sample={"seed": 3}),
+        planned(pairs(*PAIRS), "sample sample_transfer embed_transfer transfer_head", SCORED, MOVED),
+    ),
+    "pretrain": (
+        lambda run: run.configure(pretrain={"runs": {"campfire": {"epochs": 40}}}),
+        planned(
+            *(pairs(*TRAINED), "pretrain_run embed_transfer transfer_head figure_3_3 training_curves", SCORED, MOVED)
+        ),
+    ),
+    "embed": (
+        lambda run: run.configure(embed={"cells": "all"}),
+        planned(pairs(*PAIRS), "embed_transfer transfer_head", SCORED, MOVED),
+    ),
+    "one more channel set": (
+        lambda run: run.configure(
+            evaluate=[
+                {"encoder": "campfire", "channel_sets": ["DNA", "DNA_AGP", "DNA_AGP_Mito", "DNA_ER_RNA"]},
+                {"encoder": "untrained", "channel_sets": ["DNA_AGP_Mito"]},
+            ]
+        ),
+        # Cheap tables that do not show it run too: the sets' names are among the options that all tables have.
+        planned(pairs("campfire/DNA_AGP"), TABLES, FIGURES_OF_TABLES, "leaks profiles beyond transfer_table", CLOSING),
+    ),
+    "an encoder that nothing uses": (
+        lambda run: run.configure(encoders={"dino_vits8": {"size": "native"}}),
+        planned("provenance"),
+    ),
+    "probe epochs": (lambda run: run.configure(probe={"epochs": 50}), planned(probed(*PAIRS), SCORED)),
+    "the transfer head": (
+        lambda run: run.configure(transfer={"head": {"epochs": 50}}),
+        planned("transfer_head", MOVED),
+    ),
+    "Z'": (lambda run: run.configure(transfer={"zprime": {"replicates": 50}}), planned(MOVED)),
+    "a label": (
+        lambda run: run.configure(tables={"labels": {"campfire": "Ours"}}),
+        planned(TABLES, FIGURES_OF_TABLES, "leaks profiles beyond transfer_table figure_3_5 training_curves", CLOSING),
+    ),
+    "one plate added": (
+        lambda run: run.edit("plates.tsv", "s\tB1\tT2", "s\tB1\tT3\tCOMPOUND\ttrain\ns\tB1\tT2"),
+        planned(plates(*PLATES, "T3"), *SPLIT_AGAIN),
+    ),
+    "one plate added to the transfer screen": (
+        lambda run: (run.folder / "transfer.tsv").write_text(transfer_sheet(["M1", "M3", "M2"])),
+        planned(plates("M3"), "sample_transfer embed_transfer transfer_head plate_layout count_losses losses", MOVED),
+    ),
+    "one plate's image known to be bad": (
+        lambda run: run.edit(
+            "config/known_bad.tsv", "key\treason", "key\treason\ncpg0016-jump/s/images/B1/images/Q2/Images/x.tiff\tbad"
+        ),
+        planned(plates("Q2"), *JUMP_TILES),
+    ),
+}
+"""An edit, and what runs again after it."""
+
+
+@pytest.mark.parametrize("edit", CASES)
+def test_an_edit_reruns_what_it_affects_and_no_more(run: Run, finished: Run, edit: str) -> None:
+    change, expected = CASES[edit]
+    change(run)
+    assert shown(run.plan()) == shown(expected)
+
+
+def shown(plan: Plan) -> dict[str, list[str]]:
+    """A plan that can be compared: rules that have one job say nothing of it."""
+    single = {"": "*", "campfire": "*", "campfire/DNA_AGP_Mito": "*"}
+    return {
+        rule: sorted({single.get(job, job) for job in jobs} if rule not in LISTED else jobs)
+        for rule, jobs in sorted(plan.items())
+    }
+
+
+def test_the_strict_run_leaves_plates_of_ood_batches_alone(run: Run, repository: Path) -> None:
+    """T2 shares a batch with the OOD plate, so none of its wells is trained on: it is neither fetched nor opened."""
+    run.edit("plates.tsv", "s\tB1\tT2", "s\tB2\tT2")
+    run.configure(**read_yaml(repository / "config/strict.yaml"))
+    workflow = run.workflow()
+    jobs = {(job.rule.name, job.wildcards_dict.get("plate", "")): job for job in workflow.dag.jobs}
+    assert {plate for rule, plate in jobs if rule == "images"} == {*EVERYTHING} - {"T2"}
+    tiles = jobs["pretrain_run", ""].input.tiles
+    assert sorted(tiles) == [f"results/strict/tiles/{plate}.npy" for plate in ("Q1", "Q2", "T1")]
+    assert ("table_3_1", "") in jobs and ("leaks", "") in jobs and ("protocols", "") not in jobs
+
+
+def test_one_encoder_on_one_channel_set_has_the_tables_that_it_can_have(run: Run) -> None:
+    """Nothing to compare with, no unseen channels, no pretraining: these tables and figures are not asked for."""
+    own = {"encoders": {"mine": {"kind": "timm", "model": "vit_small_patch8_224.dino", "weights": "random"}}}
+    run.configure(**own, evaluate=[{"encoder": "mine", "channel_sets": ["DNA_ER_RNA"]}], transfer={"sheet": None})
+    with pytest.raises(Exception, match="no encoder of `evaluate` has the channel set DNA_AGP_Mito"):
+        run.plan()
+    run.configure(tables={"id_channels": "DNA_ER_RNA", "ood_channels": "none"})
+    jobs = {job.rule.name for job in run.workflow().dag.jobs}
+    assert {"accuracies", "table_3_1", "leaks", "profiles", "protocols", "beyond", "findings"} <= jobs
+    assert (
+        not {"table_3_2", "differences", "claims", "figure_3_3", "figure_3_4", "training_curves", "transfer_table"}
+        & jobs
+    )
+
+
+@pytest.mark.parametrize(
+    ("library", "expected"),
+    [
+        ("matplotlib", planned(DRAWN)),
+        ("scikit-learn", planned(probed(*PAIRS), SCORED)),
+        (
+            "timm",
+            planned(
+                pairs(*PAIRS), "pretrain_run embed_transfer transfer_head figure_3_3 training_curves", SCORED, MOVED
+            ),
+        ),
+        ("boto3", {}),
+        ("pyarrow", {}),
+    ],
+)
+def test_a_new_version_of_a_library(run: Run, monkeypatch: pytest.MonkeyPatch, library: str, expected: Plan) -> None:
+    installed = reach.version
+    monkeypatch.setattr(reach, "version", lambda name: "99.1" if name == library else installed(name))
+    assert shown(run.plan()) == shown(expected)
+
+
+def test_a_correction_of_a_library_reruns_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = reach.version
+    monkeypatch.setattr(reach, "version", lambda name: f"{installed(name)}.post1")
+    assert run.plan() == {}
+
+
+def test_a_fresh_clone_with_new_times_reruns_nothing(run: Run) -> None:
+    """Results and Snakemake's records are copied in; every other file is new."""
+    for path in run.folder.rglob("*"):
+        inside = path.relative_to(run.folder).parts[0]
+        if path.is_file() and inside not in ("results", ".snakemake"):
+            path.touch()
+    assert run.plan() == {}
+
+
+def test_one_plate_fetched_again(run: Run) -> None:
+    """What changed at the source nobody can see: the plate's download is forced, the rest follows."""
+    expected = planned(plates("T1"), "pretrain_run embed_transfer transfer_head count_losses losses plate_layout")
+    expected |= planned(pairs(*TRAINED), "figure_3_3 training_curves", SCORED, MOVED)
+    assert shown(run.plan(force=["results/download/T1.parquet"])) == shown(expected)
+
+
+def test_a_split_made_first_leaves_plates_alone_whose_wells_stay(run: Run) -> None:
+    """`snakemake split`, then the rest: of the changed split only the plates with other wells are fetched again."""
+    run.edit("plates.tsv", "s\tB1\tT2", "s\tB1\tT3\tCOMPOUND\ttrain\ns\tB1\tT2")
+    run.complete("assign_wells", changed=["results/split/wells.parquet", "results/split/plates/T1.tsv"])
+    expected = planned(plates("T1", "T3"), *JUMP_TILES, "quadrants figure_2_1")
+    assert shown(run.plan()) == shown(expected)
+
+
+def test_an_output_that_is_gone_is_made_again(run: Run) -> None:
+    """A lost table is remade alone; lost tiles need the plate's images, which were temporary."""
+    (run.folder / "results/tables/table_3_1.csv").unlink()
+    assert shown(run.plan()) == shown(planned("table_3_1", CLOSING))
+    (run.folder / "results/tiles/Q1.npy").unlink()
+    assert "images" not in run.plan(), "nothing that is asked for reads these tiles"
+    assert shown(run.plan(targets=["tiles"]))["images"] == ["Q1"]
+
+
+def guarded(run: Run, **changes: object) -> str:
+    """What the guard says of the plan, "" when it lets it pass."""
+    run.configure(**changes)
+    workflow = run.workflow()
+    with inside(run.folder):
+        try:
+            workflow.globals["guard_plan"]()
+        except WorkflowError as error:
+            return str(error)
+    return ""
+
+
+def test_what_is_dear_is_not_done_again_unasked(run: Run) -> None:
+    for plate in EVERYTHING:
+        benchmark = run.folder / f"results/benchmarks/images/{plate}.tsv"
+        benchmark.parent.mkdir(parents=True, exist_ok=True)
+        benchmark.write_text("s\tcpu_time\n3600\t1800\n")
+        (run.folder / f"results/download/{plate}.plan.json").write_text('{"bytes": 2000000000}')
+    told = guarded(run, tiles={"dtype": "uint8"})
+    for words in ("14.0 GB", "3.5 h", "cut_tiles: changed tiles", "--config redo=images,pretrain", "pretrain_run"):
+        assert words in told, told
+    assert "embed" not in told and "analysis" not in told
+    assert "pretrain_run" in guarded(run, redo=["images"])
+    assert guarded(run, redo="images,pretrain") == ""
+    assert "redo: no stage tile; there are images" in guarded(run, redo="tile")
+
+
+def test_the_guard_lets_cheap_and_first_work_pass(run: Run, repository: Path, tmp_path: Path) -> None:
+    assert guarded(run, probe={"epochs": 3}) == ""
+    assert guarded(run, transfer={"sheet": None}, sample={"seed": 3}) == ""
+    new = tmp_path / "new"
+    new.mkdir()
+    assert guarded(checkout(repository, new)) == ""
+
+
+def test_a_download_that_was_killed_is_not_done_again(run: Run) -> None:
+    """Snakemake's mark says that the job had begun; its finished part does not count as done."""
+    workflow = run.workflow(force=["results/download/T1.parquet"])
+    with inside(run.folder):
+        job = next(job for job in workflow.dag.jobs if job.rule.name == "images" and job.wildcards.plate == "T1")
+        assert workflow.globals["is_done"](job)
+        workflow.persistence.started(job)
+        assert not workflow.globals["is_done"](job)
+
+
+def test_results_can_be_kept_after_a_change_that_leaves_them_as_they_are(run: Run) -> None:
+    """As the guard's message says: Snakemake forgets what the files were made with."""
+    run.edit("src/campfire/core/files.py", 'compression="zstd"', 'compression="snappy"')
+    told = guarded(run)
+    assert "--cleanup-metadata" in told
+    workflow = run.workflow()
+    with inside(run.folder):
+        for job in workflow.dag.jobs:
+            if job.rule.name in ("assign_wells", "images", "nuclei_gpu", "cut_tiles", "pretrain_run"):
+                workflow.persistence.cleanup(job)
+    assert not {"images", "nuclei_gpu", "cut_tiles", "pretrain_run"} & set(run.plan())
+
+
+def test_the_split_is_made_first(run: Run) -> None:
+    assert "Make it first (target `split`)" in guarded(run, split={"seed": 11})
+
+
+def test_snakemake_itself_stops_before_its_first_job(run: Run) -> None:
+    """As users call it; a dry run is free, and `make plan` shows what would need leave."""
+    run.configure(tiles={"dtype": "uint8"})
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nocolor", "--rerun-triggers", "mtime", "params"]
+    command += ["input", "--configfile", "config/config.yaml", "run.yaml"]
+    done = subprocess.run([*command, "--", "all"], cwd=run.folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "This plan would do again what is done and dear" in done.stderr
+    assert "Traceback" not in done.stderr and not (run.folder / "results/images").exists()
+    assert (run.folder / "results/tiles/Q1.npy").is_file(), "nothing was deleted"
+    command += ["-n", "--quiet", "rules", "progress", "--config", "show_plan=True", "--", "all"]
+    done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert "needs leave: `--config redo=images,pretrain`" in done.stdout
+
+
+@pytest.mark.parametrize("start", ["images", "embeddings"])
+def test_every_table_figure_and_page_is_recorded(run: Run, start: str) -> None:
+    """By the checksums of provenance.json `make verify` finds what was altered."""
+    run.configure(start_from=start)
+    jobs = run.workflow().dag.jobs
+    shown = {path for job in jobs for path in job.output if path.startswith(("results/tables/", "results/figures/"))}
+    (provenance,) = [job for job in jobs if job.rule.name == "provenance"]
+    assert len(shown) > 60
+    assert shown | {"results/findings.html"} <= set(provenance.input)

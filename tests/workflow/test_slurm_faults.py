@@ -1,0 +1,228 @@
+"""Faults on a real one-node Slurm: `make test-slurm`. Table in docs/reliability.md."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from campfire.core.files import write_table, write_text
+from campfire.runs.configuration import merge
+from campfire.training import PretrainOptions, launch
+from support.one_node_slurm import jobs, one_node_slurm, site_profile, snakemake, start, wait_for
+from support.pretrain_plates import SMALL_MODEL, split_table, write_plate
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def cluster(repository: Path) -> Iterator[None]:
+    with one_node_slurm(repository):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_job_is_left(cluster: None) -> Iterator[None]:
+    """A test that fails leaves jobs; the next one needs their GPUs."""
+    yield
+    subprocess.run(["scancel", "--me"], check=True)
+    wait_for(lambda: not subprocess.run(["squeue", "-h"], capture_output=True).stdout, 60)
+
+
+@contextmanager
+def begun(command: list[str], place: Path, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in the background, its words in `output`; killed at the end if it still works."""
+    with open(output, "wb") as words:
+        process = subprocess.Popen(command, cwd=place, stdout=words, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def read(path: Path) -> str:
+    """The text of a log that may not be there yet."""
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+@pytest.fixture
+def profile(cluster: None, repository: Path, tmp_path: Path) -> Path:
+    return site_profile(repository, tmp_path / "profile", gpus=2)
+
+
+def states(since: set[str]) -> Counter[tuple[str, str]]:
+    """Rule and state of the jobs submitted since; a job that Slurm put back into its queue counts once."""
+    return Counter((job["Comment"], job["JobState"]) for job in jobs() if job["JobId"] not in since)
+
+
+def job_of(rule: str, state: str = "RUNNING") -> str:
+    """Number of the newest job of a rule in a state; empty where there is none."""
+    found = [job["JobId"] for job in jobs() if job["Comment"].startswith(rule) and job["JobState"] == state]
+    return max(found, key=int, default="")
+
+
+def test_memory_time_scancel_and_a_restarted_slurmctld(profile: Path, repository: Path, tmp_path: Path) -> None:
+    """Each job fails once, is told by its Slurm state, leaves no half output, and succeeds with more."""
+    place = tmp_path / "run"
+    place.mkdir()
+    run = snakemake(
+        "--snakefile", repository / "tests/support/slurm_faults.smk", "--directory", place, "--profile", profile
+    )
+    before = {job["JobId"] for job in jobs()}
+    with begun([*run, "--", "all"], place, tmp_path / "output.txt") as running:
+        wait_for((place / "cancelled.txt").exists, 120)
+        subprocess.run(["scancel", job_of("rule_cancelled")], check=True)
+        os.kill(int(Path("/tmp/one-node-slurm/run/slurmctld.pid").read_text()), signal.SIGTERM)
+        wait_for(lambda: subprocess.run(["squeue"], capture_output=True).returncode, 60)
+        start(repository)
+        assert subprocess.run(["squeue"], capture_output=True).returncode == 0
+        assert running.wait(400) == 0, (tmp_path / "output.txt").read_text()[-3000:]
+    seen = states(before)
+    assert seen["rule_cancelled", "CANCELLED"] == seen["rule_time", "TIMEOUT"] == 1, seen
+    assert sum(seen["rule_memory", state] for state in ("OUT_OF_MEMORY", "FAILED", "CANCELLED")) == 1, seen
+    assert all(seen[f"rule_{name}", "COMPLETED"] == 1 for name in ("memory", "time", "cancelled")), seen
+    assert {path.read_text() for path in place.glob("*.txt")} == {"done\n"}
+
+
+PLATES = ["one", "two", "three"]
+MODEL = "results/pretrain/campfire/model.safetensors"
+RUN = {
+    "imagenet": "", "epochs": 60, "batch_size": 16, "global_batch": 32, "warmup_epochs": 1, "model": SMALL_MODEL,
+    "log_steps": 1, "checkpoint_steps": 20, "validation_every": 30, "snapshot_tiles": 2,
+}  # fmt: skip
+
+
+def write_inputs(results: Path) -> None:
+    """Tiles and split of three small plates, as if the stages before pretraining were done."""
+    write_table(split_table(PLATES), results / "split/wells.parquet")
+    for plate in PLATES:
+        write_text(results / f"split/plates/{plate}.tsv", "")
+    for seed, plate in enumerate(PLATES):
+        write_plate(results / "tiles", plate, 120, ["DNA", "AGP", "Mito"], seed)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of the same training without Slurm, Snakemake or faults."""
+    folder = tmp_path_factory.mktemp("calm")
+    write_inputs(folder)
+    config = yaml.safe_load((repository / "config/config.yaml").read_text())
+    options = merge(config["pretrain"]["runs"]["campfire"], RUN) | {"channels": config["training_channels"]}
+    tiles = [folder / f"tiles/{plate}.npy" for plate in PLATES]
+    wells = folder / "split/wells.parquet"
+    assert launch(PretrainOptions(**options), tiles, wells, folder / "run", folder / "state", 2) == 0
+    return folder / "run/model.safetensors"
+
+
+@pytest.fixture
+def training(profile: Path, repository: Path, tmp_path: Path) -> tuple[list[str], Path]:
+    """The command and folder of a run that has only pretraining left to do, some seconds of it."""
+    place = tmp_path / "run"
+    place.mkdir()
+    (place / "config").symlink_to(repository / "config")
+    rows = [f"source_1\tbatch\t{plate}\tTARGET2\ttrain\n" for plate in PLATES]
+    columns = "Metadata_Source\tMetadata_Batch\tMetadata_Plate\tMetadata_PlateType\trole\n"
+    (place / "plates.tsv").write_text(columns + "".join(rows))
+    write_inputs(place / "results")
+    changes = {"sheet": "plates.tsv", "pretrain": {"runs": {"campfire": RUN}}}
+    (place / "changes.yaml").write_text(yaml.safe_dump(changes))
+    run = snakemake("--snakefile", repository / "Snakefile", "--directory", place, "--profile", profile)
+    run += ["--configfile", "config/config.yaml", "changes.yaml", "--", MODEL]
+    return run, place
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = load_file(one), load_file(other)
+    return set(first) == set(second) and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def checkpoints(place: Path) -> list[Path]:
+    return sorted(place.glob("results/state/pretrain/campfire/*/step-*.ckpt"))
+
+
+def test_a_killed_controller_and_two_at_once(
+    training: tuple[list[str], Path], undisturbed: Path, tmp_path: Path
+) -> None:
+    """The second controller is refused; the first, killed, leaves a job that keeps its state to itself until it is
+    cancelled as an orphan; the next run goes on from its checkpoint and ends with the same weights."""
+    run, place = training
+
+    def again(*more: str) -> str:
+        done = subprocess.run([*run[:-2], *more, *run[-2:]], cwd=place, capture_output=True, text=True, timeout=300)
+        return f"exit {done.returncode}\n{done.stdout}{done.stderr}"
+
+    def orphans(*more: str) -> str:
+        command = [sys.executable, "-m", "campfire.runs.slurm", *more]
+        return subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout
+
+    with begun(run, place, tmp_path / "first.txt") as first:
+        wait_for(lambda: checkpoints(place), 120)
+        number = job_of("rule_pretrain_run")
+        subprocess.run(["scontrol", "suspend", number], check=True)  # it holds its state, and waits for us
+        assert "of a run at work" in orphans() and "0 of them by dead runs" in orphans()
+        second = again()
+        assert second.startswith("exit 1") and f"another run is at work here (process {first.pid}" in second
+    refused = again()
+    assert refused.startswith("exit 1") and "make slurm-orphans" in refused and "snakemake --unlock" in refused
+    listed = orphans()
+    assert re.search(rf"^ *{number} +SUSPENDED .*pretrain_run.* ORPHAN$", listed, re.MULTILINE), listed
+    assert again("--unlock").startswith("exit 0")
+    log = place / "logs/pretrain/campfire.log"
+    with begun(run, place, tmp_path / "duplicate.txt"):
+        wait_for(lambda: "another run is writing here" in read(log), 120)
+    assert f"Slurm job {number})" in read(log)
+    assert "cancelled" in orphans("--cancel")
+    assert job_of("rule_pretrain_run") == ""
+    assert again("--unlock").startswith("exit 0")
+    kept = checkpoints(place)
+    last = again()
+    assert last.startswith("exit 0"), last[-3000:]
+    assert f"going on from {kept[-1]}" in read(log)
+    assert same_weights(place / MODEL, undisturbed)
+
+
+def test_a_warning_before_the_time_limit_requeues_the_job(
+    training: tuple[list[str], Path], undisturbed: Path, tmp_path: Path
+) -> None:
+    """Slurm's signal reaches the trainers, which write a checkpoint; the same job goes on, and Snakemake waits."""
+    run, place = training
+    before = {job["JobId"] for job in jobs()}
+    with begun(run, place, tmp_path / "output.txt") as running:
+        wait_for(lambda: checkpoints(place), 120)
+        number = job_of("rule_pretrain_run")
+        subprocess.run(["scancel", "--signal=TERM", number], check=True)  # as --signal=TERM@300 does
+        wait_for(lambda: job_of("rule_pretrain_run", "PENDING") == number, 60)
+        log = read(place / "logs/pretrain/campfire.log")
+        assert "stopped after a checkpoint" in log, log
+        # Slurm holds a requeued job back for two minutes; the test does not.
+        subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=True)
+        assert running.wait(300) == 0, (tmp_path / "output.txt").read_text()[-3000:]
+    assert states(before) == {("rule_pretrain_run_wildcards_campfire", "COMPLETED"): 1}
+    assert same_weights(place / MODEL, undisturbed)
+
+
+def test_two_tasks_of_one_job_train_as_two_nodes_do(
+    training: tuple[list[str], Path], undisturbed: Path, tmp_path: Path
+) -> None:
+    """`mpi: srun` with a task per node: each task starts its processes, which meet at the first node's address."""
+    run, place = training
+    profile = tmp_path / "profile/config.yaml"
+    settings = yaml.safe_load(profile.read_text())
+    settings["set-resources"]["pretrain_run"] |= {"mpi": "srun", "tasks": 2}
+    profile.write_text(yaml.safe_dump(settings))
+    before = {job["JobId"] for job in jobs()}
+    done = subprocess.run(run, cwd=place, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    (job,) = (job for job in jobs() if job["JobId"] not in before)
+    assert job["NumTasks"] == "2" and job["JobState"] == "COMPLETED"
+    assert same_weights(place / MODEL, undisturbed)

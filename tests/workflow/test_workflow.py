@@ -1,0 +1,91 @@
+"""The workflow as a whole: generated files are current, and the paper's run can be planned without network."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from campfire.core.errors import ConfigError
+from campfire.runs.configuration import merge, read_yaml, validate
+from campfire.screen.metadata import read_sheet
+
+CONFIGS = [f"config/{name}.yaml" for name in ("demo", "pilot", "smoke", "strict", "strict-against-release")]
+
+
+def test_the_schema_is_what_the_option_classes_say(repository: Path) -> None:
+    made = runpy.run_path(str(repository / "workflow/schemas/generate.py"))["schema_text"]()
+    assert (repository / "workflow/schemas/config.schema.yaml").read_text() == made, "run `make schema`"
+
+
+def test_every_key_of_the_schema_has_a_description(repository: Path) -> None:
+    def walk(schema: dict, place: str) -> list[str]:
+        lacking = []
+        for key, part in schema.get("properties", {}).items():
+            lacking += [] if part.get("description") else [f"{place}.{key}"]
+            lacking += walk(part, f"{place}.{key}")
+        for part in ("items", "additionalProperties"):
+            if isinstance(schema.get(part), dict):
+                lacking += walk(schema[part], f"{place}.*")
+        return lacking
+
+    assert walk(read_yaml(repository / "workflow/schemas/config.schema.yaml"), "config") == []
+
+
+@pytest.mark.parametrize("changes", [None, *CONFIGS])
+def test_shipped_configs_fit_the_schema(repository: Path, changes: str | None) -> None:
+    config = read_yaml(repository / "config/config.yaml")
+    if changes:
+        config = merge(config, read_yaml(repository / changes))
+    schema = read_yaml(repository / "workflow/schemas/config.schema.yaml")
+    validate(config, schema)
+    with pytest.raises(ConfigError, match="unknown key"):
+        validate({**config, "sede": 1}, schema)
+
+
+def test_environments_are_pinned_to_the_lock(repository: Path) -> None:
+    for name, text in runpy.run_path(str(repository / "envs/generate.py"))["environments"]().items():
+        assert (repository / "envs" / name).read_text() == text, "run `make envs`"
+
+
+def test_the_paper_sheet_has_its_plates(repository: Path) -> None:
+    sheet = read_sheet(repository / "config/plates.tsv")
+    assert sheet.groupby(["Metadata_PlateType", "role"]).size().to_dict() == {
+        ("COMPOUND", "train"): 237,
+        ("TARGET2", "id"): 20,
+        ("TARGET2", "ood"): 5,
+    }
+
+
+@pytest.mark.workflow
+def test_the_paper_run_is_planned_without_network(repository: Path, tmp_path: Path) -> None:
+    """Every stage of every plate is in the plan, in plate-sized jobs."""
+    changes = tmp_path / "config.yaml"
+    changes.write_text(
+        yaml.safe_dump(
+            {
+                "results": str(tmp_path / "results"),
+                "sheet": str(repository / "config/plates.tsv"),
+                "known_bad": str(repository / "config/known_bad.tsv"),
+            }
+        )
+    )
+    command = [sys.executable, "-m", "snakemake", "-s", str(repository / "Snakefile"), "--directory", str(tmp_path)]
+    command += ["--configfile", str(repository / "config/config.yaml"), str(changes), "-n"]
+    command += ["--quiet", "rules", "--", "all", "ablation"]
+    offline = {**os.environ, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=offline)
+    assert done.returncode == 0, done.stdout + done.stderr
+    output = done.stdout + done.stderr
+    counts = {
+        words[0]: int(words[1])
+        for line in output.splitlines()
+        if len(words := line.split()) == 2 and words[1].isdigit()
+    }
+    assert counts["images"] == counts["nuclei_gpu"] == counts["cut_tiles"] == 262
+    assert counts["pretrain_run"] == 1 and counts["ablation_run"] == 61
+    assert counts["embed"] == counts["probe"] == 13
+    assert counts["total"] <= 3000
