@@ -21,7 +21,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from pretrain import machine, step_rate, synthetic_source, write_plate
 
-from campfire.training.epoch_plan import generator, plan_epoch
+from campfire.core.random import keyed_generator
+from campfire.training.epoch_plan import plan_epoch
 from campfire.training.loader import Loader
 from campfire.training.source import Source
 
@@ -38,7 +39,7 @@ def forget(source: Source) -> None:
 def epoch_rate(source: Source, batch: int, threads: int, epoch: int, window: int) -> tuple[float, float]:
     """Tiles per second of one epoch of batches, and the seconds until the first."""
     loader = Loader(source, batch, seed=1, window_tiles=window, threads=threads)
-    plan = plan_epoch([g.tiles for g in source.groups], batch, 1, generator(1, epoch))
+    plan = plan_epoch([g.tiles for g in source.groups], batch, 1, keyed_generator(1, epoch))
     began, tiles, first = time.monotonic(), 0, 0.0
     for made in loader.epoch(plan, epoch):
         first = first or time.monotonic() - began

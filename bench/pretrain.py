@@ -28,11 +28,12 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from campfire.core.columns import CHANNELS
+from campfire.core.random import keyed_generator
 from campfire.model import MaskedAutoencoder, ModelConfig
 from campfire.runs.provenance import hardware
 from campfire.training import PretrainOptions
 from campfire.training.engine import Engine
-from campfire.training.epoch_plan import generator, plan_epoch
+from campfire.training.epoch_plan import plan_epoch
 from campfire.training.flops import peak_rate, training_flops
 from campfire.training.loader import Loader
 from campfire.training.objective import filter_images
@@ -106,7 +107,7 @@ def our_rate(
         while True:
             # Whole batches only: the rest of an epoch would be a shape of its own.
             plan = plan_epoch([size // options.batch_size * options.batch_size for size in sizes],
-                              options.batch_size, 1, generator(1, epoch))  # fmt: skip
+                              options.batch_size, 1, keyed_generator(1, epoch))  # fmt: skip
             yield from loader.epoch(plan, epoch)
             epoch += 1
 

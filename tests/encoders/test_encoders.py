@@ -12,8 +12,8 @@ from campfire.encoders import Encoder, load, resolve_device
 from campfire.encoders.cell_features import measure_tile, nucleus_mask
 from campfire.encoders.timm_models import stretch
 from campfire.model import MaskedAutoencoder, ModelConfig, save_weights
+from campfire.model.normalise import normalise
 from campfire.model.released_checkpoint import save_checkpoint
-from campfire.training.augment import normalise
 
 SMALL = {"width": 32, "depth": 2, "heads": 2, "decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
 MODEL = {"image_size": 28, "patch_size": 7, **SMALL}

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from campfire.core.digests import file_sha256
 from campfire.core.files import read_table, write_json, write_table
-from campfire.runs.provenance import file_sha256
 from campfire.runs.verify import find_damage, main
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.screen import write_screen

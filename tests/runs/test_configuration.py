@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from campfire.core.errors import ConfigError
-from campfire.runs.configuration import merge, read_yaml, validate
+from campfire.core.yaml import merge, read_yaml
+from campfire.runs.configuration import validate
 
 SCHEMA = {
     "type": "object",

@@ -20,8 +20,8 @@ from snakemake.settings.types import (
     StorageSettings,
 )
 
+from campfire.core.yaml import merge, read_yaml
 from campfire.runs import fingerprint as reach
-from campfire.runs.configuration import merge, read_yaml
 
 PLATES = ["Q1", "Q2", "Q3", "T1", "T2"]
 """Two evaluation plates in distribution, one out of it, two training plates."""

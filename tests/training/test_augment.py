@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from campfire.core.errors import ConfigError
-from campfire.training.augment import AugmentOptions, augment, draw_channels, normalise, plate_statistics, rotate
+from campfire.model.normalise import normalise, plate_statistics
+from campfire.training.augment import AugmentOptions, augment, draw_channels, rotate
 
 
 def generator(seed: int = 0) -> torch.Generator:

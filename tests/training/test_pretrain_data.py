@@ -8,7 +8,8 @@ import pytest
 
 from campfire.core.columns import PLATE
 from campfire.core.errors import ConfigError, DataError
-from campfire.training.epoch_plan import cut_shards, generator, plan_epoch, slice_line, step_sizes, window_edges
+from campfire.core.random import keyed_generator
+from campfire.training.epoch_plan import cut_shards, plan_epoch, slice_line, step_sizes, window_edges
 from campfire.training.loader import Batch, Loader
 from campfire.training.source import Source, open_sources
 from support.pretrain_plates import split_table, write_plate
@@ -72,7 +73,7 @@ def test_only_train_wells_of_the_split_are_used(plates: list[Path]) -> None:
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_every_tile_once_per_epoch_with_its_own_pixels(source: Source, world: int) -> None:
-    plan = plan_epoch([g.tiles for g in source.groups], 100, world, generator(1, 0))
+    plan = plan_epoch([g.tiles for g in source.groups], 100, world, keyed_generator(1, 0))
     used = []
     for rank in range(world):
         loader = Loader(source, 32, rank=rank, seed=3, shard_tiles=16, window_tiles=70)
@@ -89,7 +90,7 @@ def test_every_tile_once_per_epoch_with_its_own_pixels(source: Source, world: in
 
 
 def test_epochs_differ_and_windows_mix_plates(source: Source) -> None:
-    plan = plan_epoch([g.tiles for g in source.groups], 100, 1, generator(1, 0))
+    plan = plan_epoch([g.tiles for g in source.groups], 100, 1, keyed_generator(1, 0))
     loader = Loader(source, 50, seed=3, shard_tiles=16, window_tiles=200)
     batches = list(loader.epoch(plan, 0))
     first, second = seen(batches, source), seen(list(loader.epoch(plan, 1)), source)
@@ -101,7 +102,7 @@ def test_epochs_differ_and_windows_mix_plates(source: Source) -> None:
 
 @pytest.mark.parametrize("window", [70, 10_000])
 def test_any_step_can_be_found_again(source: Source, window: int) -> None:
-    plan = plan_epoch([g.tiles for g in source.groups], 60, 2, generator(5, 7))
+    plan = plan_epoch([g.tiles for g in source.groups], 60, 2, keyed_generator(5, 7))
     loader = Loader(source, 16, rank=1, seed=5, shard_tiles=16, window_tiles=window)
 
     def choose(step: int, channels: tuple[str, ...]) -> list[int]:

@@ -10,11 +10,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from campfire.core.errors import WeightsError
+from campfire.core.random import keyed_generator
 from campfire.encoders import load
 from campfire.model import ModelConfig, weights_digest
 from campfire.training import PretrainOptions
 from campfire.training.engine import Engine, initial_model
-from campfire.training.epoch_plan import generator, plan_epoch
+from campfire.training.epoch_plan import plan_epoch
 from campfire.training.loader import Batch, Loader
 from campfire.training.processes import Processes
 from campfire.training.source import Source, open_sources
@@ -57,7 +58,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 def steps(source: Source, run: PretrainOptions) -> Iterator[list[Batch]]:
     """The first two steps of an epoch, each as its parts."""
-    plan = plan_epoch([g.tiles for g in source.groups], run.global_batch, 1, generator(0, 0))
+    plan = plan_epoch([g.tiles for g in source.groups], run.global_batch, 1, keyed_generator(0, 0))
     batches = list(Loader(source, run.batch_size, seed=1).epoch(plan, 0))
     yield from ([b for b in batches if b.step == step] for step in range(2))
 
@@ -113,7 +114,7 @@ def test_blocks_of_full_steps_compile_once_for_each_number_of_channels(
     for compiled in (True, False):
         run = options(compile=compiled, global_batch=16, batch_size=8, model=model)
         engine = Engine(run, Processes(0, 1, torch.device("cpu")))
-        plan = plan_epoch([g.tiles for g in source.groups], run.global_batch, 1, generator(0, 0))
+        plan = plan_epoch([g.tiles for g in source.groups], run.global_batch, 1, keyed_generator(0, 0))
         batches = list(Loader(source, run.batch_size, seed=1).epoch(plan, 0, 0, engine.choose))
         subsets |= {len(b.channels) for b in batches if b.total == run.global_batch}
         assert len({b.total for b in batches}) > 1

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from snakemake.exceptions import WorkflowError
 
+from campfire.core.yaml import read_yaml
 from campfire.runs import definitions
 from campfire.runs import fingerprint as reach
-from campfire.runs.configuration import read_yaml
 from support.plans import (
     PLATES,
     TRANSFER,

@@ -16,7 +16,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from campfire.core.files import write_table, write_text
-from campfire.runs.configuration import merge
+from campfire.core.yaml import merge
 from campfire.training import PretrainOptions, launch
 from support.one_node_slurm import jobs, one_node_slurm, site_profile, snakemake, start, wait_for
 from support.pretrain_plates import SMALL_MODEL, split_table, write_plate

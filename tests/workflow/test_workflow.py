@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from campfire.core.errors import ConfigError
-from campfire.runs.configuration import merge, read_yaml, validate
+from campfire.core.yaml import merge, read_yaml
+from campfire.runs.configuration import validate
 from campfire.screen.metadata import read_sheet
 
 CONFIGS = [f"config/{name}.yaml" for name in ("demo", "pilot", "smoke", "strict", "strict-against-release")]

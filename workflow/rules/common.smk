@@ -8,7 +8,8 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from campfire.runs.configuration import read_yaml, validate
+from campfire.core.yaml import read_yaml
+from campfire.runs.configuration import validate
 from campfire.core.errors import CampfireError
 from campfire.screen.metadata import empty_sheet, read_sheet
 from campfire.training import result_values

@@ -6,8 +6,9 @@ log = job.start(snakemake)
 
 from pathlib import Path
 
+from campfire.core.digests import file_sha256, value_digest
 from campfire.runs.bundle import pack
-from campfire.runs.provenance import file_sha256, git_commit, value_digest, versions
+from campfire.runs.provenance import git_commit, versions
 
 params, config = snakemake.params, snakemake.config
 facts = {

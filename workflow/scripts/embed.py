@@ -10,11 +10,11 @@ import torch
 
 from campfire import encoders
 from campfire.core.columns import CELL_KEYS, PLATE
+from campfire.core.digests import value_digest
 from campfire.core.files import link_or_copy, read_table, read_table_metadata, single_writer
 from campfire.encoders import embedding_table as embeddings
 from campfire.encoders.embed import embed_plate, find_rows
 from campfire.images.tiles import open_plate
-from campfire.runs.provenance import value_digest
 
 torch.set_num_threads(snakemake.threads)
 params, (name, channels) = snakemake.params, (snakemake.wildcards.encoder, list(snakemake.params.channels))

@@ -6,9 +6,10 @@ log = job.start(snakemake)
 
 from pathlib import Path
 
+from campfire.core.digests import file_sha256, value_digest
 from campfire.core.files import write_json
 from campfire.runs.job_records import by_stage
-from campfire.runs.provenance import file_sha256, git_commit, hardware, value_digest, versions
+from campfire.runs.provenance import git_commit, hardware, versions
 
 config = snakemake.params.config
 facts = {

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from campfire.core.errors import DataError
 from campfire.model import MaskedAutoencoder, weights_digest
-from campfire.training.augment import normalise
+from campfire.model.normalise import normalise
 
 
 class CampfireEncoder:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from campfire.core.columns import CELL_KEYS, PLATE, WELL
 from campfire.core.errors import DataError
 from campfire.encoders import Encoder
-from campfire.training.augment import plate_statistics
+from campfire.model.normalise import plate_statistics
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ wells for both. The intervals answer "what if other wells of these compounds and
 not cover another training run, and cover other plates only with `unit="plate"`.
 """
 
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.core.errors import DataError
+from campfire.core.random import keyed_generator
 
 Metric = Literal["accuracy", "balanced_accuracy"]
 Unit = Literal["well", "plate"]
@@ -86,7 +86,7 @@ def _resamples(wells: _Wells, options: BootstrapOptions) -> Iterator[tuple[NDArr
     # The units themselves are part of the seed: the same wells are drawn alike for every encoder, and quadrants
     # of different wells are drawn independently.
     text = wells.keys[column].drop_duplicates().to_csv(index=False, header=False, lineterminator="\n")
-    rng = np.random.default_rng([options.seed, zlib.crc32(text.encode())])
+    rng = keyed_generator(options.seed, text)
     if options.unit == "plate":
         plates = int(wells.plate.max()) + 1
         yield np.arange(len(wells.plate)), multiplicity(rng, plates, options.replicates)[:, wells.plate]
@@ -253,7 +253,7 @@ def stratified_mean(
     values: (W,) one number per well; strata: (W,) its compound's number. Strata of one well are resampled together.
     """
     options = options or BootstrapOptions()
-    rng = np.random.default_rng(options.seed)
+    rng = keyed_generator(options.seed)
     numbers = np.unique(strata, return_inverse=True)[1]
     sizes = np.bincount(numbers)
     total = np.zeros(options.replicates)

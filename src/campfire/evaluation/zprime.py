@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from campfire.core.errors import DataError
+from campfire.core.random import keyed_generator
 
 Method = Literal["plain", "robust"]
 Floats = NDArray[np.float64]
@@ -109,7 +110,7 @@ def bootstrap(
     x, y = np.asarray(reference, np.float64), np.asarray(target, np.float64)
     if x.ndim == 1:
         x, y = x[:, None], y[:, None]
-    rng = np.random.default_rng(seed)
+    rng = keyed_generator(seed)
     rows_x = rng.integers(0, len(x), (replicates, len(x)))
     rows_y = rng.integers(0, len(y), (replicates, len(y)))
     # Only inner products enter the projection, so the resamples never touch the D dimensions.

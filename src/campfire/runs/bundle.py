@@ -23,9 +23,9 @@ from typing import IO, Any
 
 import yaml
 
+from campfire.core.digests import file_sha256
 from campfire.core.errors import DataError, in_one_line
 from campfire.core.files import atomic_path, write_text
-from campfire.runs.provenance import file_sha256
 
 FOLDER = "bundle"
 MANIFEST = f"{FOLDER}/manifest.sha256"

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from campfire.core.digests import file_sha256
 from campfire.core.files import write_json
-from campfire.runs.provenance import file_sha256, git_commit, hardware, versions
+from campfire.runs.provenance import git_commit, hardware, versions
 
 LARGE = 64_000_000
 """Larger outputs (tiles, weights) count with their size alone; tiles have a checksum each in their index."""

@@ -1,7 +1,5 @@
 """What made a result: versions, hardware, commit, checksums."""
 
-import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -14,17 +12,6 @@ PACKAGES = [
     *("numpy", "scipy", "pandas", "pyarrow", "torch", "timm", "cellpose", "scikit-image", "scikit-learn", "tifffile"),
     *("boto3", "matplotlib", "snakemake", "copairs"),
 ]
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def value_digest(value: Any) -> str:
-    """Sixteen hex digits of a JSON-like value, independent of key order."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from campfire.core.digests import file_sha256
 from campfire.core.errors import DataError, in_one_line
 from campfire.core.files import read_table
 from campfire.images.tiles import open_plate
-from campfire.runs.provenance import file_sha256
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """The simulated screen's plan: plates, batches, wells, treatments, and what each plate adds of its own."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from campfire.core.random import keyed_generator
 from campfire.screen.metadata import NEGATIVE_CONTROL, UNTREATED
 from campfire.screen.wells import row_letters
 from campfire.simulate.field import Optics
@@ -73,7 +73,7 @@ class Layout:
 
 def seed_of(options: ScreenOptions, *keys: str | int) -> np.random.Generator:
     """A generator for this place of the screen, independent of the order in which plates are made."""
-    return np.random.default_rng([options.seed, *(zlib.crc32(str(key).encode()) for key in keys)])
+    return keyed_generator(options.seed, *map(str, keys))
 
 
 def well_name(index: int) -> str:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from campfire.core.random import keyed_generator
+
 SIZE = 768
 GRAIN_PERIODS = (5.0, 9.0, 14.0)
 FIBRE_ANGLES = 12
@@ -46,7 +48,7 @@ def _filtered(spectrum: NDArray[np.complex64], response: NDArray[np.float32]) ->
 @lru_cache(maxsize=2)
 def make_atlas(seed: int, margin: int) -> Atlas:
     """Build the textures; the same seed gives the same bytes. `margin` (px) is repeated at the far edges."""
-    rng = np.random.default_rng([seed, 7001])
+    rng = keyed_generator(seed, 7001)
     fy = fft.fftfreq(SIZE)[:, None].astype(np.float32)
     fx = fft.rfftfreq(SIZE)[None, :].astype(np.float32)
     radius = np.hypot(fy, fx)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from campfire.core.errors import ConfigError, DataError
 from campfire.core.files import read_table
-from campfire.runs.configuration import merge
+from campfire.core.yaml import merge
 
 STAGES = ("loss", "architecture", "optimiser")
 """In the paper's order."""

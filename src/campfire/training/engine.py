@@ -12,8 +12,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from campfire.core.columns import channel_order
 from campfire.core.errors import ConfigError
+from campfire.core.random import keyed_seed
 from campfire.model import MaskedAutoencoder, ModelConfig
-from campfire.training.augment import AugmentOptions, augment, draw_channels, normalise, plate_statistics
+from campfire.model.normalise import normalise, plate_statistics
+from campfire.training.augment import AugmentOptions, augment, draw_channels
 from campfire.training.loader import Batch
 from campfire.training.objective import Objective, ObjectiveOptions, masked_mean
 from campfire.training.options import PretrainOptions
@@ -22,12 +24,7 @@ from campfire.training.source import Source
 
 NEVER = 2**62
 SUBSET, PASS, VALIDATION, SNAPSHOT = 1, 2, 3, 4
-"""What a derived seed is for."""
-
-
-def derived_seed(*key: int) -> int:
-    """A seed of 64 bits from whole numbers such as (seed, purpose, step, rank, part)."""
-    return int(np.random.SeedSequence([k & 0xFFFFFFFF for k in key]).generate_state(1, np.uint64)[0])
+"""What a keyed seed is for."""
 
 
 def make(kind: Callable[..., Any], values: dict[str, Any], section: str) -> Any:
@@ -143,14 +140,14 @@ class Engine:
 
     def choose(self, number: int, channels: tuple[str, ...]) -> list[int]:
         """The channel subset of an optimiser step, the same on every process."""
-        generator = torch.Generator().manual_seed(derived_seed(self.options.seed, SUBSET, number))
+        generator = torch.Generator().manual_seed(keyed_seed(self.options.seed, SUBSET, number))
         return draw_channels(len(channels), self.augmentation.channel_subset, generator)
 
     def step(self, number: int, parts: Iterable[Batch], source: Source, rate: float) -> None:
         """One optimiser step from the gradients of all its parts on all processes. Does not wait for the device."""
         self.task.train()
         for batch in parts:
-            seed = derived_seed(self.options.seed, PASS, number, self.processes.rank, batch.part)
+            seed = keyed_seed(self.options.seed, PASS, number, self.processes.rank, batch.part)
             self.generator.manual_seed(seed)
             images, index = self.prepare(batch, source, training=True)
             size = len(images)
@@ -197,7 +194,7 @@ class Engine:
     def _validate(self, batches: Iterable[Batch], source: Source, sums: Tensor) -> dict[str, float]:
         for batch in batches:
             key = (self.options.seed, VALIDATION, batch.step, self.processes.rank, batch.part)
-            self.generator.manual_seed(derived_seed(*key))
+            self.generator.manual_seed(keyed_seed(*key))
             images, index = self.prepare(batch, source, training=False)
             draws = self.model.draw(len(images), images.shape[1], self.generator)
             sums[:-1] += self.task(images, index, **draws).double() * len(images)
@@ -208,7 +205,7 @@ class Engine:
 
     def reconstruct(self, images: Tensor, index: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Reconstruction and pixel mask (B, C, H, W) float32 of normalised tiles, always with the same masks."""
-        self.generator.manual_seed(derived_seed(self.options.seed, SNAPSHOT))
+        self.generator.manual_seed(keyed_seed(self.options.seed, SNAPSHOT))
         with self._eager(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             output = self.model.reconstruct(images, index, generator=self.generator)
         return output.prediction.float().cpu().numpy(), output.pixel_mask().cpu().numpy()

@@ -13,11 +13,6 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 
-def generator(*key: int) -> np.random.Generator:
-    """A generator that depends on these whole numbers alone (e.g. seed, epoch, rank)."""
-    return np.random.default_rng(np.random.SeedSequence([k & 0xFFFFFFFF for k in key]))
-
-
 def step_sizes(tiles: int, batch: int) -> Ints:
     """Split `tiles` into steps of `batch`; the last two share the rest when it is under half a batch."""
     full, rest = divmod(tiles, batch)

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from campfire.core.files import atomic_path
-from campfire.training.epoch_plan import EpochPlan, cut_shards, generator, slice_line, window_edges
+from campfire.core.random import keyed_generator
+from campfire.training.epoch_plan import EpochPlan, cut_shards, slice_line, window_edges
 from campfire.training.source import Group, Source, copy_planes
 
 
@@ -56,7 +57,7 @@ class _Stream:
         shards = cut_shards(group.sizes, loader.shard_tiles)
         if loader.shuffle:
             # The order of shards is common to all processes; each takes its part of the line.
-            shards = generator(*key[:3]).permutation(shards)
+            shards = keyed_generator(*key[:3]).permutation(shards)
         self.part = slice_line(shards, *span)
         self.edges = window_edges(span[1] - span[0], loader.window_tiles)
         self.number = int(np.searchsorted(self.edges, used, side="right") - 1) if used else 0
@@ -75,7 +76,7 @@ class _Stream:
         first = self.group.plates[0]
         shape = (size, len(self.group.channels), *first.images.shape[2:])
         dtype = np.result_type(*{p.images.dtype for p in self.group.plates})
-        order = generator(*self.key, number).permutation(size) if self.loader.shuffle else np.arange(size)
+        order = keyed_generator(*self.key, number).permutation(size) if self.loader.shuffle else np.arange(size)
         window = _Window(np.empty(shape, dtype), np.empty(size, np.int64), np.empty(size, np.int64), order)
         for plate, start, stop in pieces:
             self.group.plates[plate].announce(int(start), int(stop))

@@ -13,9 +13,9 @@ import campfire
 from campfire.core.columns import CELL_KEYS
 from campfire.core.errors import DataError
 from campfire.core.files import atomic_path, write_table
+from campfire.core.random import keyed_generator
 from campfire.model import MaskedAutoencoder, save_weights
 from campfire.training.engine import Engine
-from campfire.training.epoch_plan import generator
 from campfire.training.loader import Batch
 from campfire.training.source import Source, tile_keys
 
@@ -39,7 +39,7 @@ class Snapshots:
         if not self.count or not engine.processes.first:
             return
         group = max(source.groups, key=lambda g: (len(g.channels), g.tiles))
-        rng = generator(engine.options.seed, CHOOSE_SNAPSHOTS)
+        rng = keyed_generator(engine.options.seed, CHOOSE_SNAPSHOTS)
         chosen = rng.choice(group.tiles, min(group.tiles, max(CONTEXT_TILES, self.count)), replace=False)
         edges = np.concatenate([[0], np.cumsum(group.sizes)])
         numbers = np.searchsorted(edges, chosen, side="right") - 1

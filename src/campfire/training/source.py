@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from campfire.core.columns import CELL_KEYS, PLATE, PLATE_TYPE, WELL
 from campfire.core.errors import ConfigError, DataError
+from campfire.core.random import keyed_generator
 from campfire.images.tiles import TileChecks, open_plate
-from campfire.training.epoch_plan import generator
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Source:
         """At most `limit` tiles, drawn once without replacement by a generator of `seed`; 0 keeps all."""
         if not limit or self.tiles <= limit:
             return self
-        chosen = np.sort(generator(*seed).choice(self.tiles, limit, replace=False))
+        chosen = np.sort(keyed_generator(*seed).choice(self.tiles, limit, replace=False))
         groups, start = [], 0
         for group in self.groups:
             plates = []

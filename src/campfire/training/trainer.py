@@ -16,11 +16,12 @@ from torch import Tensor
 
 from campfire.core.errors import CampfireError, ConfigError, InterruptedRunError
 from campfire.core.files import read_table, single_writer
+from campfire.core.random import keyed_generator
 from campfire.model import read_header
 from campfire.runs.fingerprint import code_digest
 from campfire.training.checkpoints import Checkpoint, StateFolder, load_optimiser, optimiser_tensors
 from campfire.training.engine import NEVER, Engine
-from campfire.training.epoch_plan import EpochPlan, generator, plan_epoch
+from campfire.training.epoch_plan import EpochPlan, plan_epoch
 from campfire.training.flops import peak_rate, training_flops
 from campfire.training.learning_rate import schedule
 from campfire.training.loader import Loader, save_batches
@@ -182,7 +183,7 @@ class Run:
 
     def _plan(self, epoch: int) -> EpochPlan:
         sizes = [group.tiles for group in self.train_tiles.groups]
-        rng = generator(self.options.seed, epoch)
+        rng = keyed_generator(self.options.seed, epoch)
         return plan_epoch(sizes, self.options.global_batch, self.processes.world, rng)
 
     def _resume(self) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.core.errors import SplitError
+from campfire.core.random import keyed_generator
 from campfire.evaluation.probes.options import ProbeOptions, Protocol
 from campfire.evaluation.probes.trainer import Fit
 
@@ -147,7 +148,7 @@ def _plate_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64
 def _well_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64]:
     """Fold number of each row; each compound's wells are dealt out in a random order, so plates are shared."""
     wells = cells[[*names.WELL_KEYS, "label"]].drop_duplicates().sort_values(["label", *names.WELL_KEYS])
-    generator = np.random.default_rng(options.subset_seed)
+    generator = keyed_generator(options.subset_seed)
     wells["fold"] = np.concatenate([generator.permutation(len(g)) % options.folds for _, g in wells.groupby("label")])
     fold = wells.set_index(names.WELL_KEYS)["fold"]
     return fold.reindex(pd.MultiIndex.from_frame(cells[names.WELL_KEYS])).to_numpy(np.int64)
@@ -156,7 +157,7 @@ def _well_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64]
 def _inner_wells(cells: pd.DataFrame, fold: int, options: ProbeOptions) -> NDArray[np.bool_]:
     """Rows of the wells that early stopping watches: a share of each compound's wells, at least one, never all."""
     wells = cells[[*names.WELL_KEYS, "label"]].drop_duplicates().sort_values(["label", *names.WELL_KEYS])
-    generator = np.random.default_rng([options.subset_seed, fold])
+    generator = keyed_generator(options.subset_seed, fold)
     chosen = []
     for _, group in wells.groupby("label", sort=True):
         count = min(max(1, round(options.inner_fraction * len(group))), len(group) - 1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from campfire.core.random import keyed_generator
 from campfire.evaluation.probes.options import ProbeOptions
 
 Floats = NDArray[np.float32]
@@ -38,7 +39,7 @@ class Trainer:
         self.classes, self.width = classes, features.shape[1]
         count, batch = len(fits), options.batch_size
         self.lanes = list(range(count))
-        self.rngs = [np.random.default_rng(options.seed) for _ in fits]
+        self.rngs = [keyed_generator(options.seed) for _ in fits]
         # torch's default for a linear layer: uniform within 1 / sqrt(D), weights and bias.
         bound = 1 / math.sqrt(self.width - 1)
         start = [rng.uniform(-bound, bound, (self.width, classes)) for rng in self.rngs]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.core.errors import DataError
+from campfire.core.random import keyed_generator
 from campfire.evaluation.statistics import BootstrapOptions, multiplicity
 
 Floats = NDArray[np.float64]
@@ -46,7 +47,7 @@ def variance_shares(
     inside = [[j for j, other in enumerate(codes) if _holds(code, other)] for code in codes]
     designs = [np.eye(count)[code] for count, code in zip(levels, codes, strict=True)]
     value = _shares(y, designs, inside, np.ones(len(y)))
-    rng = np.random.default_rng(options.seed)
+    rng = keyed_generator(options.seed)
     draws = []
     weights = np.empty((min(options.replicates, 200), len(y)))
     for level in range(levels[0]):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from campfire.core.errors import DataError
 from campfire.core.files import atomic_path
+from campfire.core.random import keyed_generator
 from campfire.evaluation.transfer.head import Head
 from campfire.evaluation.transfer.options import TransferOptions
 from campfire.evaluation.transfer.sheet import check_trainable
@@ -113,7 +114,7 @@ def _train_epoch(
     """One pass over the wells; `loss` and `active`, means over its batches."""
     import torch
 
-    rng = np.random.default_rng([options.seed, 1, number])
+    rng = keyed_generator(options.seed, 1, number)
     where = wells.features.device
     losses, active = [], []
     for batch in batches(wells.labels, rng, options):
@@ -233,7 +234,7 @@ def _network(width: int, options: TransferOptions) -> "torch.nn.Sequential":
     """The head with torch's default initialisation, drawn from the seed."""
     import torch
 
-    rng = np.random.default_rng([options.seed, 2])
+    rng = keyed_generator(options.seed, 2)
     layers: list[torch.nn.Module] = []
     for size in options.layers:
         layer = torch.nn.Linear(width, size)

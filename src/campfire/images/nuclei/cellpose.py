@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from campfire.core.digests import file_sha256
 from campfire.core.errors import ConfigError, WeightsError
 from campfire.images.nuclei.options import NucleiOptions
-from campfire.runs.provenance import file_sha256
 
 log = logging.getLogger(__name__)
 

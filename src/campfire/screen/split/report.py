@@ -1,14 +1,13 @@
 """What a split looks like: wells per quadrant, its plates, the files."""
 
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from campfire.core.columns import COMPOUND, PLATE, PLATE_TYPE, QUADRANTS, SPLITS, WELL
 from campfire.core.files import write_table, write_text
+from campfire.core.random import keyed_generator
 from campfire.screen.split.assign import Split
 
 RELEASE_LABELS = {
@@ -66,7 +65,7 @@ def reference_wells(split: Split) -> pd.Series:
     table = split.wells[split.wells[PLATE].isin(evaluation_plates(split.wells))]
     surplus = table[(table["split"] == "unused") & table[COMPOUND].isin(split.metadata["controls"][:1])]
     for plate, rows in surplus.groupby(PLATE):
-        order = np.random.default_rng([seed, zlib.crc32(str(plate).encode())]).permutation(len(rows))
+        order = keyed_generator(seed, str(plate)).permutation(len(rows))
         chosen[rows.index[order[:count]]] = True
     return chosen
 
