@@ -5,10 +5,11 @@ BIN := .venv/bin
 DEMO := results/demo
 SMOKE := results/smoke
 PROFILE ?= profiles/local
+CAMPFIRE := $(BIN)/python -m campfire
 SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
 # What a rule reads and writes is left out of what people watch; errors and what jobs say are not.
 BRIEFLY := $(SNAKEMAKE) --quiet rules host
-SERVED := $(BIN)/python -m campfire.simulate.server $(DEMO)-screen/s3 --
+SERVED := $(CAMPFIRE) serve $(DEMO)-screen/s3 --
 
 .PHONY: help setup demo smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench figure report has-demo clean-demo lock envs schema
 
@@ -24,20 +25,21 @@ $(BIN)/.ready: requirements-uv.lock requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.lock
 	$(BIN)/python -c 'import pathlib, site; (pathlib.Path(site.getsitepackages()[0]) / "campfire.pth").write_text(str(pathlib.Path("src").resolve()) + "\n")'
+	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m campfire "$$@"\n' > $(BIN)/campfire && chmod +x $(BIN)/campfire
 	@touch $@
 
 $(DEMO)-screen/.done: $(BIN)/.ready config/demo-screen.yaml $(wildcard src/campfire/simulate/*.py)
 	@echo "== Simulating a JUMP-like screen into $(DEMO)-screen"
-	$(BIN)/python -m campfire.simulate config/demo-screen.yaml $(DEMO)-screen
+	$(CAMPFIRE) simulate config/demo-screen.yaml $(DEMO)-screen
 	@touch $@
 
 demo: $(DEMO)-screen/.done ## run the whole chain on a simulated screen (two cores, no GPU)
 	@echo "== Running the workflow: images from a local S3 server, to tables, figures and a report"
 	$(SERVED) $(BRIEFLY) --configfile config/demo.yaml --report-after-run --report $(DEMO)/report.html -- all
-	@$(BIN)/python -m campfire.report.summary $(DEMO)
+	@$(CAMPFIRE) summary $(DEMO)
 
 $(SMOKE)-screen/.done: $(BIN)/.ready config/smoke-screen.yaml $(wildcard src/campfire/simulate/*.py)
-	$(BIN)/python -m campfire.simulate config/smoke-screen.yaml $(SMOKE)-screen
+	$(CAMPFIRE) simulate config/smoke-screen.yaml $(SMOKE)-screen
 	@touch $@
 
 smoke: $(SMOKE)-screen/.done ## every rule in its smallest numbers
@@ -50,12 +52,12 @@ plan: setup ## what is left to do and what it costs: make plan [CONFIG=config/de
 	@sed -n '/^stage /,$$p; /^Nothing to be done: /p' .snakemake/plan.txt
 
 pilot: setup ## images to tiles on one real JUMP field (needs ../shared)
-	$(BIN)/python -m campfire.simulate.server ../shared/data/images/s3_mirror -- \
+	$(CAMPFIRE) serve ../shared/data/images/s3_mirror -- \
 		$(BRIEFLY) --configfile config/pilot.yaml -- tiles
 
 NF1 := ../shared/data/images/nf1_plate2/images
 nf1: setup ## local TIFFs of another cell type to embeddings (needs ../shared)
-	$(BIN)/python -m campfire.images.gallery.arrange $(NF1) results/nf1-images --plate NF1P2 \
+	$(CAMPFIRE) arrange $(NF1) results/nf1-images --plate NF1P2 \
 		--channels DAPI=DNA,GFP=ER,RFP=AGP --pattern '(?P<well>[A-H][0-9]+)_.*_(?P<channel>[A-Z]+)_[0-9]+[.]tif'
 	$(BRIEFLY) --configfile config/nf1.yaml -- all
 
@@ -88,10 +90,10 @@ test-slurm: setup ## the smoke run on a real one-node Slurm (root; needs ../shar
 	$(BIN)/python -m pytest -q -m "slurm and not slow"
 
 slurm-orphans: setup ## list the Slurm jobs that a dead run left behind; CANCEL=1 cancels them
-	$(BIN)/python -m campfire.runs.slurm $(if $(CANCEL),--cancel)
+	$(CAMPFIRE) orphans $(if $(CANCEL),--cancel)
 
 verify: setup ## find results that were altered after they were made: make verify RESULTS=results/demo
-	$(BIN)/python -m campfire.runs.verify $(or $(RESULTS),$(DEMO))
+	$(CAMPFIRE) verify $(or $(RESULTS),$(DEMO))
 
 lint: setup ## ruff, snakefmt, snakemake --lint, mypy
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""A run's result in a few lines for the terminal: `python -m campfire.report.summary results/demo`."""
+"""A run's result in a few lines for the terminal: `campfire summary results/demo`."""
 
 import argparse
 import logging
@@ -43,7 +43,7 @@ def summarise(root: str | Path, protocol: str = "", channels: str = "DNA_AGP_Mit
 @in_one_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m campfire.report.summary", description=__doc__)
+    parser = argparse.ArgumentParser(prog="campfire summary", description=__doc__)
     parser.add_argument("root", type=Path, help="results folder")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

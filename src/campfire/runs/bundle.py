@@ -1,7 +1,7 @@
 """One archive with all that the tables and figures are made of, for readers without images, GPU or network.
 
-    python -m campfire.runs.bundle check results/bundle.tar
-    python -m campfire.runs.bundle unpack bundle.tar --to results
+    campfire bundle check results/bundle.tar
+    campfire bundle unpack bundle.tar --to results
 
 The archive is a plain tar (its tables are compressed already) with paths below the results root, sorted, without times
 or owners: the same files give the same bytes. `bundle/manifest.sha256` comes first and is in `sha256sum`'s format.
@@ -206,16 +206,16 @@ def reader_config(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
 
 
 @in_one_line
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Check or unpack a bundle from the shell; mistakes end with one line."""
-    parser = argparse.ArgumentParser(prog="python -m campfire.runs.bundle", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="campfire bundle", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for name, purpose in (("check", "compare every file with the manifest"), ("unpack", "check, then put in place")):
         command = commands.add_parser(name, help=purpose)
-        command.add_argument("archive", type=Path)
+        command.add_argument("archive", type=Path, help="the file bundle.tar")
     commands.choices["unpack"].add_argument("--to", type=Path, help="results root (default: the one of the run)")
     commands.choices["unpack"].add_argument("--overwrite", action="store_true", help="replace files that differ")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.command == "check":
         print(f"{given.archive}: {len(check(given.archive))} files as in the manifest")
     else:

@@ -1,6 +1,6 @@
 """How much a run reads and writes, computed from its split and the published facts of the image source.
 
-`python -m campfire.runs.scale` prints the tables in markdown. Bytes of TIFFs and nuclei are means over all of
+`campfire scale` prints the tables in markdown. Bytes of TIFFs and nuclei are means over all of
 source_3; the real numbers of a plate differ by its compression and cell density, and the download plan of each plate
 says its own.
 """
@@ -193,10 +193,10 @@ def given_splits(
 @in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 printed, 1 an error that the message explains."""
-    parser = argparse.ArgumentParser(prog="python -m campfire.runs.scale", description=__doc__)
+    parser = argparse.ArgumentParser(prog="campfire scale", description=__doc__)
     add_split_arguments(parser)
     parser.add_argument("--protocol", choices=PROTOCOLS, action="append", help="split protocol; may be repeated")
-    parser.add_argument("--training-channels", type=int, default=3)
+    parser.add_argument("--training-channels", type=int, default=3, help="channels that training plates need")
     parser.add_argument("--illumination", action="store_true", help="count the Gallery's illumination functions too")
     given = parser.parse_args(arguments)
     protocols = [name for name in PROTOCOLS if not given.protocol or name in given.protocol]

@@ -1,4 +1,4 @@
-"""Slurm jobs that outlive the run that submitted them: python -m campfire.runs.slurm [--cancel].
+"""Slurm jobs that outlive the run that submitted them: campfire orphans [--cancel].
 
 A Snakemake that is killed cannot cancel its jobs, and the next one does not know them. Every job carries the id of its
 run as its name, and Snakemake's logs in `.snakemake/log` say which host a run began on; a run is alive while a process
@@ -132,7 +132,7 @@ def cancel(jobs: Sequence[Job], timeout: float = 120.0) -> None:
 @in_one_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m campfire.runs.slurm", description=__doc__)
+    parser = argparse.ArgumentParser(prog="campfire orphans", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(), help="where Snakemake runs (default: here)")
     parser.add_argument("--cancel", action="store_true", help="cancel the jobs of dead runs and wait for their end")
     parser.add_argument("--run", default="", help="this run is dead, whatever its host: its jobs are orphans")

@@ -1,4 +1,4 @@
-"""Find results that were altered or lost after they were made: python -m campfire.runs.verify results/demo [--remove].
+"""Find results that were altered or lost after they were made: campfire verify results/demo [--remove].
 
 Recorded checksums (provenance.json: tables, figures, the page of findings, weights) are compared, tiles are checked by
 their own digests, and every other parquet, npz and gzip file is read, which carry checksums inside. Damaged files are
@@ -118,7 +118,7 @@ def put_aside(damage: Damage) -> None:
 @in_one_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line; exit code 1 where something is damaged."""
-    parser = argparse.ArgumentParser(prog="python -m campfire.runs.verify", description=__doc__)
+    parser = argparse.ArgumentParser(prog="campfire verify", description=__doc__)
     parser.add_argument("results", type=Path, help="results root of a finished run")
     parser.add_argument("--full", action="store_true", help="read every tile, not some of each plate")
     parser.add_argument("--remove", action="store_true", help="put damaged files aside, to be made again")

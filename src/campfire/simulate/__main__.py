@@ -1,4 +1,4 @@
-"""Simulate a screen from the shell: python -m campfire.simulate OPTIONS.yaml FOLDER."""
+"""Simulate a screen from the shell: campfire simulate OPTIONS.yaml FOLDER."""
 
 import argparse
 import dataclasses
@@ -35,7 +35,7 @@ def read_options(path: Path) -> ScreenOptions:
 @in_one_line
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m campfire.simulate", description="Simulate a JUMP-like screen.")
+    parser = argparse.ArgumentParser(prog="campfire simulate", description="Simulate a JUMP-like screen.")
     parser.add_argument("options", type=Path, help="YAML file of campfire.simulate.ScreenOptions")
     parser.add_argument("root", type=Path, help="folder to write into")
     given = parser.parse_args(arguments)

@@ -3,7 +3,7 @@
 The server is moto's; its objects are read from disk when they are asked for, so its memory does not grow
 with the size of the folder. Everything is readable without credentials, as the Cell Painting Gallery is.
 
-    python -m campfire.simulate.server ROOT -- COMMAND ARGUMENTS...
+    campfire serve ROOT -- COMMAND ARGUMENTS...
 
 starts a server on a free port, runs the command with AWS_ENDPOINT_URL_S3 set to it, stops the server and
 exits as the command did.
@@ -154,11 +154,11 @@ def _child_environment(url: str) -> dict[str, str]:
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code of the command (128 + signal if it was killed)."""
     parser = argparse.ArgumentParser(
-        prog="python -m campfire.simulate.server",
+        prog="campfire serve",
         description="Run a command beside a local S3 server over ROOT/<bucket>/<key...>.",
     )
-    parser.add_argument("root", type=Path)
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("root", type=Path, help="folder with one folder for each bucket")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="after --")
     given = parser.parse_args(arguments)

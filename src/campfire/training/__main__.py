@@ -1,8 +1,8 @@
 """Train from a JSON file: `torchrun -m campfire.training --config run.json`, or with `--processes` without torchrun.
 
 The file holds `options` (PretrainOptions), `plates` (tile files), `wells`, `out` and `state`. Exit codes: 0 done,
-75 (EXIT_RESUMABLE) stopped by a signal after a checkpoint, 1 an error told in one line. torchrun itself turns every
-code but 0 into 1; `--processes` keeps it.
+75 (EXIT_RESUMABLE) stopped by a signal after a checkpoint, 1 an error, explained in one line. torchrun itself
+turns every code but 0 into 1; `--processes` keeps it.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from campfire.core.errors import CampfireError, ConfigError, InterruptedRunError
@@ -19,8 +20,8 @@ from campfire.training.launcher import start, this_module
 log = logging.getLogger(__name__)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m campfire.training", description=__doc__)
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="campfire pretrain", description=__doc__)
     parser.add_argument("--config", required=True, type=Path, help="JSON file of the run")
     parser.add_argument("--processes", type=int, default=0, help="start so many processes on this machine")
     parser.add_argument("--nodes", type=int, default=1, help="machines of the run (with --processes)")
@@ -28,7 +29,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="address of machine 0")
     parser.add_argument("--port", type=int, default=0, help="port on machine 0; needed for several machines")
     parser.add_argument("--plain", action="store_true", help="log lines without the time: whoever reads them adds it")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -42,25 +43,25 @@ def _read(path: Path) -> dict[str, object]:
     return run
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code of the run."""
-    arguments = _arguments()
+    given = _arguments(arguments)
     rank = int(os.environ.get("RANK", "0"))
     level = logging.INFO if rank == 0 else logging.WARNING
-    form = "%(message)s" if arguments.plain else "%(asctime)s %(message)s"
+    form = "%(message)s" if given.plain else "%(asctime)s %(message)s"
     logging.basicConfig(level=level, format=form, datefmt="%H:%M:%S", stream=sys.stderr)
     try:
-        run = _read(arguments.config)
-        if arguments.processes:
-            plain = ["--plain"] if arguments.plain else []
-            command = this_module("--config", str(arguments.config), *plain)
-            node = int(os.environ["SLURM_PROCID"] if arguments.node == "slurm" else arguments.node)
-            place = (arguments.nodes, node, arguments.host, arguments.port)
-            return start(command, arguments.processes, *place)
+        run = _read(given.config)
+        if given.processes:
+            plain = ["--plain"] if given.plain else []
+            command = this_module("--config", str(given.config), *plain)
+            node = int(os.environ["SLURM_PROCID"] if given.node == "slurm" else given.node)
+            place = (given.nodes, node, given.host, given.port)
+            return start(command, given.processes, *place)
         try:
             options = PretrainOptions(**run["options"])  # type: ignore[arg-type]
         except TypeError as error:
-            raise ConfigError(f"{arguments.config}: options: {error}") from error
+            raise ConfigError(f"{given.config}: options: {error}") from error
         train(options, run["plates"], run["wells"], run["out"], run["state"])  # type: ignore[arg-type]
     except InterruptedRunError as error:
         log.info("%s", error)

@@ -1,8 +1,8 @@
 """Bring your own images: a folder or list of TIFFs or PNGs, laid out as the images step reads them.
 
-    python -m campfire.images.gallery.arrange FOLDER OUT --plate P1 --channels DAPI=DNA,GFP=ER \\
+    campfire arrange FOLDER OUT --plate P1 --channels DAPI=DNA,GFP=ER \\
         --pattern '(?P<well>[A-H][0-9]+)_(?P<site>[0-9]+)_(?P<channel>[A-Z]+)[.]tif'
-    python -m campfire.images.gallery.arrange images.tsv OUT
+    campfire arrange images.tsv OUT
 
 The pattern is searched in each path below FOLDER; it needs `channel` and either `well` (B7, B07) or `row` and `column`
 (B or 2), and may have `plate` and `site`. A list has the columns plate, well, channel, path (relative to the list), and
@@ -225,7 +225,7 @@ def _channels(text: str) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Arrange images from the shell; mistakes end with one line."""
     parser = argparse.ArgumentParser(
-        prog="python -m campfire.images.gallery.arrange",
+        prog="campfire arrange",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -236,8 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--channels", type=_channels, default={}, help="names to read and what to call them: DAPI=DNA,…"
     )
     parser.add_argument("--plate", default="", help="plate, where paths do not name it")
-    parser.add_argument("--source", default="mine")
-    parser.add_argument("--batch", default="1")
+    parser.add_argument("--source", default="mine", help="Metadata_Source of the plates (default: %(default)s)")
+    parser.add_argument("--batch", default="1", help="Metadata_Batch of the plates (default: %(default)s)")
     given = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")
     if given.images.is_dir() or given.pattern:

@@ -1,4 +1,4 @@
-"""`python -m campfire.screen.split`: assign the wells of a sheet and print how many each quadrant has."""
+"""`campfire split`: assign the wells of a sheet and print how many each quadrant has."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ from campfire.screen.split import PROTOCOLS, SplitOptions, make_split, wells_per
 @in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 written, 1 an error that the message explains."""
-    parser = argparse.ArgumentParser(prog="python -m campfire.screen.split", description=__doc__)
+    parser = argparse.ArgumentParser(prog="campfire split", description=__doc__)
     parser.add_argument("--plates", required=True, type=Path, help="sheet of plates, e.g. config/plates.tsv")
     parser.add_argument(
         "--metadata",
@@ -22,14 +22,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder with well.csv.gz (and compound.csv.gz, for strict), or the well table",
     )
     parser.add_argument("--out", required=True, type=Path, help="parquet file to write")
-    parser.add_argument("--protocol", default="release", choices=PROTOCOLS)
-    parser.add_argument("--seed", type=int, default=SplitOptions.seed)
+    parser.add_argument(
+        "--protocol", default="release", choices=PROTOCOLS, help="rules of the split (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=SplitOptions.seed, help="seed of all draws (default: %(default)s)")
     parser.add_argument("--held-out", type=int, default=SplitOptions.held_out, help="number of held-out compounds")
-    parser.add_argument("--wells-train", type=int, default=SplitOptions.wells_train)
-    parser.add_argument("--wells-val", type=int, default=SplitOptions.wells_val)
-    parser.add_argument("--wells-test", type=int, default=SplitOptions.wells_test)
+    parser.add_argument(
+        "--wells-train", type=int, default=SplitOptions.wells_train, help="training wells of a compound"
+    )
+    parser.add_argument("--wells-val", type=int, default=SplitOptions.wells_val, help="validation wells of a compound")
+    parser.add_argument("--wells-test", type=int, default=SplitOptions.wells_test, help="test wells of a compound")
     parser.add_argument("--compound-fraction", type=float, help="probability that a training-plate well is used")
-    parser.add_argument("--too-few", default=SplitOptions.too_few, choices=("error", "unused"))
+    parser.add_argument(
+        "--too-few",
+        default=SplitOptions.too_few,
+        choices=("error", "unused"),
+        help="compounds with too few wells: stop, or leave out",
+    )
     parser.add_argument("--controls", nargs="+", metavar="ID", help="control compounds (default: JUMP's nine)")
     given = parser.parse_args(arguments)
     options = SplitOptions(

@@ -1,6 +1,6 @@
 """How long the plates of a run take and how much disk they need at once, played through for N plates at a time.
 
-`python -m campfire.runs.schedule --split results/split/wells.parquet` (or `--plates`, `--metadata`) prints the table.
+`python tools/schedule.py --split results/split/wells.parquet` (or `--plates`, `--metadata`) prints the table.
 What a site costs is measured (`bench/plate_costs.py`); the bandwidth is not, and is given.
 """
 
@@ -125,7 +125,7 @@ def schedule(
 @in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 printed, 1 an error that the message explains."""
-    parser = argparse.ArgumentParser(prog="python -m campfire.runs.schedule", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python tools/schedule.py", description=__doc__)
     add_split_arguments(parser)
     parser.add_argument(
         "--megabytes", type=float, nargs="+", default=[125.0, 1250.0], help="MB a second of all downloads"

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from campfire.runs.schedule import PlateCosts, main, plate_work, play, schedule
 from campfire.screen.metadata import read_sheet, read_wells
 from campfire.screen.split import SplitOptions, assign_wells
+from schedule import PlateCosts, main, plate_work, play, schedule
 
 COSTS = PlateCosts(verify_s=0.1, nuclei_s=2.0, tiles_s=0.5, job_s=0.0, threads=1, bandwidth=100.0)
 WORK = pd.DataFrame({"sites": [10.0, 10.0], "images": [20.0, 20.0], "bytes": [1000.0, 1000.0]})

@@ -1,0 +1,72 @@
+"""The command `campfire`: one door to everything that is done outside a workflow run."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A sub-command: the module whose `main(arguments)` runs it, and its purpose in one line."""
+
+    module: str
+    purpose: str
+
+
+COMMANDS = {
+    "arrange": Command("campfire.images.gallery.arrange", "lay out your own images as the workflow reads them"),
+    "split": Command("campfire.screen.split.__main__", "assign the wells of a sheet of plates to training and test"),
+    "pretrain": Command("campfire.training.__main__", "pretrain a masked autoencoder, on one machine or under Slurm"),
+    "summary": Command("campfire.report.summary", "print the main accuracies of finished results"),
+    "bundle": Command("campfire.runs.bundle", "check or unpack a bundle of cached embeddings"),
+    "verify": Command("campfire.runs.verify", "find results that were altered after they were made"),
+    "scale": Command("campfire.runs.scale", "print what a run reads, writes and stores"),
+    "orphans": Command("campfire.runs.slurm", "list or cancel Slurm jobs that a dead run left behind"),
+    "simulate": Command("campfire.simulate.__main__", "simulate a JUMP-like screen"),
+    "serve": Command("campfire.simulate.server", "run a command beside a local S3 server"),
+}
+
+
+def overview() -> str:
+    """The text of `campfire --help`."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.purpose}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: campfire COMMAND ...",
+            "",
+            "Out-of-distribution evaluations of channel-agnostic masked autoencoders in fluorescence microscopy.",
+            "The workflow itself is run by Snakemake; these commands do what belongs before and after it.",
+            "",
+            *lines,
+            "",
+            "`campfire COMMAND --help` lists the options of a command; `campfire --version` prints the version.",
+        ]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sub-command and return its exit code; 2 for a command that does not exist."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0 if given else 2
+    if given[0] == "--version":
+        from campfire import __version__
+
+        print(__version__)
+        return 0
+    name, *rest = given
+    if name not in COMMANDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(COMMANDS)}"
+        print(f"campfire: unknown command `{name}`{hint}", file=sys.stderr)
+        return 2
+    code: int = import_module(COMMANDS[name].module).main(rest)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
