@@ -1,4 +1,4 @@
-"""Sizes, times and lists as messages say them."""
+"""Sizes, times and lists as messages print them."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,24 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def duration(hours: float) -> str:
-    """Hours: 12.5 h, 5 min, 30 s."""
+def work_hours(hours: float) -> str:
+    """Processor or GPU time: 12.5 h, 5 min, 30 s."""
     if hours >= 1:
         return f"{hours:,.1f} h"
     return f"{hours * 60:.0f} min" if hours >= 1 / 60 else f"{hours * 3600:.0f} s"
+
+
+def duration(seconds: float) -> str:
+    """Time by the clock: `3 d 4 h`, `2 h 05 min`, `4 min 10 s` or `12 s`."""
+    whole = max(0, round(seconds))
+    days, rest = divmod(whole, 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, secs = divmod(rest, 60)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {secs:02d} s" if minutes else f"{secs} s"
 
 
 def some(names: Sequence[str], most: int = 8) -> str:

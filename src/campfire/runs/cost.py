@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from campfire.core.errors import DataError
-from campfire.core.text import duration, size
+from campfire.core.text import size, work_hours
 
 DEAR = ("images", "tiles", "pretrain", "embed")
 """Stages whose rules are told one by one; the rest is cheap."""
@@ -214,7 +214,7 @@ def render(rows: Iterable[StageCost]) -> str:
 
 def _costs(fetched: float, cpu_hours: float, gpu_hours: float) -> list[str]:
     """Cells of a row; a dash for nothing."""
-    times = (duration(hours) if hours else "-" for hours in (cpu_hours, gpu_hours))
+    times = (work_hours(hours) if hours else "-" for hours in (cpu_hours, gpu_hours))
     return [size(fetched) if fetched else "-", *times]
 
 

@@ -1,4 +1,4 @@
-"""What a run tells: JSON lines for programs, a live line for people, a table of epochs."""
+"""Progress of a pretraining run: JSON lines for programs, a live line for people, a table of epochs."""
 
 import json
 import logging
@@ -8,22 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from campfire.core.text import duration
+
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 10.0
-
-
-def duration(seconds: float) -> str:
-    """`3 d 4 h`, `2 h 05 min`, `4 min 10 s` or `12 s`."""
-    whole = max(0, round(seconds))
-    days, rest = divmod(whole, 86_400)
-    hours, rest = divmod(rest, 3600)
-    minutes, secs = divmod(rest, 60)
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {secs:02d} s" if minutes else f"{secs} s"
 
 
 class Journal:

@@ -35,6 +35,10 @@ class TilePlate:
     def __len__(self) -> int:
         return len(self.index)
 
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.images.shape[2:]))
+        return f"<TilePlate {self.path.name}: {len(self)} tiles of {size}, {', '.join(self.channels)}>"
+
     def well(self, well: str) -> slice:
         """The rows of a well, which are contiguous; an empty slice for a well without tiles."""
         rows = np.flatnonzero((self.index[WELL] == well).to_numpy())
