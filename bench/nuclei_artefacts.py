@@ -83,7 +83,12 @@ def score(field: Field, kind: str, exposure: float, seed: int = 0) -> dict[str, 
     else:
         reference = np.where(made.labels > 0, made.labels + reference.max(), reference)
     result = match_objects(found, reference)
-    return {"f1": result.f1, "found": result.n_found, "reference": result.n_reference, "debris": len(table) - len(cells)}
+    return {
+        "f1": result.f1,
+        "found": result.n_found,
+        "reference": result.n_reference,
+        "debris": len(table) - len(cells),
+    }
 
 
 def main() -> int:

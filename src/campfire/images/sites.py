@@ -20,6 +20,7 @@ from campfire.core.columns import PLATE, SITE, SITE_KEYS, WELL
 from campfire.core.errors import DataError
 from campfire.core.files import read_table
 from campfire.images import illumination
+from campfire.images.reader import read_image
 
 log = logging.getLogger(__name__)
 
@@ -81,25 +82,6 @@ def with_channels(table: pd.DataFrame, channels: list[str], folder: str | Path) 
             raise DataError(f"{folder}: channel {channel} was not fetched for this plate (it has {', '.join(known)})")
     paths = table[[f"path_{channel}" for channel in channels]]
     return table[(paths.notna() & (paths != "")).all(axis=1)].reset_index(drop=True)
-
-
-def read_image(path: str | Path) -> NDArray[np.uint16]:
-    """One field as a (H, W) uint16 array; LZW and uncompressed TIFF.
-
-    Raises DataError that names the file when it is missing, cut short, damaged, or not a 2-D uint16 image.
-    """
-    import tifffile
-
-    try:
-        # One strip holds a whole Opera Phenix field, so tifffile's own threads cannot help.
-        image = tifffile.imread(path, maxworkers=1)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such image; run the images step of this plate again") from error
-    except Exception as error:  # decoders raise their own kinds for damaged bytes
-        raise DataError(f"{path}: not a readable TIFF ({error}); delete it and run the images step again") from error
-    if image.ndim != 2 or image.dtype != np.uint16:
-        raise DataError(f"{path}: expected a 2-D uint16 image, found {image.dtype} of shape {image.shape}")
-    return image
 
 
 def read_site(

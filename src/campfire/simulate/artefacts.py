@@ -93,7 +93,11 @@ def _disc(level: float) -> Any:
 
 
 def _fibre(
-    added: NDArray[np.float32], labels: NDArray[np.int32], occupied: NDArray[np.bool_], d: float, rng: np.random.Generator
+    added: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    occupied: NDArray[np.bool_],
+    d: float,
+    rng: np.random.Generator,
 ) -> None:
     y, x = _free_place(occupied, d, rng)
     angle = rng.uniform(0, np.pi)
@@ -109,7 +113,11 @@ def _fibre(
 
 
 def _clump(
-    added: NDArray[np.float32], labels: NDArray[np.int32], occupied: NDArray[np.bool_], d: float, rng: np.random.Generator
+    added: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    occupied: NDArray[np.bool_],
+    d: float,
+    rng: np.random.Generator,
 ) -> None:
     y, x = _free_place(occupied, 1.8 * d, rng)
     cells = np.zeros(added.shape, dtype=np.float32)
@@ -120,7 +128,11 @@ def _clump(
 
 
 def _dust(
-    added: NDArray[np.float32], labels: NDArray[np.int32], occupied: NDArray[np.bool_], d: float, rng: np.random.Generator
+    added: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    occupied: NDArray[np.bool_],
+    d: float,
+    rng: np.random.Generator,
 ) -> None:
     for _ in range(12):
         y, x = _free_place(occupied, 0.3 * d, rng)
@@ -129,7 +141,11 @@ def _dust(
 
 
 def _hot_pixels(
-    added: NDArray[np.float32], labels: NDArray[np.int32], occupied: NDArray[np.bool_], d: float, rng: np.random.Generator
+    added: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    occupied: NDArray[np.bool_],
+    d: float,
+    rng: np.random.Generator,
 ) -> None:
     count = max(10, added.size // 20000)
     added[rng.integers(0, added.shape[0], count), rng.integers(0, added.shape[1], count)] += 100
