@@ -265,7 +265,7 @@ def test_failure_leaves_nothing(tmp_path):
     _, nuclei = make_plate(tmp_path / "P1", n_sites=3)
     damaged = tmp_path / "P1/B02_2_ER.tiff"
     damaged.write_bytes(damaged.read_bytes()[:3000])
-    with pytest.raises(DataError, match=r"B02_2_ER\.tiff: not a readable TIFF"):
+    with pytest.raises(DataError, match=r"B02_2_ER\.tiff: damaged TIFF: its pixel data lie beyond its end"):
         write_plate(tmp_path / "out/P1.npy", tmp_path / "P1", nuclei, CHANNELS)
     assert left_over(tmp_path / "out") == []
 

@@ -4,6 +4,7 @@ They are pasted into a DNA image so that a segmentation can be judged with and w
 nucleus, brightness in multiples of a typical nucleus above the background.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,10 @@ ARTEFACTS = ("debris", "brightest debris", "fibre", "clump", "dust", "hot pixels
 BRIGHT_CELLS = ("mitotic cells", "dead cells")
 """Cells: metaphase plates, and condensed (pyknotic) nuclei of dying cells."""
 KINDS = ARTEFACTS + BRIGHT_CELLS
+
+
+_Draw = Callable[[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_], float, np.random.Generator], None]
+"""Draws one kind: adds to the signal and to the labels, in place, off what is occupied; a nucleus's diameter in px."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,9 @@ def _ellipse(shape: tuple[int, ...], y: float, x: float, a: float, b: float, ang
     return (u / a) ** 2 + (v / b) ** 2 < 1
 
 
-def _disc(level: float) -> Any:
+def _disc(level: float) -> _Draw:
+    """A round, sharp object as large as a nucleus."""
+
     def draw(
         added: NDArray[np.float32],
         labels: NDArray[np.int32],
@@ -151,32 +158,35 @@ def _hot_pixels(
     added[rng.integers(0, added.shape[0], count), rng.integers(0, added.shape[1], count)] += 100
 
 
-def _cells(
-    added: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    occupied: NDArray[np.bool_],
-    d: float,
-    rng: np.random.Generator,
-    half_axes: tuple[float, float],
-    level: float,
-) -> None:
-    taken = occupied.copy()
-    for number in range(1, 5):
-        y, x = _free_place(taken, 0.8 * d, rng)
-        cell = _ellipse(added.shape, y, x, half_axes[0] * d, half_axes[1] * d, rng.uniform(0, np.pi))
-        labels[cell] = number
-        taken |= ndimage.binary_dilation(cell, iterations=int(0.3 * d))
-        added += ndimage.gaussian_filter(level * cell.astype(np.float32), 0.04 * d)
+def _cells(half_axes: tuple[float, float], level: float) -> _Draw:
+    """Four ellipses of these half axes (diameters) and this brightness, labelled as cells."""
+
+    def draw(
+        added: NDArray[np.float32],
+        labels: NDArray[np.int32],
+        occupied: NDArray[np.bool_],
+        d: float,
+        rng: np.random.Generator,
+    ) -> None:
+        taken = occupied.copy()
+        for number in range(1, 5):
+            y, x = _free_place(taken, 0.8 * d, rng)
+            cell = _ellipse(added.shape, y, x, half_axes[0] * d, half_axes[1] * d, rng.uniform(0, np.pi))
+            labels[cell] = number
+            taken |= ndimage.binary_dilation(cell, iterations=int(0.3 * d))
+            added += ndimage.gaussian_filter(level * cell.astype(np.float32), 0.04 * d)
+
+    return draw
 
 
-_DRAW: dict[str, Any] = {
+_DRAW: dict[str, _Draw] = {
     "debris": _disc(24),
     "brightest debris": _disc(100),
     "fibre": _fibre,
     "clump": _clump,
     "dust": _dust,
     "hot pixels": _hot_pixels,
-    # A metaphase plate seen from the side: twice the DNA of a resting nucleus on a quarter of its area.
-    "mitotic cells": lambda *given: _cells(*given, half_axes=(0.45, 0.19), level=5),
-    "dead cells": lambda *given: _cells(*given, half_axes=(0.28, 0.25), level=6),
+    # A metaphase plate seen from the side: twice the DNA of a resting nucleus on a third of its area.
+    "mitotic cells": _cells((0.45, 0.19), 5),
+    "dead cells": _cells((0.28, 0.25), 6),
 }
