@@ -1,0 +1,151 @@
+"""Whether names, sheets, weights and targets fit together, before anything starts. Each check raises a ConfigError."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from campfire.core.errors import ConfigError
+from campfire.runs.files import weight_files
+from campfire.runs.plates import NUCLEAR_STAIN
+from campfire.runs.run import Run
+
+STAGES_BY_PLATE = "images|download|nuclei|quality|tiles|embeddings/[^/]+/[^/]+|figures/plate_layout"
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Check what the schema cannot: names that refer to each other, and the channel that nuclei are found on."""
+    for name, spec in config["encoders"].items():
+        if spec["kind"] == "pretrained" and ("run" in spec) == ("weights" in spec):
+            raise ConfigError(
+                f"config: encoder {name}: give either `run`, a pretraining run of this config, or `weights`, a file"
+            )
+    if config["evaluate"] and not config["sheet"]:
+        raise ConfigError(
+            "config: `evaluate` needs a `sheet` of plates; for a transfer screen alone set `evaluate: []`"
+        )
+    known = {
+        "channels": set(config["channels"]),
+        "encoder": set(config["encoders"]),
+        "channel set": set(config["channel_sets"]),
+        "run": set(config["pretrain"]["runs"]),
+    }
+    for kind, name, place in _references(config):
+        if name not in known[kind]:
+            raise ConfigError(
+                f"config: unknown {kind} `{name}` in {place}; known: {', '.join(sorted(known[kind]))}"
+                + _suggestion(name, known[kind])
+            )
+    if NUCLEAR_STAIN not in config["channels"] and config["sheet"]:
+        raise ConfigError(
+            f"config: `channels` ({', '.join(config['channels'])}) has no DNA, which nucleus segmentation requires; "
+            "call the nuclear stain DNA, e.g. by campfire.images.gallery.arrange --channels DAPI=DNA "
+            "(docs/your-screen.md)"
+        )
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _references(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(kind, name, place) of each name in the config that something else in it must define."""
+    # Sets that are not evaluated do not matter: they may be the default config's, and a transfer screen has its own.
+    evaluated = {name for entry in config["evaluate"] for name in entry["channel_sets"]}
+    for name, channels in config["channel_sets"].items():
+        if name in evaluated:
+            yield from (("channels", channel, f"channel_sets.{name}") for channel in channels)
+    yield from (("channels", channel, "training_channels") for channel in config["training_channels"])
+    for entry in config["evaluate"]:
+        yield "encoder", entry["encoder"], "evaluate"
+        yield from (("channel set", name, f"evaluate.{entry['encoder']}") for name in entry["channel_sets"])
+    yield from (("encoder", name, "transfer.encoders") for name in config["transfer"]["encoders"])
+    yield "channel set", config["transfer"]["channel_set"], "transfer.channel_set"
+    yield "run", config["pretrain"]["ablation"]["run"], "pretrain.ablation"
+    tables = config["tables"]
+    yield from (("encoder", name, "tables.encoders") for name in tables.get("encoders", []))
+    for pair in tables.get("twins", {}).items():
+        yield from (("encoder", name, "tables.twins") for name in pair)
+    for name, spec in config["encoders"].items():
+        if "run" in spec:
+            yield "run", spec["run"], f"encoders.{name}"
+
+
+def check_run(run: Run, targets: Iterable[str] = ()) -> None:
+    """Check everything that sheets, weight files and the targets asked for can have wrong."""
+    targets = list(targets)
+    check_plates(run)
+    check_plate_targets(run, targets)
+    if not run.from_embeddings:
+        check_weights(run, ablation="ablation" in targets)
+        check_factories(run)
+        for name in run.pretraining_runs:
+            run.training_tiles(name)
+
+
+def check_plates(run: Run) -> None:
+    """Check that no plate is in both sheets: its tiles would be cut for one of them only."""
+    both = [plate for plate in run.plates if plate in set(run.transfer_plates)]
+    if both:
+        raise ConfigError(
+            f"plate {both[0]} is in {run.config['sheet']} and in {run.config['transfer']['sheet']}; "
+            "a plate belongs to one of them"
+        )
+
+
+def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
+    """Check that files of a plate that are asked for belong to a plate of this run."""
+    pattern = rf"{re.escape(run.files.results)}/(?:{STAGES_BY_PLATE})/([^/.]+)(?:\..+)?"
+    for target in targets:
+        match = re.fullmatch(pattern, target)
+        if match and match[1] not in run.all_plates:
+            raise ConfigError(
+                f"{target}: plate {match[1]} is not in {run.config['sheet'] or run.config['transfer']['sheet']}, or "
+                f"the split leaves it out; used are {', '.join(run.all_plates[:5])}, ..."
+            )
+
+
+def check_weights(run: Run, ablation: bool = False) -> None:
+    """Check that weight files exist; those of the ablation study only where it is asked for."""
+    for encoder in run.encoders:
+        weights = run.config["encoders"][encoder].get("weights")
+        if _missing(weights):
+            raise ConfigError(
+                f"encoder {encoder}: no weights at {weights}; put the file there, or for timm set "
+                "`weights: hub` to load it from the model hub (docs/encoders.md says where weights come from)"
+            )
+    starts = {f"pretrain.runs.{name}": run.pretraining(name).get("imagenet") for name in run.pretraining_runs}
+    if ablation:
+        sizes = run.config["pretrain"]["ablation"]["imagenet"]
+        starts |= {f"pretrain.ablation.imagenet.{size}": weights for size, weights in sizes.items()}
+    for place, weights in starts.items():
+        if _missing(weights):
+            raise ConfigError(
+                f"{place}: no ImageNet weights at {weights}; put the file there, or set `hub` to load them from the "
+                "model hub, or leave it empty for random initial weights (docs/encoders.md)"
+            )
+
+
+def _missing(weights: str | None) -> bool:
+    return any(not Path(path).is_file() for path in weight_files([weights]))
+
+
+def check_factories(run: Run) -> None:
+    """Check that the modules of user-supplied encoders exist, in the working folder or installed."""
+    for name in run.encoders:
+        encoder = run.encoder(name)
+        path = encoder.module
+        if path is None:
+            continue
+        module, _, function = encoder.options.get("factory", "").partition(":")
+        if not module or not function:
+            raise ConfigError(f"config: encoder {name}: give `factory` as module:function, e.g. my_encoders:make")
+        package, installed = path.with_suffix("") / "__init__.py", module.split(".")[0]
+        if not (path.is_file() or package.is_file() or find_spec(installed)):
+            raise ConfigError(
+                f"encoder {name}: there is no {path} in the folder you start from ({Path.cwd()}), and no module "
+                f"{installed} is installed; put the file there or correct encoders.{name}.factory"
+            )

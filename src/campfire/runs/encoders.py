@@ -1,0 +1,60 @@
+"""What an encoder of the config needs: weights, the options the library builds it from, the user's own code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from campfire.runs.files import Files, weight_files
+from campfire.runs.fingerprint import syntax_digest
+from campfire.runs.settings import in_order
+
+
+@dataclass(frozen=True)
+class PlannedEncoder:
+    """An entry of `encoders`; `pretraining` holds the result options of the run that it names, if it names one."""
+
+    name: str
+    options: Mapping[str, Any]
+    pretraining: Mapping[str, Any]
+    files: Files
+
+    @property
+    def run(self) -> str | None:
+        """The pretraining run whose weights it has; an untrained twin has none."""
+        return self.options.get("run") if self.options["kind"] == "pretrained" else None
+
+    @property
+    def weights(self) -> list[str]:
+        """The weight file that it reads, if it reads one."""
+        if self.run:
+            return [self.files.pretrained(self.run)]
+        if self.options["kind"] == "untrained" and "run" in self.options:
+            return weight_files([self.pretraining.get("imagenet")])
+        return weight_files([self.options.get("weights")])
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What `campfire.encoders.load` needs: for an untrained twin, the model of the run that it is the twin of."""
+        spec: dict[str, Any] = in_order(self.options)
+        if self.run:
+            spec["weights"] = self.files.pretrained(self.run)
+        if self.options["kind"] == "untrained" and "run" in self.options:
+            run = self.pretraining
+            spec |= {"model": run["model"], "seed": run["seed"]}
+            spec["imagenet"] = run.get("imagenet", "")
+            spec["normalisation"] = run.get("augmentation", {}).get("normalisation", "tile")
+        return spec
+
+    @property
+    def module(self) -> Path | None:
+        """Where the module of a user-supplied encoder should be, relative to the working folder; else None."""
+        if self.options["kind"] != "python":
+            return None
+        *folders, module = self.options.get("factory", "").partition(":")[0].split(".")
+        return Path(*folders, f"{module}.py")
+
+    @property
+    def own_code(self) -> str:
+        """Digest of the file of a user-supplied encoder, so that an edit embeds again; "" for other encoders."""
+        return syntax_digest(self.module) if self.module and self.module.is_file() else ""

@@ -1,0 +1,97 @@
+"""What one plate of a run needs: its place in the bucket, wells, channels and pixel size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from campfire.core.columns import BATCH, PLATE, SOURCE, WELL
+from campfire.images.gallery import S3Options
+from campfire.images.gallery.plan import read_known_bad
+
+NUCLEAR_STAIN = "DNA"
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A plate of the sheet or of the transfer screen.
+
+    channels: those that are downloaded, nuclear stain included
+    wells: Metadata_Well of the wells to download; empty for plates of the sheet, whose wells the split decides
+    """
+
+    name: str
+    source: str
+    batch: str
+    channels: list[str]
+    pixel_size_um: float
+    wells: list[str]
+    is_transfer: bool = False
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Source, batch and plate, as the bucket names them."""
+        return {"source": self.source, "batch": self.batch, "plate": self.name}
+
+    def known_bad(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """Known bad objects of this plate (key -> reason), so that one plate's faults leave the others alone."""
+        return bad_objects(read_known_bad(config["known_bad"]), self.place, str(config["s3"].get("prefix", "")))
+
+
+def bad_objects(listed: Mapping[str, str], place: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """Of a list of known bad objects (key -> reason) those of one plate, sorted by key.
+
+    An entry that ends in "/" names a folder and holds for every plate in it. `prefix` may be empty.
+    """
+    root = S3Options(prefix=prefix).root(place["source"])
+    folder = f"{root}/images/{place['batch']}/images/{place['plate']}"
+    return {
+        key: reason
+        for key, reason in sorted(listed.items())
+        if place["plate"] in key or (key.endswith("/") and folder.startswith(key.lstrip("/")))
+    }
+
+
+def sheet_plates(sheet: pd.DataFrame, config: Mapping[str, Any]) -> list[Plate]:
+    """The plates of the sheet: training plates need the training channels only, evaluation plates all."""
+    plates = []
+    for row in sheet.to_dict("records"):
+        evaluated = row["role"] in ("id", "ood")
+        channels = config["channels"] if evaluated else config["training_channels"]
+        plates.append(
+            Plate(
+                name=row[PLATE],
+                source=row[SOURCE],
+                batch=row[BATCH],
+                channels=with_nuclear_stain(channels),
+                pixel_size_um=config["pixel_size_um"],
+                wells=[],
+            )
+        )
+    return plates
+
+
+def transfer_plates(sheet: pd.DataFrame, config: Mapping[str, Any]) -> list[Plate]:
+    """The plates of the transfer screen, sorted by name."""
+    transfer = config["transfer"]
+    channels = with_nuclear_stain(config["channel_sets"][transfer["channel_set"]])
+    plates = []
+    for name, rows in sheet.groupby(PLATE, sort=True):
+        plates.append(
+            Plate(
+                name=str(name),
+                source=rows[SOURCE].iloc[0],
+                batch=rows[BATCH].iloc[0],
+                channels=channels,
+                pixel_size_um=transfer["pixel_size_um"],
+                wells=rows[WELL].tolist(),
+                is_transfer=True,
+            )
+        )
+    return plates
+
+
+def with_nuclear_stain(channels: list[str]) -> list[str]:
+    """The channels, preceded by the nuclear stain if it is not among them: nucleus segmentation requires it."""
+    return channels if NUCLEAR_STAIN in channels else [NUCLEAR_STAIN, *channels]

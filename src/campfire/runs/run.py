@@ -1,0 +1,261 @@
+"""One run, as its config and sheets describe it: plates, encoders, files, and what is evaluated on what.
+
+The workflow's rules ask this object for every path and parameter; it knows nothing of Snakemake.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from campfire.core.columns import PLATE
+from campfire.core.errors import ConfigError
+from campfire.evaluation.transfer.sheet import check_trainable
+from campfire.evaluation.transfer.sheet import read_sheet as read_transfer_sheet
+from campfire.runs import plates, settings
+from campfire.runs.encoders import PlannedEncoder
+from campfire.runs.files import Files, weight_files
+from campfire.runs.fingerprint import code_state
+from campfire.runs.plates import Plate
+from campfire.screen.metadata import empty_sheet, read_sheet
+from campfire.screen.split import SplitOptions, plates_with_wells
+from campfire.training import result_values
+
+ROLES_EVALUATED = ("id", "ood")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run of the workflow.
+
+    config: the checked config
+    workflow: the folder of the workflow's files (workflow/)
+    sheet: the plates whose wells the split may use; transfer_sheet: the wells of the transfer screen, None without one
+    """
+
+    config: Mapping[str, Any]
+    workflow: Path
+    sheet: pd.DataFrame
+    transfer_sheet: pd.DataFrame | None
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any], workflow: str | Path) -> "Run":
+        """The run of a config that fits its schema; ConfigError or DataError for sheets that cannot be used."""
+        sheet = read_sheet(config["sheet"]) if config["sheet"] else empty_sheet()
+        used = plates_with_wells(sheet, SplitOptions(**config["split"]))
+        sheet = sheet[sheet[PLATE].isin(used)].reset_index(drop=True)
+        transfer, transfer_sheet = config["transfer"], None
+        if transfer["sheet"]:
+            transfer_sheet = read_transfer_sheet(transfer["sheet"])
+            if transfer["head"] is not None:
+                check_trainable(transfer_sheet, transfer["sheet"])
+        return cls(config, Path(workflow), sheet, transfer_sheet)
+
+    @cached_property
+    def files(self) -> Files:
+        """Names of the run's files."""
+        return Files(self.config["results"], self.config["logs"])
+
+    @property
+    def from_embeddings(self) -> bool:
+        """Whether tables and figures are made from embeddings that are there, without images."""
+        return bool(self.config["start_from"] == "embeddings")
+
+    # Plates ----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def plates(self) -> list[str]:
+        """Plates of the sheet that the split may use, in the sheet's order."""
+        return self.sheet[PLATE].tolist()
+
+    @cached_property
+    def transfer_plates(self) -> list[str]:
+        """Plates of the transfer screen, sorted."""
+        return [] if self.transfer_sheet is None else sorted(self.transfer_sheet[PLATE].unique())
+
+    @property
+    def all_plates(self) -> list[str]:
+        """Plates of the sheet, then those of the transfer screen."""
+        return [*self.plates, *self.transfer_plates]
+
+    @cached_property
+    def evaluation_plates(self) -> list[str]:
+        """Plates on which encoders are evaluated: in distribution (id) and out of it (ood)."""
+        return self.sheet.loc[self.sheet["role"].isin(ROLES_EVALUATED), PLATE].tolist()
+
+    @cached_property
+    def _plates(self) -> dict[str, Plate]:
+        known = plates.sheet_plates(self.sheet, self.config)
+        if self.transfer_sheet is not None:
+            known += plates.transfer_plates(self.transfer_sheet, self.config)
+        return {plate.name: plate for plate in known}
+
+    def plate(self, name: str) -> Plate:
+        """A plate of either sheet by its name."""
+        return self._plates[name]
+
+    def plate_wells(self, plate: str) -> list[str]:
+        """The file with the wells that a plate of the sheet uses; none for the transfer screen."""
+        return [] if self.plate(plate).is_transfer else [self.files.plate_wells(plate)]
+
+    def known_bad(self, plate: str) -> dict[str, str]:
+        """Known bad objects of a plate and why."""
+        return self.plate(plate).known_bad(self.config)
+
+    @cached_property
+    def evaluation_type(self) -> str:
+        """Plate type of the evaluation plates (TARGET2 in JUMP), "" without any."""
+        types = self.sheet.loc[self.sheet["role"] != "train", "Metadata_PlateType"]
+        return str(types.iloc[0]) if self.evaluation_plates else ""
+
+    def plates_to_train_on(self, options: Mapping[str, Any]) -> list[str]:
+        """The plates that a pretraining run with these options learns from: never those out of distribution."""
+        types = options.get("plate_types") or self.sheet["Metadata_PlateType"].unique()
+        chosen = self.sheet["Metadata_PlateType"].isin(types) & (self.sheet["role"] != "ood")
+        return self.sheet.loc[chosen, PLATE].tolist()
+
+    # Encoders and what they are evaluated on -------------------------------------------------------------------------
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(encoder, channel set) of every evaluation, each once, in the config's order."""
+        entries = self.config["evaluate"]
+        return list(dict.fromkeys((entry["encoder"], name) for entry in entries for name in entry["channel_sets"]))
+
+    @cached_property
+    def transfer_encoders(self) -> list[str]:
+        """Encoders of the transfer screen; none without a screen."""
+        return list(self.config["transfer"]["encoders"]) if self.transfer_plates else []
+
+    @cached_property
+    def encoders(self) -> list[str]:
+        """Every encoder that is used, each once."""
+        return list(dict.fromkeys([*(encoder for encoder, _ in self.pairs), *self.transfer_encoders]))
+
+    def encoder(self, name: str) -> PlannedEncoder:
+        """What an encoder of the config needs."""
+        options = self.config["encoders"][name]
+        pretraining = self.pretraining(options["run"]) if "run" in options else {}
+        return PlannedEncoder(name, options, pretraining, self.files)
+
+    @cached_property
+    def pretraining_runs(self) -> list[str]:
+        """The pretraining runs whose weights are used, each once."""
+        runs = (self.encoder(name).run for name in self.encoders)
+        return list(dict.fromkeys(run for run in runs if run))
+
+    def pretraining(self, run: str) -> dict[str, Any]:
+        """Options of a pretraining run that its result depends on."""
+        return result_values({"channels": self.config["training_channels"], **self.config["pretrain"]["runs"][run]})
+
+    def imagenet(self, run: str) -> list[str]:
+        """The file of ImageNet weights that a pretraining run starts from, if it is a file."""
+        return weight_files([self.pretraining(run).get("imagenet")])
+
+    def training_tiles(self, run: str) -> list[str]:
+        """The tiles that a pretraining run learns from; ConfigError if there are none."""
+        options = self.pretraining(run)
+        found = self.plates_to_train_on(options)
+        if not found:
+            usable = self.sheet.loc[self.sheet["role"] != "ood", "Metadata_PlateType"].unique()
+            raise ConfigError(
+                f"config: pretrain.runs.{run}.plate_types: no plate that may be trained on is of type "
+                f"{', '.join(options.get('plate_types', []))}; {self.config['sheet'] or 'the sheet'} has "
+                f"{', '.join(usable) or 'none'} ([] takes them all)"
+            )
+        return [self.files.tiles(plate) for plate in found]
+
+    def training_index(self, run: str) -> list[str]:
+        """The tile indices of the plates that a pretraining run learns from."""
+        return [self.files.tile_index(plate) for plate in self.plates_to_train_on(self.pretraining(run))]
+
+    # Files of several plates or encoders -----------------------------------------------------------------------------
+
+    def embeddings(self, encoder: str, channels: str) -> list[str]:
+        """Embeddings of the evaluation plates, one file per plate."""
+        return [self.files.embeddings(encoder, channels, plate) for plate in self.evaluation_plates]
+
+    def transfer_embeddings(self, encoder: str) -> list[str]:
+        """Embeddings of the transfer screen, one file per plate."""
+        channels = self.config["transfer"]["channel_set"]
+        return [self.files.embeddings(encoder, channels, plate) for plate in self.transfer_plates]
+
+    def transfer_heads(self) -> list[str]:
+        """The trained heads of the transfer screen; none where `transfer.head` is null."""
+        if self.config["transfer"]["head"] is None:
+            return []
+        return [self.files.transfer_head(encoder) for encoder in self.transfer_encoders]
+
+    def probe_results(self) -> list[str]:
+        """Scores and predictions of every evaluation."""
+        return [
+            path
+            for pair in self.pairs
+            for path in (self.files.probe_scores(*pair), self.files.probe_predictions(*pair))
+        ]
+
+    def structures(self) -> list[str]:
+        """The table of the compounds' structures, where the split goes by it."""
+        wanted = SplitOptions(**self.config["split"]).setting("exclude_same_structure")
+        return [self.files.metadata("compound")] if wanted else []
+
+    def available(self, paths: Iterable[str]) -> list[str]:
+        """The paths that can be had: all, or those that exist where results start from embeddings."""
+        return [path for path in paths if not self.from_embeddings or Path(path).is_file()]
+
+    # Parameters of rules ---------------------------------------------------------------------------------------------
+
+    def options(self, section: str) -> dict[str, Any] | None:
+        """Options of a section (`split`, `transfer.head`) that decide the result; None where the section is null."""
+        values = self._section(section)
+        return None if values is None else settings.result_options(section, values)
+
+    def machine(self, section: str) -> dict[str, Any]:
+        """Options of a section that only say how a machine does the work.
+
+        As a parameter of a rule they must ask for `input` (`lambda wildcards, input: run.machine("s3")`): such
+        parameters Snakemake does not compare with those of the last run.
+        """
+        return settings.execution_options(section, self._section(section))
+
+    def _section(self, section: str) -> Any:
+        value: Any = self.config
+        for key in section.split("."):
+            value = value[key]
+        return value
+
+    def nuclei_options(self) -> dict[str, Any]:
+        """Options of the nuclei, with what they must agree on with the tiles: a nucleus is kept when its tile fits."""
+        tiles = self.config["tiles"]
+        shape = {"tile_size": tiles.get("size", 112), "border": tiles.get("border", "drop")}
+        return {**settings.result_options("nuclei", self.config["nuclei"]), **shape}
+
+    def profile_options(self) -> dict[str, Any]:
+        """Options of profiles; the first control is the negative one unless the section says otherwise."""
+        return {"negative_control": self.config["split"]["controls"][0], **self.config["profiles"]}
+
+    def counted_config(self) -> dict[str, Any]:
+        """The config without what only says how a machine works and where things are put."""
+        left_out = ("logs", "results", "redo", "show_plan")
+        counted = {key: value for key, value in self.config.items() if key not in left_out}
+        runs = {run: self.pretraining(run) for run in self.config["pretrain"]["runs"]}
+        counted["pretrain"] = {**self.config["pretrain"], "runs": runs}
+        counted["transfer"] = {**self.config["transfer"], "head": self.options("transfer.head")}
+        counted |= {name: self.options(name) for name in ("s3", "nuclei", "embed")}
+        ordered: dict[str, Any] = settings.in_order(counted)
+        return ordered
+
+    def code(self, script: str, libraries: bool = True) -> str:
+        """Digest of a script and of all library code it can run, and versions of the libraries that this code uses.
+
+        As a parameter of a rule it reruns what an edit affects. Rules ask for it in a lambda: every job reads the
+        whole workflow, and reading all scripts costs a second.
+        """
+        return code_state(self.workflow / "scripts" / f"{script}.py", libraries)
+
+    def embed_code(self, encoder: str) -> str:
+        """The code of the embedding script and of a user-supplied encoder."""
+        return " ".join(filter(None, [self.code("embed"), self.encoder(encoder).own_code]))
