@@ -49,7 +49,7 @@ rule all:
         TABLES,
         FIGURES,
         FINDINGS,
-        at_hand(
+        run.available(
             expand(
                 result("transfer/{encoder}/wells.parquet"), encoder=TRANSFER_ENCODERS
             )

@@ -27,7 +27,7 @@ def run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"channels": ["AGP", "Mito"]}, "has no DNA, on which nuclei are sought"),
+        ({"channels": ["AGP", "Mito"]}, "has no DNA, which nucleus segmentation requires"),
         ({"tables": {"encoders": ["camfire"]}}, "`camfire` in tables.encoders.*did you mean `campfire`"),
         ({"tables": {"twins": {"campfire": "twin"}}}, "unknown encoder `twin` in tables.twins"),
         (

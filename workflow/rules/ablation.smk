@@ -31,7 +31,7 @@ rule ablation_options:
     conda:
         "../../envs/analysis.yaml"
     params:
-        base=run_options(STUDY["run"]),
+        base=run.pretraining(STUDY["run"]),
         study=STUDY,
         rows=table_rows,
         code=code("ablation_options"),
@@ -43,9 +43,9 @@ rule ablation_run:
     input:
         options=result("ablation/{stage}/{trial}/options.json"),
         wells=result("split/wells.parquet"),
-        tiles=tile_files(study_options(), "npy"),
-        index=tile_files(study_options(), "parquet"),
-        imagenet=weight_files(STUDY["imagenet"].values()),
+        tiles=[run.files.tiles(p) for p in run.plates_to_train_on(study_options())],
+        index=[run.files.tile_index(p) for p in run.plates_to_train_on(study_options())],
+        imagenet=study_weights(STUDY["imagenet"].values()),
     output:
         model=result("ablation/{stage}/{trial}/model.safetensors"),
         metrics=result("ablation/{stage}/{trial}/metrics.parquet"),

@@ -14,7 +14,7 @@ rule pack_bundle:
         runtime=120,
     params:
         upstream=upstream_files(),
-        stages=stage_digests,
+        stages=lambda wildcards: run.stage_digests(),
         code=code("bundle"),
     script:
         "../scripts/bundle.py"

@@ -1,18 +1,15 @@
 rule embed:
     input:
-        cells=result("sample/cells.parquet"),
-        tiles=expand(result("tiles/{plate}.npy"), plate=EVALUATION_PLATES),
-        index=expand(result("tiles/{plate}.parquet"), plate=EVALUATION_PLATES),
-        weights=lambda wildcards: encoder_weights(wildcards.encoder),
+        cells=run.files.sample,
+        tiles=[run.files.tiles(plate) for plate in run.evaluation_plates],
+        index=[run.files.tile_index(plate) for plate in run.evaluation_plates],
+        weights=lambda wildcards: run.encoder(wildcards.encoder).weights,
     output:
-        expand(
-            result("embeddings/{{encoder}}/{{channels}}/{plate}.parquet"),
-            plate=EVALUATION_PLATES,
-        ),
+        run.embeddings("{encoder}", "{channels}"),
     log:
-        log_file("embed/{encoder}/{channels}"),
+        run.files.log("embed/{encoder}/{channels}"),
     benchmark:
-        benchmark_file("embed/{encoder}/{channels}")
+        run.files.benchmark("embed/{encoder}/{channels}")
     conda:
         "../../envs/torch.yaml"
     threads: 4
@@ -20,23 +17,29 @@ rule embed:
         mem_mb=16000,
         runtime=480,
     params:
-        **embed_params("embed"),
+        spec=lambda wildcards: run.encoder(wildcards.encoder).spec,
+        channels=lambda wildcards: run.config["channel_sets"][wildcards.channels],
+        cells=run.config["embed"]["cells"],
+        machine=lambda wildcards, input: run.machine("embed"),
+        # Finished plates are kept here, so that a killed or widened job embeds only what is missing.
+        state=run.files.state("embed/{encoder}/{channels}"),
+        code=lambda wildcards: run.embed_code(wildcards.encoder),
     script:
         "../scripts/embed.py"
 
 
 use rule embed as embed_transfer with:
     input:
-        cells=result("sample/transfer.parquet"),
-        tiles=expand(result("tiles/{plate}.npy"), plate=TRANSFER_PLATES),
-        index=expand(result("tiles/{plate}.parquet"), plate=TRANSFER_PLATES),
-        weights=lambda wildcards: encoder_weights(wildcards.encoder),
+        cells=run.files.transfer_sample,
+        tiles=[run.files.tiles(plate) for plate in run.transfer_plates],
+        index=[run.files.tile_index(plate) for plate in run.transfer_plates],
+        weights=lambda wildcards: run.encoder(wildcards.encoder).weights,
     output:
-        expand(
-            result("embeddings/{{encoder}}/{{channels}}/{plate}.parquet"),
-            plate=TRANSFER_PLATES,
-        ),
+        [
+            run.files.embeddings("{encoder}", "{channels}", plate)
+            for plate in run.transfer_plates
+        ],
     log:
-        log_file("embed_transfer/{encoder}/{channels}"),
+        run.files.log("embed_transfer/{encoder}/{channels}"),
     benchmark:
-        benchmark_file("embed_transfer/{encoder}/{channels}")
+        run.files.benchmark("embed_transfer/{encoder}/{channels}")

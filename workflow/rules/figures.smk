@@ -9,7 +9,7 @@ rule figure_2_1:
         "../../envs/analysis.yaml"
     params:
         controls=config["split"]["controls"],
-        plate_type=evaluation_type(),
+        plate_type=run.evaluation_type,
         code=code("figure_2_1"),
     script:
         "../scripts/figure_2_1.py"

@@ -1,15 +1,15 @@
 """Well embeddings of the transfer screen: through a trained head, or without one where `transfer.head` is null."""
 
-if config["transfer"]["head"] is None:
+if run.config["transfer"]["head"] is None:
 
     rule transfer_means:
         input:
-            sheet=config["transfer"]["sheet"] or [],
-            embeddings=lambda wildcards: transfer_embeddings(wildcards.encoder),
+            sheet=run.config["transfer"]["sheet"] or [],
+            embeddings=lambda wildcards: run.transfer_embeddings(wildcards.encoder),
         output:
-            wells=result("transfer/{encoder}/wells.parquet"),
+            wells=run.files.transfer_wells("{encoder}"),
         log:
-            log_file("transfer/{encoder}/means"),
+            run.files.log("transfer/{encoder}/means"),
         conda:
             "../../envs/analysis.yaml"
         threads: 1
@@ -17,7 +17,7 @@ if config["transfer"]["head"] is None:
             mem_mb=8000,
             runtime=60,
         params:
-            code=code("transfer_means"),
+            code=lambda wildcards: run.code("transfer_means"),
         script:
             "../scripts/transfer_means.py"
 
@@ -25,15 +25,15 @@ else:
 
     rule transfer_head:
         input:
-            sheet=config["transfer"]["sheet"] or [],
-            embeddings=lambda wildcards: transfer_embeddings(wildcards.encoder),
+            sheet=run.config["transfer"]["sheet"] or [],
+            embeddings=lambda wildcards: run.transfer_embeddings(wildcards.encoder),
         output:
-            wells=result("transfer/{encoder}/wells.parquet"),
-            head=result("transfer/{encoder}/head.safetensors"),
+            wells=run.files.transfer_wells("{encoder}"),
+            head=run.files.transfer_head("{encoder}"),
         log:
-            log_file("transfer/{encoder}/head"),
+            run.files.log("transfer/{encoder}/head"),
         benchmark:
-            benchmark_file("transfer/{encoder}")
+            run.files.benchmark("transfer/{encoder}")
         retries: 1
         conda:
             "../../envs/torch.yaml"
@@ -42,9 +42,9 @@ else:
             mem_mb=8000,
             runtime=240,
         params:
-            options=what("transfer.head", config["transfer"]["head"]),
-            machine=how("transfer.head", lambda wildcards: config["transfer"]["head"]),
-            state=lambda wildcards: result(f"state/transfer/{wildcards.encoder}"),
-            code=code("transfer_head"),
+            options=run.options("transfer.head"),
+            machine=lambda wildcards, input: run.machine("transfer.head"),
+            state=run.files.state("transfer/{encoder}"),
+            code=lambda wildcards: run.code("transfer_head"),
         script:
             "../scripts/transfer_head.py"

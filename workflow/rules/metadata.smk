@@ -1,14 +1,14 @@
 rule fetch_metadata:
     output:
-        result("metadata/{table}.csv.gz"),
+        run.files.metadata("{table}"),
     log:
-        log_file("metadata/{table}"),
+        run.files.log("metadata/{table}"),
     wildcard_constraints:
-        table="|".join(config["metadata"]),
+        table="|".join(run.config["metadata"]),
     conda:
         "../../envs/images.yaml"
     params:
-        source=lambda wildcards: config["metadata"][wildcards.table],
-        code=code("metadata", libraries=False),
+        source=lambda wildcards: run.config["metadata"][wildcards.table],
+        code=lambda wildcards: run.code("metadata", libraries=False),
     script:
         "../scripts/metadata.py"

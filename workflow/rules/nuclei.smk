@@ -3,14 +3,14 @@
 
 rule nuclei:
     input:
-        images=result("images/{plate}"),
+        images=run.files.images("{plate}"),
     output:
-        nuclei=result("nuclei/{plate}.parquet"),
-        quality=result("quality/{plate}.parquet"),
+        nuclei=run.files.nuclei("{plate}"),
+        quality=run.files.quality("{plate}"),
     log:
-        log_file("nuclei/{plate}"),
+        run.files.log("nuclei/{plate}"),
     benchmark:
-        benchmark_file("nuclei/{plate}")
+        run.files.benchmark("nuclei/{plate}")
     priority: 10
     conda:
         "../../envs/images.yaml"
@@ -20,17 +20,17 @@ rule nuclei:
         runtime=480,
         plates_on_disk=1,
     params:
-        pixel_size_um=lambda wildcards: plate_pixel_size(wildcards.plate),
-        nuclei={**what("nuclei", config["nuclei"]), **tile_shape()},
-        machine=how("nuclei", lambda wildcards: config["nuclei"]),
-        quality=what("quality", config["quality"]),
-        illumination=config["illumination"],
-        code=code("nuclei"),
+        pixel_size_um=lambda wildcards: run.plate(wildcards.plate).pixel_size_um,
+        nuclei=run.nuclei_options(),
+        machine=lambda wildcards, input: run.machine("nuclei"),
+        quality=run.options("quality"),
+        illumination=run.config["illumination"],
+        code=lambda wildcards: run.code("nuclei"),
     script:
         "../scripts/nuclei.py"
 
 
-if config["nuclei"]["method"] == "cellpose":
+if run.config["nuclei"]["method"] == "cellpose":
 
     ruleorder: nuclei_gpu > nuclei
 
@@ -40,19 +40,13 @@ if config["nuclei"]["method"] == "cellpose":
 
 rule count_losses:
     input:
-        download=expand(
-            result("download/{plate}.parquet"), plate=[*PLATES, *TRANSFER_PLATES]
-        ),
-        quality=expand(
-            result("quality/{plate}.parquet"), plate=[*PLATES, *TRANSFER_PLATES]
-        ),
-        nuclei=expand(
-            result("nuclei/{plate}.parquet"), plate=[*PLATES, *TRANSFER_PLATES]
-        ),
+        download=[run.files.download(plate) for plate in run.all_plates],
+        quality=[run.files.quality(plate) for plate in run.all_plates],
+        nuclei=[run.files.nuclei(plate) for plate in run.all_plates],
     output:
-        result("losses/counts.parquet"),
+        run.files.attrition,
     log:
-        log_file("losses"),
+        run.files.log("losses"),
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -60,6 +54,6 @@ rule count_losses:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("losses"),
+        code=lambda wildcards: run.code("losses"),
     script:
         "../scripts/losses.py"

@@ -1,19 +1,17 @@
 rule pretrain_run:
     input:
-        wells=result("split/wells.parquet"),
-        tiles=lambda wildcards: training_tiles(wildcards.run),
-        index=lambda wildcards: tile_files(run_options(wildcards.run), "parquet"),
-        imagenet=lambda wildcards: weight_files(
-            [run_options(wildcards.run).get("imagenet")]
-        ),
+        wells=run.files.wells,
+        tiles=lambda wildcards: run.training_tiles(wildcards.run),
+        index=lambda wildcards: run.training_index(wildcards.run),
+        imagenet=lambda wildcards: run.imagenet(wildcards.run),
     output:
-        model=result("pretrain/{run}/model.safetensors"),
-        metrics=result("pretrain/{run}/metrics.parquet"),
-        snapshots=result("pretrain/{run}/snapshots.npz"),
+        model=run.files.pretrained("{run}"),
+        metrics=run.files.pretrained("{run}", "metrics.parquet"),
+        snapshots=run.files.pretrained("{run}", "snapshots.npz"),
     log:
-        log_file("pretrain/{run}"),
+        run.files.log("pretrain/{run}"),
     benchmark:
-        benchmark_file("pretrain/{run}")
+        run.files.benchmark("pretrain/{run}")
     retries: 3
     conda:
         "../../envs/torch.yaml"
@@ -23,9 +21,9 @@ rule pretrain_run:
         runtime=2880,
     params:
         run=lambda wildcards: wildcards.run,
-        options=lambda wildcards: in_order(run_options(wildcards.run)),
+        options=lambda wildcards: run.pretraining_options(wildcards.run),
         # No declared output: Snakemake deletes outputs before a retry, a half-trained state must survive it.
-        state=lambda wildcards: result(f"state/pretrain/{wildcards.run}"),
-        code=code("pretrain"),
+        state=run.files.state("pretrain/{run}"),
+        code=lambda wildcards: run.code("pretrain"),
     script:
         "../scripts/pretrain.py"

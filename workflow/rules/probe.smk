@@ -1,16 +1,14 @@
 rule probe:
     input:
-        cells=result("sample/cells.parquet"),
-        embeddings=lambda wildcards: embedding_files(
-            wildcards.encoder, wildcards.channels
-        ),
+        cells=run.files.sample,
+        embeddings=run.embeddings("{encoder}", "{channels}"),
     output:
-        scores=result("probes/{encoder}/{channels}/scores.parquet"),
-        predictions=result("probes/{encoder}/{channels}/predictions.parquet"),
+        scores=run.files.probe_scores("{encoder}", "{channels}"),
+        predictions=run.files.probe_predictions("{encoder}", "{channels}"),
     log:
-        log_file("probe/{encoder}/{channels}"),
+        run.files.log("probe/{encoder}/{channels}"),
     benchmark:
-        benchmark_file("probe/{encoder}/{channels}")
+        run.files.benchmark("probe/{encoder}/{channels}")
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -18,24 +16,22 @@ rule probe:
         mem_mb=16000,
         runtime=120,
     params:
-        options=what("probe", config["probe"]),
-        code=code("probe"),
+        options=run.options("probe"),
+        code=lambda wildcards: run.code("probe"),
     script:
         "../scripts/probe.py"
 
 
 rule price_leaks:
     input:
-        cells=result("sample/cells.parquet"),
-        embeddings=lambda wildcards: embedding_files(
-            wildcards.encoder, wildcards.channels
-        ),
+        cells=run.files.sample,
+        embeddings=run.embeddings("{encoder}", "{channels}"),
     output:
-        result("leaks/{encoder}/{channels}.parquet"),
+        run.files.leaks("{encoder}", "{channels}"),
     log:
-        log_file("leaks/{encoder}/{channels}"),
+        run.files.log("leaks/{encoder}/{channels}"),
     benchmark:
-        benchmark_file("leaks/{encoder}/{channels}")
+        run.files.benchmark("leaks/{encoder}/{channels}")
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -43,27 +39,25 @@ rule price_leaks:
         mem_mb=16000,
         runtime=240,
     params:
-        options=config["probe"],
-        negative_control=config["split"]["controls"][0],
-        tables=interval_options(),
-        code=code("leaks"),
+        options=run.config["probe"],
+        negative_control=run.config["split"]["controls"][0],
+        tables=run.interval_options(),
+        code=lambda wildcards: run.code("leaks"),
     script:
         "../scripts/leaks.py"
 
 
 rule profile:
     input:
-        cells=result("sample/cells.parquet"),
-        wells=result("split/wells.parquet"),
-        embeddings=lambda wildcards: embedding_files(
-            wildcards.encoder, wildcards.channels
-        ),
+        cells=run.files.sample,
+        wells=run.files.wells,
+        embeddings=run.embeddings("{encoder}", "{channels}"),
     output:
-        result("profiles/{encoder}/{channels}.parquet"),
+        run.files.profiles("{encoder}", "{channels}"),
     log:
-        log_file("profiles/{encoder}/{channels}"),
+        run.files.log("profiles/{encoder}/{channels}"),
     benchmark:
-        benchmark_file("profiles/{encoder}/{channels}")
+        run.files.benchmark("profiles/{encoder}/{channels}")
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -71,13 +65,9 @@ rule profile:
         mem_mb=32000,
         runtime=240,
     params:
-        # The first control is the negative one, unless the section says otherwise.
-        options={
-            "negative_control": config["split"]["controls"][0],
-            **config["profiles"],
-        },
-        probe=config["probe"],
-        tables=interval_options(),
-        code=code("profiles"),
+        options=run.profile_options(),
+        probe=run.config["probe"],
+        tables=run.interval_options(),
+        code=lambda wildcards: run.code("profiles"),
     script:
         "../scripts/profiles.py"

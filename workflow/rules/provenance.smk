@@ -3,17 +3,17 @@ rule provenance:
         provenance_files(),
     output:
         report(
-            result("provenance.json"),
+            run.files.provenance,
             caption="../report/provenance.rst",
             category="Provenance",
         ),
     log:
-        log_file("provenance"),
+        run.files.log("provenance"),
     conda:
         "../../envs/analysis.yaml"
     params:
-        stages=stage_digests,
-        config=counted_config(),
-        code=code("provenance"),
+        stages=lambda wildcards: run.stage_digests(),
+        config=run.counted_config(),
+        code=lambda wildcards: run.code("provenance"),
     script:
         "../scripts/provenance.py"

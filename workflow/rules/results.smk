@@ -70,15 +70,6 @@ def report_figure(name):
     ]
 
 
-def evaluation_type():
-    """Plate type of the evaluation plates (TARGET2 in JUMP)."""
-    return (
-        SHEET.loc[SHEET["role"] != "train", "Metadata_PlateType"].iloc[0]
-        if EVALUATION_PLATES
-        else ""
-    )
-
-
 def figure_3_4_sets():
     """The channel sets of figure 3.4: those of the first encoder that hold training channels only."""
     trained = set(config["training_channels"])
@@ -90,14 +81,9 @@ def figure_3_4_sets():
     ]
 
 
-def at_hand(paths):
-    """The files that can be had: all of them, or those that are there where results start from embeddings."""
-    return [path for path in paths if not FROM_EMBEDDINGS or Path(path).is_file()]
-
-
 def pretrained_files(name):
     """A file of every pretraining run."""
-    return at_hand(expand(result("pretrain/{run}/{name}"), run=RUNS, name=name))
+    return run.available(expand(result("pretrain/{run}/{name}"), run=RUNS, name=name))
 
 
 def differences_file():
@@ -112,12 +98,12 @@ def transfer_compared():
     wells = expand(
         result("transfer/{encoder}/wells.parquet"), encoder=TRANSFER_ENCODERS
     )
-    return bool(at_hand(wells))
+    return bool(run.available(wells))
 
 
 def table_names():
     """The tables that the evaluation at hand has."""
-    names = ["losses"] if at_hand([result("losses/counts.parquet")]) else []
+    names = ["losses"] if run.available([result("losses/counts.parquet")]) else []
     if LEADING_ENCODERS:
         names += ["accuracies", "table_3_1", "gaps", "leaks", "profiles", "variance"]
         names.append("quadrants")
@@ -152,7 +138,7 @@ def figure_names():
 PLATE_LAYOUTS = [
     f"plate_layout/{plate}"
     for plate in [*PLATES, *TRANSFER_PLATES]
-    if at_hand([result(f"quality/{plate}.parquet")])
+    if run.available([result(f"quality/{plate}.parquet")])
 ]
 TABLE_NAMES, FIGURE_NAMES = table_names(), figure_names()
 FINDINGS = [result("findings.html")] if PAIRS or transfer_compared() else []
@@ -197,22 +183,6 @@ def table_options():
     return {"channel_sets": sets, **config["tables"]}
 
 
-def interval_options():
-    """The options of tables that decide intervals: relabelling an encoder must not probe again."""
-    names = ("protocol", "replicates", "level", "seed")
-    return {name: config["tables"][name] for name in names if name in config["tables"]}
-
-
-def probe_files():
-    """Scores and predictions of every encoder and channel set that is evaluated."""
-    names = ("scores.parquet", "predictions.parquet")
-    return [
-        result(f"probes/{encoder}/{channels}/{name}")
-        for encoder, channels in PAIRS
-        for name in names
-    ]
-
-
 def provenance_files():
     """The files whose checksums tell one set of results from another, and by which `make verify` finds altered ones."""
     shown = [*TABLES, *FIGURES, *FINDINGS]
@@ -222,22 +192,7 @@ def provenance_files():
     drawn = ["split/wells.parquet", "sample/cells.parquet"]
     if not PAIRS:
         drawn = ["sample/transfer.parquet"]
-    return [*map(result, drawn), *models, *transfer_heads(), *shown]
-
-
-def transfer_heads():
-    """The trained heads of the transfer screen, if it has any."""
-    if config["transfer"]["head"] is None:
-        return []
-    return expand(
-        result("transfer/{encoder}/head.safetensors"), encoder=TRANSFER_ENCODERS
-    )
-
-
-def stage_digests(wildcards):
-    """Code and library versions of every step."""
-    scripts = [path for path in sorted(SCRIPTS.glob("*.py")) if path.stem != "job"]
-    return {script.stem: code_state(script) for script in scripts}
+    return [*map(result, drawn), *models, *run.transfer_heads(), *shown]
 
 
 def bundle_files():
@@ -263,7 +218,7 @@ def bundle_files():
             for path in transfer_embeddings(encoder)
         ),
         *transferred,
-        *transfer_heads(),
+        *run.transfer_heads(),
     ]
 
 
@@ -271,13 +226,9 @@ def upstream_files():
     """What the files of a bundle were made from; a bundle records their checksums."""
     plates = [*PLATES, *TRANSFER_PLATES]
     stages = ["download", "nuclei", "tiles"]
-    weights = [encoder_weights(encoder) for encoder in USED_ENCODERS]
+    weights = [run.encoder(encoder).weights for encoder in USED_ENCODERS]
     return [
         *expand(result("metadata/{table}.csv.gz"), table=config["metadata"]),
         *expand(result("{stage}/{plate}.parquet"), stage=stages, plate=plates),
-        *(
-            path
-            for given in weights
-            for path in ([given] if isinstance(given, str) else given)
-        ),
+        *(path for files in weights for path in files),
     ]

@@ -1,11 +1,11 @@
 rule sample:
     input:
-        wells=result("split/wells.parquet"),
-        nuclei=expand(result("nuclei/{plate}.parquet"), plate=EVALUATION_PLATES),
+        wells=run.files.wells,
+        nuclei=[run.files.nuclei(plate) for plate in run.evaluation_plates],
     output:
-        result("sample/cells.parquet"),
+        run.files.sample,
     log:
-        log_file("sample/cells"),
+        run.files.log("sample/cells"),
     conda:
         "../../envs/images.yaml"
     threads: 1
@@ -13,22 +13,22 @@ rule sample:
         mem_mb=8000,
         runtime=60,
     params:
-        options=what("sample", config["sample"]),
-        controls=config["split"]["controls"],
-        protocols=config["probe"]["protocols"],
-        code=code("sample"),
+        options=run.options("sample"),
+        controls=run.config["split"]["controls"],
+        protocols=run.config["probe"]["protocols"],
+        code=lambda wildcards: run.code("sample"),
     script:
         "../scripts/sample.py"
 
 
 rule sample_transfer:
     input:
-        sheet=config["transfer"]["sheet"] or [],
-        nuclei=expand(result("nuclei/{plate}.parquet"), plate=TRANSFER_PLATES),
+        sheet=run.config["transfer"]["sheet"] or [],
+        nuclei=[run.files.nuclei(plate) for plate in run.transfer_plates],
     output:
-        result("sample/transfer.parquet"),
+        run.files.transfer_sample,
     log:
-        log_file("sample/transfer"),
+        run.files.log("sample/transfer"),
     conda:
         "../../envs/images.yaml"
     threads: 1
@@ -36,8 +36,8 @@ rule sample_transfer:
         mem_mb=4000,
         runtime=60,
     params:
-        cells_per_well=config["transfer"]["cells_per_well"],
-        seed=config["sample"]["seed"],
-        code=code("sample_transfer"),
+        cells_per_well=run.config["transfer"]["cells_per_well"],
+        seed=run.config["sample"]["seed"],
+        code=lambda wildcards: run.code("sample_transfer"),
     script:
         "../scripts/sample_transfer.py"

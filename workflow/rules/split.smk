@@ -1,17 +1,17 @@
 rule assign_wells:
     input:
-        sheet=config["sheet"] or [],
-        wells=result("metadata/well.csv.gz"),
-        compounds=structures_table(),
+        sheet=run.config["sheet"] or [],
+        wells=run.files.metadata("well"),
+        compounds=run.structures(),
     output:
-        wells=result("split/wells.parquet"),
-        plates=expand(result("split/plates/{plate}.tsv"), plate=PLATES),
+        wells=run.files.wells,
+        plates=[run.files.plate_wells(plate) for plate in run.plates],
     log:
-        log_file("split"),
+        run.files.log("split"),
     conda:
         "../../envs/images.yaml"
     params:
-        options=what("split", config["split"]),
-        code=code("split"),
+        options=run.options("split"),
+        code=lambda wildcards: run.code("split"),
     script:
         "../scripts/split.py"

@@ -1,5 +1,6 @@
 """What the ablation study is made of: its config, its trials, and the functions that its rules use. No rules here."""
 
+from campfire.runs.files import weight_files as study_weights
 from campfire.training import ablation as study
 
 STUDY = dict(config["pretrain"]["ablation"])
@@ -17,7 +18,7 @@ def study_options():
     """What a trial starts from before stages and rows: the base run under the recipe, both known beforehand."""
     try:
         return study.stage_base(
-            "loss", run_options(STUDY["run"]), study.AblationOptions(**STUDY)
+            "loss", run.pretraining(STUDY["run"]), study.AblationOptions(**STUDY)
         )
     except CampfireError as error:
         raise WorkflowError(str(error)) from None

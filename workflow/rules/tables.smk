@@ -1,6 +1,6 @@
 rule accuracies:
     input:
-        probe_files(),
+        run.probe_results(),
     output:
         report_table("accuracies"),
     log:
@@ -111,7 +111,7 @@ rule profiles:
 
 rule differences:
     input:
-        probe_files(),
+        run.probe_results(),
     output:
         report_table("differences"),
     log:
@@ -131,7 +131,7 @@ rule differences:
 
 rule gaps:
     input:
-        probe_files(),
+        run.probe_results(),
     output:
         report_table("gaps"),
     log:

@@ -1,15 +1,15 @@
 rule cut_tiles:
     input:
-        images=result("images/{plate}"),
-        nuclei=result("nuclei/{plate}.parquet"),
-        quality=result("quality/{plate}.parquet"),
+        images=run.files.images("{plate}"),
+        nuclei=run.files.nuclei("{plate}"),
+        quality=run.files.quality("{plate}"),
     output:
-        tiles=result("tiles/{plate}.npy"),
-        index=result("tiles/{plate}.parquet"),
+        tiles=run.files.tiles("{plate}"),
+        index=run.files.tile_index("{plate}"),
     log:
-        log_file("tiles/{plate}"),
+        run.files.log("tiles/{plate}"),
     benchmark:
-        benchmark_file("tiles/{plate}")
+        run.files.benchmark("tiles/{plate}")
     priority: 20
     conda:
         "../../envs/images.yaml"
@@ -19,10 +19,10 @@ rule cut_tiles:
         runtime=240,
         plates_on_disk=1,
     params:
-        channels=lambda wildcards: plate_channels(wildcards.plate),
-        pixel_size_um=lambda wildcards: plate_pixel_size(wildcards.plate),
-        tiles=what("tiles", config["tiles"]),
-        illumination=config["illumination"],
-        code=code("tiles"),
+        channels=lambda wildcards: run.plate(wildcards.plate).channels,
+        pixel_size_um=lambda wildcards: run.plate(wildcards.plate).pixel_size_um,
+        tiles=run.options("tiles"),
+        illumination=run.config["illumination"],
+        code=lambda wildcards: run.code("tiles"),
     script:
         "../scripts/tiles.py"

@@ -1,10 +1,10 @@
 rule zprime:
     input:
-        result("transfer/{encoder}/wells.parquet"),
+        run.files.transfer_wells("{encoder}"),
     output:
-        result("transfer/{encoder}/zprime.parquet"),
+        run.files.zprime("{encoder}"),
     log:
-        log_file("transfer/{encoder}/zprime"),
+        run.files.log("transfer/{encoder}/zprime"),
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -12,7 +12,7 @@ rule zprime:
         mem_mb=4000,
         runtime=30,
     params:
-        options=what("transfer.zprime", config["transfer"]["zprime"]),
-        code=code("zprime"),
+        options=run.options("transfer.zprime"),
+        code=lambda wildcards: run.code("zprime"),
     script:
         "../scripts/zprime.py"

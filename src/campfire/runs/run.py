@@ -151,6 +151,11 @@ class Run:
         """Options of a pretraining run that its result depends on."""
         return result_values({"channels": self.config["training_channels"], **self.config["pretrain"]["runs"][run]})
 
+    def pretraining_options(self, run: str) -> dict[str, Any]:
+        """The same with keys in order, as a parameter of a rule."""
+        ordered: dict[str, Any] = settings.in_order(self.pretraining(run))
+        return ordered
+
     def imagenet(self, run: str) -> list[str]:
         """The file of ImageNet weights that a pretraining run starts from, if it is a file."""
         return weight_files([self.pretraining(run).get("imagenet")])
@@ -237,6 +242,20 @@ class Run:
         """Options of profiles; the first control is the negative one unless the section says otherwise."""
         return {"negative_control": self.config["split"]["controls"][0], **self.config["profiles"]}
 
+    def interval_options(self) -> dict[str, Any]:
+        """The options of tables that decide intervals: a change of a label must not fit probes again."""
+        names = ("protocol", "replicates", "level", "seed")
+        return {name: self.config["tables"][name] for name in names if name in self.config["tables"]}
+
+    def source_check_options(self) -> dict[str, Any]:
+        """What the source is compared with: plates of the sheet, or of the transfer screen where that is all."""
+        plates = [self.plate(name) for name in self.plates or self.transfer_plates]
+        return {
+            "plates": [plate.place for plate in plates],
+            "channels": self.config["channels"] if self.plates else plates[0].channels if plates else [],
+            "pixel_size_um": plates[0].pixel_size_um if plates else self.config["pixel_size_um"],
+        }
+
     def counted_config(self) -> dict[str, Any]:
         """The config without what only says how a machine works and where things are put."""
         left_out = ("logs", "results", "redo", "show_plan")
@@ -259,3 +278,8 @@ class Run:
     def embed_code(self, encoder: str) -> str:
         """The code of the embedding script and of a user-supplied encoder."""
         return " ".join(filter(None, [self.code("embed"), self.encoder(encoder).own_code]))
+
+    def stage_digests(self) -> dict[str, str]:
+        """Code and library versions of every script."""
+        scripts = sorted((self.workflow / "scripts").glob("*.py"))
+        return {script.stem: code_state(script) for script in scripts if script.stem != "job"}
