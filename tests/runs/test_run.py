@@ -47,7 +47,7 @@ def test_plates_have_the_channels_that_they_are_used_with(make: Make) -> None:
 
 def test_a_plate_depends_on_its_own_wells(make: Make) -> None:
     run = make()
-    assert run.plate_wells("T1") == ["results/split/plates/T1.tsv"]
+    assert run.plate_wells("T1") == "results/split/plates/T1.tsv"
     assert run.plate_wells("M1") == []
 
 

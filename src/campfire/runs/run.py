@@ -97,9 +97,9 @@ class Run:
         """A plate of either sheet by its name."""
         return self._plates[name]
 
-    def plate_wells(self, plate: str) -> list[str]:
-        """The file with the wells that a plate of the sheet uses; none for the transfer screen."""
-        return [] if self.plate(plate).is_transfer else [self.files.plate_wells(plate)]
+    def plate_wells(self, plate: str) -> str | list[str]:
+        """The file with the wells that a plate of the sheet uses; [] for the transfer screen."""
+        return [] if self.plate(plate).is_transfer else self.files.plate_wells(plate)
 
     def known_bad(self, plate: str) -> dict[str, str]:
         """Known bad objects of a plate and why."""
@@ -202,10 +202,10 @@ class Run:
             for path in (self.files.probe_scores(*pair), self.files.probe_predictions(*pair))
         ]
 
-    def structures(self) -> list[str]:
-        """The table of the compounds' structures, where the split goes by it."""
+    def structures(self) -> str | list[str]:
+        """The table of the compounds' structures where the split goes by it, else []."""
         wanted = SplitOptions(**self.config["split"]).setting("exclude_same_structure")
-        return [self.files.metadata("compound")] if wanted else []
+        return self.files.metadata("compound") if wanted else []
 
     def available(self, paths: Iterable[str]) -> list[str]:
         """The paths that can be had: all, or those that exist where results start from embeddings."""
