@@ -54,9 +54,9 @@ def test_sheet_is_read_back(screen, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.drop(columns="group"), "column `group` is missing"),
-        (lambda t: pd.concat([t, t.iloc[:1]]), "plate P0, well A01 is listed twice"),
-        (lambda t: t.assign(**{names.WELL: t[names.WELL].replace("A02", "2A")}), "is not a well name"),
+        (lambda t: t.drop(columns="group"), "line 1: no column group"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), "line 194: plate P0, well 'A01' occurs twice"),
+        (lambda t: t.assign(**{names.WELL: t[names.WELL].replace("A02", "2A")}), "is no well name"),
         (lambda t: t.assign(control="negative"), "neither neg, pos nor empty"),
         (lambda t: t.assign(role="test"), "neither train nor heldout"),
         (lambda t: t.assign(group=""), "is empty for a control well"),

@@ -163,10 +163,10 @@ def test_sheet_is_text_and_keeps_its_order(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([], "the sheet is empty"),
+        ([], "the sheet of plates is empty"),
         ([HEADER], "names no plate"),
         ([HEADER.replace("\trole", "")], "line 1: no column role"),
-        ([HEADER.replace("\t", ",")], "line 1: no column .* separated by tabs"),
+        ([HEADER.replace("\t", " ")], "line 1: no column .* separated by tabs"),
         ([HEADER + "\trole"], "line 1: a column name occurs twice"),
         (
             [HEADER, "s\tb\tP1\tTARGET2\tid", "# note", "s\tb\tP1\tTARGET2\tood"],
@@ -239,7 +239,11 @@ def test_wells_are_text_of_the_right_source(tmp_path):
         (["s1,P2,A01,X"], "no wells of plate P1; correct plate and source"),
         (["s1,P1,A01,X", "s1,P1,A01,Y"], "plate P1, well 'A01' occurs twice"),
         (["s1,P1,A01,X", "s1,P1,A1,Y"], "plate P1, well 'A01' occurs twice"),
-        (["s1,P1,1A,X"], "plate P1, well '1A' is no well name such as A01"),
+        (["s1,P1,1A,X"], "line 2: plate P1, well '1A' is no well name such as A01"),
+        (["s1,P1,A00,X"], r"well 'A00' is no well: columns start at 01; are columns counted from 0\?"),
+        ([f"s1,P1,{r}{c:02d},X" for r in "ABCDEFGH" for c in range(2, 14)], "are the wells one column off"),
+        ([f"s1,P1,{r}{c:02d},X" for r in "ABCDEFGHIJ" for c in range(2, 26)], "are the wells one column off"),
+        (["s1,P1,W41,X", *(f"s1,P1,A{c:02d},X" for c in range(1, 25))], "W41 lies beyond P24"),
         (["s1,P1,A01,"], "plate P1, well 'A01' has no Metadata_JCP2022"),
     ],
 )
@@ -256,7 +260,7 @@ def test_unreadable_wells(tmp_path):
         metadata.read_wells(path, ["P1"])
     for content in (b"plain text", TABLE[:-12], TABLE[:15] + b"\x00\xff" + TABLE[17:]):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"not a readable csv table|no column"):
+        with pytest.raises(DataError, match=r"cannot read the table of wells|no column"):
             metadata.read_wells(path, ["P1"])
     path.write_bytes(TABLE)
     with pytest.raises(DataError, match="no column Metadata_Source, Metadata_JCP2022"):

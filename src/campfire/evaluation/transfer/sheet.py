@@ -1,12 +1,15 @@
 """The sheet that describes a transfer screen, one row per well."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from campfire.core import columns as names
 from campfire.core.errors import ConfigError
-from campfire.screen.wells import WELL_PATTERN, well_name
+from campfire.screen.metadata.tables import named_wells
+from campfire.screen.names import name_problem
+from campfire.screen.sheets import read_sheet_file, refuse_rows, warn_of_look_alikes
 
 SHEET_COLUMNS = [names.SOURCE, names.BATCH, names.PLATE, names.WELL, "group", "control", "treatment", "role"]
 CONTROLS = ("neg", "pos", "")
@@ -14,45 +17,45 @@ ROLES = ("train", "heldout")
 
 
 def read_sheet(path: str | Path) -> pd.DataFrame:
-    """Read and check a transfer sheet (tab-separated text), sorted by plate and well.
+    """Read and check a transfer sheet (see `screen.sheets`), sorted by plate and well.
 
     Columns: `Metadata_Source, Metadata_Batch, Metadata_Plate, Metadata_Well` (`A01`), `group` (e.g. the polarisation),
     `control` (neg, pos or empty), `treatment` (gene or compound; a control is a treatment too), `role` (train or
     heldout, one per plate). Other columns are kept. Raises ConfigError, naming the line, where it is not usable.
     """
-    try:
-        sheet = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, comment="#")
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such transfer sheet") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a readable tab-separated sheet ({error})") from error
-    missing = [column for column in SHEET_COLUMNS if column not in sheet]
-    if missing:
-        raise ConfigError(f"{path}: column `{missing[0]}` is missing; expected {', '.join(SHEET_COLUMNS)}")
-    sheet = sheet.apply(lambda column: column.str.strip())
-    sheet[names.WELL] = [well_name(well) or well for well in sheet[names.WELL]]
-    rows = (
-        (~sheet[names.WELL].str.fullmatch(WELL_PATTERN), names.WELL, "is not a well name such as A01"),
-        (~sheet["control"].isin(CONTROLS), "control", "is neither neg, pos nor empty"),
-        (~sheet["role"].isin(ROLES), "role", "is neither train nor heldout"),
-        (sheet[names.PLATE] == "", names.PLATE, "is empty"),
-        (sheet["treatment"] == "", "treatment", "is empty; name the gene or compound, controls included"),
-        ((sheet["control"] != "") & (sheet["group"] == ""), "group", "is empty for a control well"),
-    )
-    for bad, column, why in rows:
-        if bad.any():
-            first = sheet[bad].iloc[0]
-            raise ConfigError(
-                f"{path}: plate {first[names.PLATE]}, well {first[names.WELL]}: `{column}` ({first[column]!r}) {why}"
-            )
-    twice = sheet[sheet.duplicated(names.WELL_KEYS)]
-    if len(twice):
-        first = twice.iloc[0]
-        raise ConfigError(f"{path}: plate {first[names.PLATE]}, well {first[names.WELL]} is listed twice")
+    sheet = read_sheet_file(path, SHEET_COLUMNS, "transfer sheet")
+    if sheet.empty:
+        raise ConfigError(f"{path}: the transfer sheet names no well; add a line for each well")
+    problems = {
+        int(line): problem
+        for line, row in zip(sheet.index, sheet.to_dict("records"), strict=True)
+        if (problem := _row_problem(row))
+    }
+    refuse_rows(sheet, problems, path)
+    sheet = named_wells(sheet, path)
     roles = sheet.groupby(names.PLATE)["role"].nunique()
     if (roles > 1).any():
         raise ConfigError(f"{path}: plate {roles[roles > 1].index[0]} has wells of both roles; a plate has one role")
+    for column in (names.PLATE, "group", "treatment"):
+        warn_of_look_alikes(sheet[column], column.removeprefix("Metadata_").lower(), path)
     return sheet.sort_values(names.WELL_KEYS, ignore_index=True)
+
+
+def _row_problem(row: dict[Any, str]) -> str:
+    """What is wrong with a row of the sheet; "" when nothing is."""
+    where = f"plate {row[names.PLATE]}, well {row[names.WELL]}: "
+    for kind, column in (("source", names.SOURCE), ("batch", names.BATCH), ("plate", names.PLATE)):
+        if problem := name_problem(kind, row[column]):
+            return f"{kind} {row[column]!r} {problem}"
+    if row["control"] not in CONTROLS:
+        return f"{where}`control` ({row['control']!r}) is neither neg, pos nor empty"
+    if row["role"] not in ROLES:
+        return f"{where}`role` ({row['role']!r}) is neither train nor heldout"
+    if not row["treatment"]:
+        return f"{where}`treatment` is empty; name the gene or compound, controls included"
+    if row["control"] and not row["group"]:
+        return f"{where}`group` is empty for a control well"
+    return ""
 
 
 def has_control_groups(sheet: pd.DataFrame | None) -> bool:

@@ -1,59 +1,46 @@
 """Reading JUMP's plate and well tables and the sheet of plates; every value stays text."""
 
-import csv
-import re
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from campfire.core.columns import BATCH, COMPOUND, PLATE, PLATE_TYPE, SOURCE, WELL, WELL_KEYS
-from campfire.core.errors import ConfigError, DataError
+from campfire.core.errors import CampfireError, ConfigError, DataError
 from campfire.core.text import some
 from campfire.screen.metadata.jump import PAPER_OOD_PLATES, ROLES
-from campfire.screen.wells import WELL_PATTERN, well_name
+from campfire.screen.names import name_problem
+from campfire.screen.sheets import read_sheet_file, refuse_rows, warn_of_look_alikes
+from campfire.screen.wells import FORMAT_COLUMN, FORMATS, check_wells, well_name, well_problem
 
 INCHIKEY = "Metadata_InChIKey"
 SHEET_COLUMNS = [SOURCE, BATCH, PLATE, PLATE_TYPE, "role"]
 
-_PLATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
 
 def read_sheet(path: str | Path) -> pd.DataFrame:
-    """Read the sheet of plates: tab-separated text (comma for *.csv), one row a plate, in the file's order.
+    """Read the sheet of plates (see `screen.sheets`), one row per plate, in the file's order.
 
     Columns Metadata_Source, Metadata_Batch, Metadata_Plate, Metadata_PlateType and role (id, ood, train), all text;
-    further columns are kept. Lines that start with # and blank lines are skipped. Raises ConfigError naming file and
-    line.
+    further columns are kept. Raises ConfigError naming file and line.
     """
     path = Path(path)
-    lines = _numbered_lines(path)
-    if not lines:
-        raise ConfigError(f"{path}: the sheet is empty; write a header line with {', '.join(SHEET_COLUMNS)}")
-    delimiter = "," if path.suffix.lower() == ".csv" else "\t"
-    rows = [(number, [cell.strip() for cell in cells]) for number, cells in _split(lines, delimiter)]
-    header_line, header = rows[0]
-    missing = [name for name in SHEET_COLUMNS if name not in header]
-    if missing:
-        raise ConfigError(
-            f"{path}, line {header_line}: no column {', '.join(missing)}; the header needs {', '.join(SHEET_COLUMNS)} "
-            f"separated by {'commas' if delimiter == ',' else 'tabs'}"
-        )
-    if len(set(header)) != len(header):
-        raise ConfigError(f"{path}, line {header_line}: a column name occurs twice; keep one of them")
-    if len(rows) == 1:
+    table = read_sheet_file(path, SHEET_COLUMNS, "sheet of plates")
+    if table.empty:
         raise ConfigError(f"{path}: the sheet names no plate; add a line for each plate")
+    problems: dict[int, str] = {}
     first_line: dict[str, int] = {}
-    for number, cells in rows[1:]:
-        _check_sheet_row(f"{path}, line {number}", header, cells)
-        plate = cells[header.index(PLATE)]
-        if plate in first_line:
-            raise ConfigError(
-                f"{path}, line {number}: plate {plate} is already on line {first_line[plate]}; remove one of the two"
-            )
-        first_line[plate] = number
-    return pd.DataFrame([cells for _, cells in rows[1:]], columns=header, dtype=object)
+    for number, row in zip(table.index, table.to_dict("records"), strict=True):
+        plate = row[PLATE]
+        problem = _sheet_row_problem(row)
+        if not problem and plate in first_line:
+            problem = f"plate {plate} is already on line {first_line[plate]}; remove one of the two"
+        if problem:
+            problems[int(number)] = problem
+        first_line.setdefault(plate, int(number))
+    refuse_rows(table, problems, path)
+    warn_of_look_alikes(table[PLATE], "plate", path)
+    return table.reset_index(drop=True)
 
 
 def empty_sheet() -> pd.DataFrame:
@@ -68,7 +55,7 @@ def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.Dat
     called A01. Raises DataError when a plate has no well, a well occurs twice, has no compound or is no well name.
     """
     path = Path(path)
-    table = _read_text_table(path, [SOURCE, PLATE, WELL, COMPOUND])
+    table = read_sheet_file(path, [SOURCE, PLATE, WELL, COMPOUND], "table of wells", DataError)
     if isinstance(plates, pd.DataFrame):
         names = list(plates[PLATE])
         source = plates.set_index(PLATE)[SOURCE]
@@ -77,24 +64,55 @@ def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.Dat
     else:
         names = [str(name) for name in plates]
         wells = table[table[PLATE].isin(names)]
-    wells = wells.reset_index(drop=True)
     absent = sorted(set(names) - set(wells[PLATE]))
     if absent:
         named = f"plate{'s' if len(absent) > 1 else ''} {some(absent, 5)}"
         raise DataError(
             f"{path}: no wells of {named}; correct plate and source in the sheet or use the full well table"
         )
-    wells = wells.assign(**{WELL: [well_name(well) or well for well in wells[WELL]]})
-    double = wells[wells.duplicated(WELL_KEYS)]
-    if len(double):
-        raise DataError(f"{path}: {_some_wells(double)} occurs twice; keep one row a well")
-    bad = wells[~wells[WELL].str.fullmatch(WELL_PATTERN)]
-    if len(bad):
-        raise DataError(f"{path}: {_some_wells(bad)} is no well name such as A01; rename the wells")
+    wells = named_wells(wells, path, DataError)
     empty = wells[wells[COMPOUND] == ""]
     if len(empty):
-        raise DataError(f"{path}: {_some_wells(empty)} has no {COMPOUND}; give a compound id or remove the row")
-    return wells
+        raise DataError(
+            f"{path}, line {empty.index[0]}: {_some_wells(empty)} has no {COMPOUND}; give a compound id or remove the "
+            "row"
+        )
+    warn_of_look_alikes(wells[COMPOUND], "compound", path)
+    return wells.reset_index(drop=True)
+
+
+def named_wells(table: pd.DataFrame, path: str | Path, error: type[CampfireError] = ConfigError) -> pd.DataFrame:
+    """A table of `read_sheet_file` with its wells named as A01, each once and on a plate that can be.
+
+    The optional column Metadata_PlateFormat says how many wells the plate has (6 to 1536). Raises `error` with file,
+    line, plate and well.
+    """
+    names = table[WELL].map(well_name)
+    if names.isna().any():
+        bad = table[names.isna()]
+        problem = well_problem(bad[WELL].iloc[0])
+        raise error(f"{path}, line {bad.index[0]}: {_some_wells(bad)} {problem}; correct the wells")
+    table = table.assign(**{WELL: names})
+    double = table[table.duplicated(WELL_KEYS)]
+    if len(double):
+        raise error(f"{path}, line {double.index[0]}: {_some_wells(double)} occurs twice; keep one row per well")
+    for plate, rows in table.groupby(PLATE, sort=False):
+        where = f"{path}: plate {plate}"
+        try:
+            check_wells(rows[WELL], where, _stated_format(rows, where))
+        except DataError as problem:
+            raise error(str(problem)) from problem
+    return table
+
+
+def _stated_format(rows: pd.DataFrame, where: str) -> int | None:
+    """How many wells a plate has by the column Metadata_PlateFormat, None where nothing is said."""
+    said = sorted(set(rows[FORMAT_COLUMN]) - {""}) if FORMAT_COLUMN in rows else []
+    if not said:
+        return None
+    if len(said) > 1 or said[0] not in map(str, FORMATS):
+        raise DataError(f"{where}: {FORMAT_COLUMN} is {', '.join(said)}; give one of {', '.join(map(str, FORMATS))}")
+    return int(said[0])
 
 
 def read_structures(path: str | Path) -> dict[str, str]:
@@ -103,7 +121,7 @@ def read_structures(path: str | Path) -> dict[str, str]:
     The structure is the first block of the InChIKey, which stands for atoms and bonds: stereoisomers and forms that
     differ in isotopes or protons share it.
     """
-    table = _read_text_table(Path(path), [COMPOUND, INCHIKEY])
+    table = read_sheet_file(path, [COMPOUND, INCHIKEY], "table of compounds", DataError)
     structure = table[INCHIKEY].str.partition("-")[0]
     return dict(zip(table.loc[structure != "", COMPOUND], structure[structure != ""], strict=True))
 
@@ -121,7 +139,8 @@ def find_well_table(metadata: str | Path) -> Path:
 
 def read_plates(path: str | Path) -> pd.DataFrame:
     """Read JUMP's plate table (csv, plain or gzip), all columns as text."""
-    return _read_text_table(Path(path), [SOURCE, BATCH, PLATE, PLATE_TYPE])
+    columns = [SOURCE, BATCH, PLATE, PLATE_TYPE]
+    return read_sheet_file(path, columns, "table of plates", DataError).reset_index(drop=True)
 
 
 def make_sheet(
@@ -152,49 +171,17 @@ def make_sheet(
     return chosen.sort_values(["_training", BATCH, PLATE])[SHEET_COLUMNS].reset_index(drop=True)
 
 
-def _check_sheet_row(where: str, header: list[str], cells: list[str]) -> None:
-    if len(cells) != len(header):
-        raise ConfigError(f"{where}: {len(cells)} fields for {len(header)} columns; separate the fields as the header")
-    row = dict(zip(header, cells, strict=True))
+def _sheet_row_problem(row: dict[Any, str]) -> str:
+    """What is wrong with a row of the sheet of plates; "" when nothing is."""
     blank = [name for name in SHEET_COLUMNS if not row[name]]
     if blank:
-        raise ConfigError(f"{where}: {', '.join(blank)} is blank; fill it in")
-    if not _PLATE_NAME.fullmatch(row[PLATE]):
-        raise ConfigError(f"{where}: plate {row[PLATE]!r} may have only letters, digits, dot, dash and underscore")
+        return f"{', '.join(blank)} is blank; fill it in"
+    for kind, column in (("source", SOURCE), ("batch", BATCH), ("plate", PLATE)):
+        if problem := name_problem(kind, row[column]):
+            return f"{kind} {row[column]!r} {problem}"
     if row["role"] not in ROLES:
-        raise ConfigError(f"{where}: plate {row[PLATE]} has unknown role {row['role']!r}; use {', '.join(ROLES)}")
-
-
-def _numbered_lines(path: Path) -> list[tuple[int, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such sheet of plates; correct its path in the config") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the sheet ({error}); save it as tab-separated UTF-8 text") from error
-    numbered = enumerate(text.splitlines(), start=1)
-    return [(number, line) for number, line in numbered if line.strip() and not line.startswith("#")]
-
-
-def _split(lines: list[tuple[int, str]], delimiter: str) -> list[tuple[int, list[str]]]:
-    return [(number, next(csv.reader([line], delimiter=delimiter))) for number, line in lines]
-
-
-def _read_text_table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Every column of a csv as text; blank cells are the empty text, never NaN."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such table; run the metadata step or correct the path") from error
-    except (OSError, EOFError, zlib.error, ValueError) as error:  # all of pandas' parser errors are ValueErrors
-        raise DataError(f"{path}: not a readable csv table ({error}); delete it and fetch it again") from error
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise DataError(
-            f"{path}: no column {', '.join(missing)}; use JUMP's table, or one of your own that is separated by commas "
-            f"and has the columns {', '.join(columns)}; this one has {', '.join(map(str, table.columns[:8]))}"
-        )
-    return table
+        return f"plate {row[PLATE]} has unknown role {row['role']!r}; use {', '.join(ROLES)}"
+    return ""
 
 
 def _some_wells(rows: pd.DataFrame) -> str:

@@ -1,0 +1,206 @@
+"""The one reader of sheets and tables that users write or save from a spreadsheet: every cell stays their text.
+
+A row is a line. A cell is cut at the delimiter and at nothing else: `#` and a lone quote inside it are its text, and
+only a whole cell in quotes ("a, b") is unquoted. Cells are stripped of blanks at their ends. A line that begins with #
+is a comment. Every other line is a row of the table or an error that names it; none vanishes.
+"""
+
+import gzip
+import logging
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from campfire.core.columns import BATCH, PLATE, SOURCE, WELL
+from campfire.core.errors import CampfireError, ConfigError
+from campfire.core.text import some
+
+log = logging.getLogger(__name__)
+
+LINE = "line"
+"""Name of the index of a table that was read: the number of each row's line in its file, from 1."""
+
+_PLAIN_COLUMNS = (SOURCE, BATCH, PLATE, WELL, "plate", "well", "key")
+"""Columns whose values never begin with #."""
+
+_LINE_BREAK = re.compile(r"\r\n|\n|\r")
+_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+_EXCEL_ERRORS = {"#N/A", "#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"}
+_SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+")
+
+
+def read_sheet_file(
+    path: str | Path,
+    columns: Sequence[str],
+    what: str = "sheet",
+    error: type[CampfireError] = ConfigError,
+) -> pd.DataFrame:
+    """Every row of a sheet as text, in the file's order; the index, named `line`, holds the line numbers.
+
+    `columns` are those that must be there; further ones are kept. Names of columns are matched without regard to
+    case. The delimiter is the one among tab, comma and semicolon by which the header has all `columns`. UTF-8 and
+    UTF-16 (by its byte order mark) are read, gzipped or not. Raises `error`, with file and line, for a file that cannot
+    be read, a header that lacks a column or has one twice, a line with another number of cells than the header, and a
+    cell that holds a spreadsheet's error value.
+    """
+    path = Path(path)
+    lines = _LINE_BREAK.split(read_text(path, what, error))
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip(" \t\ufeff,;")]
+    rows = [(number, line) for number, line in numbered if not line.startswith("#")]
+    if not rows:
+        raise error(f"{path}: the {what} is empty; write a header line with {', '.join(columns)}")
+    delimiter = _delimiter(rows[0][1], columns, path)
+    header = _header(rows[0], delimiter, columns, path, error)
+    _refuse_doubtful_comments(numbered, header, delimiter, path, error)
+    cells = [(number, _split(line, delimiter)) for number, line in rows[1:]]
+    for number, row in cells:
+        while len(row) > len(header) and not row[-1]:
+            row.pop()
+        if len(row) != len(header):
+            raise error(
+                f"{path}, line {number}: {len(row)} fields for {len(header)} columns; separate the fields by "
+                f"{_NAMES[delimiter]} as the header, without line breaks inside a cell"
+            )
+    index = pd.Index([number for number, _ in cells], name=LINE)
+    table = pd.DataFrame([row for _, row in cells], columns=header, index=index, dtype=object)
+    _refuse_spreadsheet_values(table, path, error)
+    skipped = len(numbered) - len(rows)
+    log.info("%s: %d rows%s", path, len(table), f", {skipped} lines of comment" if skipped else "")
+    return table
+
+
+def read_text(path: Path, what: str, error: type[CampfireError] = ConfigError) -> str:
+    """The text of a file in UTF-8 or, by its byte order mark, UTF-16; unzipped if it is gzip. `error` if it is none."""
+    try:
+        body = path.read_bytes()
+        if body[:2] == b"\x1f\x8b":
+            body = gzip.decompress(body)
+    except FileNotFoundError as problem:
+        raise error(f"{path}: no such {what}; correct its path in the config") from problem
+    except (OSError, EOFError, zlib.error) as problem:
+        raise error(f"{path}: cannot read the {what} ({problem}); replace the file") from problem
+    if body[:4] == b"PK\x03\x04" or body[:4] == b"\xd0\xcf\x11\xe0":
+        raise error(
+            f"{path}: cannot read the {what}, it is a workbook of a spreadsheet program; save it as tab-separated "
+            "UTF-8 text"
+        )
+    encoding = "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError as problem:
+        line = body[: problem.start].count(b"\n") + 1
+        raise error(
+            f"{path}, line {line}: cannot read the {what} ({problem.reason}); save it as tab-separated UTF-8 text"
+        ) from problem
+
+
+def warn_of_look_alikes(values: Iterable[str], what: str, where: str | Path) -> None:
+    """Log a warning for names that differ only in case, inner blanks or the way a letter is encoded."""
+    alike: dict[str, set[str]] = {}
+    for value in set(values):
+        plain = re.sub(r"[\s\u200b-\u200d\u2060\ufeff]+", "", unicodedata.normalize("NFKC", value)).casefold()
+        alike.setdefault(plain, set()).add(value)
+    pairs = [" and ".join(repr(name) for name in sorted(names)) for names in alike.values() if len(names) > 1]
+    if pairs:
+        log.warning(
+            "%s: %s are taken for different %ss; write them alike if they are one", where, some(sorted(pairs), 3), what
+        )
+
+
+def refuse_rows(
+    table: pd.DataFrame,
+    problems: Mapping[int, str],
+    path: str | Path,
+    error: type[CampfireError] = ConfigError,
+) -> None:
+    """Raise `error` for the rows of `read_sheet_file`'s table that have a problem (line to sentence), if any has."""
+    if problems:
+        first = min(problems)
+        more = f" (and {len(problems) - 1} more lines, such as {sorted(problems)[1]})" if len(problems) > 1 else ""
+        raise error(f"{path}, line {first}: {problems[first]}{more}")
+
+
+def _delimiter(header: str, columns: Sequence[str], path: Path) -> str:
+    """The delimiter by which the header has most of `columns`; of equals, the one that the file's name says."""
+    wanted = {name.lower() for name in columns}
+    usual = "," if ".csv" in "".join(path.suffixes).lower() else "\t"
+
+    def found(delimiter: str) -> tuple[int, bool]:
+        return len(wanted & {name.lower() for name in _split(header, delimiter)}), delimiter == usual
+
+    return max(_NAMES, key=found)
+
+
+def _header(
+    line: tuple[int, str], delimiter: str, columns: Sequence[str], path: Path, error: type[CampfireError]
+) -> list[str]:
+    number, text = line
+    known = {name.lower(): name for name in columns}
+    header = [known.get(name.lower(), name) for name in _split(text, delimiter)]
+    while header and not header[-1]:
+        header.pop()
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise error(
+            f"{path}, line {number}: no column {', '.join(missing)}; the header needs {', '.join(columns)} separated "
+            f"by {_NAMES[delimiter]}; this one has {some(header)}"
+        )
+    if len(set(header)) != len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise error(f"{path}, line {number}: a column name occurs twice ({twice!r}); keep one of them")
+    return header
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    """The cells of a line, stripped; a cell is unquoted only when all of it stands in quotes."""
+    if '"' not in line:
+        return [cell.strip() for cell in line.split(delimiter)]
+    cells, start = [], 0
+    end = re.escape(delimiter)
+    quoted = re.compile(rf'[ ]*"((?:[^"]|"")*)"[ ]*(?={end}|$)')
+    while True:
+        match = quoted.match(line, start)
+        if match:
+            cells.append(match[1].replace('""', '"').strip())
+            stop = match.end()
+        else:
+            stop = line.find(delimiter, start)
+            stop = len(line) if stop < 0 else stop
+            cells.append(line[start:stop].strip())
+        if stop >= len(line):
+            return cells
+        start = stop + 1
+
+
+def _refuse_doubtful_comments(
+    numbered: list[tuple[int, str]], header: list[str], delimiter: str, path: Path, error: type[CampfireError]
+) -> None:
+    """A line that begins with # is a comment for certain only where the first column's names cannot begin so."""
+    if header[0] in _PLAIN_COLUMNS:
+        return
+    for number, line in numbered:
+        if line.startswith("#") and len(_split(line, delimiter)) == len(header):
+            raise error(
+                f"{path}, line {number}: begins with # and has all fields; if it is a row, put its first cell in "
+                f"quotes or another column than {header[0]} first; if it is a comment, take it out"
+            )
+
+
+def _refuse_spreadsheet_values(table: pd.DataFrame, path: Path, error: type[CampfireError]) -> None:
+    for name in table.columns:
+        values = set(table[name])
+        if wrong := sorted(values & _EXCEL_ERRORS):
+            line = table.index[table[name] == wrong[0]][0]
+            raise error(
+                f"{path}, line {line}: {name} is {wrong[0]}, a spreadsheet's error value; correct the formula and save "
+                "the sheet again"
+            )
+        if short := sorted(value for value in values if _SHORTENED.fullmatch(value)):
+            log.warning(
+                "%s, line %d: %s is %s; did a spreadsheet shorten a long number? Format the column as text",
+                *(path, table.index[table[name] == short[0]][0], name, short[0]),
+            )
