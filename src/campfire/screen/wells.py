@@ -138,8 +138,8 @@ def _refuse_shifted(names: list[str], where: str) -> None:
             first, last = ("02", f"{n_columns + 1}") if by_column else ("B", row_letters(n_rows))
             raise DataError(
                 f"{where}: the {what}s go from {first} to {last}, one more than a plate of {size} wells has, and none "
-                f"is the first; are the wells one {what} off? Correct them, or say how many wells the plate has (column "
-                f"{FORMAT_COLUMN} in the table, --plate-format for arrange)"
+                f"is the first; are the wells one {what} off? Correct them, or say how many wells the plate has (in "
+                f"column {FORMAT_COLUMN}, --plate-format for arrange)"
             )
 
 
