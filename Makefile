@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
 BRIEFLY := $(SNAKEMAKE) --quiet rules host
 SERVED := $(CAMPFIRE) serve $(DEMO)-screen/s3 --
 
-.PHONY: help setup demo smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench figure report has-demo clean-demo lock envs schema
+.PHONY: help setup demo smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure report has-demo clean-demo lock envs schema
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -108,7 +108,11 @@ format: setup ## format the code
 	$(BIN)/snakefmt Snakefile workflow
 
 bench: setup ## every benchmark, in its quick form
-	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench --quick || exit 1; done
+	@for bench in $(filter-out bench/gpu.py,$(wildcard bench/*.py)); do echo "== $$bench"; $(BIN)/python $$bench --quick || exit 1; done
+
+GPU_PYTHON ?= $(BIN)/python
+bench-gpu: ## everything that only a GPU can tell, in 9 minutes: make bench-gpu [GPU_PYTHON=python3] [REHEARSE=1]
+	$(GPU_PYTHON) bench/gpu.py --out results/gpu $(if $(REHEARSE),--rehearse)
 
 lock: setup ## resolve the dependencies again
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --quiet -o requirements.lock
