@@ -70,10 +70,9 @@ def test_width_is_that_of_a_stratified_mean():
     assert (result["high"] - result["low"]) / (2 * 1.96) == pytest.approx(deviation, rel=0.05)
 
 
-@pytest.mark.parametrize("unit", ["well", "plate"])
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
-def test_paired_difference(unit, metric):
-    options = BootstrapOptions(replicates=400, unit=unit, metric=metric)
+def test_paired_difference(metric):
+    options = BootstrapOptions(replicates=400, metric=metric)
     worse, better = predictions(0.4, seed=1, wells=10), predictions(0.6, seed=2, wells=10)
     result = paired_bootstrap(better, worse, options).set_index("split")
     assert (result["low"] < result["difference"]).all() and (result["difference"] < result["high"]).all()
@@ -124,16 +123,28 @@ def test_gap_between_plates():
 
 
 def test_gap_over_plates_counts_what_plates_share():
-    # Both OOD plates differ by 0.4 as plates: other wells of the same two plates never show that, other plates do.
+    # One of three OOD plates differs by 0.4: other wells of the same three plates never show that, other plates do.
     inside = predictions(0.7, quadrants=QUADRANTS[2:3])
-    parts = [predictions(rate, seed=1, quadrants=QUADRANTS[3:], wells=12) for rate in (0.3, 0.7)]
-    plates = sorted(parts[0][names.PLATE].unique())[:2]
+    parts = [predictions(rate, seed=1, quadrants=QUADRANTS[3:], wells=12) for rate in (0.3, 0.65, 0.7)]
+    plates = sorted(parts[0][names.PLATE].unique())[:3]
     outside = [part[part[names.PLATE] == plate] for part, plate in zip(parts, plates, strict=True)]
     gap = ood_gaps(pd.concat([inside, *outside]), BootstrapOptions(replicates=300)).iloc[0]
-    assert gap["n_plates_outside"] == 2
-    assert gap["low"] > 0 and gap["low_plates"] < -0.5
-    alone = ood_gaps(pd.concat([inside, outside[0]]), BootstrapOptions(replicates=300)).iloc[0]
-    assert np.isnan(alone["low_plates"]) and alone["low"] > 0
+    assert gap["n_plates_outside"] == 3
+    assert gap["low"] > 0 and gap["low_plates"] < -0.2
+    two = ood_gaps(pd.concat([inside, *outside[:2]]), BootstrapOptions(replicates=300)).iloc[0]
+    assert np.isnan(two["low_plates"]) and np.isnan(two["high_plates"]) and two["low"] > 0
+
+
+def test_two_wells_are_no_verdict():
+    table = predictions(0.5, wells=1, compounds=3, quadrants=QUADRANTS[:1])
+    two = table[table["truth"] != "C2"]
+    other = two.assign(predicted="C0")
+    assert bootstrap_accuracy(table).iloc[0][["low", "high"]].notna().all()
+    for frame in (bootstrap_accuracy(two), paired_bootstrap(two, other)):
+        assert frame[["low", "high"]].isna().all(axis=None) and (frame["split"] == "mean").any()
+    inside, outside = predictions(0.7, quadrants=QUADRANTS[:1]), predictions(0.4, wells=1, quadrants=QUADRANTS[1:2])
+    gap = ood_gaps(pd.concat([inside, outside[outside["truth"].isin(["C0", "C1"])]])).iloc[0]
+    assert gap[["low", "high", "low_plates", "high_plates"]].isna().all() and gap["gap"] > 0
 
 
 def test_other_cells_are_refused():
@@ -142,5 +153,5 @@ def test_other_cells_are_refused():
         paired_bootstrap(table, table.iloc[:-1])
     with pytest.raises(DataError, match="test_ood_both was scored for only one"):
         paired_bootstrap(table, table[table["split"] != "test_ood_both"])
-    with pytest.raises(DataError, match="allowed: well, plate"):
-        bootstrap_accuracy(table, BootstrapOptions(unit="cell"))
+    with pytest.raises(DataError, match="allowed: accuracy, balanced_accuracy"):
+        bootstrap_accuracy(table, BootstrapOptions(metric="f1"))

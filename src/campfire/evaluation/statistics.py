@@ -1,13 +1,14 @@
-"""Intervals of accuracies and of their differences, by resampling wells.
+"""Intervals of accuracies and of their differences: over wells, by a bootstrap, and over plates.
 
 Cells of a well share everything but the cell, so the well is the unit that is resampled: with replacement, within
 quadrant and compound, all cells and all fits of a well together. A difference of two encoders resamples the same
-wells for both. The intervals answer "what if other wells of these compounds and plates had been measured"; they do
-not cover another training run, and cover other plates only with `unit="plate"`.
+wells for both. These intervals answer "what if other wells of these compounds on these plates had been measured".
+What other plates would show is answered by `plate_intervals`, whose columns stand beside (`low_plates`, ...). Neither
+covers another training run. Fewer than three wells, or plates, have no interval.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from campfire.core import columns as names
 from campfire.core.errors import DataError
 from campfire.core.random import keyed_generator
+from campfire.evaluation.plate_intervals import PlateInterval, add, over_plates, plate_totals
+from campfire.evaluation.tally import MIN_UNITS, Tally, by_compound, tally
 
 Metric = Literal["accuracy", "balanced_accuracy"]
-Unit = Literal["well", "plate"]
 Floats = NDArray[np.float64]
 
 MEAN = "mean"
@@ -35,62 +37,22 @@ class BootstrapOptions:
     replicates: int = 2000
     """Resamples per interval."""
     level: float = 0.95
-    """Coverage of the percentile interval."""
-    unit: Unit = "well"
-    """What is resampled: wells within each compound, or whole plates."""
+    """Coverage of the intervals."""
     metric: Metric = "accuracy"
     """The mean over fits of this metric is what the interval is about."""
     seed: int = 0
     """Seed of the resamples; the same wells are drawn for every encoder and channel set."""
 
 
-@dataclass(frozen=True)
-class _Wells:
-    """Hits and cells of one quadrant by well and fit, wells sorted by compound, plate and well."""
-
-    hits: Floats
-    """(W, F) cells predicted rightly."""
-    cells: Floats
-    """(W, F) cells scored."""
-    compound: NDArray[np.int64]
-    """(W,) number of the well's compound."""
-    plate: NDArray[np.int64]
-    """(W,) number of the well's plate."""
-    keys: pd.DataFrame
-
-
-def _count(predictions: pd.DataFrame) -> _Wells:
-    """Tally one quadrant's predictions."""
-    wells = [*names.WELL_KEYS, "truth"]
-    tally = (
-        predictions.assign(hit=predictions["truth"] == predictions["predicted"])
-        .pivot_table(index=wells, columns="fit", values="hit", aggfunc=["sum", "size"], fill_value=0, observed=True)
-        .sort_index(level=["truth", *names.WELL_KEYS])
-    )
-    keys = tally.index.to_frame(index=False)
-    return _Wells(
-        hits=tally["sum"].to_numpy(np.float64),
-        cells=tally["size"].to_numpy(np.float64),
-        compound=np.unique(keys["truth"], return_inverse=True)[1],
-        plate=np.unique(keys[names.PLATE], return_inverse=True)[1],
-        keys=keys,
-    )
-
-
-def _resamples(wells: _Wells, options: BootstrapOptions) -> Iterator[tuple[NDArray[np.intp], Floats]]:
+def _resamples(wells: Tally, options: BootstrapOptions) -> Iterator[tuple[NDArray[np.intp], Floats]]:
     """Strata of wells with how often each well is drawn: rows (n,), draws (R, n).
 
     Compounds with a single well cannot vary on their own; they are resampled as one stratum.
     """
-    column = names.PLATE if options.unit == "plate" else names.WELL_KEYS
-    # The units themselves are part of the seed: the same wells are drawn alike for every encoder, and quadrants
+    # The wells themselves are part of the seed: the same wells are drawn alike for every encoder, and quadrants
     # of different wells are drawn independently.
-    text = wells.keys[column].drop_duplicates().to_csv(index=False, header=False, lineterminator="\n")
+    text = wells.keys[names.WELL_KEYS].drop_duplicates().to_csv(index=False, header=False, lineterminator="\n")
     rng = keyed_generator(options.seed, text)
-    if options.unit == "plate":
-        plates = int(wells.plate.max()) + 1
-        yield np.arange(len(wells.plate)), multiplicity(rng, plates, options.replicates)[:, wells.plate]
-        return
     sizes = np.bincount(wells.compound)
     stratum = np.where(sizes[wells.compound] > 1, wells.compound, -1)
     for value in np.unique(stratum):
@@ -126,29 +88,19 @@ def _mean(sums: Floats, counts: Floats) -> Floats:
     return np.where(present.any(axis=-1), total / np.maximum(present.sum(axis=-1), 1), np.nan)
 
 
-def _each_fit(wells: _Wells, metric: str) -> list[float]:
+def _each_fit(wells: Tally, metric: str) -> list[float]:
     """The metric of every fit on its own."""
-    hits, cells = _by_compound(wells.hits, wells.compound), _by_compound(wells.cells, wells.compound)
+    hits, cells = by_compound(wells.hits, wells.compound), by_compound(wells.cells, wells.compound)
     return [float(_metric(hits[:, [i]], cells[:, [i]], metric)) for i in range(hits.shape[1])]
 
 
-def _by_compound(values: Floats, compound: NDArray[np.int64]) -> Floats:
-    """Sum (W, F) over the wells of each compound -> (K, F)."""
-    out = np.zeros((int(compound.max()) + 1, values.shape[1]))
-    np.add.at(out, compound, values)
-    return out
-
-
-def _draw(group: Sequence[_Wells], options: BootstrapOptions) -> tuple[list[float], list[Floats]]:
+def _draw(group: Sequence[Tally], options: BootstrapOptions) -> tuple[list[float], list[Floats]]:
     """Point value and replicates (R,) of each of several tallies of the same wells, drawn alike."""
     if options.metric not in ("accuracy", "balanced_accuracy"):
         raise DataError(f"statistics: unknown metric `{options.metric}`; allowed: accuracy, balanced_accuracy")
-    if options.unit not in ("well", "plate"):
-        raise DataError(f"statistics: unknown unit `{options.unit}`; allowed: well, plate")
     wells = group[0]
     points = [
-        float(_metric(_by_compound(w.hits, w.compound), _by_compound(w.cells, w.compound), options.metric))
-        for w in group
+        float(_metric(by_compound(w.hits, w.compound), by_compound(w.cells, w.compound), options.metric)) for w in group
     ]
     compounds = int(wells.compound.max()) + 1 if options.metric == "balanced_accuracy" else 1
     hits = [np.zeros((options.replicates, compounds, w.hits.shape[1])) for w in group]
@@ -163,7 +115,10 @@ def _draw(group: Sequence[_Wells], options: BootstrapOptions) -> tuple[list[floa
     return points, [_metric(h, c, options.metric) for h, c in zip(hits, cells, strict=True)]
 
 
-def _interval(draws: Floats, level: float) -> tuple[float, float]:
+def _interval(draws: Floats, level: float, wells: int) -> tuple[float, float]:
+    """Percentiles of the draws; unknown (nan) for fewer than three wells."""
+    if wells < MIN_UNITS:
+        return float("nan"), float("nan")
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -187,18 +142,18 @@ def bootstrap_accuracy(predictions: pd.DataFrame, options: BootstrapOptions | No
     options = options or BootstrapOptions()
     rows, pooled = [], _Pool()
     for (protocol, task, split), table in _quadrants(predictions):
-        wells = _count(table)
+        wells = tally(table)
         (value,), (draws,) = _draw([wells], options)
-        pooled.add(protocol, value, draws)
+        pooled.add(protocol, value, draws, len(wells.keys))
         each = _each_fit(wells, options.metric)
         rows.append(
             {"protocol": protocol, "task": task, "split": split, "metric": options.metric, "value": value}
-            | dict(zip(("low", "high"), _interval(draws, options.level), strict=True))
+            | dict(zip(("low", "high"), _interval(draws, options.level, len(wells.keys)), strict=True))
             | {"sd": float(np.std(each)), "sd_sample": float(np.std(each, ddof=1)) if len(each) > 1 else np.nan}
             | {"fits": len(each), "n_wells": len(wells.keys), "n_cells": len(table[names.CELL_KEYS].drop_duplicates())}
         )
-    for protocol, (value,), draws in pooled.means():
-        low, high = _interval(draws, options.level)
+    for protocol, (value,), draws, fewest in pooled.means():
+        low, high = _interval(draws, options.level, fewest)
         rows.append(
             {"protocol": protocol, "task": "", "split": MEAN, "metric": options.metric, "value": float(value)}
             | {"low": low, "high": high, "sd": np.nan, "sd_sample": np.nan, "fits": 0, "n_wells": 0, "n_cells": 0}
@@ -212,8 +167,10 @@ def paired_bootstrap(
     """Difference of accuracy, first minus second, on identical cells, by quadrant and over their mean.
 
     first, second: `predictions.parquet` of two encoders or channel sets.
-    Returns `protocol, task, split, metric, first, second, difference, low, high, n_wells`; the interval is of the
-    difference. Raises DataError where the two were not scored on the same cells by the same fits.
+    Returns `protocol, task, split, metric, first, second, difference, low, high, n_wells, low_plates, high_plates,
+    p_plates, n_plates`: low and high are of the difference, over wells of these plates; those over plates are of
+    `plate_intervals`. n_plates and, of the mean's row, n_wells are those of the quadrant that has the fewest.
+    Raises DataError where the two were not scored on the same cells by the same fits.
     """
     options = options or BootstrapOptions()
     others = dict(_quadrants(second))
@@ -225,24 +182,31 @@ def paired_bootstrap(
     for (protocol, task, split), table in _quadrants(first):
         other = others[protocol, task, split]
         _check_same_cells(table, other, f"{protocol} {task} {split}")
-        a, b = _count(table), _count(other)
+        a, b = tally(table), tally(other)
         points, draws = _draw([a, b], options)
         difference, spread = points[0] - points[1], draws[0] - draws[1]
-        pooled.add(protocol, np.array([*points, difference]), spread)
-        low, high = _interval(spread, options.level)
+        totals = add([plate_totals(a, options.metric), plate_totals(b, options.metric)], [1, -1])
+        pooled.add(protocol, np.array([*points, difference]), spread, len(a.keys), split, totals)
+        low, high = _interval(spread, options.level, len(a.keys))
         rows.append(
             {"protocol": protocol, "task": task, "split": split, "metric": options.metric}
             | {"first": points[0], "second": points[1], "difference": difference}
             | {"low": low, "high": high, "n_wells": len(a.keys)}
+            | _plate_columns(over_plates(difference, [totals], options.level))
         )
-    for protocol, value, spread in pooled.means():
-        low, high = _interval(spread, options.level)
+    for protocol, value, spread, fewest in pooled.means():
+        low, high = _interval(spread, options.level, fewest)
         one, two, difference = value.tolist()
         rows.append(
             {"protocol": protocol, "task": "", "split": MEAN, "metric": options.metric}
-            | {"first": one, "second": two, "difference": difference, "low": low, "high": high, "n_wells": 0}
+            | {"first": one, "second": two, "difference": difference, "low": low, "high": high, "n_wells": fewest}
+            | _plate_columns(over_plates(difference, pooled.sides(protocol), options.level))
         )
     return pd.DataFrame(rows)
+
+
+def _plate_columns(found: PlateInterval) -> dict[str, float]:
+    return {"low_plates": found.low, "high_plates": found.high, "p_plates": found.p, "n_plates": found.plates}
 
 
 def stratified_mean(
@@ -262,50 +226,35 @@ def stratified_mean(
         weight = len(rows) if rows is single else 1  # in strata
         total += weight * (multiplicity(rng, len(rows), options.replicates) @ values[rows]) / len(rows)
     point = np.bincount(numbers, weights=values) / sizes
-    return float(point.mean()), *_interval(total / len(sizes), options.level)
+    return float(point.mean()), *_interval(total / len(sizes), options.level, len(values))
 
 
 def ood_gaps(predictions: pd.DataFrame, options: BootstrapOptions | None = None) -> pd.DataFrame:
     """How much accuracy is lost from ID to OOD plates, by protocol and task, with its intervals.
 
-    The two quadrants hold different wells, which are resampled independently. Other wells of the same few OOD plates
-    say little of other OOD plates, so a second interval takes whole plates: Student's t, by Welch's degrees of freedom,
-    on the deviation of a bootstrap over plates; nan where a quadrant has one plate.
+    The two quadrants hold different wells, which are resampled independently, and different plates: the interval over
+    plates (`plate_intervals`) is nan where either has fewer than three.
     Returns `protocol, task, metric, inside, outside, gap, low, high, low_plates, high_plates, n_plates_inside,
     n_plates_outside`.
     """
     options = options or BootstrapOptions()
-    tallies = {key: _count(table) for key, table in _quadrants(predictions)}
+    tallies = {key: tally(table) for key, table in _quadrants(predictions)}
     rows = []
     for protocol, task in dict.fromkeys((key[0], key[1]) for key in tallies):
-        wells = [tallies.get((protocol, task, split)) for split in names.TASK_QUADRANTS[task]]
-        if wells[0] is None or wells[1] is None:
+        pair = [tallies.get((protocol, task, split)) for split in names.TASK_QUADRANTS[task]]
+        wells = [w for w in pair if w is not None]
+        if len(wells) < 2:
             continue
-        inside, outside = (_draw([w], options) for w in wells if w is not None)
-        low, high = _interval(inside[1][0] - outside[1][0], options.level)
+        inside, outside = (_draw([w], options) for w in wells)
+        low, high = _interval(inside[1][0] - outside[1][0], options.level, min(len(w.keys) for w in wells))
         one, two = inside[0][0], outside[0][0]
-        plates = [int(w.plate.max()) + 1 for w in wells if w is not None]
-        reach = _reach_over_plates([w for w in wells if w is not None], plates, options)
+        plates = over_plates(one - two, [plate_totals(w, options.metric) for w in wells], options.level)
         rows.append(
             {"protocol": protocol, "task": task, "metric": options.metric, "inside": one, "outside": two}
-            | {"gap": one - two, "low": low, "high": high}
-            | {"low_plates": one - two - reach, "high_plates": one - two + reach}
-            | {"n_plates_inside": plates[0], "n_plates_outside": plates[1]}
+            | {"gap": one - two, "low": low, "high": high, "low_plates": plates.low, "high_plates": plates.high}
+            | {"n_plates_inside": wells[0].plates, "n_plates_outside": wells[1].plates}
         )
     return pd.DataFrame(rows)
-
-
-def _reach_over_plates(quadrants: Sequence[_Wells], plates: Sequence[int], options: BootstrapOptions) -> float:
-    """Half the width of the interval of a difference of two quadrants, whole plates being the units."""
-    from scipy.special import stdtrit
-
-    if min(plates) < 2:
-        return float("nan")
-    by_plate = replace(options, unit="plate")
-    variances = [float(np.nanvar(_draw([wells], by_plate)[1][0])) for wells in quadrants]
-    shares = sum(v**2 / (n - 1) for v, n in zip(variances, plates, strict=True))
-    degrees = sum(variances) ** 2 / shares if shares > 0 else float(sum(plates) - 2)
-    return float(stdtrit(degrees, (1 + options.level) / 2) * np.sqrt(sum(variances)))
 
 
 def _check_same_cells(first: pd.DataFrame, second: pd.DataFrame, where: str) -> None:
@@ -323,11 +272,33 @@ class _Pool:
     def __init__(self) -> None:
         self.values: dict[str, list[Floats]] = {}
         self.draws: dict[str, list[Floats]] = {}
+        self.wells: dict[str, list[int]] = {}
+        self.totals: dict[str, dict[str, pd.Series]] = {}
 
-    def add(self, protocol: str, value: float | Floats, draws: Floats) -> None:
+    def add(
+        self,
+        protocol: str,
+        value: float | Floats,
+        draws: Floats,
+        wells: int,
+        split: str = "",
+        totals: pd.Series | None = None,
+    ) -> None:
         self.values.setdefault(protocol, []).append(np.atleast_1d(value))
         self.draws.setdefault(protocol, []).append(draws)
+        self.wells.setdefault(protocol, []).append(wells)
+        if totals is not None:
+            self.totals.setdefault(protocol, {})[split] = totals
 
-    def means(self) -> Iterator[tuple[str, Floats, Floats]]:
+    def means(self) -> Iterator[tuple[str, Floats, Floats, int]]:
+        """Protocol, mean values, mean draws and the wells of the quadrant that has the fewest."""
         for protocol, draws in self.draws.items():
-            yield protocol, np.mean(self.values[protocol], axis=0), np.mean(draws, axis=0)
+            values = np.mean(self.values[protocol], axis=0)
+            yield protocol, values, np.mean(draws, axis=0), min(self.wells[protocol])
+
+    def sides(self, protocol: str) -> list[pd.Series]:
+        """Plate totals of the mean over the quadrants: those on ID plates together, those on OOD plates together."""
+        totals = self.totals[protocol]
+        sides = [[totals[s] for s in pair if s in totals] for pair in zip(*names.TASK_QUADRANTS.values(), strict=True)]
+        parts = [add(side, [1 / len(totals)] * len(side)) for side in sides if side]
+        return parts or [pd.Series(dtype=np.float64)]

@@ -1,0 +1,61 @@
+"""Hits and cells of one quadrant by well and fit: what every interval starts from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core import columns as names
+
+Floats = NDArray[np.float64]
+
+MIN_UNITS = 3
+"""Fewest wells, or plates, whose spread is taken as a measure of what others would show. Of two there is one
+difference, which says almost nothing of its own size: no interval and no verdict is given."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Hits and cells of one quadrant by well and fit, wells sorted by compound, plate and well."""
+
+    hits: Floats
+    """(W, F) cells predicted correctly."""
+    cells: Floats
+    """(W, F) cells scored."""
+    compound: NDArray[np.int64]
+    """(W,) number of the well's compound."""
+    plate: NDArray[np.int64]
+    """(W,) number of the well's plate."""
+    keys: pd.DataFrame
+    """(W,) plate, well and `truth`."""
+
+    @property
+    def plates(self) -> int:
+        """Number of plates."""
+        return int(self.plate.max()) + 1
+
+
+def tally(predictions: pd.DataFrame) -> Tally:
+    """Count the predictions of one quadrant, columns of `predictions.parquet` (docs/contracts.md)."""
+    wells = [*names.WELL_KEYS, "truth"]
+    table = (
+        predictions.assign(hit=predictions["truth"] == predictions["predicted"])
+        .pivot_table(index=wells, columns="fit", values="hit", aggfunc=["sum", "size"], fill_value=0, observed=True)
+        .sort_index(level=["truth", *names.WELL_KEYS])
+    )
+    keys = table.index.to_frame(index=False)
+    return Tally(
+        hits=table["sum"].to_numpy(np.float64),
+        cells=table["size"].to_numpy(np.float64),
+        compound=np.unique(keys["truth"], return_inverse=True)[1],
+        plate=np.unique(keys[names.PLATE], return_inverse=True)[1],
+        keys=keys,
+    )
+
+
+def by_compound(values: Floats, compound: NDArray[np.int64]) -> Floats:
+    """Sum (W, F) over the wells of each compound -> (K, F)."""
+    out = np.zeros((int(compound.max()) + 1, values.shape[1]))
+    np.add.at(out, compound, values)
+    return out
