@@ -115,8 +115,8 @@ def test_every_figure_of_the_findings_has_a_caption_with_what_stands_behind_it(d
     named = {name for chapter in findings.CHAPTERS for name in chapter.figures}
     texts = {name: caption(name, drawn[name][1], OPTIONS) for name in named}
     assert set(texts) == set(NAMES_OF_ALL) - {"plate_layout"}
-    assert "Protocol release. n: 2 fits, 12 to 24 wells, 120 to 240 cells. Intervals: 95 %" in texts["figure_3_4"]
-    assert texts["figure_2_1"].endswith("n: 36 wells.") and "Protocol release" in texts["confusion"]
+    assert "Protocol release. n: 2 fits, 18 to 24 wells, 180 to 240 cells. Intervals: 95 %" in texts["figure_3_4"]
+    assert texts["figure_2_1"].endswith("n: 43 wells.") and "Protocol release" in texts["confusion"]
     assert "Intervals" not in texts["figure_3_5"] and "n: 8 wells of the reference" in texts["figure_3_5"]
 
 
@@ -170,7 +170,7 @@ def test_nothing_is_cut_off_and_texts_do_not_collide(drawn, name):
 
 def test_figure_2_1_is_the_assignment(drawn):
     _, data = drawn["figure_2_1"]
-    assert len(data) == 5 * 7  # plates x compounds
+    assert len(data) == 6 * 7  # plates x compounds
     cell = data.set_index(["Metadata_JCP2022", "Metadata_Plate"])
     assert cell.loc[("C2", "P1"), "split"] == "train" and cell.loc[("C2", "P2"), "split"] == "val"
     assert cell.loc[("H1", "P5"), "split"] == "test_ood_both"
@@ -180,8 +180,8 @@ def test_figure_2_1_is_the_assignment(drawn):
     assert list(dict.fromkeys(data["compound_group"])) == ["control", "in-distribution", "held-out"]
     figure = figures.figure_2_1.draw(data)
     texts = [text.get_text() for text in figure.findobj(mpl.text.Text)]
-    assert "2 OOD\nplates" in texts and "4 OOD compounds" in texts and "1 control" in texts
-    assert f"{NAMES['test_ood_plate']} (7 wells)" in texts
+    assert "3 OOD\nplates" in texts and "4 OOD compounds" in texts and "1 control" in texts
+    assert f"{NAMES['test_ood_plate']} (10 wells)" in texts
 
 
 def test_figure_2_1_on_the_real_split(shared):

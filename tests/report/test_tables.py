@@ -85,7 +85,10 @@ def test_table_3_1_beside_the_paper(accuracies, results):
     difference = table.layout[table.layout[""] == "difference"].iloc[0]
     assert difference["OOD compound + OOD plate"] == "+0.230 †"
     assert any("Not the paper's task" in note for note in table.notes)
-    assert "Untrained twin +0.150 [+0.150, +0.150]" in table.answer and "of 12 intervals lie above" in table.answer
+    assert (
+        "Untrained twin +0.150 [+0.150, +0.150] over plates" in table.answer
+        and "of 12 intervals of accuracy lie" in table.answer
+    )
     alone = tables.table_3_1.build(accuracies.data, OPTIONS).answer
     assert alone.endswith("above chance.") and "minus" not in alone  # no difference without its interval
 
@@ -129,14 +132,16 @@ def test_differences_are_paired(results):
     assert row["difference"] == pytest.approx(np.mean([0.2, 0.2, 0.1, 0.1]))
     # Both miss by the same amount in the same wells, so pairing leaves no spread at all.
     assert row["low"] == pytest.approx(row["high"]) == pytest.approx(row["difference"])
-    assert row["above_zero"] and row["n_wells"] == (3 * 3 + 2 * 3 + 3 * 4 + 2 * 4) * 2
+    assert row["low_plates"] == pytest.approx(row["difference"]) and row["n_plates"] == 3
+    assert row["verdict"] == "above zero" and row["over"] == "plates" and row["holds"]
+    assert row["n_wells"] == (3 * 3 + 3 * 3 + 3 * 4 + 3 * 4) * 2
     best = one(table.data, claim="campfire_channels", split="mean")
     assert best["second"] == "campfire/Mito"
     assert set(best["candidates"].split()) == {"campfire/DNA", "campfire/AGP", "campfire/Mito"}
     assert best["difference"] == pytest.approx(np.mean([0.2, 0.2, 0.1, 0.1]))
-    assert "trained against its untrained twin: +0.150 [+0.150, +0.150], above zero" in table.answer
+    assert "trained against its untrained twin: +0.150 [+0.150, +0.150] over plates, above zero" in table.answer
     tied = one(table.data, claim="campfire_dino_id", split="test_ood_both")
-    assert tied["difference"] == 0 and not tied["above_zero"]
+    assert tied["difference"] == 0 and tied["verdict"] == "includes zero" and not tied["holds"]
 
 
 def test_claims_follow_from_what_is_there(results):
@@ -187,8 +192,8 @@ def test_gaps(results):
     row = one(data, encoder="campfire", channels="DNA_AGP_Mito", task="control")
     assert (row["id"], row["ood"], row["gap"]) == pytest.approx((0.75, 0.65, 0.10))
     assert row["low"] < row["gap"] < row["high"]
-    assert (row["n_wells_id"], row["n_wells_ood"], row["n_classes"]) == (18, 12, 3)
-    assert row["low_plates"] < row["gap"] < row["high_plates"]
+    assert (row["n_wells_id"], row["n_wells_ood"], row["n_classes"]) == (18, 18, 3)
+    assert row["low_plates"] == pytest.approx(row["gap"]) == row["high_plates"]  # all plates of a side are alike
     assert (
         table.layout["Plates"][0] == f"{row['n_plates_id']} / {row['n_plates_ood']}" and "over plates" in table.answer
     )
@@ -264,10 +269,11 @@ def test_quadrants_counts():
     table = tables.quadrants.build(wells(), "release")
     target2 = table.data[table.data["Metadata_PlateType"] == "TARGET2"].set_index("split")
     assert target2["wells"].to_dict() == {
-        "train": 3, "val": 3, "test": 3, "test_ood_plate": 7, "test_ood_compound": 12, "test_ood_both": 8, "unused": 1,
+        "train": 3, "val": 3, "test": 3, "test_ood_plate": 10, "test_ood_compound": 12, "test_ood_both": 12,
+        "unused": 1,
     }  # fmt: skip
-    assert target2.loc["test_ood_both", "compounds"] == 4 and target2.loc["test_ood_both", "plates"] == 2
-    assert table.answer == "37 of 39 wells have a role; 30 of them are test wells."
+    assert target2.loc["test_ood_both", "compounds"] == 4 and target2.loc["test_ood_both", "plates"] == 3
+    assert table.answer == "44 of 46 wells have a role; 37 of them are test wells."
     assert len(table.notes) == 3 and "as new to the model as an OOD plate" in table.notes[1]
     assert table.notes[2].startswith(
         "6 of 7 compounds of two or more evaluation plates are in the same wells on all of them"
@@ -286,7 +292,9 @@ def test_transfer_counts_each_pair_once():
     first = table.layout.iloc[0]
     assert first["Campfire"] == "0.45 [0.25, 0.55]" and first["Wells"] == "8 + 9"
     assert any("−∞" in cell for cell in table.layout["DinoViT-S8"])
-    assert "Campfire 3 of 6" in table.answer
+    assert "Campfire: of 6 pairs 0 of 0.5 or more" in table.answer and "told apart" not in table.answer
+    few = tables.transfer.build({"campfire": zprime().assign(n_target=2)}, OPTIONS)
+    assert few.answer == ""
 
 
 @pytest.mark.parametrize("suffix", ["csv", "md", "tex", "html"])
@@ -326,7 +334,7 @@ def test_findings_read_as_a_story(accuracies, results, tmp_path):
     gaps.to_csv(tmp_path / "ood_gap.csv", index=False)
     page = findings.build([*tmp_path.glob("*.html"), *tmp_path.glob("*.png")], "Demo", OPTIONS)
     body = page[page.index("<section") :]
-    caption = "n: 18 to 24 wells on ID plates, 12 to 16 wells on OOD plates. Intervals: 95 %"
+    caption = "n: 18 to 24 wells on ID plates, 18 to 24 wells on OOD plates. Intervals: 95 %"
     order = [
         body.index(text)
         for text in (

@@ -8,7 +8,7 @@ import pandas as pd
 from campfire.core.files import write_table
 
 CELLS = 10
-PLATES = {"ID": ["P1", "P2", "P3"], "OOD": ["P4", "P5"]}
+PLATES = {"ID": ["P1", "P2", "P3"], "OOD": ["P4", "P5", "P6"]}
 COMPOUNDS = {"control": ["C1", "C2", "C3"], "heldout": ["H1", "H2", "H3", "H4"]}
 SPLITS = {
     "test": ("control", "ID"),
@@ -87,7 +87,7 @@ def write_probes(root: Path) -> list[Path]:
 
 
 def wells() -> pd.DataFrame:
-    """split/wells.parquet of five TARGET2 plates with a surplus well, and one COMPOUND plate."""
+    """split/wells.parquet of six TARGET2 plates with a surplus well, and one COMPOUND plate."""
     rows = []
     labels = {"P1": "train", "P2": "val", "P3": "test"}
     for where, plates in PLATES.items():

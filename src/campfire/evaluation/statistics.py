@@ -205,7 +205,7 @@ def paired_bootstrap(
     return pd.DataFrame(rows)
 
 
-def _plate_columns(found: PlateInterval) -> dict[str, float]:
+def _plate_columns(found: PlateInterval) -> dict[str, Any]:
     return {"low_plates": found.low, "high_plates": found.high, "p_plates": found.p, "n_plates": found.plates}
 
 

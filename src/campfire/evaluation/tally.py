@@ -14,6 +14,10 @@ MIN_UNITS = 3
 """Fewest wells, or plates, whose spread is taken as a measure of what others would show. Of two there is one
 difference, which says almost nothing of its own size: no interval and no verdict is given."""
 
+UNEVEN = 1.25
+"""Classes are uneven where the largest has so many times its equal share of the scored cells: always guessing it then
+beats 1 / K, and accuracy follows one class. Balanced accuracy, whose chance is 1 / K, leads there."""
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -59,3 +63,15 @@ def by_compound(values: Floats, compound: NDArray[np.int64]) -> Floats:
     out = np.zeros((int(compound.max()) + 1, values.shape[1]))
     np.add.at(out, compound, values)
     return out
+
+
+def class_shares(predictions: pd.DataFrame) -> tuple[float, float]:
+    """Chance (1 / K) and the share of the largest class of one quadrant's scored cells, of the K classes that occur."""
+    shares = predictions["truth"].astype(str).value_counts(normalize=True)
+    return 1 / len(shares), float(shares.iloc[0])
+
+
+def has_uneven_classes(predictions: pd.DataFrame) -> bool:
+    """Whether any quadrant of a protocol's predictions has uneven classes (`UNEVEN`)."""
+    shares = [class_shares(rows) for _, rows in predictions.groupby(["task", "split"], observed=True)]
+    return any(majority > UNEVEN * chance for chance, majority in shares)

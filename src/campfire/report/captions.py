@@ -14,14 +14,17 @@ DRAWN = {
     "their mean squared error on masked pixels below (patches that were seen are shown as they are), and the target. "
     "Masks are the same at every epoch.",
     "training_curves": "Loss on training tiles (solid) and validation wells (dashed), learning rate, speed.",
-    "ood_gap": "Accuracy on ID plates (circles) and OOD plates (diamonds) with the same classifiers; right: the gap.",
+    "ood_gap": "Accuracy on ID plates (circles) and OOD plates (diamonds) with the same classifiers; right: the gap "
+    "with its interval for other plates (with a star, where there are fewer than three, for other wells of these).",
     "figure_3_4": "Accuracy by the channels that the embedding is made from; the dashed line is chance.",
-    "claims": "First minus second on identical cells; the diamond is the mean of the quadrants. A bar clear of the "
-    "grey line is a difference.",
+    "claims": "First minus second on identical cells; the diamond is the mean of the quadrants. Bars are intervals "
+    "for other plates (Student's t over plates); dotted ones, of fewer than three plates, for other wells of these "
+    "plates. Bold: told apart over plates after adjustment for the number of comparisons (Holm).",
     "beyond": "Left: replicates retrieved across plates, 0 is chance and 1 perfect. Right: shares of the variance of "
     "well means; what is not coloured is left to wells.",
-    "figure_3_5": "Z′ between groups of control wells on held-out plates: 1 is perfect, below 0 the groups overlap; "
-    "the scale ends at −1, numbers go on.",
+    "figure_3_5": "Z′ between groups of control wells on held-out plates: from 0.5 an assay counts as excellent, at 0 "
+    "the 3-SD bands of both groups touch, below they overlap; the scale ends at −1, numbers go on. In brackets, of "
+    "fewer than three wells: no verdict.",
     "confusion": "Share of the cells of each compound (row) that the probes call each compound (column).",
 }
 
@@ -30,6 +33,7 @@ COUNTS = {
     "n_wells": "wells",
     "n_wells_id": "wells on ID plates",
     "n_wells_ood": "wells on OOD plates",
+    "n_plates": "plates",
     "n_cells": "cells",
     "n_reference": "wells of the reference",
     "n_target": "wells of the target",
@@ -57,7 +61,7 @@ def caption(name: str, data: pd.DataFrame, options: TableOptions) -> str:
         counts = [f"{int(data['epoch'].max())} epochs"]
     if counts:
         parts.append(f"n: {', '.join(counts)}.")
-    if {"low", "high"} <= set(data.columns) and name != "figure_3_5":  # the maps show none
+    if {"low", "high"} <= set(data.columns) and name not in ("figure_3_5", "claims"):  # maps show none
         parts.append(f"Intervals: {100 * options.level:g} %, bootstrap over wells.")
     return " ".join(parts)
 

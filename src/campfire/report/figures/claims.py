@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from campfire.core.errors import DataError
 from campfire.report.figures.style import BLUE, GREY, INK, PAGE, SPLIT_COLOURS, new_figure, styled
 from campfire.report.tables.render import interval, number
+from campfire.report.tables.verdict import leading
 
 _SHORT = {
     "test": "ID compound, ID plate",
@@ -21,16 +22,25 @@ _SHORT = {
 
 
 def prepare(differences: pd.DataFrame) -> pd.DataFrame:
-    """The rows of tables/differences.csv that are drawn, which are all. Raises DataError when there are none."""
+    """The rows of tables/differences.csv that are drawn, which are all. Raises DataError when there are none.
+
+    low and high are those that verdicts are made from: over plates where there are three, else over wells (`over`).
+    """
     if differences.empty:
         raise DataError("tables/differences.csv: holds no comparison")
-    columns = ["claim", "statement", "first", "second", "protocol", "split", "difference", "low", "high", "n_wells"]
-    return differences[columns].reset_index(drop=True)
+    columns = ["claim", "statement", "first", "second", "protocol", "split", "difference"]
+    bounds = [leading(record) for record in differences.to_dict("records")]
+    table = pd.DataFrame(bounds, columns=["low", "high", "over"], index=differences.index)
+    counts = differences[["n_wells", "n_plates", "holds"]]
+    return pd.concat([differences[columns], table, counts], axis=1).reset_index(drop=True)
 
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A block per comparison: its quadrants and, in bold, their mean, with intervals. `data` is that of `prepare`."""
+    """A block per comparison: its quadrants and their mean (a diamond), with intervals, dotted where over wells alone.
+
+    Bold numbers are told apart over plates, after adjustment for their number. `data` is that of `prepare`.
+    """
     blocks = [rows.reset_index(drop=True) for _, rows in data.groupby("claim", sort=False)]
     lines = sum(len(rows) for rows in blocks) + 0.8 * len(blocks)
     figure = new_figure(PAGE, 0.135 * lines + 0.55)
@@ -43,10 +53,11 @@ def draw(data: pd.DataFrame) -> Figure:
         for record in rows.to_dict("records"):
             mean = record["split"] == "mean"
             colour = INK if mean else SPLIT_COLOURS.get(record["split"], BLUE)
-            axes.plot([record["low"], record["high"]], [y, y], color=colour, lw=2.0 if mean else 1.2, zorder=2)
+            style = ":" if record["over"] == "wells" else "-"
+            axes.plot([record["low"], record["high"]], [y, y], style, color=colour, lw=2.0 if mean else 1.2, zorder=2)
             axes.plot(record["difference"], y, "D" if mean else "o", color=colour, ms=4 if mean else 3.4, zorder=3)
             text = f"{number(record['difference'], signed=True)} {interval(record['low'], record['high'], signed=True)}"
-            weight = "bold" if mean else "normal"
+            weight = "bold" if record["holds"] else "normal"
             axes.annotate(text, (1, y), xytext=(4, 0), fontsize=5.8, fontweight=weight, **beside)
             ticks.append(y)
             names.append(_SHORT.get(record["split"], record["split"]))
@@ -59,9 +70,9 @@ def draw(data: pd.DataFrame) -> Figure:
     axes.set_yticks(ticks, names, fontsize=6)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(y - 1.2, -0.8)
-    reach = float(np.nanmax(np.abs(data[["low", "high"]].to_numpy())))
-    low = min(0.0, float(data["low"].min()))
-    axes.set_xlim(low - 0.06 * reach, max(0.0, float(data["high"].max())) + 0.06 * reach)
+    drawn = data[["low", "high", "difference"]].to_numpy()
+    reach = float(np.nanmax(np.abs(drawn)))
+    axes.set_xlim(min(0.0, float(np.nanmin(drawn))) - 0.06 * reach, max(0.0, float(np.nanmax(drawn))) + 0.06 * reach)
     axes.set_xlabel("Difference of accuracy (first minus second)")
     axes.spines["left"].set_visible(False)
     return figure

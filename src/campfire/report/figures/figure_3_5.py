@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from campfire.core.errors import DataError
-from campfire.report.figures.style import INK, PAGE, PALE, new_figure, styled
+from campfire.evaluation.tally import MIN_UNITS
+from campfire.report.figures.style import GREY, INK, PAGE, PALE, new_figure, styled
 from campfire.report.tables.render import number
 
 METHODS = {"plain": "Plain Z′", "robust": "Robust Z′"}
@@ -53,22 +54,27 @@ def prepare(
     return pd.concat(parts, ignore_index=True)[_COLUMNS]
 
 
-def _matrix(rows: pd.DataFrame, groups: list[str]) -> NDArray[np.float64]:
-    """(G, G) of Z', reference in rows; Z' is the same both ways (Appendix C), so one direction fills the other."""
-    values = np.full((len(groups), len(groups)), np.nan)
+def _matrices(rows: pd.DataFrame, groups: list[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(G, G) of Z', reference in rows, and which of them are of fewer than three wells a side.
+
+    Z' is the same both ways (Appendix C), so one direction fills the other.
+    """
+    values, few = np.full((len(groups), len(groups)), np.nan), np.zeros((len(groups), len(groups)), bool)
     place = {name: i for i, name in enumerate(groups)}
     for row in rows.to_dict("records"):
         i, j = place[row["reference"]], place[row["target"]]
         values[i, j] = row["zprime"]
+        few[i, j] = few[j, i] = min(row["n_reference"], row["n_target"]) < MIN_UNITS
         if np.isnan(values[j, i]):
             values[j, i] = row["zprime"]
     np.fill_diagonal(values, np.nan)
-    return values
+    return values, few
 
 
-def _map(axes: Axes, values: NDArray[np.float64], groups: list[str], norm: Normalize, inches: float) -> None:
+def _map(axes: Axes, rows: pd.DataFrame, groups: list[str], norm: Normalize, inches: float) -> None:
+    values, few = _matrices(rows, groups)
     # Equal groups have Z' of minus infinity, which lies below any scale but is a value all the same.
-    shown = np.ma.masked_where(np.isnan(values), np.nan_to_num(values, neginf=-1e9))
+    shown = np.ma.masked_where(np.isnan(values) | few, np.nan_to_num(values, neginf=-1e9))
     axes.set_facecolor(PALE)
     axes.imshow(shown, cmap=_MAP, norm=norm, interpolation="nearest")
     size = min(7.0, 72 * inches / len(groups) / 3.1)  # five characters across a cell
@@ -80,7 +86,8 @@ def _map(axes: Axes, values: NDArray[np.float64], groups: list[str], norm: Norma
             red, green, blue, _ = _MAP(norm(max(value, norm.vmin or -1.0)))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
             text = "−∞" if np.isneginf(value) else number(value, 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0)
-            axes.text(j, i, text, ha="center", va="center", color="white" if dark else INK, fontsize=size)
+            text, colour = (f"({text})", GREY) if few[i, j] else (text, "white" if dark else INK)
+            axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)
     axes.set_xticks(np.arange(len(groups) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(groups) + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", lw=1.0)
@@ -113,7 +120,7 @@ def draw(data: pd.DataFrame, low: float = -1.0) -> Figure:
             line, column = (i, j) if across else (j, i)
             axes = grid[line, column]
             rows = data[(data["encoder"] == encoder) & (data["method"] == method)]
-            _map(axes, _matrix(rows, groups), groups, norm, side)
+            _map(axes, rows, groups, norm, side)
             top, beside = (label, METHODS[method]) if across else (METHODS[method], label)
             if line == 0:
                 axes.set_title(textwrap.fill(str(top), max(int(side * 11), 8)), pad=5)

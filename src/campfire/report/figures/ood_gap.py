@@ -11,6 +11,7 @@ from campfire.core.columns import TASK_QUADRANTS
 from campfire.core.errors import DataError
 from campfire.report.figures.style import GREY, INK, PAGE, SPLIT_COLOURS, new_figure, panel_letter, styled
 from campfire.report.tables.render import interval, number
+from campfire.report.tables.verdict import leading
 
 
 def prepare(gaps: pd.DataFrame, channels: str, protocol: str) -> pd.DataFrame:
@@ -44,8 +45,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, splits: tuple[str, str]) -> None:
     axes.annotate("Gap", (1, -0.52), xycoords=("axes fraction", "data"), color=GREY, **beside)
     for place, row in zip(y, rows.to_dict("records"), strict=True):
         text = number(row["gap"], signed=True)
-        if not pd.isna(row["low"]):
-            text += "\n" + interval(row["low"], row["high"])
+        low, high, over = leading(row)
+        if over:
+            text += "\n" + interval(low, high) + ("*" if over == "wells" else "")
         axes.annotate(text, (1, place), xycoords=("axes fraction", "data"), fontsize=6, **beside)
     handles, names = axes.get_legend_handles_labels()
     last = [*range(1, len(names)), 0]  # chance behind the markers
@@ -57,7 +59,10 @@ def _panel(axes: Axes, rows: pd.DataFrame, splits: tuple[str, str]) -> None:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A row per encoder: circle ID plates, diamond OOD plates, the gap at the right. `data` is that of `prepare`."""
+    """A row per encoder: circle ID plates, diamond OOD plates, the gap at the right. `data` is that of `prepare`.
+
+    Bars are over wells. The gap's interval is over plates; where there are fewer than three, over wells, with a star.
+    """
     tasks = [task for task in TASK_QUADRANTS if (data["task"] == task).any()]
     most = max(int((data["task"] == task).sum()) for task in tasks)
     figure = new_figure(PAGE, 1.05 + 0.3 * most)

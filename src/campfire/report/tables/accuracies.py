@@ -8,10 +8,12 @@ import pandas as pd
 
 from campfire.core.columns import PROTOCOLS, QUADRANTS
 from campfire.core.errors import DataError
-from campfire.evaluation.statistics import MEAN, bootstrap_accuracy
+from campfire.evaluation.statistics import MEAN, Metric, bootstrap_accuracy
+from campfire.evaluation.tally import MIN_UNITS, UNEVEN, class_shares, has_uneven_classes
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
 from campfire.report.tables.sources import ProbeResult
+from campfire.report.tables.verdict import exceeds
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +23,14 @@ def _quadrant(scores: pd.DataFrame, predictions: pd.DataFrame, classes: int) -> 
     row: dict[str, float] = {}
     for name in ("balanced_accuracy", "macro_f1"):
         row |= {name: scores[name].mean(), f"{name}_sd": scores[name].std(ddof=0)}
-    # What guessing the largest class alone would reach; above chance where the sample is unbalanced.
-    majority = predictions["truth"].astype(str).value_counts(normalize=True).iloc[0]
-    return row | {"n_classes": classes, "chance": 1 / classes, "majority": majority}
+    return row | {"n_classes": classes, "chance": 1 / classes, "majority": class_shares(predictions)[1]}
+
+
+def _above_chance(row: dict[str, Any]) -> bool:
+    """Whether the interval of the leading metric, as printed, lies above what guessing reaches."""
+    if row["uneven"]:
+        return exceeds(row["balanced_low"], row["chance"])
+    return exceeds(row["low"], row["majority"])
 
 
 def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]]:
@@ -34,6 +41,7 @@ def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]
         for name, table in (("scores", scores), ("predictions", predictions))
     }
     classes = predictions.groupby(["protocol", "task"], observed=True)["truth"].nunique()
+    balanced = bootstrap_accuracy(predictions, options.bootstrap("balanced_accuracy")).set_index(["protocol", "split"])
     for found in bootstrap_accuracy(predictions, options.bootstrap()).to_dict("records"):
         protocol, task, split = found["protocol"], found["task"], found["split"]
         if split == MEAN:
@@ -43,7 +51,7 @@ def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]
                 f"{result.folder / 'scores.parquet'}: has no row for {protocol}, {split}, unlike predictions.parquet; "
                 "delete both and run the probe again"
             )
-        yield {
+        row: dict[str, Any] = {
             "encoder": result.encoder,
             "label": options.label(result.encoder),
             "channels": result.channels,
@@ -64,6 +72,9 @@ def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]
                 int(classes[protocol, task]),
             ),
         }
+        row |= {f"balanced_{name}": float(balanced.loc[(protocol, split), name]) for name in ("low", "high")}
+        row["uneven"] = row["majority"] > UNEVEN * row["chance"]
+        yield row | {"above_chance": _above_chance(row)}
 
 
 def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFrame:
@@ -72,7 +83,9 @@ def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFra
     Columns: encoder, label, channels, channel_label, protocol, task, split, quadrant; accuracy (mean over fits), sd
     (population SD over fits), sd_sample (ddof 1), low and high (bootstrap over wells), level; n_fits, n_wells,
     n_cells; balanced_accuracy and macro_f1 with their sd; n_classes, chance (1 / n_classes), majority (share of the
-    largest class). Files are read one by one, so memory holds one encoder and channel set at a time.
+    largest class); balanced_low and balanced_high, uneven (the largest class has over 1.25 times its equal share) and
+    above_chance (the printed interval of accuracy lies above the largest class; that of balanced accuracy above 1 / K
+    where classes are uneven). Files are read one by one, so memory holds one encoder and channel set at a time.
     """
     rows: list[dict[str, Any]] = []
     for result in results:
@@ -93,12 +106,17 @@ def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFra
     return table.sort_values(list(ranks), key=lambda c: c.map(ranks[str(c.name)].index), ignore_index=True)
 
 
+def leading_metric(predictions: pd.DataFrame) -> Metric:
+    """The metric that a protocol's comparisons are made by: balanced accuracy where any quadrant is uneven."""
+    return "balanced_accuracy" if has_uneven_classes(predictions) else "accuracy"
+
+
 def interval_note(options: TableOptions) -> str:
     """What the brackets mean."""
     return (
         f"Brackets: {100 * options.level:g} % percentile interval of {options.replicates:,} bootstrap replicates that "
         "resample wells within each compound (those of a single well as one group), all "
-        "cells and fits of a well together."
+        f"cells and fits of a well together; none for fewer than {MIN_UNITS} wells."
     )
 
 
@@ -115,9 +133,13 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
                 f"{number(r['accuracy'])} ± {number(r['sd'])} {interval(r['low'], r['high'])}".strip()
                 for r in data.to_dict("records")
             ],
-            "Balanced accuracy": [number(value) for value in data["balanced_accuracy"]],
+            "Balanced accuracy": [
+                f"{number(r['balanced_accuracy'])} {interval(r['balanced_low'], r['balanced_high'])}".strip()
+                for r in data.to_dict("records")
+            ],
             "Macro F1": [number(value) for value in data["macro_f1"]],
             "Chance": [number(value) for value in data["chance"]],
+            "Largest class": [number(value) for value in data["majority"]],
             "Fits": data["n_fits"].astype(str),
             "Wells": [f"{value:,}" for value in data["n_wells"]],
             "Cells": [f"{value:,}" for value in data["n_cells"]],

@@ -8,6 +8,7 @@ import pandas as pd
 
 from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError
+from campfire.evaluation.tally import MIN_UNITS
 from campfire.report.tables.accuracies import interval_note
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.paper import CLASSES, Printed
@@ -26,6 +27,7 @@ class Row:
 
 
 _OURS = ["accuracy", "sd", "sd_sample", "low", "high", "level", "balanced_accuracy", "macro_f1"]
+_OURS += ["balanced_accuracy_sd", "balanced_low", "balanced_high", "uneven", "above_chance"]
 _UNKNOWN = Printed("–", float("nan"), float("nan"))
 _COUNTS = ["n_fits", "n_wells", "n_cells", "n_classes", "chance", "majority"]
 
@@ -69,27 +71,57 @@ def long_form(accuracies: pd.DataFrame, rows: Sequence[Row], options: TableOptio
 
 
 def layout(long: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
-    """Text cells: per model its mean ± SD (best of a quadrant bold), interval, the paper's value, the difference."""
-    best: Mapping[Any, float] = long.groupby("split")["accuracy"].max().to_dict() if len(set(long["model"])) > 1 else {}
+    """Text cells: per model its mean ± SD (best of a quadrant bold), interval, the paper's value, the difference.
+
+    Where classes are uneven, balanced accuracy stands first and is the one that is compared.
+    """
+    several = len(set(long["model"])) > 1
+    accuracy = ("accuracy", "sd", "low", "high")
+    balanced = ("balanced_accuracy", "balanced_accuracy_sd", "balanced_low", "balanced_high")
+    uneven = long["uneven"].eq(True).any()
     lines = []
     for model, rows in long.groupby("model", sort=False):
         records = {record["split"]: record for record in rows.to_dict("records")}
-        ours, brackets, paper, difference = {}, {}, {}, {}
-        for split, quadrant in QUADRANTS.items():
-            record = records[split]
-            text = "–" if pd.isna(record["accuracy"]) else f"{number(record['accuracy'])} ± {number(record['sd'])}"
-            ours[quadrant] = f"**{text}**" if record["accuracy"] == best.get(split) else text
-            brackets[quadrant] = interval(record["low"], record["high"])
-            paper[quadrant] = record["paper"]
-            mark = "" if record["same_task"] else " †"
-            known = not pd.isna(record["difference"])
-            difference[quadrant] = f"{number(record['difference'], signed=True)}{mark}" if known else "–"
-        lines.append({"Model": model, "": "this run", **ours})
-        lines.append({"Model": "", "": f"{100 * options.level:g} % interval", **brackets})
+        bracket = f"{100 * options.level:g} % interval"
+        if uneven:
+            best = _best(long, balanced[0]) if several else {}
+            lines += [{"": "balanced accuracy", **_values(records, balanced, best)}]
+            lines += [{"": bracket, **_brackets(records, balanced)}, {"": "accuracy", **_values(records, accuracy, {})}]
+        else:
+            best = _best(long, accuracy[0]) if several else {}
+            lines += [{"": "this run", **_values(records, accuracy, best)}]
+        lines.append({"": bracket, **_brackets(records, accuracy)})
+        lines[-4 if uneven else -2]["Model"] = str(model)
         if rows["paper_mean"].notna().any():
-            lines.append({"Model": "", "": "paper", **paper})
-            lines.append({"Model": "", "": "difference", **difference})
-    return pd.DataFrame(lines)
+            paper, difference = {}, {}
+            for split, quadrant in QUADRANTS.items():
+                record = records[split]
+                paper[quadrant] = record["paper"]
+                mark = "" if record["same_task"] else " †"
+                known = not pd.isna(record["difference"])
+                difference[quadrant] = f"{number(record['difference'], signed=True)}{mark}" if known else "–"
+            lines += [{"": "paper", **paper}, {"": "difference", **difference}]
+    return pd.DataFrame(lines, columns=["Model", "", *QUADRANTS.values()]).fillna("")
+
+
+def _best(long: pd.DataFrame, metric: str) -> dict[Any, float]:
+    """The highest value of each quadrant that has wells enough for a verdict."""
+    return long[long["n_wells"] >= MIN_UNITS].groupby("split")[metric].max().to_dict()
+
+
+def _values(records: Mapping[Any, Any], columns: Sequence[str], best: Mapping[Any, float]) -> dict[str, str]:
+    cells = {}
+    for split, quadrant in QUADRANTS.items():
+        value, sd = (records[split][name] for name in columns[:2])
+        text = "–" if pd.isna(value) else f"{number(value)} ± {number(sd)}"
+        cells[quadrant] = f"**{text}**" if value == best.get(split) else text
+    return cells
+
+
+def _brackets(records: Mapping[Any, Any], columns: Sequence[str]) -> dict[str, str]:
+    return {
+        quadrant: interval(*(records[split][name] for name in columns[2:])) for split, quadrant in QUADRANTS.items()
+    }
 
 
 def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
@@ -110,6 +142,11 @@ def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
     ]
     if len(set(scored["model"])) > 1:
         lines.append("Bold: the highest value of a quadrant; which differences hold up is in the table of differences.")
+    if scored["uneven"].eq(True).any():
+        lines.append(
+            "Classes are uneven: always guessing the largest would reach its share, so balanced accuracy (the mean "
+            "recall of the compounds, chance 1 / K) leads, and the highest of it is bold."
+        )
     if scored["paper_mean"].notna().any():
         lines.append("Paper: as printed, ± standard deviation over fits. Difference: this run minus the paper.")
         if not scored.loc[scored["paper_mean"].notna(), "same_task"].all():

@@ -1,18 +1,31 @@
-"""Differences behind the claims: paired over identical cells, with intervals that resample wells."""
+"""Differences behind the claims: paired over identical cells, with intervals over wells and over plates."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError
+from campfire.evaluation.plate_intervals import holm
 from campfire.evaluation.statistics import MEAN, paired_bootstrap
-from campfire.report.tables.accuracies import interval_note
+from campfire.evaluation.tally import MIN_UNITS
+from campfire.report.tables.accuracies import interval_note, leading_metric
 from campfire.report.tables.claims import Claim, Pair, configured, default
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
 from campfire.report.tables.sources import ProbeResult, find
+from campfire.report.tables.verdict import ABOVE, BELOW, DIFFERS, INCLUDES, TOUCHES, leading, verdict
+
+FEW_PLATES = f"fewer than {MIN_UNITS} plates of a side, so nothing follows for others"
+MEANINGS = {
+    ABOVE: "above zero",
+    BELOW: "below zero",
+    INCLUDES: "no difference shown",
+    TOUCHES: "no difference shown: the interval ends at zero as printed",
+}
+"""What a sentence says of an interval."""
 
 
 def mean_accuracy(result: ProbeResult, protocol: str) -> float:
@@ -33,10 +46,12 @@ def _paired(results: Sequence[ProbeResult], first: Pair, second: Pair, options: 
     tables = [find(results, *pair).predictions(options.protocol) for pair in (first, second)]
     tables = [table[table["split"].isin(list(QUADRANTS))] for table in tables]
     try:
-        rows = paired_bootstrap(tables[0], tables[1], options.bootstrap())
+        metric = leading_metric(tables[0])
+        rows = paired_bootstrap(tables[0], tables[1], options.bootstrap(metric))
     except DataError as error:
         raise DataError(f"probes/{'/'.join(first)} and probes/{'/'.join(second)}: {error}") from error
-    rows.loc[rows["split"] == MEAN, "n_wells"] = rows["n_wells"].sum()
+    mean = rows["split"] == MEAN
+    rows.loc[mean, "n_wells"] = rows.loc[~mean, "n_wells"].sum()
     return rows
 
 
@@ -46,8 +61,13 @@ def collect(
     """One row per claim and quadrant, and one for the mean over the quadrants (`split` is "mean").
 
     Columns: claim, statement, first and second (encoder/channel set), candidates (the seconds that the best was chosen
-    from), protocol, split, quadrant, accuracy_first, accuracy_second, difference, low, high, level, n_wells,
-    above_zero (the whole interval). Without claims, those of the configuration, else `claims.default`.
+    from), protocol, split, quadrant, metric (balanced accuracy where classes are uneven), accuracy_first,
+    accuracy_second, difference, low and high (over wells of these plates), low_plates, high_plates and p_plates (over
+    plates; nan for fewer than three), p_holm (p_plates adjusted for the number of claims in rows of the mean, of all
+    quadrants of all claims in the others), level, n_wells, n_plates, verdict (of the leading interval as printed, see
+    `tables.verdict`; empty for fewer than three wells), over (plates, wells or nothing: which interval the verdict is
+    of), holds (told apart over plates after the adjustment).
+    Without claims, those of the configuration, else `claims.default`.
     Raises DataError when nothing can be compared or when two results did not score identical cells.
     """
     if claims is None:
@@ -72,19 +92,54 @@ def collect(
                     "protocol": options.protocol,
                     "split": split,
                     "quadrant": QUADRANTS.get(split, "mean of the quadrants"),
+                    "metric": found["metric"],
                     "accuracy_first": found["first"],
                     "accuracy_second": found["second"],
                     **{name: found[name] for name in ("difference", "low", "high")},
+                    **{name: found[name] for name in ("low_plates", "high_plates", "p_plates")},
                     "level": options.level,
                     "n_wells": int(found["n_wells"]),
-                    "above_zero": found["low"] > 0,
+                    "n_plates": int(found["n_plates"]),
                 }
             )
-    return pd.DataFrame(rows)
+    return _judge(pd.DataFrame(rows))
 
 
-def mean_difference(differences: pd.DataFrame | None, first: Pair, second: Pair) -> tuple[float, float, float] | None:
-    """Difference, low and high over the mean of the quadrants, from tables/differences.csv; None where not claimed."""
+def _judge(data: pd.DataFrame) -> pd.DataFrame:
+    """Add p_holm, verdict, over and holds; see `collect`."""
+    means = data["split"] == MEAN
+    data["p_holm"] = float("nan")
+    for family in (means, ~means):
+        data.loc[family, "p_holm"] = holm(data.loc[family, "p_plates"])
+    found = [leading(record) for record in data.to_dict("records")]
+    data["verdict"] = [verdict(low, high) for low, high, _ in found]
+    data["over"] = [over for *_, over in found]
+    data["holds"] = (data["over"] == "plates") & data["verdict"].isin(DIFFERS) & (data["p_holm"] < 1 - data["level"])
+    return data
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference with its leading interval, which is over plates, wells or nothing."""
+
+    value: float
+    low: float
+    high: float
+    over: str
+
+    def turned(self) -> "Difference":
+        """Second minus first."""
+        return Difference(-self.value, -self.high, -self.low, self.over)
+
+    def in_words(self) -> str:
+        """The value, its interval and what this is over."""
+        value = number(self.value, signed=True)
+        over = {"plates": "over plates", "wells": "over wells of these plates"}.get(self.over, "(no interval)")
+        return f"{value} {interval(self.low, self.high, signed=True)} {over}".replace("  ", " ")
+
+
+def mean_difference(differences: pd.DataFrame | None, first: Pair, second: Pair) -> Difference | None:
+    """The difference over the mean of the quadrants, from tables/differences.csv; None where not claimed."""
     if differences is None:
         return None
     rows = differences[
@@ -92,16 +147,21 @@ def mean_difference(differences: pd.DataFrame | None, first: Pair, second: Pair)
         & (differences["first"] == "/".join(first))
         & (differences["second"] == "/".join(second))
     ]
-    return None if rows.empty else tuple(float(rows.iloc[0][name]) for name in ("difference", "low", "high"))  # type: ignore[return-value]
+    return None if rows.empty else Difference(float(rows.iloc[0]["difference"]), *leading(rows.iloc[0].to_dict()))
 
 
 def sentence(record: Mapping[Any, Any]) -> str:
-    """A row of the table in words."""
-    verdict = "above zero" if record["low"] > 0 else "below zero" if record["high"] < 0 else "includes zero"
-    return (
-        f"{record['statement']}: {number(record['difference'], signed=True)} "
-        f"{interval(record['low'], record['high'], signed=True)}, {verdict}."
-    )
+    """A row of the table in words: the interval over plates where there is one, else that over wells."""
+    found = Difference(float(record["difference"]), *leading(record))
+    text = f"{record['statement']}: {found.in_words()}"
+    if not found.over:
+        return f"{text}: fewer than {MIN_UNITS} wells are no verdict."
+    meaning = MEANINGS[verdict(found.low, found.high)]
+    if found.over == "wells":
+        return f"{text}, {meaning} there; {FEW_PLATES}."
+    if meaning in DIFFERS and not record["holds"]:
+        meaning += f", but not after adjustment for the number of comparisons (p = {number(record['p_holm'])})"
+    return f"{text}, {meaning}."
 
 
 def _name(pair: str, options: TableOptions) -> str:
@@ -116,7 +176,7 @@ def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequenc
     for statement, rows in data.groupby("statement", sort=False):
         for i, record in enumerate(rows.to_dict("records")):
             difference = number(record["difference"], signed=True)
-            bold = "**" if record["low"] > 0 or record["high"] < 0 else ""
+            bold = "**" if record["holds"] else ""
             lines.append(
                 {
                     "Comparison": statement if i == 0 else "",
@@ -124,16 +184,25 @@ def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequenc
                     "Quadrant": record["quadrant"],
                     "First": number(record["accuracy_first"]),
                     "Second accuracy": number(record["accuracy_second"]),
-                    "Difference": f"{bold}{difference} {interval(record['low'], record['high'], signed=True)}{bold}",
+                    "Difference": f"{bold}{difference}{bold}",
+                    "Over plates": interval(record["low_plates"], record["high_plates"], signed=True) or "–",
+                    "p, adjusted": number(record["p_holm"]),
+                    "Over wells": interval(record["low"], record["high"], signed=True) or "–",
+                    "Plates": f"{int(record['n_plates']):,}",
                     "Wells": f"{int(record['n_wells']):,}",
                 }
             )
     sentences = [sentence(record) for record in data[data["split"] == MEAN].to_dict("records")]
     notes = [
-        f"Protocol {options.protocol}. First minus second on identical cells, averaged over fits; one bootstrap draw "
-        "of wells serves both. Bold: the interval excludes zero. " + interval_note(options),
-        "Intervals hold the spread over wells, not that over pretraining runs, and are not corrected for the number of "
-        "comparisons.",
+        f"Protocol {options.protocol}. First minus second on identical cells, averaged over fits; of balanced accuracy "
+        "where the classes of a quadrant are uneven, else of accuracy.",
+        "Over plates: what other plates of such a screen, with other wells of these compounds, would show (Student's t "
+        "on what each plate adds; quadrants that share plates are taken together). Over wells: what other wells of "
+        f"these very plates would show. {interval_note(options)} A dash: fewer than {MIN_UNITS} plates or wells. "
+        "Neither holds the spread over pretraining runs or over other compounds.",
+        "p, adjusted: of the interval over plates, by Holm's method for the number of comparisons: rows of the mean "
+        "among themselves, rows of single quadrants among themselves. Bold: told apart by it, and by the interval as "
+        "printed.",
     ]
     if any(" " in text for text in data["candidates"]):
         notes.append(

@@ -8,18 +8,21 @@ import pandas as pd
 from campfire.core.columns import TASK_QUADRANTS
 from campfire.core.errors import DataError
 from campfire.evaluation.statistics import bootstrap_accuracy, ood_gaps
-from campfire.report.tables.accuracies import interval_note
+from campfire.evaluation.tally import MIN_UNITS
+from campfire.report.tables.accuracies import interval_note, leading_metric
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
 from campfire.report.tables.sources import ProbeResult
+from campfire.report.tables.verdict import ABOVE, verdict
 
 
 def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]]:
     predictions = result.predictions(options.protocol)
-    intervals = bootstrap_accuracy(predictions, options.bootstrap()).to_dict("records")
+    bootstrap = options.bootstrap(leading_metric(predictions))
+    intervals = bootstrap_accuracy(predictions, bootstrap).to_dict("records")
     quadrants = {record["split"]: record for record in intervals}
     classes = predictions.groupby("task", observed=True)["truth"].nunique()
-    for found in ood_gaps(predictions, options.bootstrap()).to_dict("records"):
+    for found in ood_gaps(predictions, bootstrap).to_dict("records"):
         row: dict[str, Any] = {
             "encoder": result.encoder,
             "label": options.label(result.encoder),
@@ -27,6 +30,7 @@ def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]
             "channel_label": options.channel_label(result.channels),
             "protocol": options.protocol,
             "task": found["task"],
+            "metric": found["metric"],
         }
         for name, split in zip(("id", "ood"), TASK_QUADRANTS[found["task"]], strict=True):
             quadrant = quadrants[split]
@@ -42,7 +46,8 @@ def _rows(result: ProbeResult, options: TableOptions) -> Iterator[dict[str, Any]
 def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFrame:
     """One row per encoder, channel set and task under the protocol of the options.
 
-    Columns: encoder, label, channels, channel_label, protocol, task, id, id_low, id_high, n_wells_id, ood, ood_low,
+    Columns: encoder, label, channels, channel_label, protocol, task, metric (balanced accuracy where classes are
+    uneven), id, id_low, id_high, n_wells_id, ood, ood_low,
     ood_high, n_wells_ood (mean accuracy over fits), gap = id - ood with low and high over wells, low_plates and
     high_plates over whole plates, n_plates_id, n_plates_ood, level, n_classes, chance.
     Raises DataError when no encoder was scored on both ID and OOD plates.
@@ -79,18 +84,25 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
     layout["Channels"] = layout["Channels"].where(~again, "")
     layout["Encoder"] = layout["Encoder"].where(~layout["Encoder"].duplicated(), "")
     shown = data[data["channels"] == options.id_channels]
-    worse, sure = (int((shown[name] > 0).sum()) for name in ("low", "low_plates"))
+    bounds = {name: zip(shown[f"low{name}"], shown[f"high{name}"], strict=True) for name in ("", "_plates")}
+    worse, sure = (sum(verdict(*pair) == ABOVE for pair in pairs) for pairs in bounds.values())
+    known = int(shown["low_plates"].notna().sum())
     answer = (
-        f"Accuracy falls on OOD plates, with an interval above zero, in {worse} of {len(shown)} combinations of "
-        f"encoder and task on {options.channel_label(options.id_channels)}; in {sure} with the interval over plates."
+        f"Accuracy falls on OOD plates, with an interval over plates above zero, in {sure} of {known} combinations of "
+        f"encoder and task on {options.channel_label(options.id_channels)}; on these very plates (over wells) in "
+        f"{worse} of {len(shown)}."
+        if known
+        else f"Accuracy falls on these OOD plates, with an interval over wells above zero, in {worse} of {len(shown)} "
+        f"combinations of encoder and task on {options.channel_label(options.id_channels)}; they are fewer than "
+        f"{MIN_UNITS}, so nothing follows for others."
         if len(shown)
         else ""
     )
     notes = (
         f"Protocol {options.protocol}. Gap: accuracy on ID minus accuracy on OOD plates, same compounds and "
         "classifiers. " + interval_note(options),
-        "Over plates: the interval of the gap with whole plates as units (Student's t, Welch's degrees of freedom, on "
-        "a bootstrap over plates): what other plates may show. The brackets beside the gap hold the plates fixed. "
-        "Plates: ID / OOD; a dash where there is only one.",
+        "Over plates: the interval of the gap for other plates (Student's t with Welch's degrees of freedom on what "
+        "each plate adds). The brackets beside the gap hold the plates fixed. Plates: ID / OOD; a dash where either "
+        f"has fewer than {MIN_UNITS}. Where the classes of a quadrant are uneven, gaps are of balanced accuracy.",
     )
     return Table("Accuracy lost on plates that were held out of training.", data, layout, notes, answer)

@@ -11,6 +11,7 @@ from campfire.evaluation.probes.leaks import LEAKS
 from campfire.report.tables.accuracies import interval_note
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
+from campfire.report.tables.verdict import DIFFERS, verdict
 
 
 def collect(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.DataFrame:
@@ -31,7 +32,7 @@ def collect(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.Dat
 
 
 def _cell(record: Mapping[Any, Any]) -> str:
-    bold = "**" if record["low"] > 0 or record["high"] < 0 else ""
+    bold = "**" if verdict(record["low"], record["high"]) in DIFFERS else ""
     text = f"{number(record['difference'], signed=True)} {interval(record['low'], record['high'], signed=True)}"
     return f"{bold}{text}{bold}"
 
@@ -59,10 +60,10 @@ def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
             f"{number(r['difference'], signed=True)} {interval(r['low'], r['high'], signed=True)} on {r['quadrant']}"
             for r in whole.to_dict("records")
         )
-        certain = data[(data["low"] > 0) | (data["high"] < 0)]
+        certain = [verdict(low, high) in DIFFERS for low, high in zip(data["low"], data["high"], strict=True)]
         answer = (
             f"All leaks of the release's probe together are worth {parts} ({whole['label'].iloc[0]}); "
-            f"{len(certain)} of {len(data)} intervals of the table exclude zero."
+            f"{sum(certain)} of {len(data)} intervals of the table exclude zero."
         )
     wells = ", ".join(
         f"{QUADRANTS[str(split)]} {int(count):,}" for split, count in data.groupby("split")["n_wells"].max().items()

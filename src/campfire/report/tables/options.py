@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from campfire.core.columns import CHANNELS, PAPER_CHANNELS
-from campfire.evaluation.statistics import BootstrapOptions
+from campfire.evaluation.statistics import BootstrapOptions, Metric
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class TableOptions:
         order = {channel: number for number, channel in enumerate(CHANNELS)}
         return len(parts) or 1000, [order.get(part, len(order)) for part in parts], name
 
-    def bootstrap(self) -> BootstrapOptions:
+    def bootstrap(self, metric: Metric = "accuracy") -> BootstrapOptions:
         """The resampling behind every interval."""
-        return BootstrapOptions(replicates=self.replicates, level=self.level, seed=self.seed)
+        return BootstrapOptions(replicates=self.replicates, level=self.level, seed=self.seed, metric=metric)
 
     def order(self, encoders: Sequence[str]) -> list[str]:
         """`encoders` in the order of the tables: as the configuration lists them, then the others by name."""

@@ -6,24 +6,24 @@ from campfire.core.errors import DataError
 from campfire.report.tables import beside_paper, paper
 from campfire.report.tables.differences import mean_difference
 from campfire.report.tables.options import TableOptions
-from campfire.report.tables.render import Table, interval, number
+from campfire.report.tables.render import Table
 
 
 def _answer(long: pd.DataFrame, encoders: list[str], options: TableOptions, differences: pd.DataFrame | None) -> str:
     """Paired differences to the first encoder where there are such, and how many values are above chance."""
     scored = long.dropna(subset=["accuracy"])
-    above = int((scored["low"] > scored["chance"]).sum())
+    above = int(scored["above_chance"].eq(True).sum())
+    what = "balanced accuracy" if scored["uneven"].eq(True).any() else "accuracy"
     parts = []
     for other in encoders[1:]:
         found = mean_difference(differences, (encoders[0], options.id_channels), (other, options.id_channels))
         if found:
-            value, low, high = found
-            parts.append(f"{options.label(other)} {number(value, signed=True)} {interval(low, high, signed=True)}")
-    text = f"{above} of {len(scored)} intervals lie above chance."
+            parts.append(f"{options.label(other)} {found.in_words()}")
+    text = f"{above} of {len(scored)} intervals of {what} lie above chance."
     if not parts:
         return text
     lead = f"{options.label(encoders[0])} minus each other encoder, mean over the quadrants: {', '.join(parts)}"
-    return f"{lead}; {text}"
+    return f"{lead}. {text}"
 
 
 def build(accuracies: pd.DataFrame, options: TableOptions, differences: pd.DataFrame | None = None) -> Table:

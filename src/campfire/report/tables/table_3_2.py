@@ -6,7 +6,7 @@ from campfire.core.errors import DataError
 from campfire.report.tables import beside_paper, paper
 from campfire.report.tables.differences import mean_difference
 from campfire.report.tables.options import TableOptions
-from campfire.report.tables.render import Table, interval, number
+from campfire.report.tables.render import Table
 
 
 def _answer(encoders: list[str], options: TableOptions, differences: pd.DataFrame | None) -> str:
@@ -15,9 +15,7 @@ def _answer(encoders: list[str], options: TableOptions, differences: pd.DataFram
     for encoder in encoders:
         found = mean_difference(differences, (encoder, options.id_channels), (encoder, options.ood_channels))
         if found:
-            value, low, high = found
-            change = f"{number(-value, signed=True)} {interval(-high, -low, signed=True)}"
-            parts.append(f"{options.label(encoder)} {change}")
+            parts.append(f"{options.label(encoder)} {found.turned().in_words()}")
     if not parts:
         return ""
     return (

@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 
 from campfire.core.errors import DataError
+from campfire.evaluation.tally import MIN_UNITS
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
 
+GOOD = 0.5
+"""Z' from which an assay counts as excellent (Zhang et al. 1999)."""
 ROLES = {"heldout": "held-out plates", "train": "plates trained on"}
 
 
@@ -51,25 +54,38 @@ def build(pairs: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
         first = rows.iloc[0]
         line["Wells"] = f"{int(first['n_reference'])} + {int(first['n_target'])}"
         lines.append(line)
-    held = data[(data["role"] == "heldout") & (data["method"] == "plain")]
+    enough = data[["n_reference", "n_target"]].min(axis=1) >= MIN_UNITS
+    held = data[(data["role"] == "heldout") & (data["method"] == "plain") & enough]
     answer = ""
     if not held.empty:
-        counts = held[held["zprime"] > 0].groupby("label").size().reindex(labels, fill_value=0)
-        total = held.groupby("label").size().reindex(labels, fill_value=0)
-        sure = held[held["low"] > 0].groupby("label").size().reindex(labels, fill_value=0)
-        parts = ", ".join(
-            f"{label} {counts[label]} of {total[label]} ({sure[label]} with the whole interval)" for label in labels
-        )
-        answer = f"Pairs of control groups told apart on held-out plates (plain Z′ above 0): {parts}."
+        answer = _answer(held, labels)
     notes = (
         "Z′ = 1 − 3 (SD of reference + SD of target) / |difference of means| of well embeddings projected on the line "
-        "between the group means; 1 is perfect, below 0 the groups overlap. plain: mean and SD, as the paper; robust: "
-        "Algorithm A, as the authors' code.",
+        "between the group means. 1: no spread at all. 0.5: the means lie six times the sum of both SDs apart, the "
+        "usual mark of an excellent assay. 0: the 3-SD bands of both groups just touch; below, they overlap, though the "
+        "means may still differ. plain: mean and SD, as the paper; robust: Algorithm A, as the authors' code.",
         f"Brackets: {100 * options.level:g} % bootstrap interval over wells, on the scale of log(1 − Z′), less the "
         "bias: projection and spread come from the same wells, so Z′ of few wells is too high and may lie above its "
-        "interval. Groups of fewer than three wells have none.",
+        "interval. Groups of fewer than three "
+        "wells have none, and no part in the sentence above.",
     )
     return Table("Z′ between groups of control wells of the transfer screen.", data, pd.DataFrame(lines), notes, answer)
+
+
+def _answer(held: pd.DataFrame, labels: list[str]) -> str:
+    """How many pairs of groups reach the two marks of Z', by point value and with the whole interval."""
+    parts = []
+    for label in labels:
+        rows = held[held["label"] == label]
+        counts = [
+            f"{(rows['zprime'] >= mark).sum()} {what} ({(rows['low'] >= mark).sum()} with the whole interval)"
+            for mark, what in ((GOOD, "of 0.5 or more"), (0, "of 0 or more"))
+        ]
+        parts.append(f"{label}: of {len(rows)} pairs {', '.join(counts)}")
+    return (
+        f"Plain Z′ between control groups on held-out plates, three wells or more a side. {'; '.join(parts)}. At 0 the "
+        "3-SD bands of both groups touch, at 0.5 an assay counts as excellent."
+    )
 
 
 def _value(value: float) -> str:
