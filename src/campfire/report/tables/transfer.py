@@ -62,8 +62,8 @@ def build(pairs: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
     notes = (
         "Z′ = 1 − 3 (SD of reference + SD of target) / |difference of means| of well embeddings projected on the line "
         "between the group means. 1: no spread at all. 0.5: the means lie six times the sum of both SDs apart, the "
-        "usual mark of an excellent assay. 0: the 3-SD bands of both groups just touch; below, they overlap, though the "
-        "means may still differ. plain: mean and SD, as the paper; robust: Algorithm A, as the authors' code.",
+        "usual mark of an excellent assay. 0: the 3-SD bands of both groups just touch; below, they overlap, while "
+        "the means may still differ. plain: mean and SD, as the paper; robust: Algorithm A, as the authors' code.",
         f"Brackets: {100 * options.level:g} % bootstrap interval over wells, on the scale of log(1 − Z′), less the "
         "bias: projection and spread come from the same wells, so Z′ of few wells is too high and may lie above its "
         "interval. Groups of fewer than three "
