@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from campfire.core.columns import CELL_KEYS, PLATE, WELL
 from campfire.core.errors import DataError
 from campfire.encoders import Encoder
-from campfire.model.normalise import plate_statistics
+from campfire.model.normalise import needs_plate, plate_statistics
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +74,8 @@ def embed_plate(
     positions = [store.channels.index(channel) for channel in channels]
     whole = positions == list(range(len(store.channels)))
     statistics = None
-    if encoder.normalisation == "plate" and len(rows):
-        mean, deviation = plate_statistics(store.images)
-        statistics = mean[positions], deviation[positions]
+    if needs_plate(encoder.normalisation) and len(rows):
+        statistics = plate_statistics(store.images).of(positions)
     found = np.empty((len(rows), encoder.dim(channels)), dtype=np.float32)
     pinned = encoder.device.startswith("cuda")
 

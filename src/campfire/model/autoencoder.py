@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from campfire.core.errors import ConfigError
-from campfire.model.channels import MAX_LABELS, check_index, mean_patches
+from campfire.model.channels import MAX_LABELS, check_index, label_means, label_sums, sum_over_ranks
 from campfire.model.config import ModelConfig
 from campfire.model.decoder import Decoder
 from campfire.model.encoder import Encoder, flat_rows, patchify, unpatchify
@@ -89,12 +89,15 @@ class MaskedAutoencoder(nn.Module):
         noise: Tensor | None = None,
         paths: Tensor | None = None,
         generator: torch.Generator | None = None,
+        sums: Tensor | None = None,
+        scale: Tensor | None = None,
     ) -> Output:
         """Reconstruct from a random part of the patches (a training step, or validation with fixed `noise`).
 
         `noise` (B, N), or (B, C, N) when masks are not synchronised: the patches with the lowest values are kept.
         `paths` (2 depth, B): draws for stochastic depth. Both are drawn from `generator` when `noise` is None.
-        In training with `global` channel embeddings the channel means are summed over all ranks.
+        `sums`: those of `channel_sums` over the tiles whose channel embeddings count, this batch's where None (in
+        training with `global` embeddings summed over all ranks). `scale`: see `channel_sums`.
         """
         self._check(images, channel_index)
         if noise is None:
@@ -103,7 +106,7 @@ class MaskedAutoencoder(nn.Module):
             draws = self.draw(images.shape[0], images.shape[1], generator, images.device)
             noise, paths = draws["noise"], draws.get("paths")
         kept = noise.argsort(dim=-1)[..., : self.config.kept]
-        return self._run(images, channel_index, kept[:, None] if noise.ndim == 2 else kept, paths)
+        return self._run(images, channel_index, kept[:, None] if noise.ndim == 2 else kept, paths, sums, scale)
 
     @torch.no_grad()
     def reconstruct(
@@ -113,21 +116,23 @@ class MaskedAutoencoder(nn.Module):
         mask: bool = True,
         generator: torch.Generator | None = None,
         noise: Tensor | None = None,
+        sums: Tensor | None = None,
+        scale: Tensor | None = None,
     ) -> Output:
         """Reconstruct without gradients: from masked input, or with `mask=False` from whole tiles.
 
-        Masks come from `noise`, or from `generator` (seeded with 0 when neither is given). Channel means are of this
-        batch alone. The release's eval mode is `mask=False` (its mask is all ones, ours all zeros).
+        Masks come from `noise`, or from `generator` (seeded with 0 when neither is given). Channel embeddings are of
+        this batch alone, or of `sums`. The release's eval mode is `mask=False` (its mask is all ones, ours all zeros).
         """
         training = self.training
         self.eval()
         try:
             if not mask:
                 self._check(images, channel_index)
-                return self._run(images, channel_index, None, None)
+                return self._run(images, channel_index, None, None, sums, scale)
             if noise is None and generator is None:
                 generator = torch.Generator(images.device).manual_seed(0)
-            return self(images, channel_index, noise=noise, generator=generator)
+            return self(images, channel_index, noise=noise, generator=generator, sums=sums, scale=scale)
         finally:
             self.train(training)
 
@@ -139,12 +144,51 @@ class MaskedAutoencoder(nn.Module):
             fixed = self.config.decoder == "per_channel" or self.config.channel_embedding == "learned"
             check_index(channel_index, images, self.config.channels if fixed else MAX_LABELS)
 
-    def _run(self, images: Tensor, channel_index: Tensor, kept: Tensor | None, paths: Tensor | None) -> Output:
+    @torch.no_grad()
+    def channel_sums(self, images: Tensor, channel_index: Tensor, scale: Tensor | None = None) -> Tensor:
+        """What the channel embeddings of these tiles are made of, summed by label: (256, K + 1) float32.
+
+        Sums of several batches or processes add up, and `forward(..., sums=)` takes the total. `scale` (2, B, C) are
+        gain and offset that bring normalised tiles to the scale in which channels are compared; None: as they are.
+        """
+        patches = patchify(images, self.config.patch_size)
+        return label_sums(self._summaries(patches, scale), channel_index.to(images.device))
+
+    def no_sums(self, device: torch.device | str | None = None) -> Tensor:
+        """The `channel_sums` of no tile at all."""
+        size = self.config.patch_size**2 + (self.config.encoder_width if self.config.channel_context != "mean" else 0)
+        return torch.zeros(MAX_LABELS, size + 1, device=device)
+
+    def _summaries(self, patches: Tensor, scale: Tensor | None) -> Tensor:
+        """Of each tile and channel (B, C, K) float32: the mean patch and, for `mean_spread`, mean squared embeddings.
+
+        The mean of the projected patches is the projection of the mean patch, so the sums (and between ranks the
+        messages) of the former are of P*P numbers per channel. All patches count, masked ones too (release, step 3).
+        """
+        with torch.autocast(patches.device.type, enabled=False):
+            values = patches.float()
+            if scale is not None:
+                gain, offset = scale[..., None, None]
+                values = values * gain + offset
+            mean = values.mean(dim=2)
+            if self.config.channel_context == "mean":
+                return mean
+            return torch.cat([mean, self.encoder.project(values).square().mean(dim=2)], dim=2)
+
+    def _run(
+        self,
+        images: Tensor,
+        channel_index: Tensor,
+        kept: Tensor | None,
+        paths: Tensor | None,
+        sums: Tensor | None,
+        scale: Tensor | None,
+    ) -> Output:
         batch, channels = images.shape[:2]
         patch = self.config.patch_size
         patches = patchify(images, patch)
         index = channel_index.to(images.device, non_blocking=True)
-        context = self._context(patches, index)
+        context = self._context(patches, index, sums, scale)
         if kept is None:
             seen = patches
             mask = images.new_zeros(batch, channels, self.config.patches, dtype=torch.float32)
@@ -160,15 +204,30 @@ class MaskedAutoencoder(nn.Module):
             predicted = self._decode_each(latent, channel_index, channels, kept)
         return Output(unpatchify(predicted, patch), images, mask, latent)
 
-    def _context(self, patches: Tensor, index: Tensor) -> Tensor | None:
-        """Channel embeddings (C, D) or (B, C, D); detached unless learned (release, step 3)."""
+    def _context(
+        self, patches: Tensor, index: Tensor, sums: Tensor | None = None, scale: Tensor | None = None
+    ) -> Tensor | None:
+        """Channel embeddings (C, D') or (B, C, D'); detached unless learned (release, step 3)."""
+        mode = self.config.channel_embedding
         if self.config.decoder == "per_channel":
             return None
-        if self.config.channel_embedding == "learned":
+        if mode == "learned":
             return self.channel_embed[index]
         with torch.no_grad(), torch.autocast(patches.device.type, enabled=False):
-            reduce_ranks = self.training and self.config.channel_embedding == "global"
-            return self.encoder.project(mean_patches(patches, index, self.config.channel_embedding, reduce_ranks))
+            if mode == "sample":
+                return self._embedding(self._summaries(patches, scale))
+            if sums is None:
+                sums = label_sums(self._summaries(patches, scale), index)
+                sums = sum_over_ranks(sums) if self.training and mode == "global" else sums
+            return self._embedding(label_means(sums, index))
+
+    def _embedding(self, means: Tensor) -> Tensor:
+        """Channel embeddings (..., D') of mean summaries (..., K)."""
+        pixels = self.config.patch_size**2
+        centre = self.encoder.project(means[..., :pixels])
+        if self.config.channel_context == "mean":
+            return centre
+        return torch.cat([centre, (means[..., pixels:] - centre.square()).clamp_min(0).sqrt()], dim=-1)
 
     def _decode_each(self, latent: Tensor, index: Tensor, channels: int, kept: Tensor | None) -> Tensor:
         """One decoder per channel index, each on its own channel's tokens (as CA-MAE).

@@ -1,4 +1,9 @@
-"""Channel embeddings: what tells the decoder which channel a patch came from."""
+"""Channel embeddings: what tells the decoder which channel a patch came from.
+
+A channel's embedding is a function of the patches that a group of tiles has of it (paper, section 2.2: their mean),
+so channels never seen in training have one too. Sums over tiles are kept apart from what is made of them: they add
+up over the passes of a step and over processes, and the group is the same however the batch is cut.
+"""
 
 import torch
 from torch import Tensor
@@ -24,28 +29,25 @@ def check_index(channel_index: Tensor, images: Tensor, limit: int) -> None:
             raise ConfigError(f"channel index {low if low < 0 else high} is outside 0..{limit - 1}")
 
 
-def mean_patches(patches: Tensor, channel_index: Tensor, mode: str, reduce_ranks: bool) -> Tensor:
-    """Mean pixel patch of each channel, float32: (C, P*P) for a shared index, else (B, C, P*P).
+def label_sums(values: Tensor, channel_index: Tensor) -> Tensor:
+    """Sums of `values` (B, C, K) float32 over the tiles of each label, and how many: (MAX_LABELS, K + 1)."""
+    labels = channel_index.expand(values.shape[:2]).reshape(-1)
+    sums = values.new_zeros(MAX_LABELS, values.shape[2] + 1)
+    sums[:, :-1].index_add_(0, labels, values.flatten(0, 1))
+    sums[:, -1].index_add_(0, labels, torch.ones_like(labels, dtype=values.dtype))
+    return sums
 
-    The mean of the projected patches is the projection of the mean patch, so the sums (and between ranks the
-    messages) are of P*P numbers per channel. `patches` (B, C, N, P*P), all of them, masked ones too;
-    `mode` is `global`, `batch` or `sample`. Source: the release's forward pass, step 3.
-    """
-    own = patches.float().mean(dim=2)
-    if mode == "sample":
-        return own
-    labels = channel_index.expand(own.shape[:2]).reshape(-1)
-    sums = own.new_zeros(MAX_LABELS, own.shape[2] + 1)
-    sums[:, :-1].index_add_(0, labels, own.flatten(0, 1))
-    sums[:, -1].index_add_(0, labels, torch.ones_like(labels, dtype=own.dtype))
-    if reduce_ranks and torch.distributed.is_available() and torch.distributed.is_initialized():
-        sum_over_ranks(sums)
+
+def label_means(sums: Tensor, channel_index: Tensor) -> Tensor:
+    """Means of `label_sums` for each channel of an index: (C, K), or (B, C, K) for an index of each tile."""
     return (sums[:, :-1] / sums[:, -1:].clamp_min(1))[channel_index]
 
 
-def sum_over_ranks(values: Tensor) -> None:
+def sum_over_ranks(values: Tensor) -> Tensor:
     """Sum over the processes of a distributed run, in place (torch.compile traces it as a functional collective).
 
     No `torch.compiler.disable` here: that decorator imports the compiler, seconds for every process that embeds.
     """
-    torch.distributed.all_reduce(values, op=ReduceOp.SUM)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(values, op=ReduceOp.SUM)
+    return values

@@ -19,6 +19,7 @@ CHOICES = {
     "rope": ("none", "mixed", "axial"),
     "rope_form": ("rotation", "cosine"),
     "channel_embedding": ("global", "batch", "sample", "learned"),
+    "channel_context": ("mean", "mean_spread"),
     "decoder": ("shared", "per_channel"),
 }
 
@@ -49,6 +50,7 @@ class ModelConfig:
         "rotation"  # rotation, or cosine: queries and keys times the cosine only, as the released code does
     )
     channel_embedding: str = "global"  # mean patch over all ranks (global), the rank (batch), the sample; or learned
+    channel_context: str = "mean"  # mean of a channel's patch embeddings (the paper), or mean and spread
     decoder: str = "shared"  # shared by all channels (the paper), or per_channel (as CA-MAE)
     channels: int = 5  # number of channel indices that learned embeddings and per-channel decoders know
 
@@ -92,6 +94,12 @@ class ModelConfig:
     @property
     def encoder_heads(self) -> int:
         return int(self.heads or 0)
+
+    @property
+    def context_width(self) -> int:
+        """Length of a channel embedding, D'."""
+        spread = self.channel_context == "mean_spread" and self.channel_embedding != "learned"
+        return self.encoder_width * (2 if spread else 1)
 
     @property
     def grid(self) -> int:

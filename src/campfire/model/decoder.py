@@ -20,13 +20,13 @@ class Decoder(Stack):
         super().__init__(config, width, config.decoder_depth, config.decoder_heads, 0.0)
         self.decoder_embed = Linear(config.encoder_width, width)
         self.mask_token = nn.Parameter(torch.empty(1, 1, width))
-        self.context_layer = Linear(config.encoder_width, width) if context else None
+        self.context_layer = Linear(config.context_width, width) if context else None
         self.pred = Linear(width, config.patch_size**2)
 
     def forward(self, latent: Tensor, channels: int, context: Tensor | None, kept: Tensor | None) -> Tensor:
         """Predicted patches (B, C, N, P*P).
 
-        `latent` (B, 1 + C K, D); `context` (C, D) or (B, C, D); `kept` (B, 1 or C, K) int64 says which
+        `latent` (B, 1 + C K, D); `context` (C, D') or (B, C, D'); `kept` (B, 1 or C, K) int64 says which
         patches the latent tokens are, None when all patches are present in order.
         """
         x = self.decoder_embed(latent)

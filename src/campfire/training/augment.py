@@ -16,7 +16,8 @@ SUBSETS = ("release", "uniform", "all")
 class AugmentOptions:
     """How a batch is prepared for pretraining (paper, section 3.1)."""
 
-    normalisation: str = "tile"  # z-score per tile and channel (tile), by the plate's statistics (plate), or none
+    normalisation: str = "tile"  # how intensities are brought to scale, see model.normalise
+    channel_scale: str = "input"  # scale in which the channel embedding sees patches: the input's, or another's
     flip: bool = True  # random flips along both axes
     rotation: str = "right"  # none, right (multiples of 90 degrees) or any (any angle, reflected borders)
     channel_subset: str = "release"  # draw per step: release (size first), uniform (over non-empty subsets) or all
@@ -24,6 +25,7 @@ class AugmentOptions:
     def __post_init__(self) -> None:
         for field, allowed in (
             ("normalisation", NORMALISATIONS),
+            ("channel_scale", ("input", *NORMALISATIONS)),
             ("rotation", ("none", "right", "any")),
             ("channel_subset", SUBSETS),
         ):

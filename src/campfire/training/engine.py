@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 from campfire.core.columns import channel_order
 from campfire.core.errors import ConfigError
 from campfire.core.random import keyed_seed
-from campfire.model import MaskedAutoencoder, ModelConfig
-from campfire.model.normalise import normalise, plate_statistics
+from campfire.model import MaskedAutoencoder, ModelConfig, Output
+from campfire.model.channels import sum_over_ranks
+from campfire.model.normalise import PlateStatistics, needs_plate, normalise, plate_statistics, rescale
 from campfire.training.augment import AugmentOptions, augment, draw_channels
+from campfire.training.channel_scores import ChannelScores
 from campfire.training.loader import Batch
 from campfire.training.objective import Objective, ObjectiveOptions, masked_mean
 from campfire.training.options import PretrainOptions
@@ -35,6 +37,17 @@ def make(kind: Callable[..., Any], values: dict[str, Any], section: str) -> Any:
         raise ConfigError(f"pretrain: section `{section}`: {error}") from error
 
 
+class Prepared(NamedTuple):
+    """A batch as the model takes it."""
+
+    images: Tensor
+    """(B, C, H, W) float32, normalised."""
+    index: Tensor
+    """Channel index (C,) int64."""
+    scale: Tensor | None
+    """(2, B, C): gain and offset to the scale in which channel embeddings see patches; None: as they are."""
+
+
 class TrainingPass(nn.Module):
     """Model and objective as one module: images in, a vector of loss terms out."""
 
@@ -45,13 +58,20 @@ class TrainingPass(nn.Module):
         used = [n for n in ("spatial", "high", "low", "frequency") if getattr(weights, n) > 0]
         self.names = ["loss", *used, "reconstruction"]
 
-    def forward(self, images: Tensor, index: Tensor, noise: Tensor, paths: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) float32, channel index (C,), draws of `model.draw` -> (K,) float32, in the order of `names`.
+    def forward(self, images: Tensor, index: Tensor, scale: Tensor | None, **draws: Tensor | None) -> Tensor:
+        """A prepared batch and the draws of `model.draw` to (K,) float32, in the order of `names`.
 
-        In evaluation one value more: the mean squared error of the masked pixels.
+        Among the draws may be `sums`, those of `model.channel_sums` over the step's tiles.
         """
+        return self.terms(self.reconstruct(images, index, scale, **draws))
+
+    def reconstruct(self, images: Tensor, index: Tensor, scale: Tensor | None, **draws: Tensor | None) -> Output:
+        """The model's output, in the run's precision."""
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            output = self.model(images, index, noise=noise, paths=paths)
+            return self.model(images, index, scale=scale, **draws)
+
+    def terms(self, output: Output) -> Tensor:
+        """(K,) float32 in the order of `names`; in evaluation the mean squared error of masked pixels comes last."""
         terms = self.objective(output.prediction, output.target, output.mask)
         values = [terms[name] for name in self.names]
         if not self.training:
@@ -84,6 +104,7 @@ class Engine:
             turns = self.config.decoder == "per_channel" or self.config.channel_embedding == "learned"
             self.run = DistributedDataParallel(self.task, gradient_as_bucket_view=True, find_unused_parameters=turns)
         self.optimiser, self.names = make_optimiser(self.model, options, self.device)
+        self.global_context = self.config.channel_embedding == "global" and self.config.decoder == "shared"
         self.generator = torch.Generator(self.device)
         self.order = channel_order(options.channels)
         self.indices: dict[tuple[tuple[str, ...], str], Tensor] = {}
@@ -97,13 +118,13 @@ class Engine:
         self.sums = torch.zeros(len(self.task.names) + 1, dtype=torch.float64, device=self.device)
 
     def _plate_statistics(self, sources: Sequence[Source]) -> dict[int, Tensor]:
-        """Means and deviations (2, plates, channels) of each source, by its identity, where plates are normalised."""
-        if self.augmentation.normalisation != "plate":
+        """Statistics (4, plates, channels) of each source, by its identity, where plates are normalised."""
+        if not any(map(needs_plate, (self.augmentation.normalisation, self.augmentation.channel_scale))):
             return {}
         known: dict[str, Tensor] = {}
         tables = {}
         for source in sources:
-            table = torch.zeros(2, len(source.plates), len(self.order))
+            table = torch.zeros(len(PlateStatistics._fields), len(source.plates), len(self.order))
             number = 0
             for group in source.groups:
                 where = [self.order.index(c) for c in group.channels]
@@ -116,20 +137,22 @@ class Engine:
             tables[id(source)] = table
         return tables
 
-    def prepare(self, batch: Batch, source: Source, training: bool) -> tuple[Tensor, Tensor]:
+    def prepare(self, batch: Batch, source: Source, training: bool) -> Prepared:
         """Tiles on the device, normalised and (in training) augmented; and their channel index."""
         images = batch.images.to(self.device, non_blocking=True)
         index = self._index(batch.channels, "cpu")
         statistics = None
         if self.statistics:
             table = self.statistics[id(source)][:, torch.from_numpy(batch.plates)][:, :, index]
-            mean, deviation = table.to(self.device, non_blocking=True)
-            statistics = (mean, deviation)
-        images = normalise(images, self.augmentation.normalisation, statistics)
+            statistics = PlateStatistics(*table.to(self.device, non_blocking=True))
+        mode, other = self.augmentation.normalisation, self.augmentation.channel_scale
+        scale = None if other in ("input", mode) else rescale(images, mode, other, statistics)
+        images = normalise(images, mode, statistics)
         if training:
             images = augment(images, self.augmentation, self.generator)
         # Per-channel decoders choose modules by label, which the host must be able to read without waiting.
-        return images, self._index(batch.channels, "cpu" if self.config.decoder == "per_channel" else self.device)
+        device = "cpu" if self.config.decoder == "per_channel" else self.device
+        return Prepared(images, self._index(batch.channels, device), scale)
 
     def _index(self, channels: tuple[str, ...], device: torch.device | str) -> Tensor:
         """Channel index (C,) int64, made once: a fresh one would be a small copy to the device in every step."""
@@ -146,12 +169,19 @@ class Engine:
     def step(self, number: int, parts: Iterable[Batch], source: Source, rate: float) -> None:
         """One optimiser step from the gradients of all its parts on all processes. Does not wait for the device."""
         self.task.train()
-        for batch in parts:
-            seed = keyed_seed(self.options.seed, PASS, number, self.processes.rank, batch.part)
-            self.generator.manual_seed(seed)
-            images, index = self.prepare(batch, source, training=True)
-            size = len(images)
-            draws = self.model.draw(size, images.shape[1], self.generator)
+        batches = list(parts)
+        prepared, sums = None, None
+        if self.global_context:
+            parts_sums = []
+            for batch in batches:
+                prepared = self._prepare_part(number, batch, source)
+                parts_sums.append(self.model.channel_sums(*prepared))
+            sums = sum_over_ranks(torch.stack(parts_sums).sum(0))
+        for batch in batches:
+            if prepared is None or len(batches) > 1:
+                prepared = self._prepare_part(number, batch, source)
+            size = len(prepared.images)
+            draws = self.model.draw(size, prepared.images.shape[1], self.generator)
             later = batch.part + 1 < batch.parts
             hold = self.run.no_sync() if later and isinstance(self.run, DistributedDataParallel) else nullcontext()
             # The step or two at an epoch's end that are not full run uncompiled: their sizes would each cost minutes.
@@ -159,7 +189,7 @@ class Engine:
             how = nullcontext() if batch.total == self.options.global_batch else self._eager()
             with hold:
                 with how:
-                    values = self.run(images, index, **draws)
+                    values = self.run(*prepared, **draws, sums=sums)
                 # The processes' gradients are averaged: the weight makes that the mean over the step's tiles.
                 (values[0] * (size * self.processes.world / batch.total)).backward()
             self._note(values.detach(), size, number)
@@ -171,6 +201,11 @@ class Engine:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 
+    def _prepare_part(self, number: int, batch: Batch, source: Source) -> Prepared:
+        """A part of a step, prepared with draws of its own, the same however often it is prepared."""
+        self.generator.manual_seed(keyed_seed(self.options.seed, PASS, number, self.processes.rank, batch.part))
+        return self.prepare(batch, source, training=True)
+
     def _note(self, values: Tensor, size: int, number: int) -> None:
         self.sums[:-1] += values.double() * size
         self.sums[-1] += size
@@ -180,34 +215,47 @@ class Engine:
         self.first_bad = torch.where(value.isfinite(), self.first_bad, self.first_bad.clamp_max(number))
 
     @torch.no_grad()
-    def validate(self, batches: Iterable[Batch], source: Source) -> dict[str, float]:
-        """Mean terms over the val tiles of all processes, with masks that are the same at every validation."""
+    def validate(self, batches: Callable[[], Iterable[Batch]], source: Source) -> dict[str, float]:
+        """Mean terms and channel scores over the val tiles of all processes, always with the same masks.
+
+        `batches()` begins anew: with `global` channel embeddings a first pass over all val tiles makes them.
+        """
         self.task.eval()
-        sums = torch.zeros(len(self.task.names) + 2, dtype=torch.float64, device=self.device)
         with self._eager():
-            return self._validate(batches, source, sums)
+            context = None
+            if self.global_context:
+                parts = [self.model.channel_sums(*self.prepare(b, source, training=False)) for b in batches()]
+                none = self.model.no_sums(self.device)
+                context = sum_over_ranks(torch.stack([none, *parts]).sum(0))
+            return self._validate(batches(), source, context)
+
+    def _validate(self, batches: Iterable[Batch], source: Source, context: Tensor | None) -> dict[str, float]:
+        sums = torch.zeros(len(self.task.names) + 2, dtype=torch.float64, device=self.device)
+        scores = ChannelScores(self.options.channels, self.config.image_size, self.device)
+        for batch in batches:
+            key = (self.options.seed, VALIDATION, batch.step, self.processes.rank, batch.part)
+            self.generator.manual_seed(keyed_seed(*key))
+            prepared = self.prepare(batch, source, training=False)
+            size, channels = prepared.images.shape[:2]
+            draws = self.model.draw(size, channels, self.generator)
+            output = self.task.reconstruct(*prepared, **draws, sums=context)
+            sums[:-1] += self.task.terms(output).double() * size
+            sums[-1] += size
+            scores.add(output.prediction, output.target, output.pixel_mask(), batch.channels)
+        total = self.processes.gather(sums).sum(dim=0)
+        values = (total[:-1] / total[-1]).tolist()
+        found = dict(zip([*self.task.names, "masked"], values, strict=True))
+        return found | scores.values(self.processes.gather(scores.sums).sum(dim=0))
 
     def _eager(self) -> AbstractContextManager[Any]:
         """Evaluation runs uncompiled: it is short, and its shapes would each cost a minute of compilation."""
         return torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
 
-    def _validate(self, batches: Iterable[Batch], source: Source, sums: Tensor) -> dict[str, float]:
-        for batch in batches:
-            key = (self.options.seed, VALIDATION, batch.step, self.processes.rank, batch.part)
-            self.generator.manual_seed(keyed_seed(*key))
-            images, index = self.prepare(batch, source, training=False)
-            draws = self.model.draw(len(images), images.shape[1], self.generator)
-            sums[:-1] += self.task(images, index, **draws).double() * len(images)
-            sums[-1] += len(images)
-        total = self.processes.gather(sums).sum(dim=0)
-        values = (total[:-1] / total[-1]).tolist()
-        return dict(zip([*self.task.names, "masked"], values, strict=True))
-
-    def reconstruct(self, images: Tensor, index: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def reconstruct(self, images: Tensor, index: Tensor, scale: Tensor | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Reconstruction and pixel mask (B, C, H, W) float32 of normalised tiles, always with the same masks."""
         self.generator.manual_seed(keyed_seed(self.options.seed, SNAPSHOT))
         with self._eager(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            output = self.model.reconstruct(images, index, generator=self.generator)
+            output = self.model.reconstruct(images, index, generator=self.generator, scale=scale)
         return output.prediction.float().cpu().numpy(), output.pixel_mask().cpu().numpy()
 
 

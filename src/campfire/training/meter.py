@@ -9,12 +9,13 @@ from torch import Tensor
 
 from campfire.training.loader import Batch
 
-OWN_NAMES = {"loss": "loss", "reconstruction": "reconstruction_error", "masked": "masked_error"}
+TERMS = ("spatial", "high", "low", "frequency")
+OWN_NAMES = {"reconstruction": "reconstruction_error", "masked": "masked_error", **{t: f"loss_{t}" for t in TERMS}}
 
 
 def columns(values: dict[str, float]) -> dict[str, float]:
     """Loss terms by their column: `loss`, `loss_<term>`; errors that no objective weighs end in `_error`."""
-    return {OWN_NAMES.get(name, f"loss_{name}"): value for name, value in values.items()}
+    return {OWN_NAMES.get(name, name): value for name, value in values.items()}
 
 
 def memory_gib(device: torch.device) -> float | None:

@@ -56,12 +56,12 @@ class Snapshots:
         batch = Batch(0, 0, 1, len(raw), raw, group.channels, before + numbers, chosen)
         self.channels = group.channels
         self.keys = pd.concat(keys, ignore_index=True)
-        self.images, self.index = engine.prepare(batch, source, training=False)
+        self.prepared = engine.prepare(batch, source, training=False)
 
     def write(self, epoch: int) -> None:
         """Reconstruct after this epoch; kept in the state folder until the run is done."""
         if self.count:
-            prediction, _ = self.engine.reconstruct(self.images, self.index)
+            prediction, _ = self.engine.reconstruct(*self.prepared)
             with atomic_path(self.folder / f"epoch-{epoch:05d}.npy") as partial:
                 np.save(partial, prediction[: self.count].astype(np.float32))
 
@@ -71,8 +71,8 @@ class Snapshots:
             size = self.engine.config.image_size
             none = np.empty((0, 0, size, size), np.float32)
             return {"epochs": np.empty(0, np.int64), "target": none, "masked": none, "reconstruction": none[None][:0]}
-        target = self.images[: self.count].cpu().numpy()
-        _, mask = self.engine.reconstruct(self.images, self.index)
+        target = self.prepared.images[: self.count].cpu().numpy()
+        _, mask = self.engine.reconstruct(*self.prepared)
         mask = mask[: self.count]
         paths = [self.folder / f"epoch-{epoch:05d}.npy" for epoch in epochs]
         missing = [str(p) for p in paths if not p.is_file()]

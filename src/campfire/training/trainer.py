@@ -332,8 +332,7 @@ class Run:
     def _validate(self, epoch: int) -> dict[str, Any]:
         began, world = time.monotonic(), self.processes.world
         plan = plan_epoch([g.tiles for g in self.val_tiles.groups], self.options.batch_size * world, world, None)
-        with closing(self.val_loader.epoch(plan, 0)) as batches:
-            values = self.engine.validate(batches, self.val_tiles)
+        values = self.engine.validate(lambda: self.val_loader.epoch(plan, 0), self.val_tiles)
         seconds = time.monotonic() - began
         row = {"epoch": epoch, "step": self.number, "split": "val", **columns(values), "seconds": seconds}
         row["tiles"] = float(self.val_tiles.tiles)

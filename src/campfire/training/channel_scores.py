@@ -1,0 +1,100 @@
+"""Did the model learn to fill in, and each channel as itself? Errors and likeness of predictions at masked pixels.
+
+Errors of all normalisations compare: they are taken after each target tile was brought to mean 0 and variance 1.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+LIKENESS_MARGIN = 0.3
+"""Predictions of channels may correlate this much more than their targets (docs/channels.md has what was measured)."""
+
+
+class ChannelScores:
+    """Sums over tiles of what `values` gives, on one device, of the channels in `names` order; sums of ranks add up.
+
+    masked_error_X: mean squared error of channel X at masked pixels; 1 is the error of the tile's own mean.
+    floor_tile_X: the same for the mean of the other tiles of the channel, what is known without looking at the tile.
+    floor_blind_X: the same for the mean of the tile's channels, the best that a decoder could do which knows
+    everything but which channel is which.
+    likeness_X_Y, likeness_target_X_Y: correlation over masked pixels of two channels of a tile, mean over tiles.
+    """
+
+    def __init__(self, names: Sequence[str], size: int, device: torch.device | str = "cpu") -> None:
+        self.names, self.size = tuple(names), size
+        self.pairs = list(combinations(range(len(self.names)), 2))
+        self.sums = torch.zeros(self._length(), dtype=torch.float64, device=device)
+
+    def _length(self) -> int:
+        return len(self.names) * (3 + self.size**2) + 3 * len(self.pairs)
+
+    @torch.no_grad()
+    def add(self, prediction: Tensor, target: Tensor, mask: Tensor, channels: Sequence[str]) -> None:
+        """Count a batch: predictions and targets (B, C, H, W) of any scale, pixel mask (B, C, H, W), 1 masked."""
+        target, prediction = target.float(), prediction.float()
+        variance, mean = torch.var_mean(target, dim=(2, 3), correction=0, keepdim=True)
+        used = (variance > 1e-12)[..., 0, 0].double()  # a constant tile has no scale
+        deviation = variance.clamp_min(1e-12).sqrt()
+        target, prediction = (target - mean) / deviation, (prediction - mean) / deviation
+        places = [self.names.index(c) for c in channels]
+        count, error, blind, tiles = self._channel_parts(self.sums)
+        pixels = mask.sum((2, 3)).clamp_min(1)
+        together = target.mean(1, keepdim=True)
+        for values, other in ((error, prediction), (blind, together)):
+            values[places] += (((other - target).square() * mask).sum((2, 3)) / pixels * used).sum(0)
+        count[places] += used.sum(0)
+        tiles[places] += (target.double() * used[..., None, None]).sum(0).flatten(1)
+        for number, (one, other) in enumerate(self.pairs):
+            if one in places and other in places:
+                a, b = places.index(one), places.index(other)
+                both = mask[:, a] * mask[:, b]
+                predicted, known = _correlation(prediction[:, a], prediction[:, b], both)
+                true, there = _correlation(target[:, a], target[:, b], both)
+                valid = known & there
+                row = self.sums[-3 * len(self.pairs) :].view(-1, 3)[number]
+                row += torch.stack([valid.sum(), (predicted * valid).sum(), (true * valid).sum()]).double()
+
+    def _channel_parts(self, sums: Tensor) -> list[Tensor]:
+        """Views of the sums: tiles, squared errors of the prediction and of the blind floor (C,), tiles (C, H W)."""
+        channels = len(self.names)
+        table = sums[: channels * (3 + self.size**2)].view(channels, -1)
+        return [table[:, 0], table[:, 1], table[:, 2], table[:, 3:]]
+
+    def values(self, sums: Tensor) -> dict[str, float]:
+        """The columns of metrics.parquet, from sums over all processes; channels without tiles have none."""
+        count, error, blind, tiles = (part.cpu() for part in self._channel_parts(sums))
+        found: dict[str, float] = {}
+        for number, name in enumerate(self.names):
+            n = float(count[number])
+            if n < 2:
+                continue
+            found[f"masked_error_{name}"] = float(error[number]) / n
+            # Residuals from the mean of the n - 1 others are those from the mean of all, times n / (n - 1).
+            left = 1 - float((tiles[number] / n).square().mean())
+            found[f"floor_tile_{name}"] = left * (n / (n - 1)) ** 2
+            found[f"floor_blind_{name}"] = float(blind[number]) / n
+        rows = sums[-3 * len(self.pairs) :].view(-1, 3).cpu() if self.pairs else []
+        for (one, other), row in zip(self.pairs, rows, strict=True):
+            if row[0] > 0:
+                pair = f"{self.names[one]}_{self.names[other]}"
+                found[f"likeness_{pair}"] = float(row[1] / row[0])
+                found[f"likeness_target_{pair}"] = float(row[2] / row[0])
+        return found
+
+
+def excess_likeness(values: dict[str, float]) -> float | None:
+    """How much more alike two channels' predictions are than their targets, mean over pairs; None without a pair."""
+    pairs = [name for name in values if name.startswith("likeness_") and not name.startswith("likeness_target_")]
+    gaps = [values[name] - values[name.replace("likeness_", "likeness_target_", 1)] for name in pairs]
+    return sum(gaps) / len(gaps) if gaps else None
+
+
+def _correlation(a: Tensor, b: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Correlation (B,) of (B, H, W) over the pixels of weight 1, and where it exists (both vary)."""
+    total = weight.sum((1, 2), keepdim=True).clamp_min(1)
+    a, b = ((x - (x * weight).sum((1, 2), keepdim=True) / total) * weight for x in (a, b))
+    squares = a.square().sum((1, 2)) * b.square().sum((1, 2))
+    return (a * b).sum((1, 2)) / squares.clamp_min(1e-20).sqrt(), squares > 1e-16
