@@ -12,7 +12,7 @@ from campfire.encoders import Encoder, load, resolve_device
 from campfire.encoders.cell_features import measure_tile, nucleus_mask
 from campfire.encoders.timm_models import stretch
 from campfire.model import MaskedAutoencoder, ModelConfig, save_weights
-from campfire.model.normalise import normalise
+from campfire.model.normalise import PlateStatistics, normalise
 from campfire.model.released_checkpoint import save_checkpoint
 
 SMALL = {"width": 32, "depth": 2, "heads": 2, "decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
@@ -80,11 +80,11 @@ def test_normalisation_of_the_plate_needs_its_statistics(run, tmp_path):
     save_weights(model, tmp_path / "plate.safetensors", {"normalisation": "plate"})
     encoder = load({"kind": "pretrained", "weights": str(tmp_path / "plate.safetensors")}, "cpu")
     assert encoder.normalisation == "plate"
-    statistics = (np.float32([500, 600, 700]), np.float32([10, 20, 30]))
+    statistics = PlateStatistics(*np.float32([[500, 600, 700], [10, 20, 30], [400, 500, 600], [900, 950, 990]]))
     torch.testing.assert_close(
         encoder.embed(raw(), RGB, statistics), model.embed(normalise(raw(), "plate", statistics))
     )
-    with pytest.raises(ConfigError, match="plate's means"):
+    with pytest.raises(ConfigError, match="plate's statistics"):
         encoder.embed(raw(), RGB)
 
 

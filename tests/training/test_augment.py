@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from campfire.core.errors import ConfigError
-from campfire.model.normalise import normalise, plate_statistics
+from campfire.model.normalise import (
+    CENTRED,
+    NORMALISATIONS,
+    PlateStatistics,
+    normalise,
+    plate_statistics,
+    rescale,
+)
 from campfire.training.augment import AugmentOptions, augment, draw_channels, rotate
 
 
@@ -40,13 +47,15 @@ def test_tile_normalisation_forgets_gain_and_offset():
 
 def test_plate_normalisation_uses_the_given_statistics():
     images = raw()
-    mean, deviation = plate_statistics(images.numpy())
+    statistics = plate_statistics(images.numpy())
     expected = images.numpy().astype(np.float64)
-    np.testing.assert_allclose(mean, expected.mean((0, 2, 3)), rtol=1e-6)
-    np.testing.assert_allclose(deviation, expected.std((0, 2, 3)), rtol=1e-6)
-    values = normalise(images, "plate", (mean, deviation))
+    np.testing.assert_allclose(statistics.mean, expected.mean((0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(statistics.deviation, expected.std((0, 2, 3)), rtol=1e-6)
+    flat = np.sort(expected.transpose(1, 0, 2, 3).reshape(3, -1))
+    assert statistics.low.tolist() == flat[:, 1].tolist() and statistics.high.tolist() == flat[:, -2].tolist()
+    values = normalise(images, "plate", statistics)
     torch.testing.assert_close(values.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
-    each = normalise(images, "plate", (np.tile(mean, (4, 1)), np.tile(deviation, (4, 1))))
+    each = normalise(images, "plate", PlateStatistics(*(np.tile(part, (4, 1)) for part in statistics)))
     assert torch.equal(each, values)
     with pytest.raises(ConfigError, match="plate"):
         normalise(images, "plate")
@@ -54,17 +63,39 @@ def test_plate_normalisation_uses_the_given_statistics():
 
 def test_plate_statistics_of_many_tiles_come_from_evenly_spread_ones():
     images = np.arange(1000, dtype=np.uint16)[:, None, None, None] * np.ones((1, 2, 4, 4), np.uint16)
-    mean, _ = plate_statistics(images, limit=11)
-    assert mean.tolist() == pytest.approx([500, 500], abs=1)
+    assert plate_statistics(images, limit=11).mean.tolist() == pytest.approx([500, 500], abs=1)
     with pytest.raises(ConfigError, match="without tiles"):
         plate_statistics(images[:0])
 
 
-def test_no_normalisation_scales_integers_by_their_type():
-    assert normalise(torch.full((1, 1, 2, 2), 65535).to(torch.uint16), "none").unique().item() == 1
+def test_no_normalisation_scales_integers_by_documented_constants():
+    assert normalise(torch.full((1, 1, 2, 2), 2500).to(torch.uint16), "none").unique().item() == 2.5
     assert normalise(torch.full((1, 1, 2, 2), 51, dtype=torch.uint8), "none").unique().item() == pytest.approx(0.2)
     floats = torch.randn(1, 1, 2, 2, generator=generator())
     assert torch.equal(normalise(floats, "none"), floats)
+
+
+@pytest.mark.parametrize("mode", [m for m in NORMALISATIONS if m != "none"])
+def test_scales_forget_the_camera_and_only_the_centred_ones_forget_the_channel(mode):
+    """Gain and offset of a camera change nothing; a channel of few bright pixels keeps another mean than one of many."""
+    tiles = torch.rand(6, 2, 32, 32, generator=generator()) ** torch.tensor([8.0, 1.0])[:, None, None] * 500 + 100
+    tiles = tiles.round().to(torch.uint16)
+    brighter = (tiles.int() * 3 + 50).to(torch.uint16)
+    values, other = (normalise(x, mode, plate_statistics(x.numpy())) for x in (tiles, brighter))
+    torch.testing.assert_close(values, other, atol=1e-3, rtol=1e-3)
+    one, two = values.mean((0, 2, 3))
+    assert abs(one - two) < 1e-4 if mode in CENTRED else abs(one - two) > 0.2
+
+
+@pytest.mark.parametrize("other", ["tile_sd", "plate_range", "none"])
+def test_a_normalised_tile_can_be_brought_to_another_scale(other):
+    images = raw(dtype=torch.uint16)
+    statistics = plate_statistics(images.numpy())
+    gain, offset = rescale(images, "tile", other, statistics)[..., None, None]
+    expected = normalise(images, other, statistics)
+    inside = (expected > 0) & (expected < 1) if other == "plate_range" else torch.ones_like(expected, dtype=torch.bool)
+    found = normalise(images, "tile") * gain + offset
+    torch.testing.assert_close(found[inside], expected[inside], atol=1e-4, rtol=1e-4)
 
 
 def variants(options: AugmentOptions, batch: int = 400) -> Counter:
