@@ -1,16 +1,17 @@
 """Does a model know its channels? Candidates for the channel embedding, compared on the demo's screen and a real field.
 
     python bench/channels.py [--demo results/demo] [--pilot results/pilot/tiles] [--candidates tile tile_sd ...]
-        [--seeds 1 2 3] [--epochs 6] [--probe] [--append channels.jsonl] [--quick]
+        [--seeds 1 2 3] [--epochs 4] [--probe] [--append channels.jsonl] [--quick]
 
-Each candidate trains a model half as wide as config/demo.yaml's on the demo's train wells (`make demo` first) and is measured on its val
-wells, by columns of metrics.parquet (docs/contracts.md): error of masked pixels per channel against two floors, and
-how alike the predictions of two channels are against how alike their targets are. `unseen` is the same for ER and RNA,
-never trained on. `separation`: distance between the embeddings of the two closest channels over their noise between
-batches of 16 tiles. `--probe` adds the accuracies of the four quadrants for trained and for unseen channels (protocol
-strict, cells of the demo). The pilot field's 59 tiles (`make pilot` first) are overfitted, all five channels.
-`--append` keeps a JSON line per run and skips the runs it holds; the tables are of all that it holds. `--quick` takes
-few tiles and one epoch: it proves that the script runs, nothing else.
+Each candidate trains a model half as wide as config/demo.yaml's on the demo's train wells (`make demo` first) and is
+measured on its val wells, by columns of metrics.parquet (docs/contracts.md): the error of masked pixels per channel
+against two floors, and how alike the predictions of two channels are against how alike their targets are. `unseen` is
+the same for ER and RNA, never trained on. `separation`: distance between the embeddings of the two closest channels
+over their noise between batches of 16 tiles; `--separation` prints it for all pairs of five channels without training.
+`--probe` adds the accuracies of the four quadrants for trained and for unseen channels (protocol strict, cells of the
+demo). The pilot field's 59 tiles (`make pilot` first) are overfitted, all five channels. `--append` keeps a JSON line
+per run and skips the runs it holds; the tables are of all that it holds. `--quick` takes few tiles and one epoch: it
+proves that the script runs, nothing else.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from campfire.model import load_weights
 from campfire.model.channels import label_means
 from campfire.model.normalise import normalise, plate_statistics, rescale
 from campfire.training import PretrainOptions, train
-from campfire.training.channel_scores import ChannelScores, excess_likeness
+from campfire.training.channel_scores import ChannelScores, blindness
 
 CANDIDATES: dict[str, dict[str, dict[str, Any]]] = {
     "tile": {"augmentation": {"normalisation": "tile"}},
@@ -49,6 +50,7 @@ CANDIDATES: dict[str, dict[str, dict[str, Any]]] = {
     "tile_sd": {"augmentation": {"normalisation": "tile_sd"}},
     "plate_sd": {"augmentation": {"normalisation": "plate_sd"}},
     "tile, mean before centring": {"augmentation": {"normalisation": "tile", "channel_scale": "tile_sd"}},
+    "tile, mean in tile range": {"augmentation": {"normalisation": "tile", "channel_scale": "tile_range"}},
     "tile, mean in plate range": {"augmentation": {"normalisation": "tile", "channel_scale": "plate_range"}},
     "tile, mean and spread": {
         "augmentation": {"normalisation": "tile"},
@@ -159,7 +161,9 @@ def probes(weights: Path, demo: Path) -> dict[str, float]:
             made = embed_plate(encoder, store, drawn[CELL_KEYS].drop_duplicates(), channels, 128)
             keys.append(made[0])
             vectors.append(made[1])
-        scores, _ = evaluate(pd.concat(keys, ignore_index=True), np.concatenate(vectors), cells, ProbeOptions(**settings))
+        scores, _ = evaluate(
+            pd.concat(keys, ignore_index=True), np.concatenate(vectors), cells, ProbeOptions(**settings)
+        )
         for (task, split), value in scores.groupby(["task", "split"])["accuracy"].mean().items():
             found[f"probe_{name}_{task}_{split}"] = float(value)
     return found
@@ -176,7 +180,6 @@ def on_demo(candidate: str, seed: int, arguments: argparse.Namespace) -> dict[st
         plates = [demo / "tiles" / f"{plate}.npy" for plate in sorted(wells[PLATE].unique())]
         table = train(run, plates, wells, out / "run", out / "state")
         row = {k: v for k, v in table.iloc[-1].dropna().items() if "_" in str(k) and k != "grad_norm"}
-        row["excess_likeness"] = excess_likeness(row)
         row["seconds"] = float(table["seconds"].sum())
         weights = out / "run" / "model.safetensors"
         if not {"learned", "per_channel"} & set(CANDIDATES[candidate].get("model", {}).values()):
@@ -204,7 +207,6 @@ def on_pilot(candidate: str, seed: int, arguments: argparse.Namespace) -> dict[s
         weights = out / "run" / "model.safetensors"
         sets = tiles_of(path.parent, wells, "train", channels, 10_000)
         row: dict[str, Any] = unseen(weights, sets, channels)
-        row["excess_likeness"] = excess_likeness(row)
         if not {"learned", "per_channel"} & set(CANDIDATES[candidate].get("model", {}).values()):
             row["separation"] = separation(weights, sets, channels)
     return row
@@ -240,6 +242,7 @@ def main() -> None:
                 if any(key.items() <= row.items() for row in rows):
                     continue
                 row = {**key, **measure(candidate, seed, arguments)}
+                row["blindness"] = blindness(row)
                 rows.append(row)
                 print(json.dumps(row), flush=True)
                 if arguments.append:
@@ -255,7 +258,7 @@ def summarise(table: pd.DataFrame) -> None:
         return
     for (data, epochs), group in table.groupby(["data", "epochs"]):
         errors = [c for c in group if c.startswith("masked_error_")]
-        lines = ["separation", "excess_likeness", *errors, *(c for c in group if "floor_" in c or "likeness_" in c)]
+        lines = ["separation", "blindness", *errors, *(c for c in group if "floor_" in c or "likeness_" in c)]
         lines += [c for c in group if c.startswith(("unseen_masked", "probe_"))]
         means = group.groupby("candidate", sort=False)[list(dict.fromkeys(c for c in lines if c in group))]
         print(f"\n{data}, {epochs} epochs, seeds {sorted(group['seed'].unique().tolist())}\n")

@@ -77,7 +77,7 @@ def test_no_normalisation_scales_integers_by_documented_constants():
 
 @pytest.mark.parametrize("mode", [m for m in NORMALISATIONS if m != "none"])
 def test_scales_forget_the_camera_and_only_the_centred_ones_forget_the_channel(mode):
-    """Gain and offset of a camera change nothing; a channel of few bright pixels keeps another mean than one of many."""
+    """Gain and offset of a camera change nothing; a channel of few bright pixels keeps another mean."""
     tiles = torch.rand(6, 2, 32, 32, generator=generator()) ** torch.tensor([8.0, 1.0])[:, None, None] * 500 + 100
     tiles = tiles.round().to(torch.uint16)
     brighter = (tiles.int() * 3 + 50).to(torch.uint16)

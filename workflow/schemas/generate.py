@@ -28,6 +28,7 @@ from campfire.images.quality import QualityOptions
 from campfire.images.tiles import TileOptions
 from campfire.model.config import CHOICES as MODEL_CHOICES
 from campfire.model.config import ModelConfig
+from campfire.model.normalise import NORMALISATIONS
 from campfire.report.tables import TableOptions
 from campfire.screen.split import PROTOCOLS, SplitOptions
 from campfire.training import PretrainOptions
@@ -171,7 +172,7 @@ def encoder_schema() -> dict[str, Any]:
         "rope_form": {"enum": MODEL_CHOICES["rope_form"], "description": "true rotation, or the release's cosine"},
         "heads": {**count, "description": "attention heads of a release checkpoint"},
         "decoder_heads": {**count, "description": "decoder attention heads of a release checkpoint"},
-        "normalisation": {"enum": ["tile", "plate", "none"], "description": "how tiles are brought to scale"},
+        "normalisation": {"enum": list(NORMALISATIONS), "description": "how tiles are brought to scale"},
         "model": text("timm model name"),
         "size": {"description": "timm: tiles resized to 224 px, or native 112", "enum": [224, "224", "native"]},
         "combine": {"enum": ["average", "concatenate"], "description": "timm: channel numbers other than three"},

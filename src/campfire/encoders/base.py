@@ -15,7 +15,7 @@ class Encoder(Protocol):
     device: str
     """Where `embed` computes; tiles may come from anywhere."""
     normalisation: str
-    """How tiles are brought to scale; `plate` when `embed` needs the plate's `statistics`, `counts` when it needs
+    """How tiles are brought to scale; `plate...` when `embed` needs the plate's `statistics`, `counts` when it needs
     intensities in counts, as the microscope wrote them (else any affine rescaling of a channel will do)."""
     digest: str
     """Identifies weights and settings: encoders with equal digests give equal embeddings."""
@@ -24,9 +24,10 @@ class Encoder(Protocol):
         """Length of an embedding of these channels."""
         ...
 
-    def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, Any] | None = None) -> Tensor:
+    def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, ...] | None = None) -> Tensor:
         """Embeddings (B, D) float32 on `device` of raw tiles (B, C, H, W) whose C channels are named.
 
-        `statistics`: means and deviations per channel, two (C,) arrays, for `normalisation == "plate"`.
+        `statistics`: the plate's mean, deviation, low and high quantile per channel, four (C,) arrays
+        (`campfire.model.normalise.PlateStatistics`), where the name of `normalisation` begins with `plate`.
         """
         ...

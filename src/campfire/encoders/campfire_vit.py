@@ -30,7 +30,7 @@ class CampfireEncoder:
         return self.model.config.encoder_width
 
     @torch.inference_mode()
-    def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, Any] | None = None) -> Tensor:
+    def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, ...] | None = None) -> Tensor:
         """See `Encoder.embed`; any channels, also ones never seen in training. DataError for tiles of another size."""
         size = self.model.config.image_size
         if tuple(images.shape[2:]) != (size, size):

@@ -56,7 +56,7 @@ class FeatureEncoder:
         """Number of features of these channels."""
         return len(self.names(channels))
 
-    def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, Any] | None = None) -> Tensor:
+    def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, ...] | None = None) -> Tensor:
         """See `Encoder.embed`; `statistics` are not used. Tiles are 16-bit counts, of any type but uint8."""
         names = self.names(channels)
         scale = 255.0 if images.dtype == torch.uint8 else 65535.0

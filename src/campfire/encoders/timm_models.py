@@ -63,7 +63,7 @@ class TimmEncoder:
         return self.rgb and channels == 3
 
     @torch.inference_mode()
-    def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, Any] | None = None) -> Tensor:
+    def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, ...] | None = None) -> Tensor:
         """See `Encoder.embed`; `statistics` are not used."""
         batch, count = images.shape[:2]
         values = stretch(images.to(self.device, non_blocking=True))

@@ -3,14 +3,15 @@
 Errors of all normalisations compare: they are taken after each target tile was brought to mean 0 and variance 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
-LIKENESS_MARGIN = 0.3
-"""Predictions of channels may correlate this much more than their targets (docs/channels.md has what was measured)."""
+BLIND = 0.9
+"""From this `blindness` on the trainer warns: a decoder that cannot tell channels apart has 0.98 and more, one that
+learns to is below after the first epochs (docs/channels.md)."""
 
 
 class ChannelScores:
@@ -47,9 +48,9 @@ class ChannelScores:
             values[places] += (((other - target).square() * mask).sum((2, 3)) / pixels * used).sum(0)
         count[places] += used.sum(0)
         tiles[places] += (target.double() * used[..., None, None]).sum(0).flatten(1)
-        for number, (one, other) in enumerate(self.pairs):
-            if one in places and other in places:
-                a, b = places.index(one), places.index(other)
+        for number, (first, second) in enumerate(self.pairs):
+            if first in places and second in places:
+                a, b = places.index(first), places.index(second)
                 both = mask[:, a] * mask[:, b]
                 predicted, known = _correlation(prediction[:, a], prediction[:, b], both)
                 true, there = _correlation(target[:, a], target[:, b], both)
@@ -76,20 +77,24 @@ class ChannelScores:
             left = 1 - float((tiles[number] / n).square().mean())
             found[f"floor_tile_{name}"] = left * (n / (n - 1)) ** 2
             found[f"floor_blind_{name}"] = float(blind[number]) / n
-        rows = sums[-3 * len(self.pairs) :].view(-1, 3).cpu() if self.pairs else []
-        for (one, other), row in zip(self.pairs, rows, strict=True):
-            if row[0] > 0:
+        rows = sums[len(sums) - 3 * len(self.pairs) :].view(-1, 3).tolist()
+        for (one, other), (tiles_of_pair, predicted, true) in zip(self.pairs, rows, strict=True):
+            if tiles_of_pair:
                 pair = f"{self.names[one]}_{self.names[other]}"
-                found[f"likeness_{pair}"] = float(row[1] / row[0])
-                found[f"likeness_target_{pair}"] = float(row[2] / row[0])
+                found[f"likeness_{pair}"] = predicted / tiles_of_pair
+                found[f"likeness_target_{pair}"] = true / tiles_of_pair
         return found
 
 
-def excess_likeness(values: dict[str, float]) -> float | None:
-    """How much more alike two channels' predictions are than their targets, mean over pairs; None without a pair."""
+def blindness(values: Mapping[str, float]) -> float | None:
+    """The part of what sets the targets' channels apart that is missing between predictions; None without two channels.
+
+    0: predictions are as unlike as targets (mean over pairs); 1: all channels are predicted alike.
+    """
     pairs = [name for name in values if name.startswith("likeness_") and not name.startswith("likeness_target_")]
-    gaps = [values[name] - values[name.replace("likeness_", "likeness_target_", 1)] for name in pairs]
-    return sum(gaps) / len(gaps) if gaps else None
+    true = [values[name.replace("likeness_", "likeness_target_", 1)] for name in pairs]
+    apart = sum(1 - t for t in true)
+    return sum(values[name] - t for name, t in zip(pairs, true, strict=True)) / apart if apart > 0 else None
 
 
 def _correlation(a: Tensor, b: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ class Prepared(NamedTuple):
 
     images: Tensor
     """(B, C, H, W) float32, normalised."""
-    index: Tensor
+    channels: Tensor
     """Channel index (C,) int64."""
     scale: Tensor | None
     """(2, B, C): gain and offset to the scale in which channel embeddings see patches; None: as they are."""
@@ -251,7 +251,9 @@ class Engine:
         """Evaluation runs uncompiled: it is short, and its shapes would each cost a minute of compilation."""
         return torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
 
-    def reconstruct(self, images: Tensor, index: Tensor, scale: Tensor | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def reconstruct(
+        self, images: Tensor, index: Tensor, scale: Tensor | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Reconstruction and pixel mask (B, C, H, W) float32 of normalised tiles, always with the same masks."""
         self.generator.manual_seed(keyed_seed(self.options.seed, SNAPSHOT))
         with self._eager(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):

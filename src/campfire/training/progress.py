@@ -53,13 +53,13 @@ class Journal:
             self.last = time.monotonic()
             log.info("%s", text)
 
-    def say(self, message: str, *values: Any) -> None:
+    def say(self, message: str, *values: Any, level: int = logging.INFO) -> None:
         """A line that stays."""
         if self.open_line:
             sys.stderr.write("\n")
             self.open_line = False
         if self.handle is not None:
-            log.info(message, *values)
+            log.log(level, message, *values)
 
     def close(self) -> None:
         """End the live line and the file."""

@@ -19,6 +19,7 @@ from campfire.core.files import read_table, single_writer
 from campfire.core.random import keyed_generator
 from campfire.model import read_header
 from campfire.runs.fingerprint import code_digest
+from campfire.training.channel_scores import BLIND, blindness
 from campfire.training.checkpoints import Checkpoint, StateFolder, load_optimiser, optimiser_tensors
 from campfire.training.engine import NEVER, Engine
 from campfire.training.epoch_plan import EpochPlan, plan_epoch
@@ -124,6 +125,8 @@ class Run:
         self.journal = Journal(self.state.folder / "log.jsonl" if processes.first else None)
         self.snapshots = Snapshots(self.engine, val_tiles if val_tiles.tiles else train_tiles, self.state.folder)
         self.progress = Progress()
+        self.blind = False
+        """Whether the last validation found that channels are predicted alike."""
         self.saved_at = time.monotonic()
         most = max(len(g.channels) for g in train_tiles.groups)
         self.flops = {c: training_flops(self.engine.config, c) for c in range(1, most + 1)}
@@ -315,7 +318,7 @@ class Run:
         if every and self.val_tiles.tiles and (done % every == 0 or done == options.epochs):
             validated = self._validate(done)
             progress.history.append(validated)
-            text += f", validation {validated['loss']:.4f}"
+            text += f", validation {validated['loss']:.4f}" + self._channels(done, validated)
         if done in options.snapshots() and self.processes.first:
             self.snapshots.write(done)
         self.journal.say("%s, %.0f tiles/s", text, row["tiles_per_s"])
@@ -328,6 +331,22 @@ class Run:
             self._save()
         if stopping:
             self._interrupt()
+
+    def _channels(self, epoch: int, row: dict[str, Any]) -> str:
+        """What the epoch's line says about channels; a warning where the decoder does not tell them apart."""
+        errors = [f"{c} {row[f'masked_error_{c}']:.3f}" for c in self.options.channels if f"masked_error_{c}" in row]
+        blind = blindness(row)
+        if blind is not None and blind >= BLIND and not self.blind:
+            self.journal.say(
+                "epoch %d: masked patches of all channels are predicted alike (%.2f of what sets the channels apart is "
+                "missing from the predictions). Early on this passes. If it stays, the decoder does not know its "
+                "channels: stop, and choose a normalisation that keeps their means (docs/channels.md)", epoch, blind,
+                level=logging.WARNING,
+            )  # fmt: skip
+        elif blind is not None and blind < BLIND and self.blind:
+            self.journal.say("epoch %d: predictions of channels now differ (%.2f)", epoch, blind)
+        self.blind = blind is not None and blind >= BLIND
+        return f", masked error {', '.join(errors)}" if errors else ""
 
     def _validate(self, epoch: int) -> dict[str, Any]:
         began, world = time.monotonic(), self.processes.world
