@@ -39,53 +39,27 @@ def read_sheet_file(
     what: str = "sheet",
     error: type[CampfireError] = ConfigError,
 ) -> pd.DataFrame:
-    """Every row of a sheet as text, in the file's order; the index, named `line`, holds the line numbers.
-
-    `columns` are those that must be there; further ones are kept. Names of columns are matched without regard to
-    case. The delimiter is the one among tab, comma and semicolon by which the header has all `columns`. UTF-8 and
-    UTF-16 (by its byte order mark) are read, gzipped or not. Raises `error`, with file and line, for a file that cannot
-    be read, a header that lacks a column or has one twice, a line with another number of cells than the header, and a
-    cell that holds a spreadsheet's error value.
-    """
+    """Every row of a sheet as text; see `parse_sheet`. UTF-8 and UTF-16 (by its byte order mark), gzipped or not."""
     path = Path(path)
-    lines = _LINE_BREAK.split(read_text(path, what, error))
-    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip(" \t\ufeff,;")]
-    rows = [(number, line) for number, line in numbered if not line.startswith("#")]
-    if not rows:
-        raise error(f"{path}: the {what} is empty; write a header line with {', '.join(columns)}")
-    delimiter = _delimiter(rows[0][1], columns, path)
-    header = _header(rows[0], delimiter, columns, path, error)
-    _refuse_doubtful_comments(numbered, header, delimiter, path, error)
-    cells = [(number, _split(line, delimiter)) for number, line in rows[1:]]
-    for number, row in cells:
-        while len(row) > len(header) and not row[-1]:
-            row.pop()
-        if len(row) != len(header):
-            raise error(
-                f"{path}, line {number}: {len(row)} fields for {len(header)} columns; separate the fields by "
-                f"{_NAMES[delimiter]} as the header, without line breaks inside a cell"
-            )
-    index = pd.Index([number for number, _ in cells], name=LINE)
-    table = pd.DataFrame([row for _, row in cells], columns=header, index=index, dtype=object)
-    _refuse_spreadsheet_values(table, path, error)
-    skipped = len(numbered) - len(rows)
-    log.info("%s: %d rows%s", path, len(table), f", {skipped} lines of comment" if skipped else "")
-    return table
-
-
-def read_text(path: Path, what: str, error: type[CampfireError] = ConfigError) -> str:
-    """The text of a file in UTF-8 or, by its byte order mark, UTF-16; unzipped if it is gzip. `error` if it is none."""
     try:
         body = path.read_bytes()
-        if body[:2] == b"\x1f\x8b":
-            body = gzip.decompress(body)
     except FileNotFoundError as problem:
         raise error(f"{path}: no such {what}; correct its path in the config") from problem
+    except OSError as problem:
+        raise error(f"{path}: cannot read the {what} ({problem.strerror}); make the file readable") from problem
+    return parse_sheet(decode_text(body, str(path), what, error), str(path), columns, what, error)
+
+
+def decode_text(body: bytes, name: str, what: str = "sheet", error: type[CampfireError] = ConfigError) -> str:
+    """The text in the bytes of a file in UTF-8 or, by its byte order mark, UTF-16, unzipped; `error` if it is none."""
+    try:
+        if body[:2] == b"\x1f\x8b":
+            body = gzip.decompress(body)
     except (OSError, EOFError, zlib.error) as problem:
-        raise error(f"{path}: cannot read the {what} ({problem}); replace the file") from problem
+        raise error(f"{name}: cannot read the {what} ({problem}); replace the file") from problem
     if body[:4] == b"PK\x03\x04" or body[:4] == b"\xd0\xcf\x11\xe0":
         raise error(
-            f"{path}: cannot read the {what}, it is a workbook of a spreadsheet program; save it as tab-separated "
+            f"{name}: cannot read the {what}, it is a workbook of a spreadsheet program; save it as tab-separated "
             "UTF-8 text"
         )
     encoding = "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -94,8 +68,47 @@ def read_text(path: Path, what: str, error: type[CampfireError] = ConfigError) -
     except UnicodeDecodeError as problem:
         line = body[: problem.start].count(b"\n") + 1
         raise error(
-            f"{path}, line {line}: cannot read the {what} ({problem.reason}); save it as tab-separated UTF-8 text"
+            f"{name}, line {line}: cannot read the {what} ({problem.reason}); save it as tab-separated UTF-8 text"
         ) from problem
+
+
+def parse_sheet(
+    text: str,
+    name: str,
+    columns: Sequence[str],
+    what: str = "sheet",
+    error: type[CampfireError] = ConfigError,
+) -> pd.DataFrame:
+    """Every row of a sheet as text, in its order; the index, named `line`, holds the line numbers.
+
+    `columns` are those that must be there; further ones are kept. Names of columns are matched without regard to
+    case. The delimiter is the one among tab, comma and semicolon by which the header has all `columns`. `name` is the
+    file's, for messages. Raises `error`, with file and line, for a header that lacks a column or has one twice, a line
+    with another number of cells than the header, and a cell that holds a spreadsheet's error value.
+    """
+    lines = _LINE_BREAK.split(text)
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip(" \t\ufeff,;")]
+    rows = [(number, line) for number, line in numbered if not line.startswith("#")]
+    if not rows:
+        raise error(f"{name}: the {what} is empty; write a header line with {', '.join(columns) or 'its columns'}")
+    delimiter = _delimiter(rows[0][1], columns, name)
+    header = _header(rows[0], delimiter, columns, name, error)
+    _refuse_doubtful_comments(numbered, header, delimiter, name, error)
+    cells = [(number, _split(line, delimiter)) for number, line in rows[1:]]
+    for number, row in cells:
+        while len(row) > len(header) and not row[-1]:
+            row.pop()
+        if len(row) != len(header):
+            raise error(
+                f"{name}, line {number}: {len(row)} fields for {len(header)} columns; separate the fields by "
+                f"{_NAMES[delimiter]} as the header, without line breaks inside a cell"
+            )
+    index = pd.Index([number for number, _ in cells], name=LINE)
+    table = pd.DataFrame([row for _, row in cells], columns=header, index=index, dtype=object)
+    _refuse_spreadsheet_values(table, name, error)
+    skipped = len(numbered) - len(rows)
+    log.info("%s: %d rows%s", name, len(table), f", {skipped} lines of comment" if skipped else "")
+    return table
 
 
 def warn_of_look_alikes(values: Iterable[str], what: str, where: str | Path) -> None:
@@ -124,34 +137,35 @@ def refuse_rows(
         raise error(f"{path}, line {first}: {problems[first]}{more}")
 
 
-def _delimiter(header: str, columns: Sequence[str], path: Path) -> str:
-    """The delimiter by which the header has most of `columns`; of equals, the one that the file's name says."""
-    wanted = {name.lower() for name in columns}
-    usual = "," if ".csv" in "".join(path.suffixes).lower() else "\t"
+def _delimiter(header: str, columns: Sequence[str], name: str) -> str:
+    """The delimiter by which the header has most of `columns` (none: most cells); of equals, the file name's."""
+    wanted = {column.lower() for column in columns}
+    usual = "," if ".csv" in name.lower() else "\t"
 
     def found(delimiter: str) -> tuple[int, bool]:
-        return len(wanted & {name.lower() for name in _split(header, delimiter)}), delimiter == usual
+        cells = {cell.lower() for cell in _split(header, delimiter)}
+        return len(wanted & cells) if wanted else len(cells), delimiter == usual
 
     return max(_NAMES, key=found)
 
 
 def _header(
-    line: tuple[int, str], delimiter: str, columns: Sequence[str], path: Path, error: type[CampfireError]
+    line: tuple[int, str], delimiter: str, columns: Sequence[str], name: str, error: type[CampfireError]
 ) -> list[str]:
     number, text = line
-    known = {name.lower(): name for name in columns}
-    header = [known.get(name.lower(), name) for name in _split(text, delimiter)]
+    known = {column.lower(): column for column in columns}
+    header = [known.get(cell.lower(), cell) for cell in _split(text, delimiter)]
     while header and not header[-1]:
         header.pop()
-    missing = [name for name in columns if name not in header]
+    missing = [column for column in columns if column not in header]
     if missing:
         raise error(
-            f"{path}, line {number}: no column {', '.join(missing)}; the header needs {', '.join(columns)} separated "
+            f"{name}, line {number}: no column {', '.join(missing)}; the header needs {', '.join(columns)} separated "
             f"by {_NAMES[delimiter]}; this one has {some(header)}"
         )
     if len(set(header)) != len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise error(f"{path}, line {number}: a column name occurs twice ({twice!r}); keep one of them")
+        twice = next(cell for cell in header if header.count(cell) > 1)
+        raise error(f"{name}, line {number}: a column name occurs twice ({twice!r}); keep one of them")
     return header
 
 
@@ -177,30 +191,30 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 
 def _refuse_doubtful_comments(
-    numbered: list[tuple[int, str]], header: list[str], delimiter: str, path: Path, error: type[CampfireError]
+    numbered: list[tuple[int, str]], header: list[str], delimiter: str, name: str, error: type[CampfireError]
 ) -> None:
     """A line that begins with # is a comment for certain only where the first column's names cannot begin so."""
-    if header[0] in _PLAIN_COLUMNS:
+    if header[0] in _PLAIN_COLUMNS or len(header) == 1:
         return
     for number, line in numbered:
         if line.startswith("#") and len(_split(line, delimiter)) == len(header):
             raise error(
-                f"{path}, line {number}: begins with # and has all fields; if it is a row, put its first cell in "
+                f"{name}, line {number}: begins with # and has all fields; if it is a row, put its first cell in "
                 f"quotes or another column than {header[0]} first; if it is a comment, take it out"
             )
 
 
-def _refuse_spreadsheet_values(table: pd.DataFrame, path: Path, error: type[CampfireError]) -> None:
-    for name in table.columns:
-        values = set(table[name])
+def _refuse_spreadsheet_values(table: pd.DataFrame, name: str, error: type[CampfireError]) -> None:
+    for column in table.columns:
+        values = set(table[column])
         if wrong := sorted(values & _EXCEL_ERRORS):
-            line = table.index[table[name] == wrong[0]][0]
+            line = table.index[table[column] == wrong[0]][0]
             raise error(
-                f"{path}, line {line}: {name} is {wrong[0]}, a spreadsheet's error value; correct the formula and save "
-                "the sheet again"
+                f"{name}, line {line}: {column} is {wrong[0]}, a spreadsheet's error value; correct the formula and "
+                "save the sheet again"
             )
         if short := sorted(value for value in values if _SHORTENED.fullmatch(value)):
             log.warning(
                 "%s, line %d: %s is %s; did a spreadsheet shorten a long number? Format the column as text",
-                *(path, table.index[table[name] == short[0]][0], name, short[0]),
+                *(name, table.index[table[column] == short[0]][0], column, short[0]),
             )

@@ -1,256 +1,274 @@
-"""Bring your own images: a folder or list of TIFFs or PNGs, laid out as the images step reads them.
+"""Lay out your own images, a folder or a list of TIFFs or PNGs, as the images step reads them.
 
+    campfire arrange FOLDER OUT --plate P1 --channels DAPI=DNA,GFP=ER --pattern phenix
     campfire arrange FOLDER OUT --plate P1 --channels DAPI=DNA,GFP=ER \\
         --pattern '(?P<well>[A-H][0-9]+)_(?P<site>[0-9]+)_(?P<channel>[A-Z]+)[.]tif'
     campfire arrange images.tsv OUT
+    campfire arrange load_data.csv OUT --replace 'D:\\data=/mnt/data'
 
-The pattern is searched in each path below FOLDER; it needs `channel` and either `well` (B7, B07) or `row` and `column`
-(B or 2), and may have `plate` and `site`. A list has the columns plate, well, channel, path (relative to the list), and
-may have site, source and batch. Use the result with `s3: {folder: OUT, bucket: images, prefix: ""}`.
+The pattern is searched in each path below FOLDER; it needs the group `channel` and either `well` (B7, B07) or `row` and
+`column` (B or 2), and may have `plate`, `site`, `plane` (focal planes) and `time`. What a group takes must be a whole
+number or name. Known patterns:
+
+{patterns}
+
+Without --pattern the names are tried against these, and the one that fits is shown for you to confirm. A list has the
+columns plate, well, channel, path (relative to the list), and may have site, source, batch, plane and time;
+CellProfiler's load_data with FileName_ and PathName_ columns is read as it is. Use the result with the `s3:` line that
+is printed. Your images are never changed: OUT has links to them, or with --copy copies.
 """
 
 import argparse
+import json
 import logging
-import re
+import os
+import shutil
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from campfire.core.columns import BATCH, PLATE, SITE, SOURCE, WELL
 from campfire.core.errors import ConfigError, DataError, in_one_line
-from campfire.core.files import atomic_path, link_or_copy, write_text
-from campfire.screen.wells import row_letters, well_name
+from campfire.core.files import atomic_path, write_text
+from campfire.images.gallery.collect import COLUMNS, NAMED, find_images
+from campfire.images.gallery.lists import read_list
+from campfire.images.gallery.patterns import EXAMPLES, PATTERNS, describe, guess
+from campfire.images.gallery.same_picture import Place, picture_digest, places_of_copies
+from campfire.images.gallery.same_picture import describe as place_in_words
+from campfire.images.gallery.walk import walk
+from campfire.images.reader import ImageError, decode_image
+from campfire.screen.wells import FORMATS
+
+__all__ = ["BUCKET", "COLUMNS", "arrange", "find_images", "main", "read_list"]
 
 log = logging.getLogger(__name__)
 
 BUCKET = "images"
 """The bucket that addresses in the written load_data name."""
-COLUMNS = ["source", "batch", "plate", "well", "site", "channel", "path"]
-SUFFIXES = (".tif", ".tiff", ".png")
+FILES = "files.tsv"
+"""Beside load_data: which file of the user is which image, so that every tile leads back to its file."""
+MOST_LEFT_OUT = 0.05
+"""Share of a plate's sites that may be left out for a bad image or one seen twice; with more the plate is refused."""
 
 
-def find_images(
-    folder: str | Path,
-    pattern: str,
-    channels: Mapping[str, str] | None = None,
-    plate: str = "",
-    source: str = "mine",
-    batch: str = "1",
-) -> pd.DataFrame:
-    """The images below `folder` whose path matches `pattern`: a row each, columns `COLUMNS`, sorted.
-
-    `channels` renames channels; others than those it names are left out. What is left out is logged as a warning.
-    Sites that are no numbers are numbered from 1 in their order, well by well. Raises ConfigError for a pattern
-    without the groups that are needed or a channel of `channels` that no path has, DataError when nothing matches or a
-    path does not say which plate it belongs to.
-    """
-    folder = Path(folder)
-    try:
-        regex = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"the pattern {pattern!r} is no regular expression ({error})") from error
-    groups = set(regex.groupindex)
-    if "channel" not in groups or not ({"well"} <= groups or {"row", "column"} <= groups):
-        raise ConfigError(f"the pattern {pattern!r} needs the groups `channel` and `well`, or `row` and `column`")
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder of images")
-    rows: list[tuple[object, ...]] = []
-    unread: list[str] = []
-    seen: dict[str, int] = {}
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
-        match = regex.search(path.relative_to(folder).as_posix())
-        if match is None:
-            unread.append(path.relative_to(folder).as_posix())
-            continue
-        found = match.groupdict()
-        seen[found["channel"]] = seen.get(found["channel"], 0) + 1
-        if channels and found["channel"] not in channels:
-            continue
-        name = found.get("plate") or plate
-        if not name:
-            raise DataError(f"{path}: which plate is it of? Give --plate, or a group `plate` in the pattern")
-        row = found.get("row") or ""
-        well = found.get("well") or (row_letters(int(row) - 1) if row.isdigit() else row) + found["column"]
-        channel = (channels or {}).get(found["channel"], found["channel"])
-        rows.append((source, batch, name, well, found.get("site") or "1", channel, path))
-    if not seen:
-        example = f"; the first of {len(unread)} is {unread[0]}" if unread else "; there is no .tif, .tiff or .png"
-        raise DataError(f"{folder}: no image matches {pattern!r}{example}")
-    _tell_left_out(str(folder), seen, channels, unread)
-    return _checked(pd.DataFrame(rows, columns=COLUMNS), str(folder))
-
-
-def read_list(path: str | Path, channels: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """A list of images (tab-separated, or comma for .csv) as `find_images` returns it; ConfigError names what lacks."""
-    path = Path(path)
-    try:
-        table = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: not a readable list of images ({error})") from error
-    missing = [name for name in ("plate", "well", "channel", "path") if name not in table]
-    if missing:
-        raise ConfigError(f"{path}: column `{missing[0]}` is missing; it needs plate, well, channel and path")
-    table = table.assign(path=[path.parent / name for name in table["path"]])
-    for name, usual in (("source", "mine"), ("batch", "1"), ("site", "1")):
-        table[name] = table.get(name, usual)
-    _tell_left_out(str(path), Counter(table["channel"]), channels, [])
-    if channels:
-        table = table[table["channel"].isin(list(channels))].replace({"channel": dict(channels)})
-    return _checked(table[COLUMNS], str(path))
-
-
-def _tell_left_out(
-    where: str, seen: Mapping[str, int], channels: Mapping[str, str] | None, unread: Sequence[str]
-) -> None:
-    """Warn of images that are not taken; ConfigError for a channel that is asked for and on no image."""
-    absent = [name for name in channels or {} if name not in seen]
-    if absent:
-        raise ConfigError(
-            f"{where}: no image of channel {', '.join(absent)}; the images are of {', '.join(sorted(seen))}"
-        )
-    if unread:
-        log.warning(
-            "%s: %d images do not match the pattern and are left out, such as %s", where, len(unread), unread[0]
-        )
-    other = [f"{name} ({count} images)" for name, count in sorted(seen.items()) if channels and name not in channels]
-    if other:
-        log.warning("%s: left out as not named by the channels to take: %s", where, ", ".join(other))
-
-
-def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Wells as A01, sites as numbers; each image once."""
-    wells = table["well"].map(well_name)
-    if wells.isna().any():
-        raise DataError(f"{where}: {table.loc[wells.isna(), 'well'].iloc[0]!r} is no well name such as A01")
-    table = table.assign(well=wells)
-    for name in ("source", "batch", "plate", "channel"):
-        odd = table.loc[~table[name].str.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*"), name]
-        if len(odd):
-            raise DataError(f"{where}: {name} {odd.iloc[0]!r} may have only letters, digits, dot, dash and underscore")
-    if not table["site"].str.fullmatch(r"\d{1,4}").all():
-        numbers = table.groupby(["plate", "well"])["site"].rank(method="dense").astype(int)
-        table = table.assign(site=numbers.astype(str))
-    twice = table[table.duplicated(["plate", "well", "site", "channel"])]
-    if len(twice):
-        row = twice.iloc[0]
-        raise DataError(
-            f"{row['path']}: another file is {row['channel']} of plate {row['plate']}, well {row['well']}, site "
-            f"{row['site']} too; tell sites apart by a group `site`"
-        )
-    return table.sort_values(["plate", "well", "site", "channel"], ignore_index=True)
-
-
-def arrange(images: pd.DataFrame, out: str | Path) -> pd.DataFrame:
+def arrange(images: pd.DataFrame, out: str | Path, copy: bool = False, threads: int = 2) -> pd.DataFrame:
     """Put images (`COLUMNS`) below `out` with a load_data per plate; returns plates with their wells, sites, channels.
 
-    uint16 TIFFs are hard-linked where the disk allows it, else copied; PNGs and uint8 files are rewritten as uint16
-    TIFFs with the same values. Warns of sites that lack a channel. Raises DataError, naming the file, for anything but
-    one 2-D image of those types.
+    uint16 TIFFs are linked to (`copy`: copied); other images, and the brightest of several focal planes, are written
+    as uint16 TIFFs with the same counts. Nothing of the user's files changes, neither modes, times nor links. Sites
+    with an image that is damaged, not one 2-D image, or the same picture as another of the plate are left out with a
+    warning; DataError when they are more than one in twenty. Warns of sites that lack a channel.
     """
-    out, summary = Path(out), []
-    for (source, batch, plate), rows in images.groupby(["source", "batch", "plate"]):
+    out = Path(out)
+    summary: list[dict[str, Any]] = []
+    for (source, batch, plate), table in images.groupby(["source", "batch", "plate"]):
         folder = f"{source}/images/{batch}/images/{plate}"
-        keys = []
-        for row in rows.to_dict("records"):
-            keys.append(f"{folder}/{row['well']}_{row['site']}_{row['channel']}.tiff")
-            _place(Path(row["path"]), out / keys[-1])
-        addresses = rows.assign(address=[f"s3://{BUCKET}/{key}" for key in keys])
-        wide = addresses.pivot_table(index=["well", "site"], columns="channel", values="address", aggfunc="first")
-        wide = wide.fillna("").reset_index()
-        named = wide.rename(columns={name: f"URL_Orig{name}" for name in rows["channel"].unique()})
-        named = named.rename(columns={"well": WELL, "site": SITE})
-        named.insert(0, PLATE, str(plate))
+        rows = table.assign(
+            key=[f"{folder}/{row.well}_{row.site}_{row.channel}.tiff" for row in table.itertuples(index=False)]
+        )
+        _refuse_own_output(rows, out)
+        with ThreadPoolExecutor(threads) as pool:
+            pictures = list(pool.map(lambda row: _place(row["path"], out / row["key"], copy), rows.to_dict("records")))
+        rows = _without_bad_sites(rows, pictures, str(plate))
         where = out / f"{source}/workspace/load_data_csv/{batch}/{plate}/load_data.csv"
-        write_text(where, named.to_csv(index=False, lineterminator="\n"))
-        for name in sorted(rows["channel"].unique()):
-            lacking = wide.loc[wide[name] == "", ["well", "site"]]
-            if len(lacking):
-                log.warning(
-                    "plate %s: %d of %d sites have no %s, the first is well %s, site %s",
-                    *(plate, len(lacking), len(wide), name, *lacking.iloc[0]),
-                )
-        lists = {SOURCE: source, BATCH: batch, PLATE: plate, "wells": rows["well"].nunique(), "sites": len(wide)}
-        summary.append({**lists, "channels": ", ".join(sorted(rows["channel"].unique()))})
+        sites = _write_load_data(rows, where, str(plate))
+        counts = {"wells": rows["well"].nunique(), "sites": sites, "channels": ", ".join(sorted(set(rows["channel"])))}
+        summary.append({SOURCE: source, BATCH: batch, PLATE: plate, **counts})
     return pd.DataFrame(summary)
 
 
-def _place(source: Path, target: Path) -> None:
-    """Link or rewrite one image; DataError names a file that is not a single 2-D uint16 or uint8 image."""
+def _paths(path: Path | tuple[Path, ...]) -> tuple[Path, ...]:
+    """The files of an image: one, or one per focal plane."""
+    return path if isinstance(path, tuple) else (Path(path),)
+
+
+def _refuse_own_output(rows: pd.DataFrame, out: Path) -> None:
+    """DataError where an image to arrange lies at a place that would be written."""
+    targets = {(out / key).absolute() for key in rows["key"]}
+    for path in rows["path"]:
+        for file in _paths(path):
+            if file.absolute() in targets:
+                raise DataError(
+                    f"{file}: lies where it would be written; give another folder than {out} for the output"
+                )
+
+
+def _place(path: Path | tuple[Path, ...], target: Path, copy: bool) -> str | ImageError:
+    """Link, copy or rewrite one image and return the digest of its picture, or why it is none."""
     import tifffile
 
+    files = _paths(path)
     try:
-        image, pages, kind, shape = _look(source)
-    except FileNotFoundError as error:
-        raise DataError(f"{source}: no such image") from error
-    except Exception as error:  # decoders raise their own kinds for damaged bytes
-        raise DataError(f"{source}: not a readable TIFF or PNG ({error}); convert it to 16-bit TIFF") from error
-    if pages != 1 or len(shape) != 2 or kind not in ("uint16", "uint8"):
-        colours = len(shape) == 3 and shape[-1] in (3, 4)
-        raise DataError(
-            f"{source}: {'a colour image, ' if colours else ''}{pages} page(s) of shape {shape} and type {kind}; write "
-            "one 2-D uint16 or uint8 image per file and channel"
-        )
-    if image is None:
-        link_or_copy(source, target)
+        pictures = [decode_image(file) for file in files]
+    except ImageError as error:
+        return error
+    pixels = pictures[0].pixels
+    if len({picture.pixels.shape for picture in pictures}) > 1:
+        return ImageError(str(files[0]), "its focal planes differ in shape", "take one of them with --plane N")
+    if len(files) == 1 and pictures[0].plain:
+        _link_or_copy(files[0], target, copy)
     else:
+        pixels = np.maximum.reduce([picture.pixels for picture in pictures])
         with atomic_path(target) as partial:
-            tifffile.imwrite(partial, image.astype("uint16"), compression="zlib")
+            tifffile.imwrite(partial, pixels, compression="zlib")
+    return picture_digest(pixels)
 
 
-def _look(source: Path) -> tuple[NDArray[np.generic] | None, int, str, tuple[int, ...]]:
-    """Pixels, where they must be written anew, then pages, type and shape of an image file."""
-    import imagecodecs
-    import tifffile
+def _link_or_copy(source: Path, target: Path, copy: bool) -> None:
+    """Put a link to `source`, wherever that leads, or a copy of it at `target`; `source` stays as it is."""
+    if copy:
+        with atomic_path(target) as partial:
+            shutil.copyfile(source, partial)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        os.symlink(source.resolve(), partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
 
-    if source.suffix.lower() == ".png":
-        image: NDArray[np.generic] = imagecodecs.png_decode(source.read_bytes())
-        return image, 1, str(image.dtype), image.shape
-    with tifffile.TiffFile(source) as handle:
-        first = handle.pages.first
-        narrow = len(handle.pages) == 1 and first.dtype == "uint8" and len(first.shape) == 2
-        return first.asarray() if narrow else None, len(handle.pages), str(first.dtype), first.shape
+
+def _without_bad_sites(rows: pd.DataFrame, pictures: list[str | ImageError], plate: str) -> pd.DataFrame:
+    """The rows of sites all of whose images are whole and occur once on the plate; DataError when others are many."""
+    places: list[Place] = list(rows[["well", "site", "channel"]].itertuples(index=False, name=None))
+    files = {place: _paths(path)[0] for place, path in zip(places, rows["path"], strict=True)}
+    damaged = {place: error for place, error in zip(places, pictures, strict=True) if isinstance(error, ImageError)}
+    copies = places_of_copies(
+        (place, digest) for place, digest in zip(places, pictures, strict=True) if isinstance(digest, str)
+    )
+    if not damaged and not copies:
+        return rows
+    problems = [str(error) for error in damaged.values()] + [
+        f"the same picture is in two places, {files[place]} ({place_in_words(place)}) and {files[other]} "
+        f"({place_in_words(other)})"
+        for place, other in copies.items()
+        if place < other or copies[other] != place
+    ]
+    bad = {place[:2] for place in (*damaged, *copies)}
+    message = f"plate {plate}: {'; '.join(problems[:3])}{'; ...' if len(problems) > 3 else ''}"
+    if len(bad) > MOST_LEFT_OUT * len({place[:2] for place in places}):
+        raise DataError(f"{message}; {len(bad)} sites are concerned: correct the pattern or list, or remove the files")
+    log.warning("%s; %d sites are left out", message, len(bad))
+    return rows[[place[:2] not in bad for place in places]]
+
+
+def _write_load_data(rows: pd.DataFrame, where: Path, plate: str) -> int:
+    """Write load_data.csv and the list of files beside it; returns the number of sites."""
+    addresses = rows.assign(address=[f"s3://{BUCKET}/{key}" for key in rows["key"]])
+    wide = addresses.pivot_table(index=["well", "site"], columns="channel", values="address", aggfunc="first")
+    wide = wide.fillna("").reset_index()
+    named = wide.rename(columns={name: f"URL_Orig{name}" for name in rows["channel"].unique()})
+    named = named.rename(columns={"well": WELL, "site": SITE})
+    named.insert(0, PLATE, plate)
+    text = named.to_csv(index=False, lineterminator="\n")
+    if where.is_file() and where.read_text(encoding="utf-8") != text:
+        log.warning("%s: the plate was arranged here before with other images; they are replaced by these", where)
+    files = rows.assign(file=["; ".join(map(str, _paths(path))) for path in rows["path"]])
+    if NAMED not in files:
+        files[NAMED] = files["site"]
+    listed = files[["plate", "well", "site", NAMED, "channel", "key", "file"]]
+    write_text(where.with_name(FILES), listed.to_csv(index=False, sep="\t", lineterminator="\n"))
+    write_text(where, text)
+    for name in sorted(rows["channel"].unique()):
+        lacking = wide.loc[wide[name] == "", ["well", "site"]]
+        if len(lacking):
+            log.warning(
+                "plate %s: %d of %d sites have no %s, the first is well %s, site %s",
+                *(plate, len(lacking), len(wide), name, *lacking.iloc[0]),
+            )
+    return len(wide)
 
 
 def _channels(text: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in text.split(",") if part]
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     return {old.strip(): new.strip() or old.strip() for old, _, new in pairs}
+
+
+def _replacement(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise argparse.ArgumentTypeError(f"{text!r} is not old=new")
+    return old, new
+
+
+def _parser() -> argparse.ArgumentParser:
+    known = "\n".join(f"    {name:<12} {EXAMPLES[name]}" for name in PATTERNS)
+    parser = argparse.ArgumentParser(
+        prog="campfire arrange",
+        description=(__doc__ or "").replace("{patterns}", known),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("images", type=Path, help="folder of TIFFs or PNGs, or a list of them")
+    parser.add_argument("out", type=Path, help="new folder")
+    parser.add_argument("--pattern", help=f"regular expression that reads a path, or {', '.join(PATTERNS)}")
+    parser.add_argument(
+        "--channels", type=_channels, default={}, help="names to read and what to call them: DAPI=DNA,…"
+    )
+    parser.add_argument("--plate", default="", help="plate, where paths or list do not name it")
+    parser.add_argument("--source", default="", help="Metadata_Source of the plates (default: mine)")
+    parser.add_argument("--batch", default="", help="Metadata_Batch of the plates (default: 1)")
+    parser.add_argument("--plate-format", type=int, choices=list(FORMATS), help="wells per plate (default: inferred)")
+    parser.add_argument(
+        "--plane", default="", help="focal plane to take, or max for the brightest of all at each pixel"
+    )
+    parser.add_argument("--time", default="", help="timepoint to take")
+    parser.add_argument(
+        "--replace",
+        type=_replacement,
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="beginning of a list's paths that has moved; may be repeated",
+    )
+    parser.add_argument("--copy", action="store_true", help="copy the images instead of linking to them")
+    return parser
+
+
+def _confirmed_pattern(folder: Path, out: Path) -> str:
+    """The known pattern that fits a folder's names, when the user confirms it; ConfigError that shows it otherwise."""
+    names = walk(folder, out).images
+    name, count = guess(names)
+    if not name:
+        example = f", such as {names[0]}" if names else ""
+        raise ConfigError(
+            f"{folder}: the names of its {len(names)} images{example} fit no known pattern ({', '.join(PATTERNS)}); "
+            "give --pattern (campfire arrange --help shows how)"
+        )
+    print(f"{count} of {len(names)} names fit the pattern {name!r}:\n{describe(names, name)}")
+    if sys.stdin.isatty() and input("Is that right? [y/N] ").strip().lower() in ("y", "yes"):
+        return name
+    raise ConfigError(f"if that is right, run again with --pattern {name}; otherwise give a pattern of your own")
 
 
 @in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Arrange images from the shell; mistakes end with one line."""
-    parser = argparse.ArgumentParser(
-        prog="campfire arrange",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("images", type=Path, help="folder of TIFFs or PNGs, or a list of them (.tsv, .csv)")
-    parser.add_argument("out", type=Path, help="new folder")
-    parser.add_argument("--pattern", help="regular expression that reads a path, for a folder")
-    parser.add_argument(
-        "--channels", type=_channels, default={}, help="names to read and what to call them: DAPI=DNA,…"
-    )
-    parser.add_argument("--plate", default="", help="plate, where paths do not name it")
-    parser.add_argument("--source", default="mine", help="Metadata_Source of the plates (default: %(default)s)")
-    parser.add_argument("--batch", default="1", help="Metadata_Batch of the plates (default: %(default)s)")
-    given = parser.parse_args(arguments)
+    given = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s")
+    common = {"plane": given.plane, "time": given.time, "plate_format": given.plate_format}
     if given.images.is_dir() or given.pattern:
-        if not given.pattern:
-            raise ConfigError(f"{given.images} is a folder: give --pattern to read its file names")
-        found = find_images(given.images, given.pattern, given.channels, given.plate, given.source, given.batch)
+        if given.replace:
+            raise ConfigError("--replace changes the paths of a list; a folder has none")
+        pattern = given.pattern or _confirmed_pattern(given.images, given.out)
+        names = (given.plate, given.source or "mine", given.batch or "1")
+        found = find_images(given.images, pattern, given.channels, *names, **common, out=given.out)
     else:
-        found = read_list(given.images, given.channels)
-    print(arrange(found, given.out).to_string(index=False))
+        names = (given.plate, given.source, given.batch)
+        found = read_list(given.images, given.channels, *names, given.replace, **common)
+    print(arrange(found, given.out, given.copy).to_string(index=False))
     if "DNA" not in set(found["channel"]):
-        names = ", ".join(sorted(found["channel"].unique()))
-        log.warning("nuclei are sought on the channel DNA, which none of %s is called: --channels X=DNA", names)
-    print(f'use it with   s3: {{folder: {given.out}, bucket: {BUCKET}, prefix: ""}}')
+        named = ", ".join(sorted(found["channel"].unique()))
+        log.warning(
+            "nucleus segmentation requires a channel called DNA, and there are %s: --channels X=DNA names it", named
+        )
+    print(f'use it with   s3: {{folder: {json.dumps(str(given.out))}, bucket: {BUCKET}, prefix: ""}}')
     return 0
 
 

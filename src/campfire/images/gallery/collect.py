@@ -1,0 +1,242 @@
+"""The table of a user's images: which file is which channel of which site, before anything is written."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from campfire.core.errors import ConfigError, DataError
+from campfire.core.text import some
+from campfire.images.gallery.patterns import compile_pattern, read_path
+from campfire.images.gallery.walk import walk
+from campfire.screen.names import name_problem
+from campfire.screen.wells import check_wells, row_letters, well_name
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ["source", "batch", "plate", "well", "site", "channel", "path"]
+PLACE = ["plate", "well", "site", "channel"]
+NAMED = "site_in_name"
+"""Column with a site as the file's name or the list has it; `site` is its number."""
+SITE_NUMBER = re.compile(r"\d{1,4}")
+
+
+def find_images(
+    folder: str | Path,
+    pattern: str,
+    channels: Mapping[str, str] | None = None,
+    plate: str = "",
+    source: str = "mine",
+    batch: str = "1",
+    plane: str = "",
+    time: str = "",
+    plate_format: int | None = None,
+    out: str | Path | None = None,
+) -> pd.DataFrame:
+    """The images below `folder` whose path matches `pattern`: a row each, columns `COLUMNS` and `NAMED`, sorted.
+
+    `pattern` is a regular expression or a name of `patterns.PATTERNS`. `channels` renames channels; others than those
+    it names are left out. `plane` is one focal plane or `max`, then `path` holds the paths of all planes; `time` is
+    one timepoint. `out`, where images will be arranged, is not read. What is left out is logged as a warning. Raises
+    ConfigError or DataError for what cannot be told apart, named or taken.
+    """
+    folder = Path(folder)
+    regex = compile_pattern(pattern)
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder of images; correct its path")
+    if plate and "plate" in regex.groupindex:
+        raise ConfigError("the plate is given twice, by --plate and by the pattern's group `plate`; leave one out")
+    files = walk(folder, None if out is None else Path(out))
+    rows: list[dict[str, object]] = []
+    unread: list[str] = []
+    seen: Counter[str] = Counter()
+    for name in files.images:
+        reading = read_path(regex, name)
+        if reading is None:
+            unread.append(name)
+            continue
+        if not reading.channel or not (reading.well or (reading.row and reading.column)):
+            raise DataError(f"{folder / name}: the pattern reads no channel or no well in this name; correct it")
+        seen[reading.channel] += 1
+        if channels and reading.channel not in channels:
+            continue
+        if not (reading.plate or plate):
+            raise DataError(f"{folder / name}: which plate is it of? Give --plate, or a group `plate` in the pattern")
+        well = reading.well or _row(reading.row, folder / name) + reading.column
+        place = {"source": source, "batch": batch, "plate": reading.plate or plate, "well": well}
+        place |= {"site": reading.site or "1", "channel": (channels or {}).get(reading.channel, reading.channel)}
+        rows.append({**place, "plane": reading.plane, "time": reading.time, "path": folder / name})
+    if not seen:
+        example = f"; the first of {len(unread)} is {unread[0]}" if unread else "; there is no .tif, .tiff or .png"
+        raise DataError(f"{folder}: no image matches {pattern!r}{example}; correct the pattern")
+    tell_left_out(str(folder), seen, channels, {"images that the pattern does not match": unread, **files.passed_over})
+    table = pd.DataFrame(rows, columns=[*COLUMNS[:-1], "plane", "time", "path"])
+    return checked(table, str(folder), plane, time, plate_format)
+
+
+def _row(row: str, path: Path) -> str:
+    """Letters of a row that a name gives as letters or as a number from 1."""
+    if not row.isdigit():
+        return row
+    if int(row) == 0:
+        raise DataError(f"{path}: row {row} is no row of a plate: rows start at 1; are they counted from 0?")
+    return row_letters(int(row) - 1)
+
+
+def tell_left_out(
+    where: str,
+    seen: Mapping[str, int],
+    channels: Mapping[str, str] | None,
+    passed_over: Mapping[str, list[str]],
+) -> None:
+    """Warn of files that are not taken; ConfigError for a channel that is asked for and on no image."""
+    absent = [name for name in channels or {} if name not in seen]
+    if absent:
+        raise ConfigError(
+            f"{where}: no image of channel {', '.join(absent)}; the images are of {', '.join(sorted(seen))}; correct "
+            "--channels"
+        )
+    for kind, names in passed_over.items():
+        if names:
+            log.warning("%s: left out: %d %s: %s", where, len(names), kind, some(names, 3))
+    other = [f"{name} ({count} images)" for name, count in sorted(seen.items()) if channels and name not in channels]
+    if other:
+        log.warning("%s: left out as not named by the channels to take: %s", where, ", ".join(other))
+
+
+def checked(
+    table: pd.DataFrame, where: str, plane: str = "", time: str = "", plate_format: int | None = None
+) -> pd.DataFrame:
+    """`COLUMNS` and `NAMED` with wells as A01 and sites as numbers; each place once, names that later steps take."""
+    for name in ("source", "batch", "plate", "channel"):
+        for value in table[name].unique():
+            if problem := name_problem(name, value):
+                remedy = f"; rename it with --channels {value}=…" if name == "channel" else ""
+                raise DataError(f"{where}: {name} {value!r} {problem}{remedy}")
+    for plate, wells in table.groupby("plate")["well"]:
+        check_wells(wells, f"{where}: plate {plate}", plate_format)
+    table = table.assign(well=table["well"].map(well_name))
+    table = numbered_sites(table, where)
+    table = _one_time(table, where, time)
+    table = _one_plane(table, where, plane)
+    twice = table[table.duplicated(PLACE, keep=False)]
+    if len(twice):
+        raise DataError(_explain_twice(twice))
+    return table.sort_values(PLACE, ignore_index=True)[[*COLUMNS, NAMED]]
+
+
+def numbered_sites(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Sites as numbers, what they were called in `NAMED`; a site has one number on all of its plate.
+
+    A number stays the number it is, also behind letters that all sites of the plate share (s3, f03). Other names get
+    the next free numbers in their order, with a warning that says which.
+    """
+    table = table.assign(**{NAMED: table["site"]})
+    numbers: dict[tuple[str, str], str] = {}
+    for plate, sites in table.groupby("plate")["site"]:
+        names = sorted(set(sites), key=_natural)
+        known = {name: number for name in names if (number := _number(name, names)) is not None}
+        free = iter(range(max(known.values(), default=0) + 1, 10_000))
+        given = {name: next(free) for name in names if name not in known}
+        if given:
+            log.warning(
+                "%s: plate %s: sites that are no numbers are numbered: %s (all are in files.tsv beside load_data.csv)",
+                *(where, plate, some([f"{name} is {number}" for name, number in given.items()], 10)),
+            )
+        numbers |= {(str(plate), name): str(number) for name, number in (known | given).items()}
+    return table.assign(site=[numbers[key] for key in zip(table["plate"], table["site"], strict=True)])
+
+
+def _number(name: str, names: list[str]) -> int | None:
+    """The number that a site's name is or, where all sites share the letters around one number, contains."""
+    if SITE_NUMBER.fullmatch(name):
+        return int(name)
+    parts = re.fullmatch(r"(\D*)(\d{1,4})(\D*)", name)
+    if parts is None:
+        return None
+    shared = re.compile(re.escape(parts[1]) + r"(\d{1,4})" + re.escape(parts[3]))
+    matches = [shared.fullmatch(other) for other in names]
+    return int(parts[2]) if all(matches) else None
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key by which s2 comes before s10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _one_time(table: pd.DataFrame, where: str, time: str) -> pd.DataFrame:
+    """The images of one timepoint."""
+    times = sorted(set(table["time"]) - {""}, key=_natural) if "time" in table else []
+    if not time:
+        if len(times) > 1:
+            raise ConfigError(
+                f"{where}: the images are of {len(times)} timepoints ({some(times)}); choose one, e.g. "
+                f"--time {times[0]}"
+            )
+        return table
+    return _chosen(table, where, "time", time, times)
+
+
+def _one_plane(table: pd.DataFrame, where: str, plane: str) -> pd.DataFrame:
+    """The images of one focal plane, or with `max` one row per image that has the paths of all its planes."""
+    planes = sorted(set(table["plane"]) - {""}, key=_natural) if "plane" in table else []
+    if plane == "max" and len(planes) > 1:
+        double = table[table.duplicated([*PLACE, "plane"], keep=False)]
+        if len(double):
+            raise DataError(_explain_twice(double))
+        kept = table.drop_duplicates(PLACE).reset_index(drop=True)
+        paths = table.groupby(PLACE)["path"].agg(tuple)
+        return kept.assign(path=[paths[key] for key in kept[PLACE].itertuples(index=False, name=None)])
+    if not plane or plane == "max":
+        if len(planes) > 1:
+            raise ConfigError(
+                f"{where}: the images are of {len(planes)} focal planes ({some(planes)}); choose one, e.g. --plane "
+                f"{planes[len(planes) // 2]}, or the brightest of all with --plane max"
+            )
+        return table
+    return _chosen(table, where, "plane", plane, planes)
+
+
+def _chosen(table: pd.DataFrame, where: str, kind: str, value: str, known: list[str]) -> pd.DataFrame:
+    """The rows of one plane or timepoint, whose number may be written with or without leading zeros."""
+    same = [name for name in known if name == value or (name.isdigit() and value.isdigit() and int(name) == int(value))]
+    if not same:
+        there = f"there are {some(known)}" if known else f"the pattern has no group `{kind}`, or no name has one"
+        raise ConfigError(f"{where}: no image of --{kind} {value}; {there}")
+    chosen = table[table[kind] == same[0]]
+    log.warning("%s: left out: %d images of other %ss than %s", where, len(table) - len(chosen), kind, same[0])
+    return chosen
+
+
+def _explain_twice(twice: pd.DataFrame) -> str:
+    """Which two files claim one place, and the remedy that fits how their names differ."""
+    first = twice.iloc[0]
+    same = twice[(twice[PLACE] == first[PLACE]).all(axis=1)]
+    one, other = (Path(path) for path in same["path"].iloc[:2])
+    place = f"{first['channel']} of plate {first['plate']}, well {first['well']}, site {first['site']}"
+    if one == other:
+        return f"{one}: is listed twice as {place}; take one of the two rows out"
+    if one.with_suffix("") == other.with_suffix(""):
+        remedy = f"they differ by their suffix: end the pattern with one of them, as in [.]{one.suffix[1:]}$"
+    elif plane := _difference(str(one), str(other), ("z", "p", "plane", "zstep", "slice")):
+        remedy = f"focal planes ({plane})? Read them by a group `plane`, and choose with --plane N or --plane max"
+    elif time := _difference(str(one), str(other), ("t", "timepoint", "time")):
+        remedy = f"timepoints ({time})? Read them by a group `time`, and choose with --time N"
+    else:
+        remedy = "tell sites apart by a group `site`, plates by a group `plate`, or let the pattern leave one file out"
+    return f"{one} and {other}: both are {place}; {remedy}"
+
+
+def _difference(one: str, other: str, letters: tuple[str, ...]) -> str:
+    """The part in which two paths differ, if that is a number behind one of `letters`; else ""."""
+    parts = [re.split(r"(\d+)", text) for text in (one, other)]
+    if len(parts[0]) != len(parts[1]):
+        return ""
+    different = [index for index, pair in enumerate(zip(*parts, strict=True)) if pair[0] != pair[1]]
+    if len(different) != 1 or different[0] % 2 == 0:
+        return ""
+    label = re.search(r"([a-z]*)_?$", parts[0][different[0] - 1].lower())
+    return f"{label[1]} {parts[0][different[0]]}" if label and label[1] in letters else ""

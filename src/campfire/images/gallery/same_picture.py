@@ -1,0 +1,38 @@
+"""Finding the same picture in two places of a plate: copies under two names, one file for two channels or sites."""
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Place = tuple[str, str, str]
+"""Well, site and channel."""
+
+
+def picture_digest(pixels: NDArray[np.uint16]) -> str:
+    """A digest of an image's pixels and shape, whatever its file is; "" for a blank image, which may recur."""
+    if pixels.size == 0 or int(pixels.min()) == int(pixels.max()):
+        return ""
+    digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def places_of_copies(pictures: Iterable[tuple[Place, str]]) -> dict[Place, Place]:
+    """Each place that shows the same picture (or names the same key) as another, with one of those others.
+
+    `pictures` are places with the digest or key found there; "" is compared with nothing.
+    """
+    places: dict[str, list[Place]] = {}
+    for place, digest in pictures:
+        if digest:
+            places.setdefault(digest, []).append(place)
+    shared = [found for found in places.values() if len(set(found)) > 1]
+    return {place: next(other for other in found if other != place) for found in shared for place in found}
+
+
+def describe(place: Place) -> str:
+    """A place in words."""
+    well, site, channel = place
+    return f"well {well}, site {site}, {channel}"

@@ -1,0 +1,67 @@
+"""The image files below a folder: links followed, files beside the images passed over, each by what it is."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SUFFIXES = (".tif", ".tiff", ".png")
+_SIDE_FOLDERS = ("@eadir", "__macosx", "thumbs", "thumbnails")
+_PREVIEW = re.compile(r"(^|[^a-z])(thumb|thumbnail|preview)s?([^a-z]|$)")
+_SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+
+
+@dataclass
+class Walk:
+    """What lies below a folder, as paths relative to it with slashes, sorted."""
+
+    images: list[str] = field(default_factory=list)
+    passed_over: dict[str, list[str]] = field(default_factory=dict)
+    """What was not taken: the kind, in words, to the paths."""
+
+
+def walk(folder: Path, leave_out: Path | None = None) -> Walk:
+    """The TIFFs and PNGs below `folder`, through links to files and folders; `leave_out` is not entered.
+
+    Passed over: hidden files (`._*` of macOS among them), thumbnails and previews, links to nothing, other kinds of
+    files. A folder that is reached twice, by links, is read once.
+    """
+    result = Walk()
+    for path in _files(folder, leave_out):
+        name = path.relative_to(folder).as_posix()
+        kind = _kind(path, name)
+        if kind:
+            result.passed_over.setdefault(kind, []).append(name)
+        else:
+            result.images.append(name)
+    result.images.sort()
+    for paths in result.passed_over.values():
+        paths.sort()
+    return result
+
+
+def _files(folder: Path, leave_out: Path | None) -> Iterator[Path]:
+    entered: set[Path] = set() if leave_out is None else {leave_out.resolve()}
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        here = Path(parent).resolve()
+        if here in entered:
+            folders.clear()
+            continue
+        entered.add(here)
+        folders.sort()
+        yield from (Path(parent, name) for name in names)
+
+
+def _kind(path: Path, name: str) -> str:
+    """What a file is that is no image to take; "" for an image."""
+    parts = name.lower().split("/")
+    if any(part.startswith(".") for part in parts) or parts[-1] in _SYSTEM_FILES:
+        return "hidden files, such as macOS and Windows leave"
+    if any(part in _SIDE_FOLDERS for part in parts[:-1]) or any(_PREVIEW.search(part) for part in parts):
+        return "thumbnails and previews"
+    if path.is_symlink() and not path.exists():
+        return "links to nothing"
+    if path.suffix.lower() not in SUFFIXES:
+        return f"files of other kinds ({path.suffix.lower() or 'no suffix'})"
+    return ""
