@@ -11,7 +11,7 @@ from campfire.core.errors import ConfigError, DataError
 from campfire.report import figures, findings, tables
 from campfire.report.tables import paper
 from campfire.report.tables.claims import default
-from campfire.report.tables.render import interval, number, tex_escape
+from campfire.report.tables.render import interval, load, number, tex_escape
 from support.tables_synthetic import CELLS, predictions, quadrants, summary, wells, write_probe, write_probes, zprime
 
 OPTIONS = tables.TableOptions(
@@ -211,7 +211,7 @@ def test_protocols_side_by_side(accuracies):
 
 
 def leak_prices(shift=0.0):
-    """leaks/{encoder}/{channels}.parquet: two leaks of the held-out task, one of the control task."""
+    """leakage/{encoder}/{channels}.parquet: two leaks of the held-out task, one of the control task."""
     rows = [
         ("control", "test", "last_epoch", 0.5, 0.49, 0.01, -0.02, 0.04, 9),
         ("heldout", "test_ood_compound", "scored_fold_chooses_epoch", 0.6, 0.5, 0.1, 0.05 + shift, 0.15, 42),
@@ -221,20 +221,20 @@ def leak_prices(shift=0.0):
     return pd.DataFrame(rows, columns=columns)
 
 
-def test_leaks_have_an_interval_each():
-    table = tables.leaks.build({"dino": leak_prices(-0.06), "campfire": leak_prices()}, OPTIONS)
+def test_sources_of_leakage_have_an_interval_each():
+    table = tables.leakage.build({"dino": leak_prices(-0.06), "campfire": leak_prices()}, OPTIONS)
     assert list(dict.fromkeys(table.data["encoder"])) == ["campfire", "dino"]
     first, second = table.layout.iloc[0], table.layout.iloc[1]
     assert first["OOD compound + ID plate"] == "**+0.100 [+0.050, +0.150]**" and first["ID compound + ID plate"] == ""
     assert second["What is changed"] == "" and second["OOD compound + ID plate"] == "+0.100 [−0.010, +0.150]"
     assert "+0.080 [−0.010, +0.160] on OOD compound + ID plate (Campfire); 1 of 6 intervals" in table.answer
-    with pytest.raises(DataError, match="no leak was priced"):
-        tables.leaks.build({}, OPTIONS)
+    with pytest.raises(DataError, match="run the rule `leakage_effects`"):
+        tables.leakage.build({}, OPTIONS)
     assert not any(note.startswith("Places") for note in table.notes)
     place = ("control", "test_ood_plate", "place", 0.3, 0.111, 0.189, 0.1, 0.3, 45)
     priced = leak_prices()
     priced.loc[len(priced)] = list(place)
-    table = tables.leaks.build({"campfire": priced}, OPTIONS)
+    table = tables.leakage.build({"campfire": priced}, OPTIONS)
     assert table.notes[-1].startswith("Places")
     row = table.layout[table.layout["What is changed"].str.startswith("Wells of one treatment")].iloc[0]
     assert row["ID compound + OOD plate"] == "**+0.189 [+0.100, +0.300]**"
@@ -258,9 +258,9 @@ def test_profiles_and_variance_side_by_side(tmp_path):
     assert "too few" in empty.answer
     tables.save(empty, tmp_path / "variance")
     read = pd.read_csv(tmp_path / "variance.csv")
-    drawn = figures.beyond.prepare(table.data, read)
+    drawn = figures.profiles.prepare(table.data, read)
     assert read.empty and set(drawn["quantity"]) == {"map_normalized"}
-    assert len(figures.beyond.draw(drawn).axes) == 1
+    assert len(figures.profiles.draw(drawn).axes) == 1
     with pytest.raises(DataError, match="no encoder has a profile summary under protocol release"):
         tables.profiles.build({"campfire": one_encoder.assign(protocol="paper")}, OPTIONS)
 
@@ -324,6 +324,17 @@ def test_tables_from_the_csv_equal_tables_from_memory(accuracies, tmp_path):
         assert module.build(again, OPTIONS).layout.equals(module.build(accuracies.data, OPTIONS).layout)
 
 
+def test_a_saved_table_is_loaded_as_it_was(accuracies, tmp_path):
+    table = tables.table_3_1.build(accuracies.data, OPTIONS)
+    tables.save(table, tmp_path / "table_3_1")
+    again = load(tmp_path / "table_3_1.json")
+    assert (again.title, again.answer, again.notes) == (table.title, table.answer, table.notes)
+    assert again.layout.equals(table.layout) and len(again.data) == len(table.data)
+    (tmp_path / "table_3_1.csv").unlink()
+    with pytest.raises(DataError, match=r"table_3_1\.json: not a saved table .*make the table again"):
+        load(tmp_path / "table_3_1.json")
+
+
 def test_findings_read_as_a_story(accuracies, results, tmp_path):
     tables.save(tables.table_3_1.build(accuracies.data, OPTIONS), tmp_path / "table_3_1")
     tables.save(tables.differences.build(results, OPTIONS), tmp_path / "differences")
@@ -332,9 +343,9 @@ def test_findings_read_as_a_story(accuracies, results, tmp_path):
     Image.new("RGB", (200, 100)).save(tmp_path / "ood_gap.png")
     gaps = tables.gaps.build(results, OPTIONS).data
     gaps.to_csv(tmp_path / "ood_gap.csv", index=False)
-    page = findings.build([*tmp_path.glob("*.html"), *tmp_path.glob("*.png")], "Demo", OPTIONS)
+    page = findings.build([*tmp_path.glob("*.json"), *tmp_path.glob("*.png")], "Demo", OPTIONS)
     body = page[page.index("<section") :]
-    caption = "n: 18 to 24 wells on ID plates, 18 to 24 wells on OOD plates. Intervals: 95 %"
+    caption = "n: 18 to 24 wells on ID plates, 18 to 24 wells on OOD plates."
     order = [
         body.index(text)
         for text in (
@@ -354,9 +365,9 @@ def test_findings_read_as_a_story(accuracies, results, tmp_path):
         findings.build([tmp_path / "ood_gap.png"], "Demo")
     with pytest.raises(DataError, match="make tables and figures first"):
         findings.build([tmp_path / "other.png"], "Demo")
-    (tmp_path / "leaks.html").write_text("<html></html>")
-    with pytest.raises(DataError, match=r"leaks\.html: not a table's page"):
-        findings.build([tmp_path / "leaks.html"], "Demo")
+    (tmp_path / "leakage.json").write_text("<html></html>")
+    with pytest.raises(DataError, match=r"leakage\.json: not a saved table"):
+        findings.build([tmp_path / "leakage.json"], "Demo")
 
 
 def test_numbers_in_print():

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from campfire.core.errors import ConfigError
+from campfire.report import catalogue
 from campfire.runs import definitions
 from campfire.runs import fingerprint as reach
 
@@ -134,8 +136,11 @@ def test_real_scripts_reach_what_they_run_and_no_more(repository: Path) -> None:
     assert "assign.py" in names and not names & {"zprime.py", "objective.py", "render.py"}
     trained = {path.name for path in reach.reach(scripts / "pretrain.py").files}
     assert {"trainer.py", "engine.py", "autoencoder.py", "loader.py"} <= trained, "reached by `-m campfire.training`"
-    for script in scripts.glob("figure_*.py"):
-        assert "torch" not in reach.libraries(script) and "matplotlib" in reach.libraries(script)
+    for entry in catalogue.FIGURES:
+        libraries = reach.libraries(scripts / "figure.py", entry.function)
+        assert "torch" not in libraries and "matplotlib" in libraries, entry.name
+    gaps = reach.reach("campfire.report.tables.gaps:make").files
+    assert "claims.py" not in {path.name for path in gaps}, "another table's code counts for that table alone"
 
 
 TRACE = """
@@ -165,9 +170,10 @@ def test_everything_that_ran_was_reached(repository: Path, tmp_path: Path) -> No
 
     done = subprocess.run([sys.executable, "-c", TRACE, str(tmp_path)], capture_output=True, text=True, check=True)
     reach.forget()
-    script = repository / "workflow/scripts/table_quadrants.py"
-    found = reach.reach(script)
-    files = {str(path) for path in found.files}
+    roots = (repository / "workflow/scripts/table.py", "campfire.report.tables.quadrants:make")
+    found = [reach.reach(root) for root in roots]
+    files = {str(path) for one in found for path in one.files}
+    digests = {digest for one in found for digest in one.digests}
     called = [(file, name) for file, name in json.loads(done.stdout) if not name.startswith("<")]
     assert len(called) > 5
     for file, name in called:
@@ -175,4 +181,18 @@ def test_everything_that_ran_was_reached(repository: Path, tmp_path: Path) -> No
         tops = {node.name for node in ast.parse(Path(file).read_text()).body if isinstance(node, ast.FunctionDef)}
         if name in tops:
             units = definitions.take_apart(Path(file)).units[name]
-            assert all(unit.digest in found.digests for unit in units), f"{name} of {file} ran and is not reached"
+            assert all(unit.digest in digests for unit in units), f"{name} of {file} ran and is not reached"
+
+
+def test_a_function_of_the_package_can_be_the_root(library: Path) -> None:
+    """Its digest follows what it uses and nothing else of its module; with a script both count."""
+    area, size = "campfire.room.inner:area", "campfire.room.inner:size"
+    before = {area: reach.code_digest(area), size: reach.code_digest(library / "script.py", size)}
+    assert before[area] != reach.code_digest(size)
+    inner = library / "campfire/room/inner.py"
+    inner.write_text(inner.read_text().replace("return len(x)", "return len(x) + 1"))
+    reach.forget()
+    assert reach.code_digest(area) == before[area]
+    assert reach.code_digest(library / "script.py", size) != before[size]
+    with pytest.raises(ConfigError, match=r"campfire.room.inner:volume: this package has no such function"):
+        reach.code_digest("campfire.room.inner:volume")

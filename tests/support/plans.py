@@ -200,7 +200,7 @@ def inside(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def planned(*parts: str | dict[str, list[str]]) -> Plan:
+def planned(*parts: str | Mapping[str, Iterable[str]]) -> Plan:
     """Rules named in texts run for all they have; those in mappings for what is listed."""
     plan: Plan = {}
     for part in parts:
@@ -218,8 +218,18 @@ def plates(*names: str) -> dict[str, list[str]]:
 def probed(*names: str) -> dict[str, list[str]]:
     """What is fitted on embeddings: probes of all, leaks and profiles of the training channels."""
     leading = [name for name in names if name.endswith("/DNA_AGP_Mito")]
-    return {"probe": list(names)} | ({"price_leaks": leading, "profile": leading} if leading else {})
+    return {"probe": list(names)} | ({"leakage_effects": leading, "profile": leading} if leading else {})
 
 
 def pairs(*names: str) -> dict[str, list[str]]:
     return {"embed": list(names), **probed(*names)}
+
+
+def tables(names: str) -> dict[str, list[str]]:
+    """These tables."""
+    return {"table": names.split()}
+
+
+def figures(names: str) -> dict[str, list[str]]:
+    """These figures."""
+    return {"figure": names.split()}

@@ -44,10 +44,20 @@ def test_three_channels_beat_the_best_single_one(demo: Path) -> None:
 
 
 def test_every_table_and_figure_is_there(demo: Path) -> None:
-    tables = ["table_3_1", "table_3_2", "differences", "gaps", "leaks", "quadrants", "losses", "accuracies", "transfer"]
+    tables = [
+        "table_3_1",
+        "table_3_2",
+        "differences",
+        "gaps",
+        "leakage",
+        "quadrants",
+        "attrition",
+        "accuracies",
+        "transfer",
+    ]
     tables += ["protocols", "profiles", "variance"]
     figures = ["figure_2_1", "figure_3_3", "figure_3_4", "figure_3_5", "training_curves", "ood_gap", "claims"]
-    figures += ["confusion", "beyond"]
+    figures += ["confusion", "profiles"]
     for name in tables:
         for suffix in ("csv", "md", "tex", "html"):
             assert (demo / f"tables/{name}.{suffix}").stat().st_size > 50, f"{name}.{suffix}"
@@ -59,8 +69,8 @@ def test_every_table_and_figure_is_there(demo: Path) -> None:
 
 def test_the_findings_tell_the_whole_story(demo: Path) -> None:
     page = (demo / "findings.html").read_text()
-    chapters = ["The split", "Pretraining", "Plates and compounds", "Channels", "Differences", "Protocols and leaks"]
-    places = [page.index(f"<h2>{title}</h2>") for title in [*chapters, "Beyond the probe", "Another screen"]]
+    chapters = ["The split", "Pretraining", "Plates and compounds", "Channels", "Differences", "Protocols and leakage"]
+    places = [page.index(f"<h2>{title}</h2>") for title in [*chapters, "Profiles of wells", "Another screen"]]
     assert places == sorted(places)
     assert len(page) < 1_400_000, "as base64 above 2 MB: browsers leave it blank inside the report"
     assert page.count("<figcaption>") == 9

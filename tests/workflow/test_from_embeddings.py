@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.workflow
 
-SOURCES = ["split", "sample", "losses", "embeddings", "quality", "pretrain", "transfer"]
+SOURCES = ["split", "sample", "attrition", "embeddings", "quality", "pretrain", "transfer"]
 """Folders of the demo's results that a bundle takes from."""
 
 FORBIDDEN = ["torch", "torchvision", "timm", "cellpose", "boto3", "tifffile"]

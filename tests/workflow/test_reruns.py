@@ -18,12 +18,14 @@ from support.plans import (
     Plan,
     Run,
     checkout,
+    figures,
     finish,
     inside,
     pairs,
     planned,
     plates,
     probed,
+    tables,
     transfer_sheet,
 )
 
@@ -31,13 +33,24 @@ pytestmark = pytest.mark.workflow
 
 EVERYTHING = PLATES + TRANSFER
 CLOSING = "findings provenance"
-TABLES = "accuracies table_3_1 table_3_2 differences gaps protocols"
-FIGURES_OF_TABLES = "figure_3_4 ood_gap claims"
-SCORED = f"{TABLES} {FIGURES_OF_TABLES} confusion leaks profiles beyond {CLOSING}"
+TABLES = tables("accuracies table_3_1 table_3_2 differences gaps protocols")
+FIGURES_OF_TABLES = figures("figure_3_4 ood_gap claims")
+PROFILES = planned(tables("profiles variance"), figures("profiles"))
+SCORED = planned(TABLES, FIGURES_OF_TABLES, figures("confusion"), tables("leakage"), PROFILES, CLOSING)
 """What is made of probe scores."""
-MOVED = f"zprime transfer_table figure_3_5 {CLOSING}"
+MOVED = planned("zprime", tables("transfer"), figures("figure_3_5"), CLOSING)
 """What is made of the transfer screen's wells."""
-DRAWN = f"figure_2_1 figure_3_3 training_curves figure_3_5 {FIGURES_OF_TABLES} confusion plate_layout beyond {CLOSING}"
+SPLIT = planned("assign_wells", tables("quadrants"), figures("figure_2_1"))
+PRETRAINED = figures("figure_3_3 training_curves")
+ATTRITION = planned("count_attrition", tables("attrition"))
+DRAWN = planned(
+    *(
+        figures("figure_2_1 figure_3_3 training_curves figure_3_5 confusion profiles"),
+        FIGURES_OF_TABLES,
+        "plate_layout",
+    ),
+    CLOSING,
+)
 PAIRS = ["campfire/DNA", "campfire/DNA_AGP_Mito", "campfire/DNA_ER_RNA", "untrained/DNA_AGP_Mito"]
 TRAINED = PAIRS[:3]
 
@@ -65,21 +78,21 @@ def run(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 JUMP_TILES = [
-    *("sample", pairs(*PAIRS), "pretrain_run embed_transfer transfer_head count_losses losses plate_layout"),
-    *("figure_3_3 training_curves", SCORED, MOVED),
+    *("sample", pairs(*PAIRS), "pretrain_run embed_transfer transfer_head plate_layout", ATTRITION),
+    *(PRETRAINED, SCORED, MOVED),
 ]
 """What is made of the tiles of an evaluation plate."""
 TILES = [*JUMP_TILES, "sample_transfer"]
 """What is made of all tiles, those of the transfer screen included."""
-SPLIT_AGAIN = ["assign_wells quadrants figure_2_1", *JUMP_TILES]
+SPLIT_AGAIN = [SPLIT, *JUMP_TILES]
 
 
-LISTED = ("embed", "probe", "profile", "price_leaks")
+LISTED = ("embed", "probe", "profile", "leakage_effects", "table", "figure")
 Edit = Callable[[Run], object]
 CASES: dict[str, tuple[Edit, Plan]] = {
     "nothing": (lambda run: None, {}),
     "a comment in a script": (
-        lambda run: run.edit("workflow/scripts/claims.py", "import job", "# why\nimport job"),
+        lambda run: run.edit("workflow/scripts/probe.py", "import job", "# why\nimport job"),
         {},
     ),
     "a docstring, a layout and an annotation in the library": (
@@ -94,20 +107,20 @@ CASES: dict[str, tuple[Edit, Plan]] = {
         {},
     ),
     "a real change in a script": (
-        lambda run: run.edit("workflow/scripts/claims.py", "prepare(", "prepare(*[], "),
-        planned("claims", CLOSING),
+        lambda run: run.edit("workflow/scripts/zprime.py", "read_table(", "read_table(*[], "),
+        MOVED,
     ),
     "a library function that one stage uses": (
         lambda run: run.edit("src/campfire/evaluation/statistics.py", "def ood_gaps(", "def ood_gaps(gap=0, *, "),
-        planned("gaps ood_gap", CLOSING),
+        planned(tables("gaps"), figures("ood_gap"), CLOSING),
     ),
     "a library function that many stages use": (
         lambda run: run.edit("src/campfire/report/figures/style.py", "DPI = 200", "DPI = 300"),
-        planned(DRAWN),
+        DRAWN,
     ),
     "the function that writes every table": (
         lambda run: run.edit("src/campfire/core/files.py", 'compression="zstd"', 'compression="snappy"'),
-        planned(plates(*EVERYTHING), "assign_wells quadrants figure_2_1", *TILES),
+        planned(plates(*EVERYTHING), SPLIT, *TILES),
     ),
     "a library function that no stage uses": (
         lambda run: run.edit(
@@ -117,9 +130,20 @@ CASES: dict[str, tuple[Edit, Plan]] = {
     ),
     "a figure's colour": (
         lambda run: run.edit("src/campfire/report/figures/figure_2_1.py", "color=INK", "color=GREY"),
-        planned("figure_2_1", CLOSING),
+        planned(figures("figure_2_1"), CLOSING),
     ),
-    "a caption": (lambda run: (run.folder / "workflow/report/claims.rst").write_text("Other words.\n"), {}),
+    "the code of one table": (
+        lambda run: run.edit("src/campfire/report/tables/protocols.py", 'line["Wells"]', 'line["n"]'),
+        planned(tables("protocols"), CLOSING),
+    ),
+    "the code of one figure": (
+        lambda run: run.edit("src/campfire/report/figures/claims.py", "0.135 * lines", "0.14 * lines"),
+        planned(figures("claims"), CLOSING),
+    ),
+    "a caption": (
+        lambda run: run.edit("src/campfire/report/captions.py", "Which differences hold up?", "Which ones hold up?"),
+        planned(CLOSING),
+    ),
     "comments and the order of keys in the config": (
         lambda run: run.rewrite_config(
             lambda text: (
@@ -160,9 +184,7 @@ CASES: dict[str, tuple[Edit, Plan]] = {
     ),
     "pretrain": (
         lambda run: run.configure(pretrain={"runs": {"campfire": {"epochs": 40}}}),
-        planned(
-            *(pairs(*TRAINED), "pretrain_run embed_transfer transfer_head figure_3_3 training_curves", SCORED, MOVED)
-        ),
+        planned(*(pairs(*TRAINED), "pretrain_run embed_transfer transfer_head", PRETRAINED, SCORED, MOVED)),
     ),
     "embed": (
         lambda run: run.configure(embed={"cells": "all"}),
@@ -176,7 +198,7 @@ CASES: dict[str, tuple[Edit, Plan]] = {
             ]
         ),
         # Cheap tables that do not show it run too: the sets' names are among the options that all tables have.
-        planned(pairs("campfire/DNA_AGP"), TABLES, FIGURES_OF_TABLES, "leaks profiles beyond transfer_table", CLOSING),
+        planned(pairs("campfire/DNA_AGP"), TABLES, FIGURES_OF_TABLES, tables("leakage transfer"), PROFILES, CLOSING),
     ),
     "an encoder that nothing uses": (
         lambda run: run.configure(encoders={"dino_vits8": {"size": "native"}}),
@@ -190,7 +212,10 @@ CASES: dict[str, tuple[Edit, Plan]] = {
     "Z'": (lambda run: run.configure(transfer={"zprime": {"replicates": 50}}), planned(MOVED)),
     "a label": (
         lambda run: run.configure(tables={"labels": {"campfire": "Ours"}}),
-        planned(TABLES, FIGURES_OF_TABLES, "leaks profiles beyond transfer_table figure_3_5 training_curves", CLOSING),
+        planned(
+            *(TABLES, FIGURES_OF_TABLES, tables("leakage transfer"), PROFILES, figures("figure_3_5 training_curves")),
+            CLOSING,
+        ),
     ),
     "one plate added": (
         lambda run: run.edit("plates.tsv", "s\tB1\tT2", "s\tB1\tT3\tCOMPOUND\ttrain\ns\tB1\tT2"),
@@ -198,7 +223,7 @@ CASES: dict[str, tuple[Edit, Plan]] = {
     ),
     "one plate added to the transfer screen": (
         lambda run: (run.folder / "transfer.tsv").write_text(transfer_sheet(["M1", "M3", "M2"])),
-        planned(plates("M3"), "sample_transfer embed_transfer transfer_head plate_layout count_losses losses", MOVED),
+        planned(plates("M3"), "sample_transfer embed_transfer transfer_head plate_layout", ATTRITION, MOVED),
     ),
     "one plate's image known to be bad": (
         lambda run: run.edit(
@@ -235,7 +260,8 @@ def test_the_strict_run_leaves_plates_of_ood_batches_alone(run: Run, repository:
     assert {plate for rule, plate in jobs if rule == "images"} == {*EVERYTHING} - {"T2"}
     tiles = jobs["pretrain_run", ""].input.tiles
     assert sorted(tiles) == [f"results/strict/tiles/{plate}.npy" for plate in ("Q1", "Q2", "T1")]
-    assert ("table_3_1", "") in jobs and ("leaks", "") in jobs and ("protocols", "") not in jobs
+    shown = {job.wildcards_dict["table"] for job in workflow.dag.jobs if job.rule.name == "table"}
+    assert {"table_3_1", "leakage"} <= shown and "protocols" not in shown
 
 
 def test_one_encoder_on_one_channel_set_has_the_tables_that_it_can_have(run: Run) -> None:
@@ -245,24 +271,22 @@ def test_one_encoder_on_one_channel_set_has_the_tables_that_it_can_have(run: Run
     with pytest.raises(Exception, match="no encoder of `evaluate` has the channel set DNA_AGP_Mito"):
         run.plan()
     run.configure(tables={"id_channels": "DNA_ER_RNA", "ood_channels": "none"})
-    jobs = {job.rule.name for job in run.workflow().dag.jobs}
-    assert {"accuracies", "table_3_1", "leaks", "profiles", "protocols", "beyond", "findings"} <= jobs
-    assert (
-        not {"table_3_2", "differences", "claims", "figure_3_3", "figure_3_4", "training_curves", "transfer_table"}
-        & jobs
-    )
+    jobs = run.workflow().dag.jobs
+    made = {"/".join([job.rule.name, *job.wildcards_dict.values()]) for job in jobs}
+    assert {f"table/{name}" for name in ("accuracies", "table_3_1", "leakage", "profiles", "protocols")} <= made
+    assert {"figure/profiles", "findings"} <= made
+    assert not {f"table/{name}" for name in ("table_3_2", "differences", "transfer")} & made
+    assert not {f"figure/{name}" for name in ("claims", "figure_3_3", "figure_3_4", "training_curves")} & made
 
 
 @pytest.mark.parametrize(
     ("library", "expected"),
     [
-        ("matplotlib", planned(DRAWN)),
+        ("matplotlib", DRAWN),
         ("scikit-learn", planned(probed(*PAIRS), SCORED)),
         (
             "timm",
-            planned(
-                pairs(*PAIRS), "pretrain_run embed_transfer transfer_head figure_3_3 training_curves", SCORED, MOVED
-            ),
+            planned(pairs(*PAIRS), "pretrain_run embed_transfer transfer_head", PRETRAINED, SCORED, MOVED),
         ),
         ("boto3", {}),
         ("pyarrow", {}),
@@ -291,8 +315,10 @@ def test_a_fresh_clone_with_new_times_reruns_nothing(run: Run) -> None:
 
 def test_one_plate_fetched_again(run: Run) -> None:
     """What changed at the source nobody can see: the plate's download is forced, the rest follows."""
-    expected = planned(plates("T1"), "pretrain_run embed_transfer transfer_head count_losses losses plate_layout")
-    expected |= planned(pairs(*TRAINED), "figure_3_3 training_curves", SCORED, MOVED)
+    expected = planned(
+        *(plates("T1"), "pretrain_run embed_transfer transfer_head plate_layout", ATTRITION, pairs(*TRAINED)),
+        *(PRETRAINED, SCORED, MOVED),
+    )
     assert shown(run.plan(force=["results/download/T1.parquet"])) == shown(expected)
 
 
@@ -300,14 +326,14 @@ def test_a_split_made_first_leaves_plates_alone_whose_wells_stay(run: Run) -> No
     """`snakemake split`, then the rest: of the changed split only the plates with other wells are fetched again."""
     run.edit("plates.tsv", "s\tB1\tT2", "s\tB1\tT3\tCOMPOUND\ttrain\ns\tB1\tT2")
     run.complete("assign_wells", changed=["results/split/wells.parquet", "results/split/plates/T1.tsv"])
-    expected = planned(plates("T1", "T3"), *JUMP_TILES, "quadrants figure_2_1")
+    expected = planned(plates("T1", "T3"), *JUMP_TILES, tables("quadrants"), figures("figure_2_1"))
     assert shown(run.plan()) == shown(expected)
 
 
 def test_an_output_that_is_gone_is_made_again(run: Run) -> None:
     """A lost table is remade alone; lost tiles need the plate's images, which were temporary."""
     (run.folder / "results/tables/table_3_1.csv").unlink()
-    assert shown(run.plan()) == shown(planned("table_3_1", CLOSING))
+    assert shown(run.plan()) == shown(planned(tables("table_3_1"), CLOSING))
     (run.folder / "results/tiles/Q1.npy").unlink()
     assert "images" not in run.plan(), "nothing that is asked for reads these tiles"
     assert shown(run.plan(targets=["tiles"]))["images"] == ["Q1"]

@@ -17,7 +17,7 @@ rule ablation:
         expand(
             result("tables/ablation_{stage}.{suffix}"),
             stage=TRIALS,
-            suffix=["csv", "md", "tex", "html"],
+            suffix=["csv", "md", "tex", "html", "json"],
         ),
 
 
@@ -95,17 +95,15 @@ rule ablation_ranking:
 
 rule ablation_table:
     input:
-        result("ablation/{stage}/ranking.parquet"),
+        ranking=result("ablation/{stage}/ranking.parquet"),
     output:
         report(
-            result("tables/ablation_{stage}.html"),
-            caption="../report/ablation.rst",
+            results.files("table", "ablation_{stage}")[0],
+            caption="../report/result.rst",
             category="9 Ablations",
             labels={"result": "{stage}", "kind": "table"},
         ),
-        expand(
-            result("tables/ablation_{{stage}}.{suffix}"), suffix=["csv", "md", "tex"]
-        ),
+        results.files("table", "ablation_{stage}")[1:],
     log:
         log_file("tables/ablation_{stage}"),
     conda:
@@ -115,10 +113,12 @@ rule ablation_table:
         mem_mb=4000,
         runtime=30,
     params:
-        tables=STUDY["tables"],
+        make="campfire.report.tables.ablation:make",
+        settings=lambda wildcards: {"stage": wildcards.stage, "study": STUDY["tables"]},
         rows=lambda wildcards: study.read_stage(
             wildcards.stage, STUDY["tables"]
         ).to_csv(),
-        code=code("ablation_table"),
+        code=lambda wildcards: run.code("table", "campfire.report.tables.ablation:make"),
+        caption=lambda wildcards, input: results.caption("table", "ablation"),
     script:
-        "../scripts/ablation_table.py"
+        "../scripts/table.py"

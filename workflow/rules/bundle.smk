@@ -1,6 +1,6 @@
 rule pack_bundle:
     input:
-        files=bundle_files(),
+        files=bundle_files(run),
         sheets=[config["sheet"] or [], config["transfer"]["sheet"] or []],
     output:
         result("bundle.tar"),
@@ -13,8 +13,8 @@ rule pack_bundle:
         mem_mb=2000,
         runtime=120,
     params:
-        upstream=upstream_files(),
-        stages=lambda wildcards: run.stage_digests(),
+        upstream=upstream_files(run),
+        stages=lambda wildcards: results.digests(),
         code=code("bundle"),
     script:
         "../scripts/bundle.py"

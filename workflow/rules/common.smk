@@ -27,4 +27,4 @@ embedding_files, transfer_embeddings = run.embeddings, run.transfer_embeddings
 
 def code(script, libraries=True):
     """Digest of a script, computed for planned jobs only."""
-    return lambda wildcards: run.code(script, libraries)
+    return lambda wildcards: run.code(script, libraries=libraries)

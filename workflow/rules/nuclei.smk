@@ -38,7 +38,7 @@ if run.config["nuclei"]["method"] == "cellpose":
         threads: 2
 
 
-rule count_losses:
+rule count_attrition:
     input:
         download=[run.files.download(plate) for plate in run.all_plates],
         quality=[run.files.quality(plate) for plate in run.all_plates],
@@ -46,7 +46,7 @@ rule count_losses:
     output:
         run.files.attrition,
     log:
-        run.files.log("losses"),
+        run.files.log("attrition"),
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -54,6 +54,6 @@ rule count_losses:
         mem_mb=4000,
         runtime=60,
     params:
-        code=lambda wildcards: run.code("losses"),
+        code=lambda wildcards: run.code("attrition"),
     script:
-        "../scripts/losses.py"
+        "../scripts/attrition.py"

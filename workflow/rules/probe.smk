@@ -22,16 +22,16 @@ rule probe:
         "../scripts/probe.py"
 
 
-rule price_leaks:
+rule leakage_effects:
     input:
         cells=run.files.sample,
         embeddings=run.embeddings("{encoder}", "{channels}"),
     output:
-        run.files.leaks("{encoder}", "{channels}"),
+        run.files.leakage("{encoder}", "{channels}"),
     log:
-        run.files.log("leaks/{encoder}/{channels}"),
+        run.files.log("leakage/{encoder}/{channels}"),
     benchmark:
-        run.files.benchmark("leaks/{encoder}/{channels}")
+        run.files.benchmark("leakage/{encoder}/{channels}")
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -42,9 +42,9 @@ rule price_leaks:
         options=run.config["probe"],
         negative_control=run.config["split"]["controls"][0],
         tables=run.interval_options(),
-        code=lambda wildcards: run.code("leaks"),
+        code=lambda wildcards: run.code("leakage"),
     script:
-        "../scripts/leaks.py"
+        "../scripts/leakage.py"
 
 
 rule profile:

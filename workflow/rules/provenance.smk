@@ -1,6 +1,6 @@
 rule provenance:
     input:
-        provenance_files(),
+        recorded_files(results),
     output:
         report(
             run.files.provenance,
@@ -12,7 +12,7 @@ rule provenance:
     conda:
         "../../envs/analysis.yaml"
     params:
-        stages=lambda wildcards: run.stage_digests(),
+        stages=lambda wildcards: results.digests(),
         config=run.counted_config(),
         code=lambda wildcards: run.code("provenance"),
     script:

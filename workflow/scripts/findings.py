@@ -6,7 +6,7 @@ log = job.start(snakemake)
 
 from campfire.core.files import write_text
 from campfire.report.findings import build
-from campfire.report.tables.options import TableOptions
+from campfire.report.tables.inputs import Settings
 
-options = TableOptions(**snakemake.params.options)
-write_text(snakemake.output[0], build(snakemake.input, snakemake.params.title, options))
+settings = Settings.read(snakemake.params.settings)
+write_text(snakemake.output[0], build(snakemake.input, settings.title, settings.options))

@@ -1,32 +1,272 @@
-"""What stands under a figure on the page of findings: what is drawn, protocol, n and interval, from its own csv."""
+"""The text beside every table and figure: the question it answers, what it shows, and what its intervals mean.
+
+One text serves the Snakemake report (as reStructuredText) and the page of findings.
+"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
+from campfire.report.catalogue import Kind
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import number
 
-DRAWN = {
-    "figure_2_1": "Every compound (column) on every evaluation plate (row), coloured by where the split put its well. "
-    "Blue: compounds seen in training; orange: held-out ones; below the line: plates of which no well is trained on.",
-    "figure_3_3": "A tile of a validation well in each row: masked input, reconstructions as training went on with "
-    "their mean squared error on masked pixels below (patches that were seen are shown as they are), and the target. "
-    "Masks are the same at every epoch.",
-    "training_curves": "Loss on training tiles (solid) and validation wells (dashed), learning rate, speed.",
-    "ood_gap": "Accuracy on ID plates (circles) and OOD plates (diamonds) with the same classifiers; right: the gap "
-    "with its interval for other plates (with a star, where there are fewer than three, for other wells of these).",
-    "figure_3_4": "Accuracy by the channels that the embedding is made from; the dashed line is chance.",
-    "claims": "First minus second on identical cells; the diamond is the mean of the quadrants. Bars are intervals "
-    "for other plates (Student's t over plates); dotted ones, of fewer than three plates, for other wells of these "
-    "plates. Bold: told apart over plates after adjustment for the number of comparisons (Holm).",
-    "beyond": "Left: replicates retrieved across plates, 0 is chance and 1 perfect. Right: shares of the variance of "
-    "well means; what is not coloured is left to wells.",
-    "figure_3_5": "Z′ between groups of control wells on held-out plates: from 0.5 an assay counts as excellent, at 0 "
-    "the 3-SD bands of both groups touch, below they overlap; the scale ends at −1, numbers go on. In brackets, of "
-    "fewer than three wells: no verdict.",
-    "confusion": "Share of the cells of each compound (row) that the probes call each compound (column).",
+
+@dataclass(frozen=True)
+class Caption:
+    """A text with the fields {id_channels}, {ood_channels}, {level} and {replicates}."""
+
+    question: str
+    shows: str
+    """What is drawn or printed, and how to read it."""
+    has_protocol: bool = False
+    has_intervals: bool = False
+    paper: str = ""
+    """Where the paper has it."""
+
+
+INTERVALS = (
+    "Intervals are {level:g} % percentile intervals of {replicates:,} bootstrap replicates that resample wells within "
+    "each compound (compounds with a single well form one group), with all cells and all fits of a well together. "
+    "They say how far other wells of these compounds and plates would move the number; they do not cover the spread "
+    "over pretraining runs."
+)
+
+FIGURES: Mapping[str, Caption] = {
+    "figure_2_1": Caption(
+        "Which wells are used for training, and which are held out for which test?",
+        "Each cell is the well of one compound (column) on one plate (row), coloured by its role in the split. Blue: "
+        "compounds seen in training; orange: held-out (OOD) compounds. Plates below the black line are OOD plates, of "
+        "which no well is used for training. Holding out plates and holding out compounds cross, which gives the four "
+        "quadrants. White: the plate lacks the compound. Where a plate has several wells of a compound, the assigned "
+        "one is shown.",
+        paper="Figure 2.1, which sketches the rule for a single compound",
+    ),
+    "plate_layout": Caption(
+        "Is the plate sound?",
+        "Quality measures of a plate in the layout of its wells: number of nuclei (sum over sites), share of sites "
+        "kept, focus (slope of the power spectrum; lower is more blurred) and background (counts). Edge effects, "
+        "pipetting patterns and blurred regions show as structure. Wells without images are blank. Sites are dropped "
+        "by the thresholds of the configuration; the quality table has the reason for each.",
+    ),
+    "figure_3_3": Caption(
+        "What does the model predict for the parts of a cell that it does not see?",
+        "Each row is one tile from a validation well: the masked input (masked patches in grey), reconstructions as "
+        "training proceeds, and the target. Reconstructions show predictions in masked patches and the input "
+        "elsewhere. The masks are the same at every epoch, and tiles were chosen before training. Channels are added "
+        "up in colour, each scaled between the 0.5th and 99.7th percentile of its target. The number under a "
+        "reconstruction is its mean squared error over masked pixels of all channels, in normalised units.",
+        paper="Figure 3.3",
+    ),
+    "training_curves": Caption(
+        "Did pretraining converge, and does it generalise to wells it was not trained on?",
+        "Loss per epoch on training tiles (solid) and on validation wells with fixed masks (dashed), learning rate, "
+        "and tiles per second. Diverging curves mean overfitting. The loss is the weighted objective of the "
+        "configuration: it compares epochs of one run, and runs with the same objective. One value per epoch, no "
+        "smoothing.",
+    ),
+    "ood_gap": Caption(
+        "How much accuracy is lost on held-out plates?",
+        "Accuracy on ID plates (circles) and OOD plates (diamonds) with the same classifiers; right: the gap, ID "
+        "minus OOD, with its interval for other plates (Student's t over plates; with a star, where there are fewer "
+        "than three plates, for other wells of these). The dashed line is chance. A small gap says nothing about how "
+        "hard a task is; compare with chance for that.",
+        has_protocol=True,
+        has_intervals=True,
+    ),
+    "figure_3_4": Caption(
+        "Does the representation improve as channels are added?",
+        "Accuracy of probes on embeddings of the same cells, made from different sets of channels. Left: control "
+        "compounds; right: held-out compounds. Bars start at zero; the dashed line is chance. Paired differences "
+        "between channel sets are in the table of differences.",
+        has_protocol=True,
+        has_intervals=True,
+        paper="Figure 3.4",
+    ),
+    "claims": Caption(
+        "Which differences hold up, at a glance?",
+        "Differences of accuracy on identical cells, first minus second. Circles: quadrants; diamond: mean of the "
+        "quadrants. Bars are {level:g} % intervals for other plates of such a screen (Student's t over plates, "
+        "quadrants that share plates taken together). Where a side has fewer than three plates there is none; the bar "
+        "is then dotted and says how far other wells of these plates would move the number. Bold numbers differ over "
+        "plates after adjustment for the number of comparisons (Holm). No interval covers the spread over pretraining "
+        "runs.",
+        has_protocol=True,
+    ),
+    "profiles": Caption(
+        "Are replicates retrieved across plates, and what explains the variance of well profiles?",
+        "Left: mean average precision with which a well retrieves wells of its compound on other plates; 0 is chance, "
+        "1 is perfect. Right: shares of the variance of well profiles of held-out compounds; the grey remainder is "
+        "well-to-well variation. Both before and after normalisation by the negative control.",
+        has_protocol=True,
+        has_intervals=True,
+    ),
+    "figure_3_5": Caption(
+        "Does the representation transfer to another cell type?",
+        "Z′ between groups of control wells of the transfer screen, on plates that the head was not trained on: from "
+        "0.5 an assay counts as excellent, at 0 the 3-SD bands of both groups touch, below they overlap. The colour "
+        "scale ends at −1; numbers go on. Values of fewer than three wells a side are in brackets, without colour: "
+        "they are no verdict. Encoders are frozen; a small head is trained with a triplet loss. Plain: mean and SD, "
+        "as in the paper; robust: Algorithm A, as in the authors' code. Separation between groups on different plates "
+        "includes plate effects.",
+        paper="Figure 3.5 and Appendix C",
+    ),
+    "confusion": Caption(
+        "Which compounds are mistaken for which?",
+        "Share of the cells of each compound (row) that the probes assign to each compound (column), over all fits; "
+        "rows sum to one. Compounds confused on ID plates look alike to the probe; compounds confused on OOD plates "
+        "only were told apart by features particular to the ID plates.",
+        has_protocol=True,
+    ),
 }
+
+TABLES: Mapping[str, Caption] = {
+    "quadrants": Caption(
+        "How many plates, compounds and wells are in each part of the split?",
+        "One row per plate type and label. Train and val serve pretraining and the probes of control compounds; the "
+        "four test labels are the quadrants; unused wells have no role: they are surplus wells of a compound or were "
+        "not drawn. Every well has one label.",
+        paper="Section 2.1",
+    ),
+    "attrition": Caption(
+        "What was left out between images and tiles, and why?",
+        "Requested sites that were not used and nuclei that did not become tiles, each under the first reason that "
+        "applied. Sites are left out when an image is missing or damaged at the source, or by the thresholds of "
+        "section `quality` of the configuration; nuclei when the field cuts them, when the tile does not fit into the "
+        "field, or when they are too small or too large. A plate with more than s3.max_bad_share missing or corrupt "
+        "sites stops the run instead.",
+    ),
+    "accuracies": Caption(
+        "What are all accuracies?",
+        "Every encoder, channel set, protocol and quadrant, with balanced accuracy and macro F1. Accuracy: mean ± "
+        "population standard deviation over fits. The csv adds the standard deviation with ddof 1 and the share of the "
+        "largest class.",
+        has_intervals=True,
+    ),
+    "table_3_1": Caption(
+        "Do representations generalise to held-out plates and compounds?",
+        "Accuracy of linear probes that identify the compound of a single cell from its embedding, in the four "
+        "quadrants. ID compounds are the control compounds, with one probe per subset of training wells; OOD compounds "
+        "are the held-out ones, with cross-validation over plates. Channels: {id_channels}.",
+        has_protocol=True,
+        has_intervals=True,
+        paper="Table 3.1",
+    ),
+    "table_3_2": Caption(
+        "What happens with fluorescent channels that pretraining never saw?",
+        "The probes of Table 3.1 on two channel sets: {id_channels} (ID, seen in pretraining) and {ood_channels} "
+        "(OOD). For encoders trained on other images all channels are new, so their change shows how informative the "
+        "channels themselves are.",
+        has_protocol=True,
+        has_intervals=True,
+        paper="Table 3.2",
+    ),
+    "differences": Caption(
+        "Which differences hold up?",
+        "Every comparison of this report: first minus second on identical cells, for each quadrant and for their "
+        "mean, with two {level:g} % intervals. Over plates is for other plates of such a screen: Student's t on what "
+        "each plate adds to the difference, quadrants that share plates taken together. Over wells is for other wells "
+        "of these plates: {replicates:,} bootstrap replicates within each compound, the same wells for both sides. "
+        "Neither covers another pretraining run or other compounds. p, adjusted: of the interval over plates, by "
+        "Holm's method for the number of comparisons; bold: told apart by it. Fewer than three plates, or wells, have "
+        "no interval. The best single channel is chosen on the same data, which favours the single channel.",
+        has_protocol=True,
+    ),
+    "gaps": Caption(
+        "How much accuracy is lost on held-out plates?",
+        "Accuracy on ID plates and on OOD plates with the same classifiers, and the gap, ID minus OOD. The column "
+        "Over plates takes whole plates as units: it says what other plates may show. A small gap says nothing about "
+        "how hard a task is; compare with chance for that.",
+        has_protocol=True,
+        has_intervals=True,
+    ),
+    "protocols": Caption(
+        "What do the evaluation protocols give?",
+        "The same embeddings probed under each protocol. release: as the authors' code, which pools the control cells "
+        "of a plate, stops training early on the fold that it scores and keeps the last weights. paper: as the text, "
+        "with cells drawn per well and the best epoch kept, which the scored fold still chooses. strict: whole plates "
+        "per fold, and separate wells choose the epoch. The release draws other cells than paper and strict; "
+        "differences on identical cells are in the table of leakage. Channels: {id_channels}.",
+        has_intervals=True,
+    ),
+    "leakage": Caption(
+        "How much does each source of data leakage add to the accuracies?",
+        "Each row changes one thing and keeps the cells: which wells choose the epoch, which plates and wells are on "
+        "both sides, which weights are scored. The last rows change everything that a protocol does. An empty cell "
+        "means that the change does not concern that task. The row on well positions is no change of the evaluation: "
+        "it asks how well wells of the negative control are told apart on a new plate by their position alone. "
+        "Channels: {id_channels}, cells of the strict sample. Leakage through the split acts in pretraining and takes "
+        "a second run to quantify. Intervals are not corrected for the number of comparisons.",
+        has_intervals=True,
+    ),
+    "profiles": Caption(
+        "Do findings hold for wells, for another classifier, and after normalisation by controls?",
+        "For each quadrant: the linear probe of cells, nearest neighbours, both again on well profiles, and retrieval "
+        "of replicates on other plates (mean average precision by copairs; above chance: 0 is chance, 1 is perfect). "
+        "Three representations: raw, sphered and TVN, which use the negative-control wells of each plate and no other "
+        "label; that control is no class here. Channels: {id_channels}.",
+        has_protocol=True,
+        has_intervals=True,
+    ),
+    "variance": Caption(
+        "How much of the variance of well profiles is compound, and how much is batch and plate?",
+        "Share of the variance that each factor explains in addition to the others (omega squared, which subtracts "
+        "what its number of levels would explain by chance); plates are nested in batches; the remainder varies from "
+        "well to well. Intervals cover other wells, not other plates or batches. Channels: {id_channels}.",
+        has_protocol=True,
+    ),
+    "transfer": Caption(
+        "How well are control groups of the transfer screen separated?",
+        "Z′ for every pair of control groups and encoder, on held-out plates and on plates that the head was trained "
+        "on, with plain and robust mean and standard deviation, and bootstrap intervals over wells. Projection and "
+        "spread come from the same wells, so Z′ of few wells is too high; the intervals correct for that, and the "
+        "value may lie above its own. From 0.5 an assay counts as excellent (the means lie six times the sum of both "
+        "SDs apart); at 0 the 3-SD bands of both groups touch. Groups of fewer than three wells have no interval and "
+        "are no verdict.",
+        paper="Section 3.5 and Appendix C",
+    ),
+    "ablation": Caption(
+        "Which trial of this ablation stage reconstructs best?",
+        "Each row of the paper's table is a pretraining run; a stage starts from the best trial of the stages before. "
+        "Trials are ranked by validation loss and by reconstruction error of masked pixels, with equal weight: losses "
+        "of different objectives are not on one scale, the error is. The paper prints the rows but no values.",
+        paper="Appendix B, Tables 2.3 to 2.5",
+    ),
+}
+
+
+def of(kind: Kind, name: str) -> Caption:
+    """The caption of a table or figure; members of a family share one."""
+    return (TABLES if kind == "table" else FIGURES)[name.split("/")[0]]
+
+
+def text(kind: Kind, name: str, options: TableOptions) -> str:
+    """What a table or figure shows and what its numbers mean, as one paragraph."""
+    caption = of(kind, name)
+    values: dict[str, object] = {
+        "id_channels": options.channel_label(options.id_channels),
+        "ood_channels": options.channel_label(options.ood_channels),
+        "level": 100 * options.level,
+        "replicates": options.replicates,
+    }
+    parts = [caption.shows.format(**values)]
+    if caption.has_protocol:
+        parts.append(f"Protocol: {options.protocol}.")
+    if caption.has_intervals:
+        parts.append(INTERVALS.format(level=100 * options.level, replicates=options.replicates))
+    if caption.paper and options.paper_screen:
+        parts.append(f"Paper: {caption.paper}.")
+    return " ".join(parts)
+
+
+def restructured(kind: Kind, name: str, options: TableOptions) -> str:
+    """The caption for the Snakemake report: the question in bold, then the text."""
+    literal = (
+        text(kind, name, options).replace("\\", "\\\\").replace("*", "\\*").replace("`", "\\`").replace("_", "\\_")
+    )
+    return f"**{of(kind, name).question}**\n\n{literal}\n"
+
 
 COUNTS = {
     "n_fits": "fits",
@@ -45,25 +285,18 @@ def _range(values: pd.Series) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def caption(name: str, data: pd.DataFrame, options: TableOptions) -> str:
-    """The caption of a figure; data: its csv."""
-    parts = [DRAWN[name]]
-    if "protocol" in data:
-        parts.append(f"Protocol {', '.join(dict.fromkeys(data['protocol'].astype(str)))}.")
-    counts = [f"{_range(data[column])} {noun}" for column, noun in COUNTS.items() if column in data]
+def counts(name: str, data: pd.DataFrame) -> str:
+    """What stands behind a figure, counted in its csv: wells, cells, tiles or epochs."""
+    found = [f"{_range(data[column])} {noun}" for column, noun in COUNTS.items() if column in data]
     if name == "figure_2_1":
-        counts = [f"{int(data['wells'].sum()):,} wells"]
+        found = [f"{int(data['wells'].sum()):,} wells"]
     if name == "confusion":
-        counts = [f"{int(data['cells'].sum()):,} predictions"]
+        found = [f"{int(data['cells'].sum()):,} predictions"]
     if name == "figure_3_3":
-        counts = [f"{data['tile'].nunique()} tiles"]
+        found = [f"{data['tile'].nunique()} tiles"]
     if name == "training_curves":
-        counts = [f"{int(data['epoch'].max())} epochs"]
-    if counts:
-        parts.append(f"n: {', '.join(counts)}.")
-    if {"low", "high"} <= set(data.columns) and name not in ("figure_3_5", "claims"):  # maps show none
-        parts.append(f"Intervals: {100 * options.level:g} %, bootstrap over wells.")
-    return " ".join(parts)
+        found = [f"{int(data['epoch'].max())} epochs"]
+    return f"n: {', '.join(found)}." if found else ""
 
 
 def _curves(data: pd.DataFrame) -> str:

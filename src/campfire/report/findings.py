@@ -16,10 +16,10 @@ import pandas as pd
 
 from campfire.core.errors import DataError
 from campfire.evaluation.statistics import MEAN
-from campfire.report.captions import ANSWERS, caption
+from campfire.report import captions
 from campfire.report.tables.differences import sentence
 from campfire.report.tables.options import TableOptions
-from campfire.report.tables.render import STYLE
+from campfire.report.tables.render import STYLE, html_table, load
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,7 +42,7 @@ CHAPTERS = (
         "The split",
         "Which wells are trained on, and which are kept for which test?",
         ("figure_2_1",),
-        ("quadrants", "losses"),
+        ("quadrants", "attrition"),
     ),
     Chapter(
         "Pretraining",
@@ -64,12 +64,15 @@ CHAPTERS = (
     ),
     Chapter("Differences", "Which of the differences hold up?", ("claims",), ("differences",)),
     Chapter(
-        "Protocols and leaks", "What do the leaks of an evaluation add to its numbers?", (), ("leaks", "protocols")
+        "Protocols and leakage",
+        "How much does data leakage add to the accuracies?",
+        (),
+        ("leakage", "protocols"),
     ),
     Chapter(
-        "Beyond the probe",
-        "Are replicates found again across plates, and how much of what embeddings hold is plate and batch?",
-        ("beyond",),
+        "Profiles of wells",
+        "Are replicates retrieved across plates, and how much of a profile is plate and batch?",
+        ("profiles",),
         ("profiles", "variance"),
     ),
     Chapter(
@@ -78,21 +81,14 @@ CHAPTERS = (
     Chapter("All numbers", "What was measured in all?", ("confusion",), ("accuracies",)),
 )
 
-_PARTS = re.compile(
-    r"<h1>(?P<title>.*?)</h1>\s*(?:<p class=\"answer\">(?P<answer>.*?)</p>)?\s*"
-    r"(?P<table><table>.*?</table>)(?P<notes>.*?)</body>",
-    re.DOTALL,
-)
-
 
 def _table(path: Path) -> tuple[str, str]:
-    """The answer (html) and the rest of a table's page."""
-    found = _PARTS.search(path.read_text(encoding="utf-8"))
-    if not found:
-        raise DataError(f"{path}: not a table's page; delete it and make the table again")
-    notes = f"<details><summary>What the numbers mean</summary>{found['notes']}</details>"
-    table = f'<div class="wide">{found["table"]}</div>'
-    return found["answer"] or "", f"<h3>{found['title']}</h3>\n{table}\n{notes}"
+    """The answer of a table, and the table with its title and notes (html)."""
+    table = load(path)
+    notes = "\n".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes)
+    details = f"<details><summary>What the numbers mean</summary>{notes}</details>" if notes else ""
+    shown = f'<div class="wide">{html_table(table)}</div>'
+    return html.escape(table.answer), f"<h3>{html.escape(table.title)}</h3>\n{shown}\n{details}"
 
 
 def _small(image: "Image.Image") -> bytes:
@@ -116,12 +112,12 @@ def _figure(path: Path, options: TableOptions) -> tuple[str, str]:
         raise DataError(f"{source}: the data behind {path.name} is missing; make the figure again")
     columns = pd.read_csv(source, nrows=0).columns
     data = pd.read_csv(source, usecols=[name for name in columns if not re.fullmatch(r"x\d+", name)])
-    told = html.escape(caption(path.stem, data, options))
+    shown = " ".join([captions.text("figure", path.stem, options), captions.counts(path.stem, data)])
     embedded = base64.b64encode(content).decode("ascii")
-    answer = html.escape(ANSWERS[path.stem](data)) if path.stem in ANSWERS else ""
+    answer = html.escape(captions.ANSWERS[path.stem](data)) if path.stem in captions.ANSWERS else ""
     return answer, (
         f'<figure><img width="{width}" alt="{html.escape(path.stem)}" src="data:image/webp;base64,{embedded}">'
-        f"<figcaption>{told}</figcaption></figure>"
+        f"<figcaption>{html.escape(shown)}</figcaption></figure>"
     )
 
 
@@ -140,13 +136,13 @@ def build(
     options: TableOptions | None = None,
     chapters: Iterable[Chapter] = CHAPTERS,
 ) -> str:
-    """The page, from the html of tables and the png (and csv) of figures; chapters without any are left out.
+    """The page, from the json of tables and the png and csv of figures; chapters without any are left out.
 
     It opens with every question and its answer. Raises DataError when no file belongs to a chapter or one is damaged.
     """
     options = options or TableOptions()
     paths = [Path(path) for path in files]
-    tables = {path.stem: path for path in paths if path.suffix == ".html"}
+    tables = {path.stem: path for path in paths if path.suffix == ".json"}
     figures = {path.stem: path for path in paths if path.suffix == ".png"}
     differences = next((path for path in paths if path.name == "differences.csv"), None)
     sections, summary = [], []

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-TABLE_SUFFIXES = ("html", "csv", "md", "tex")
-"""The report shows the html; the csv has full precision."""
+TABLE_SUFFIXES = ("html", "csv", "md", "tex", "json")
+"""The report shows the html; the csv has full precision, the json what is printed."""
 FIGURE_SUFFIXES = ("svg", "pdf", "png", "csv")
 """The report shows the svg; the csv holds what is drawn."""
 
@@ -69,7 +69,7 @@ class Files:
     @property
     def attrition(self) -> str:
         """How many wells, sites and nuclei each stage left out."""
-        return self.result("losses/counts.parquet")
+        return self.result("attrition/counts.parquet")
 
     def tiles(self, plate: str) -> str:
         """The tiles of a plate."""
@@ -113,9 +113,9 @@ class Files:
         """Predictions of the linear probes."""
         return self.result(f"probes/{encoder}/{channels}/predictions.parquet")
 
-    def leaks(self, encoder: str, channels: str) -> str:
+    def leakage(self, encoder: str, channels: str) -> str:
         """Effects of the sources of data leakage."""
-        return self.result(f"leaks/{encoder}/{channels}.parquet")
+        return self.result(f"leakage/{encoder}/{channels}.parquet")
 
     def profiles(self, encoder: str, channels: str) -> str:
         """Neighbours, well-level probes, replicate retrieval and variance."""

@@ -7,6 +7,7 @@ a name cannot be followed, the whole module counts: too much rather than too lit
 
 import ast
 import hashlib
+import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from campfire.core.errors import ConfigError
 from campfire.runs import definitions
 from campfire.runs.definitions import WHOLE, Target, follow, module_file, take_apart
 
@@ -35,12 +37,35 @@ class Reach:
     outside: frozenset[str]
 
 
+FUNCTION = re.compile(r"(campfire(?:\.\w+)+):(\w+)")
+"""How a function of this package is named as a root: campfire.report.tables.gaps:make."""
+
+
+def _function(root: str | Path) -> Target | None:
+    """The module and name of a root that is a function of this package; None for a script."""
+    match = FUNCTION.fullmatch(str(root))
+    if not match:
+        return None
+    module, name = match.groups()
+    path = module_file(module)
+    if path is None or name not in take_apart(path).units:
+        raise ConfigError(f"{root}: this package has no such function; name it as module:function")
+    return module, name
+
+
 @cache
-def reach(script: str | Path) -> Reach:
-    """Everything that `script` can run."""
-    start = take_apart(Path(script))
-    files, digests, outside = {start.path}, {unit.digest for unit in start.loose}, set()
-    waiting = [target for unit in start.loose for target in unit.uses]
+def reach(root: str | Path) -> Reach:
+    """Everything that `root` can run: a script, or a function named as campfire.report.tables.gaps:make."""
+    files: set[Path] = set()
+    digests: set[str] = set()
+    outside: set[str] = set()
+    function = _function(root)
+    if function:
+        waiting = [function]
+    else:
+        start = take_apart(Path(root))
+        files, digests = {start.path}, {unit.digest for unit in start.loose}
+        waiting = [target for unit in start.loose for target in unit.uses]
     seen: set[Target] = set()
     while waiting:
         target = waiting.pop()
@@ -72,14 +97,15 @@ def reach(script: str | Path) -> Reach:
     return Reach(frozenset(files), frozenset(digests), frozenset(outside))
 
 
-def code_digest(script: str | Path) -> str:
-    """Sixteen hex digits that change exactly when code that `script` can run changes.
+def code_digest(*roots: str | Path) -> str:
+    """Sixteen hex digits that change exactly when code that the roots (scripts, functions) can run changes.
 
     Comments, formatting, docstrings, annotations of functions, the order of definitions and the file that a definition
     is in do not count; neither does the package's version.
     """
-    found = reach(script)
-    text = "\n".join([*sorted(found.digests), *sorted(found.outside)])
+    found = [reach(root) for root in roots]
+    digests, outside = ({text for one in found for text in getattr(one, kind)} for kind in ("digests", "outside"))
+    text = "\n".join([*sorted(digests), *sorted(outside)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -91,9 +117,9 @@ def syntax_digest(path: str | Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def libraries(script: str | Path) -> list[str]:
-    """Import names of the libraries whose version can change what `script` makes, sorted."""
-    names = {name.split(".")[0] for name in reach(script).outside}
+def libraries(*roots: str | Path) -> list[str]:
+    """Import names of the libraries whose version can change what the roots make, sorted."""
+    names = {name.split(".")[0] for root in roots for name in reach(root).outside}
     return sorted(names - CARRIERS - set(sys.stdlib_module_names) - {"campfire"})
 
 
@@ -106,17 +132,17 @@ def _minor_version(package: str) -> str | None:
         return None
 
 
-def library_versions(script: str | Path) -> dict[str, str]:
-    """Package -> major and minor version of the `libraries` of a script, as installed; corrections do not count."""
-    packages = [DISTRIBUTIONS.get(name, name) for name in libraries(script)]
+def library_versions(*roots: str | Path) -> dict[str, str]:
+    """Package -> major and minor version of the `libraries` of the roots, as installed; corrections do not count."""
+    packages = [DISTRIBUTIONS.get(name, name) for name in libraries(*roots)]
     return {package: number for package in packages if (number := _minor_version(package))}
 
 
 @cache
-def code_state(script: str | Path, with_libraries: bool = True) -> str:
+def code_state(*roots: str | Path, with_libraries: bool = True) -> str:
     """What an edit or an update changes, in words: `code 1f0c…` and `library_versions`, e.g. `, numpy 2.0`."""
-    versions = library_versions(script) if with_libraries else {}
-    return ", ".join([f"code {code_digest(script)}", *(f"{name} {number}" for name, number in versions.items())])
+    versions = library_versions(*roots) if with_libraries else {}
+    return ", ".join([f"code {code_digest(*roots)}", *(f"{name} {number}" for name, number in versions.items())])
 
 
 def forget() -> None:

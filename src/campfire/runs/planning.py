@@ -13,6 +13,7 @@ from campfire.core.errors import CampfireError
 from campfire.core.yaml import read_yaml
 from campfire.runs.checks import check_config, check_run
 from campfire.runs.configuration import validate
+from campfire.runs.results import Results
 from campfire.runs.run import Run
 from campfire.runs.slurm import explain_lock
 
@@ -41,6 +42,14 @@ def read_run(config: Mapping[str, Any], workflow: str | Path) -> Run:
         check_config(config)
         check_run(run, arguments)
     return run
+
+
+def read_results(run: Run) -> Results:
+    """The tables and figures of a run; a target that asks for one it does not have ends planning with those it has."""
+    with as_workflow_errors():
+        results = Results(run)
+        results.check(sys.argv[1:])
+    return results
 
 
 def explain_a_lock() -> None:

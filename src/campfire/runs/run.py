@@ -267,13 +267,15 @@ class Run:
         ordered: dict[str, Any] = settings.in_order(counted)
         return ordered
 
-    def code(self, script: str, libraries: bool = True) -> str:
+    def code(self, script: str, *functions: str, libraries: bool = True) -> str:
         """Digest of a script and of all library code it can run, and versions of the libraries that this code uses.
+
+        functions: those that the script calls by name (campfire.report.tables.gaps:make).
 
         As a parameter of a rule it reruns what an edit affects. Rules ask for it in a lambda: every job reads the
         whole workflow, and reading all scripts costs a second.
         """
-        return code_state(self.workflow / "scripts" / f"{script}.py", libraries)
+        return code_state(self.workflow / "scripts" / f"{script}.py", *functions, with_libraries=libraries)
 
     def embed_code(self, encoder: str) -> str:
         """The code of the embedding script and of a user-supplied encoder."""

@@ -7,7 +7,6 @@
 """
 
 from campfire.report.figures import (
-    beyond,
     claims,
     confusion,
     figure_2_1,
@@ -16,12 +15,12 @@ from campfire.report.figures import (
     figure_3_5,
     ood_gap,
     plate_layout,
+    profiles,
     training_curves,
 )
 from campfire.report.figures.style import save
 
 __all__ = [
-    "beyond",
     "claims",
     "confusion",
     "figure_2_1",
@@ -30,6 +29,7 @@ __all__ = [
     "figure_3_5",
     "ood_gap",
     "plate_layout",
+    "profiles",
     "save",
     "training_curves",
 ]

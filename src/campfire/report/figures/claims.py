@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from campfire.core.errors import DataError
-from campfire.report.figures.style import BLUE, GREY, INK, PAGE, SPLIT_COLOURS, new_figure, styled
+from campfire.report.figures.style import BLUE, GREY, INK, PAGE, SPLIT_COLOURS, Drawn, new_figure, styled
+from campfire.report.tables.inputs import Files, Settings, read_csv
 from campfire.report.tables.render import interval, number
 from campfire.report.tables.verdict import leading
 
@@ -76,3 +77,9 @@ def draw(data: pd.DataFrame) -> Figure:
     axes.set_xlabel("Difference of accuracy (first minus second)")
     axes.spines["left"].set_visible(False)
     return figure
+
+
+def make(files: Files, settings: Settings) -> Drawn:
+    """The figure from the table of differences."""
+    data = prepare(read_csv(files, "differences"))
+    return Drawn(draw(data), data)

@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 
 from campfire.core.columns import TASK_QUADRANTS
 from campfire.core.errors import DataError
-from campfire.report.figures.style import INK, PAGE, new_figure, styled
+from campfire.core.files import read_table
+from campfire.report.figures.style import INK, PAGE, Drawn, new_figure, styled
+from campfire.report.tables.inputs import Files, Settings
 
 TITLES = {"control": "control compounds", "heldout": "held-out compounds"}
 
@@ -85,3 +87,9 @@ def draw(data: pd.DataFrame) -> Figure:
     bar.set_label("Share of the true compound's cells")
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
+
+
+def make(files: Files, settings: Settings) -> Drawn:
+    """The figure from the predictions of the first encoder on the leading channel set."""
+    data = prepare(read_table(files["predictions"][0]), settings.options.protocol)
+    return Drawn(draw(data), data)

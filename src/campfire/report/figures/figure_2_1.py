@@ -14,7 +14,9 @@ from matplotlib.patches import Patch
 
 from campfire.core.columns import COMPOUND, PLATE, PLATE_TYPE, SPLITS
 from campfire.core.errors import DataError
-from campfire.report.figures.style import GREY, INK, PAGE, SPLIT_COLOURS, new_figure, styled
+from campfire.core.files import read_table
+from campfire.report.figures.style import GREY, INK, PAGE, SPLIT_COLOURS, Drawn, new_figure, styled
+from campfire.report.tables.inputs import Files, Settings
 
 NAMES = {
     "train": "Train",
@@ -129,3 +131,9 @@ def draw(data: pd.DataFrame) -> Figure:
         handles=handles, loc="outside lower center", ncols=3, handlelength=1, handleheight=1, columnspacing=1.5
     )
     return figure
+
+
+def make(files: Files, settings: Settings) -> Drawn:
+    """The figure from split/wells.parquet."""
+    data = prepare(read_table(files["wells"][0]), settings.controls, settings.plate_type)
+    return Drawn(draw(data), data)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from campfire.core.columns import PAPER_CHANNELS, PLATE, WELL
 from campfire.core.errors import DataError
-from campfire.report.figures.style import GREY, PAGE, channel_colour, new_figure, styled
+from campfire.report.figures.style import GREY, PAGE, Drawn, channel_colour, new_figure, styled
+from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.render import number
 
 MASKED = -1
@@ -150,3 +151,9 @@ def draw(data: pd.DataFrame, mode: str = "composite") -> Figure:
         handles.append(Patch(facecolor=(_MASK_GREY,) * 3, label="Masked"))
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=1, handleheight=1)
     return figure
+
+
+def make(files: Files, settings: Settings) -> Drawn:
+    """The figure from pretrain/{run}/snapshots.npz of the first run."""
+    data = prepare(read_snapshots(files["snapshots"][0]))
+    return Drawn(draw(data), data)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from campfire.core.columns import PAPER_CHANNELS, TASK_QUADRANTS
 from campfire.core.errors import DataError
-from campfire.report.figures.style import GREY, INK, PAGE, SPLIT_COLOURS, new_figure, panel_letter, styled
+from campfire.report.figures.style import GREY, INK, PAGE, SPLIT_COLOURS, Drawn, new_figure, panel_letter, styled
+from campfire.report.tables.inputs import Files, Settings, read_csv
 
 _COLUMNS = [
     "encoder", "label", "channels", "channel_label", "protocol", "task", "split", "accuracy", "sd", "low", "high",
@@ -99,3 +100,11 @@ def draw(data: pd.DataFrame) -> Figure:
         axes.set_xlabel("Channels")
         panel_letter(axes, letter)
     return figure
+
+
+def make(files: Files, settings: Settings) -> Drawn:
+    """The figure from the table of accuracies."""
+    options = settings.options
+    accuracies = read_csv(files, "accuracies")
+    data = prepare(accuracies, settings.encoder, options.protocol, options.id_channels, settings.channel_sets)
+    return Drawn(draw(data), data)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from campfire.core.errors import DataError
 from campfire.evaluation.tally import MIN_UNITS
-from campfire.report.figures.style import GREY, INK, PAGE, PALE, new_figure, styled
+from campfire.report.figures.style import GREY, INK, PAGE, PALE, Drawn, new_figure, styled
+from campfire.report.tables.inputs import Files, Settings, by_folder
 from campfire.report.tables.render import number
 
 METHODS = {"plain": "Plain Z′", "robust": "Robust Z′"}
@@ -146,3 +147,9 @@ def draw(data: pd.DataFrame, low: float = -1.0) -> Figure:
     bar.ax.tick_params(length=0)
     bar.ax.axhline(0, color=INK, lw=0.6)
     return figure
+
+
+def make(files: Files, settings: Settings) -> Drawn:
+    """The figure from transfer/{encoder}/zprime.parquet of every encoder."""
+    data = prepare(by_folder(files["zprime"]), settings.options.labels)
+    return Drawn(draw(data), data)

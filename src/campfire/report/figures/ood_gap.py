@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from campfire.core.columns import TASK_QUADRANTS
 from campfire.core.errors import DataError
-from campfire.report.figures.style import GREY, INK, PAGE, SPLIT_COLOURS, new_figure, panel_letter, styled
+from campfire.report.figures.style import GREY, INK, PAGE, SPLIT_COLOURS, Drawn, new_figure, panel_letter, styled
+from campfire.report.tables.inputs import Files, Settings, read_csv
 from campfire.report.tables.render import interval, number
 from campfire.report.tables.verdict import leading
 
@@ -77,3 +78,9 @@ def draw(data: pd.DataFrame) -> Figure:
         axes.set_title(f"1 of {int(rows['n_classes'].iloc[0])} {kind} compounds", loc="left", pad=18)
         panel_letter(axes, letter, rise=16)
     return figure
+
+
+def make(files: Files, settings: Settings) -> Drawn:
+    """The figure from the table of gaps."""
+    data = prepare(read_csv(files, "gaps"), settings.options.id_channels, settings.options.protocol)
+    return Drawn(draw(data), data)

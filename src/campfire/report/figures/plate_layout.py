@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 
 from campfire.core.columns import PAPER_CHANNELS, PLATE, SITE, WELL
 from campfire.core.errors import DataError
-from campfire.report.figures.style import GREY, PAGE, new_figure, styled
+from campfire.core.files import read_table
+from campfire.report.figures.style import GREY, PAGE, Drawn, new_figure, styled
+from campfire.report.tables.inputs import Files, Settings
 from campfire.screen.wells import row_letters, well_position
 
 FORMATS = ((8, 12), (16, 24), (32, 48))
@@ -95,3 +97,9 @@ def draw(data: pd.DataFrame) -> Figure:
         axes.set_visible(False)
     figure.suptitle(f"Plate {data[PLATE].iloc[0]}", fontsize=8, fontweight="bold", x=0.01, ha="left")
     return figure
+
+
+def make(files: Files, settings: Settings) -> Drawn:
+    """The figure of one plate from its quality table."""
+    data = prepare(read_table(files["quality"][0]))
+    return Drawn(draw(data), data)

@@ -5,6 +5,7 @@ embedded (TrueType in the pdf, outlines in the svg); the same data give the same
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -93,6 +94,15 @@ RC: dict[Any, Any] = {
     "svg.hashsalt": "campfire",
     "axes.unicode_minus": True,
 }
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure and the data that it shows."""
+
+    figure: Figure
+    data: pd.DataFrame
+
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from campfire.core.errors import DataError
-from campfire.report.figures.style import CYCLE, GREY, INK, PAGE, new_figure, panel_letter, styled
+from campfire.report.figures.style import CYCLE, GREY, INK, PAGE, Drawn, new_figure, panel_letter, styled
+from campfire.report.tables.inputs import Files, Settings, by_folder
 
 
 def prepare(runs: Mapping[str, pd.DataFrame], label: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -75,3 +76,9 @@ def draw(data: pd.DataFrame) -> Figure:
             axes.set_ylim(0, float(rows["value"].max()) * 1.1)
         axes.grid(axis="y", color=GREY, alpha=0.2, lw=0.4)
     return figure
+
+
+def make(files: Files, settings: Settings) -> Drawn:
+    """The figure from pretrain/{run}/metrics.parquet of every run."""
+    data = prepare(by_folder(files["metrics"]), settings.options.labels)
+    return Drawn(draw(data), data)

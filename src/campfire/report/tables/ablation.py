@@ -2,8 +2,10 @@
 
 import pandas as pd
 
+from campfire.core.files import read_table
+from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.render import Table, number
-from campfire.training.ablation import PAPER_CHOICE, PAPER_TABLE
+from campfire.training.ablation import PAPER_CHOICE, PAPER_TABLE, read_stage
 
 HEADS = {
     "trial": "Trial", "patch_size": "Patch size", "drop_path_rate": "Drop path", "sync_mask": "Sync mask",
@@ -64,3 +66,8 @@ def build(stage: str, rows: pd.DataFrame, ranking: pd.DataFrame) -> Table:
         )
     title = f"Table {PAPER_TABLE[stage]}. Ablation of {TITLES[stage]}."
     return Table(title, data, pd.DataFrame(lines), notes, answer)
+
+
+def make(files: Files, settings: Settings) -> Table:
+    """The table of a stage from ablation/{stage}/ranking.parquet."""
+    return build(settings.stage, read_stage(settings.stage, settings.study), read_table(files["ranking"][0]))

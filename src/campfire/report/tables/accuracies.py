@@ -10,9 +10,10 @@ from campfire.core.columns import PROTOCOLS, QUADRANTS
 from campfire.core.errors import DataError
 from campfire.evaluation.statistics import MEAN, Metric, bootstrap_accuracy
 from campfire.evaluation.tally import MIN_UNITS, UNEVEN, class_shares, has_uneven_classes
+from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
-from campfire.report.tables.sources import ProbeResult
+from campfire.report.tables.sources import ProbeResult, probe_results
 from campfire.report.tables.verdict import exceeds
 
 logger = logging.getLogger(__name__)
@@ -147,3 +148,8 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
     )
     notes = ("Accuracy: mean ± population standard deviation over fits. " + interval_note(options),)
     return Table("Accuracy of the linear probes on single cells, every encoder and channel set.", data, layout, notes)
+
+
+def make(files: Files, settings: Settings) -> Table:
+    """The table from the probes' files."""
+    return build(probe_results(files["probes"]), settings.options)

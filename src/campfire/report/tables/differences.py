@@ -13,9 +13,10 @@ from campfire.evaluation.statistics import MEAN, paired_bootstrap
 from campfire.evaluation.tally import MIN_UNITS
 from campfire.report.tables.accuracies import interval_note, leading_metric
 from campfire.report.tables.claims import Claim, Pair, configured, default
+from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
-from campfire.report.tables.sources import ProbeResult, find
+from campfire.report.tables.sources import ProbeResult, find, probe_results
 from campfire.report.tables.verdict import ABOVE, BELOW, DIFFERS, INCLUDES, TOUCHES, leading, verdict
 
 FEW_PLATES = f"fewer than {MIN_UNITS} plates of a side, so nothing follows for others"
@@ -211,3 +212,8 @@ def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequenc
         )
     title = "Differences of accuracy between encoders and between channel sets, paired over cells."
     return Table(title, data, pd.DataFrame(lines), tuple(notes), " ".join(sentences))
+
+
+def make(files: Files, settings: Settings) -> Table:
+    """The table from the probes' files."""
+    return build(probe_results(files["probes"]), settings.options)

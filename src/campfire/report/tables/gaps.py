@@ -10,9 +10,10 @@ from campfire.core.errors import DataError
 from campfire.evaluation.statistics import bootstrap_accuracy, ood_gaps
 from campfire.evaluation.tally import MIN_UNITS
 from campfire.report.tables.accuracies import interval_note, leading_metric
+from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
-from campfire.report.tables.sources import ProbeResult
+from campfire.report.tables.sources import ProbeResult, probe_results
 from campfire.report.tables.verdict import ABOVE, verdict
 
 
@@ -106,3 +107,8 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
         f"has fewer than {MIN_UNITS}. Where the classes of a quadrant are uneven, gaps are of balanced accuracy.",
     )
     return Table("Accuracy lost on plates that were held out of training.", data, layout, notes, answer)
+
+
+def make(files: Files, settings: Settings) -> Table:
+    """The table from the probes' files."""
+    return build(probe_results(files["probes"]), settings.options)

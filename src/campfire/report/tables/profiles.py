@@ -8,6 +8,7 @@ import pandas as pd
 from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError
 from campfire.report.tables.accuracies import interval_note
+from campfire.report.tables.inputs import Files, Settings, by_folder
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
 
@@ -146,3 +147,13 @@ def build_variance(summaries: Mapping[str, pd.DataFrame], options: TableOptions)
 
 def _first_seen(column: pd.Series) -> pd.Series:
     return column.map({name: i for i, name in enumerate(dict.fromkeys(column))})
+
+
+def make(files: Files, settings: Settings) -> Table:
+    """The table of profiles from profiles/{encoder}/{channels}.parquet of every encoder."""
+    return build(by_folder(files["profiles"]), settings.options)
+
+
+def make_variance(files: Files, settings: Settings) -> Table:
+    """The table of shares of variance from the same files."""
+    return build_variance(by_folder(files["profiles"]), settings.options)

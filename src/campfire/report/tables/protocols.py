@@ -5,6 +5,7 @@ import pandas as pd
 from campfire.core.columns import PROTOCOLS, QUADRANTS
 from campfire.core.errors import DataError
 from campfire.report.tables.accuracies import interval_note
+from campfire.report.tables.inputs import Files, Settings, read_csv
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
 
@@ -61,3 +62,8 @@ def build(accuracies: pd.DataFrame, options: TableOptions, channels: str | None 
     )
     title = f"The three protocols side by side, channels {options.channel_label(channels or options.id_channels)}."
     return Table(title, data, layout, notes, f"{answer}.")
+
+
+def make(files: Files, settings: Settings) -> Table:
+    """The table from that of accuracies."""
+    return build(read_csv(files, "accuracies"), settings.options)

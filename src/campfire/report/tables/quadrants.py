@@ -3,6 +3,8 @@
 import pandas as pd
 
 from campfire.core.columns import COMPOUND, PLATE, PLATE_TYPE, WELL
+from campfire.core.files import read_table
+from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.render import Table
 from campfire.screen.split import evaluation_plates, wells_per_quadrant
 
@@ -44,3 +46,8 @@ def build(wells: pd.DataFrame, protocol: str) -> Table:
         )
     answer = f"{used:,} of {total:,} wells have a role; {tested:,} of them are test wells."
     return Table("Plates, compounds and wells of every part of the split.", data, layout, notes, answer)
+
+
+def make(files: Files, settings: Settings) -> Table:
+    """The table from split/wells.parquet."""
+    return build(read_table(files["wells"][0]), settings.split_protocol)

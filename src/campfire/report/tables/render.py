@@ -1,16 +1,18 @@
-"""A table in print: the long data as csv, the layout as Markdown, LaTeX (booktabs) and HTML.
+"""A table in print: the long data as csv, the layout as Markdown, LaTeX (booktabs), HTML and JSON.
 
 Cells of a layout are text. `**value**` stands for bold; the characters ± − × ≤ ≥ † are written as each format
 wants them.
 """
 
 import html
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from campfire.core.errors import DataError
 from campfire.core.files import write_text
 
 _TEX_TEXT = {
@@ -176,14 +178,39 @@ def to_html(table: Table) -> str:
     )
 
 
+def to_json(table: Table) -> str:
+    """Title, answer, notes and the layout's columns and rows, as `load` reads them back."""
+    printed = {
+        "title": table.title,
+        "answer": table.answer,
+        "notes": list(table.notes),
+        "columns": [str(column) for column in table.layout.columns],
+        "rows": [[str(cell) for cell in row] for row in table.layout.to_numpy()],
+    }
+    return json.dumps(printed, ensure_ascii=False, indent=1) + "\n"
+
+
+def load(path: str | Path) -> Table:
+    """The table that `save` wrote as <stem>.json and <stem>.csv; DataError when a file is missing or damaged."""
+    path = Path(path)
+    try:
+        printed = json.loads(path.read_text(encoding="utf-8"))
+        layout = pd.DataFrame(printed["rows"], columns=printed["columns"], dtype=str)
+        data = pd.read_csv(path.with_suffix(".csv"))
+        return Table(printed["title"], data, layout, tuple(printed["notes"]), printed["answer"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: not a saved table ({error}); delete it and make the table again") from error
+
+
 def save(table: Table, stem: str | Path) -> list[Path]:
-    """Write stem.csv, .md, .tex and .html, each atomically; the paths written."""
+    """Write stem.csv, .md, .tex, .html and .json, each atomically; the paths written."""
     stem = Path(stem)
     texts = {
         "csv": table.data.to_csv(index=False, lineterminator="\n"),
         "md": to_markdown(table),
         "tex": to_latex(table, stem.name),
         "html": to_html(table),
+        "json": to_json(table),
     }
     paths = []
     for suffix, text in texts.items():

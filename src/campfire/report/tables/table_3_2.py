@@ -5,6 +5,7 @@ import pandas as pd
 from campfire.core.errors import DataError
 from campfire.report.tables import beside_paper, paper
 from campfire.report.tables.differences import mean_difference
+from campfire.report.tables.inputs import Files, Settings, read_csv, read_csv_if_there
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table
 
@@ -54,3 +55,8 @@ def build(accuracies: pd.DataFrame, options: TableOptions, differences: pd.DataF
     )
     notes = beside_paper.notes(long, options)
     return Table(title, long, beside_paper.layout(long, options), notes, _answer(encoders, options, differences))
+
+
+def make(files: Files, settings: Settings) -> Table:
+    """The table from those of accuracies and, where the run has it, of differences."""
+    return build(read_csv(files, "accuracies"), settings.options, read_csv_if_there(files, "differences"))

@@ -7,6 +7,7 @@ import pandas as pd
 
 from campfire.core.errors import DataError
 from campfire.evaluation.tally import MIN_UNITS
+from campfire.report.tables.inputs import Files, Settings, by_folder
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
 
@@ -96,3 +97,8 @@ def _bounds(low: float, high: float) -> str:
     if np.isneginf(low) and not np.isnan(high):
         return f"[−∞, {_value(high)}]"
     return interval(low, high, 2)
+
+
+def make(files: Files, settings: Settings) -> Table:
+    """The table from transfer/{encoder}/zprime.parquet of every encoder."""
+    return build(by_folder(files["zprime"]), settings.options)

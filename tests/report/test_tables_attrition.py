@@ -1,9 +1,10 @@
-"""The table of what was lost on the way from wells to tiles."""
+"""The table of what was left out on the way from wells to tiles."""
 
 import pandas as pd
 import pytest
 
 from campfire.core.errors import DataError
+from campfire.images.attrition import count
 from campfire.report import tables
 
 
@@ -23,8 +24,8 @@ def plate_tables(plate="P1"):
     return download, quality, nuclei
 
 
-def test_losses_count_every_site_and_nucleus_once():
-    counts = tables.losses.plate_losses(*plate_tables())
+def test_attrition_counts_every_site_and_nucleus_once():
+    counts = count(*plate_tables())
     assert {(row.unit, row.outcome): row.count for row in counts.itertuples(index=False, name="Row")} == {
         ("well", "no row in load_data"): 1,
         **{("site", why): 1 for why in ("corrupt", "missing", "known bad", "blurred")},
@@ -32,13 +33,13 @@ def test_losses_count_every_site_and_nucleus_once():
         **{("nucleus", why): 1 for why in ("edge", "border", "site blurred")},
         ("nucleus", "kept"): 3,
     }
-    other = tables.losses.plate_losses(*plate_tables("P2"))
-    table = tables.losses.build(pd.concat([counts, other]))
+    other = count(*plate_tables("P2"))
+    table = tables.attrition.build(pd.concat([counts, other]))
     assert table.answer == "4 of 12 sites were used, and 6 of 12 nuclei became tiles."
     border = table.layout[table.layout["Outcome"] == "border"].iloc[0]
     assert (border["Number"], border["Share"], border["Plates"]) == ("2", "16.67 %", "2")
     assert list(table.layout["Of"].loc[lambda of: of != ""]) == ["Wells without images", "Sites", "Nuclei"]
     with pytest.raises(DataError, match="of one plate"):
-        tables.losses.plate_losses(*plate_tables()[:2], plate_tables("P2")[2])
+        count(*plate_tables()[:2], plate_tables("P2")[2])
     with pytest.raises(DataError, match="holds no plate"):
-        tables.losses.build(counts.iloc[:0])
+        tables.attrition.build(counts.iloc[:0])

@@ -8,11 +8,11 @@ import pandas as pd
 
 from campfire.core.columns import PLATE
 from campfire.core.files import read_table, write_table
-from campfire.report.tables.losses import plate_losses
+from campfire.images.attrition import count
 
 tables = zip(snakemake.input.download, snakemake.input.quality, snakemake.input.nuclei, strict=True)
 counts = [
-    plate_losses(read_table(download), read_table(quality), read_table(nuclei, [PLATE, "reason"]))
+    count(read_table(download), read_table(quality), read_table(nuclei, [PLATE, "reason"]))
     for download, quality, nuclei in tables
 ]
 write_table(pd.concat(counts, ignore_index=True), snakemake.output[0])

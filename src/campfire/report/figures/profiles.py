@@ -16,10 +16,12 @@ from campfire.report.figures.style import (
     PAGE,
     SPLIT_COLOURS,
     VERMILION,
+    Drawn,
     new_figure,
     panel_letter,
     styled,
 )
+from campfire.report.tables.inputs import Files, Settings, read_csv
 from campfire.report.tables.profiles import REPRESENTATIONS
 
 FACTORS = {"compound": BLUE, "batch": VERMILION, "plate": ORANGE}
@@ -115,3 +117,9 @@ def draw(data: pd.DataFrame) -> Figure:
             ha="center", textcoords="offset points", rotation=90, fontweight="bold", annotation_clip=False,
         )  # fmt: skip
     return figure
+
+
+def make(files: Files, settings: Settings) -> Drawn:
+    """The figure from the tables of profiles and of shares of variance."""
+    data = prepare(read_csv(files, "profiles_table"), read_csv(files, "variance"))
+    return Drawn(draw(data), data)

@@ -1,13 +1,15 @@
-"""What became of the sites and nuclei of every plate on their way to tiles: how many were left out, where and why."""
+"""Attrition: how many sites and nuclei were left out on the way from images to tiles, and why."""
 
 import pandas as pd
 
-from campfire.core.columns import PLATE, SITE, WELL
+from campfire.core.columns import PLATE
 from campfire.core.errors import DataError
+from campfire.core.files import read_table
+from campfire.images.attrition import KEPT
 from campfire.images.quality import SITE_REASON
+from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.render import Table
 
-KEPT = "kept"
 MEANINGS = {
     "no row in load_data": "the gallery lists no image of the well",
     "missing": "an image is not in the gallery",
@@ -20,46 +22,10 @@ MEANINGS = {
 }
 
 
-def plate_losses(download: pd.DataFrame, quality: pd.DataFrame, nuclei: pd.DataFrame) -> pd.DataFrame:
-    """Counts of one plate: a row per unit (well, site, nucleus) and outcome (`kept` or the reason), with `count`.
-
-    download, quality, nuclei: the plate's three tables; of nuclei only Metadata_Plate and reason are needed. Wells
-    count only when load_data lacks them; every site asked for counts once, under the first step that left it out.
-    Raises DataError when the tables are of different plates.
-    """
-    plates = {str(name) for table in (download, quality, nuclei) for name in table[PLATE].unique()}
-    if len(plates) != 1:
-        raise DataError(f"download, quality and nuclei tables of one plate were expected, not of {sorted(plates)}")
-    (plate,) = plates
-    images = download[download[SITE] != ""]
-    lost = images.groupby([WELL, SITE], sort=False)["status"].agg(list).map(_lost)
-    absent = int(((download[WELL] != "") & (download[SITE] == "")).sum())
-    sites = pd.Series([why for why in lost if why] + list(quality["reason"].replace("", KEPT)), dtype=object)
-    parts = [
-        pd.Series({"no row in load_data": absent} if absent else {}, dtype="int64"),
-        sites.value_counts(),
-        nuclei["reason"].replace("", KEPT).value_counts(),
-    ]
-    rows = [
-        {PLATE: plate, "unit": unit, "outcome": str(outcome), "count": int(count)}
-        for unit, counts in zip(("well", "site", "nucleus"), parts, strict=True)
-        for outcome, count in counts.items()
-    ]
-    return pd.DataFrame(rows, columns=[PLATE, "unit", "outcome", "count"])
-
-
-def _lost(status: list[str]) -> str:
-    """Why a site was not fetched: its worst object's status; "" for one that was."""
-    for bad in ("corrupt", "missing"):
-        if bad in status:
-            return bad
-    return "known bad" if "excluded" in status else ""
-
-
 def build(data: pd.DataFrame) -> Table:
-    """One row per unit and outcome over all plates. data: the rows of `plate_losses` of every plate."""
+    """One row per unit and outcome over all plates. data: `images.attrition.count` of every plate, stacked."""
     if data.empty:
-        raise DataError("losses/counts.parquet: holds no plate; check the sheet")
+        raise DataError("attrition/counts.parquet: holds no plate; check the sheet")
     lines = []
     totals = data.groupby("unit")["count"].sum()
     for unit, plural in (("well", "Wells without images"), ("site", "Sites"), ("nucleus", "Nuclei")):
@@ -100,3 +66,8 @@ def _meaning(outcome: str) -> str:
     if outcome.startswith(SITE_REASON):
         return "its site was left out"
     return MEANINGS.get(outcome, "by the thresholds in quality")
+
+
+def make(files: Files, settings: Settings) -> Table:
+    """The table from attrition/counts.parquet."""
+    return build(read_table(files["attrition"][0]))

@@ -9,13 +9,14 @@ from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError
 from campfire.evaluation.probes.leaks import LEAKS
 from campfire.report.tables.accuracies import interval_note
+from campfire.report.tables.inputs import Files, Settings, by_folder
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
 from campfire.report.tables.verdict import DIFFERS, verdict
 
 
 def collect(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.DataFrame:
-    """encoder -> leaks/{encoder}/{channels}.parquet, stacked in the order of the tables.
+    """encoder -> leakage/{encoder}/{channels}.parquet, stacked in the order of the tables.
 
     Columns: encoder, label, task, split, quadrant, leak, meaning, with_leak, without, difference, low, high, level,
     n_wells. Raises DataError when there is none.
@@ -26,7 +27,9 @@ def collect(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.Dat
         table = table.assign(encoder=encoder, label=options.label(encoder), quadrant=table["split"].map(QUADRANTS))
         parts.append(table.assign(meaning=table["leak"].map(LEAKS), level=options.level))
     if not parts or all(part.empty for part in parts):
-        raise DataError("tables.leaks: no leak was priced; run the rule `leaks` of an encoder")
+        raise DataError(
+            "leakage: there is no leakage/{encoder}/{channels}.parquet; run the rule `leakage_effects` of an encoder"
+        )
     columns = ["encoder", "label", "task", "split", "quadrant", "leak", "meaning", "with_leak", "without"]
     return pd.concat(parts, ignore_index=True)[[*columns, "difference", "low", "high", "level", "n_wells"]]
 
@@ -87,3 +90,8 @@ def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
         )
     title = f"What each leak of the evaluation is worth, channels {options.channel_label(options.id_channels)}."
     return Table(title, data, layout, notes, answer)
+
+
+def make(files: Files, settings: Settings) -> Table:
+    """The table from leakage/{encoder}/{channels}.parquet of every encoder."""
+    return build(by_folder(files["leakage"]), settings.options)

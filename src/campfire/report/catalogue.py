@@ -1,0 +1,97 @@
+"""Every table and figure that a run may have: what builds it, from which inputs, and where the report shows it.
+
+To add one, write a module with `make(files, settings)` and an entry here; `campfire.runs.results` says which of the
+entries a run has. `make` is named as text, not imported: a change of one table's code reruns that table alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["table", "figure"]
+
+SECTIONS = {
+    "findings": "1 Findings",
+    "split": "2 The split",
+    "pretraining": "3 Pretraining",
+    "quadrants": "4 Encoders and quadrants",
+    "channels": "5 Channels",
+    "leakage": "6 Protocols and leakage",
+    "profiles": "7 Profiles of wells",
+    "transfer": "8 Transfer to another screen",
+    "ablation": "9 Ablations",
+}
+"""Sections of the report, in order."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table or figure of the report."""
+
+    kind: Kind
+    name: str
+    """Its files are {tables,figures}/<name>.*; for a family, <name>/<member>.*."""
+    title: str
+    section: str
+    """Key of SECTIONS."""
+    inputs: tuple[str, ...]
+    """Inputs that it is made from; a run without one of them does not have it."""
+    optional: tuple[str, ...] = ()
+    """Inputs that it uses where the run has them."""
+    settings: tuple[str, ...] = ("options",)
+    """Fields of `Settings` that it depends on; `options.<name>` is one option of the section `tables`."""
+    needs: tuple[str, ...] = ()
+    """What else the run must have, as `campfire.runs.results` knows it: ood_channels, protocols, channel_sets."""
+    make: str = ""
+    """The function that builds it; empty stands for `make` of the module of that name."""
+    family: bool = False
+    """There is one per plate."""
+
+    @property
+    def function(self) -> str:
+        """The function that builds it, as module:function."""
+        return self.make or f"campfire.report.{self.kind}s.{self.name}:make"
+
+
+def _table(name: str, title: str, section: str, inputs: Sequence[str], **more: object) -> Entry:
+    return Entry("table", name, title, section, tuple(inputs), **more)  # type: ignore[arg-type]
+
+
+def _figure(name: str, title: str, section: str, inputs: Sequence[str], **more: object) -> Entry:
+    return Entry("figure", name, title, section, tuple(inputs), **more)  # type: ignore[arg-type]
+
+
+TABLES = (
+    _table("attrition", "Attrition", "split", ["attrition"], settings=()),
+    _table("accuracies", "Accuracies", "quadrants", ["probes"]),
+    _table("table_3_1", "Table 3.1", "quadrants", ["accuracies"], optional=("differences",)),
+    _table("gaps", "OOD gaps", "quadrants", ["probes"]),
+    _table("leakage", "Leakage", "leakage", ["leakage"]),
+    _table("profiles", "Profiles", "profiles", ["profiles"]),
+    _table(
+        *("variance", "Shares of variance", "profiles", ["profiles"]),
+        make="campfire.report.tables.profiles:make_variance",
+    ),
+    _table("quadrants", "Wells by quadrant", "split", ["wells"], settings=("split_protocol",)),
+    _table("table_3_2", "Table 3.2", "channels", ["accuracies"], optional=("differences",), needs=("ood_channels",)),
+    _table("protocols", "Protocols", "leakage", ["accuracies"], needs=("protocols",)),
+    _table("differences", "Differences", "quadrants", ["probes"], needs=("comparisons",)),
+    _table("transfer", "Transfer: Z′", "transfer", ["zprime"]),
+)
+
+FIGURES = (
+    _figure("plate_layout", "Plate layout", "split", ["quality"], settings=(), family=True),
+    _figure("figure_2_1", "Figure 2.1", "split", ["wells"], settings=("controls", "plate_type")),
+    _figure("ood_gap", "OOD gap", "quadrants", ["gaps"]),
+    _figure("confusion", "Confusion", "quadrants", ["predictions"], settings=("options.protocol",)),
+    _figure("profiles", "Profiles", "profiles", ["profiles_table", "variance"], settings=()),
+    _figure(
+        *("figure_3_4", "Figure 3.4", "channels", ["accuracies"]),
+        settings=("options", "encoder", "channel_sets"),
+        needs=("channel_sets",),
+    ),
+    _figure("figure_3_3", "Figure 3.3", "pretraining", ["snapshots"], settings=()),
+    _figure("training_curves", "Training curves", "pretraining", ["metrics"], settings=("options.labels",)),
+    _figure("claims", "Claims", "quadrants", ["differences"], settings=()),
+    _figure("figure_3_5", "Figure 3.5", "transfer", ["zprime"], settings=("options.labels",)),
+)

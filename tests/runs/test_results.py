@@ -1,0 +1,102 @@
+"""Which tables and figures a run has, what each is made from, and what it depends on."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from campfire.core.errors import ConfigError
+from campfire.core.yaml import merge, read_yaml
+from campfire.report import catalogue
+from campfire.runs.results import Results
+from campfire.runs.run import Run
+from campfire.screen.metadata import empty_sheet
+
+PAIRS = [("campfire", "DNA"), ("campfire", "DNA_AGP_Mito"), ("campfire", "DNA_ER_RNA"), ("untrained", "DNA_AGP_Mito")]
+
+
+@pytest.fixture(scope="module")
+def config(repository: Path) -> dict[str, Any]:
+    evaluate = [
+        {"encoder": "campfire", "channel_sets": ["DNA", "DNA_AGP_Mito", "DNA_ER_RNA"]},
+        {"encoder": "untrained", "channel_sets": ["DNA_AGP_Mito"]},
+    ]
+    changes = {"results": "out", "evaluate": evaluate, "transfer": {"head": None}}
+    return merge(read_yaml(repository / "config/config.yaml"), changes)
+
+
+class Planned(Run):
+    """A run without sheets, whose plates and files on disk are given."""
+
+    all_plates = ("Q1", "plate.2")  # type: ignore[assignment]
+    evaluation_type = "TARGET2"
+    on_disk: list[str] | None = None
+
+    def available(self, paths: Iterable[str]) -> list[str]:
+        return [path for path in paths if self.on_disk is None or path in self.on_disk]
+
+
+def results(config: dict[str, Any], groups: bool = True, **changes: Any) -> Results:
+    sheet = pd.DataFrame({"role": "heldout", "group": ["M1", "M2"] * 2, "control": "neg" if groups else ""})
+    run = Planned(config, Path("workflow"), empty_sheet(), sheet)
+    facts = {"pairs": PAIRS, "pretraining_runs": ["campfire"], "transfer_encoders": ["campfire"]} | changes
+    for name, value in facts.items():
+        run.__dict__[name] = value
+    return Results(run)
+
+
+def test_a_whole_run_has_everything(config: dict[str, Any]) -> None:
+    run = results(config)
+    assert list(run.tables) == [entry.name for entry in catalogue.TABLES]
+    assert list(run.figures) == [entry.name for entry in catalogue.FIGURES]
+    assert run.members("plate_layout") == ["plate_layout/Q1", "plate_layout/plate.2"]
+    assert "out/figures/plate_layout/plate.2.csv" in run.figure_files
+    assert "out/tables/gaps.json" in run.table_files and run.findings == ["out/findings.html"]
+    assert run.growing_sets == ["DNA", "DNA_AGP_Mito"]
+
+
+def test_a_run_has_only_what_its_evaluation_gives(config: dict[str, Any]) -> None:
+    one = results(config, pairs=PAIRS[1:2], transfer_encoders=[], pretraining_runs=[])
+    assert not {"differences", "table_3_2", "transfer"} & set(one.tables)
+    assert not {"claims", "figure_3_3", "figure_3_5", "training_curves"} & set(one.figures)
+    assert one.inputs("table", "table_3_1") == {"accuracies": ["out/tables/accuracies.csv"]}
+    transfer = results(config, pairs=[])
+    assert set(transfer.tables) == {"attrition", "transfer"} and transfer.findings
+    assert results(config, groups=False, pairs=[]).findings == []
+    from_embeddings = results(config, on_disk=[])
+    assert "attrition" not in from_embeddings.tables and from_embeddings.members("plate_layout") == []
+
+
+def test_inputs_and_settings_are_named(config: dict[str, Any]) -> None:
+    run = results(config)
+    assert run.inputs("table", "table_3_1") == {
+        "accuracies": ["out/tables/accuracies.csv"],
+        "differences": ["out/tables/differences.csv"],
+    }
+    assert run.inputs("figure", "figure_3_3") == {"snapshots": ["out/pretrain/campfire/snapshots.npz"]}
+    assert run.inputs("table", "leakage")["leakage"] == [
+        "out/leakage/campfire/DNA_AGP_Mito.parquet",
+        "out/leakage/untrained/DNA_AGP_Mito.parquet",
+    ]
+    assert run.settings("figure", "claims") == {}
+    assert run.settings("figure", "figure_2_1")["plate_type"] == "TARGET2"
+    assert set(run.settings("figure", "confusion")["options"]) == {"protocol"}
+    assert run.settings("table", "gaps")["options"]["channel_sets"]["DNA"] == ["DNA"]
+    family = run.family("plate_layout")
+    assert family[1] == ({"quality": ["out/quality/plate.2.parquet"]}, "out/figures/plate_layout/plate.2.svg")
+    assert run.title("figure", "plate_layout/Q1") == "Plate layout Q1"
+
+
+def test_a_figure_that_is_not_there_is_answered_with_the_nearest(config: dict[str, Any]) -> None:
+    run = results(config)
+    assert "did you mean figure_3_4?" in run.explain("out/figures/figure_34.pdf")
+    assert "It has attrition, accuracies" in run.explain("out/tables/nothing.csv")
+    for fine in ("out/figures/claims.svg", "out/figures/plate_layout/Q9.svg", "out/tables/ablation_loss.md", "all"):
+        assert run.explain(fine) == ""
+
+
+def test_the_leading_channel_set_must_be_evaluated(config: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"no encoder of `evaluate` has the channel set DNA_AGP_Mito.*to one of DNA"):
+        results(config, pairs=PAIRS[:1])
