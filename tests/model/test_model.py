@@ -36,8 +36,9 @@ def tiles(batch: int = 4, channels: int = 3, size: int = 28, seed: int = 0) -> t
 
 def test_sizes_fill_in_and_overrides_win():
     large = ModelConfig()
-    assert (large.width, large.depth, large.heads, large.kept, large.patches) == (1024, 24, 16, 12, 64)
-    assert ModelConfig(size="huge").heads == 16
+    assert (large.encoder_width, large.encoder_depth, large.encoder_heads) == (1024, 24, 16)
+    assert (large.kept, large.patches) == (12, 64)
+    assert ModelConfig(size="huge").encoder_heads == 16
     assert ModelConfig(size="tiny", depth=3).depth == 3
     assert ModelConfig(**ModelConfig(size="base").to_dict()) == ModelConfig(size="base")
     assert ModelConfig(mask_ratio=0.75).kept == 16

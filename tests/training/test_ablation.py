@@ -90,20 +90,20 @@ def test_every_row_is_a_run_that_can_be_built(folder: Path) -> None:
     base = PretrainOptions().as_dict()
     for stage in STAGES:
         for trial in choose_trials(stage, folder):
-            options = PretrainOptions(**trial_options(stage, trial, base, AblationOptions(str(folder))))
-            ModelConfig(**options.model)
+            options = PretrainOptions(**trial_options(stage, trial, base, AblationOptions(tables=str(folder))))
+            ModelConfig(**options.model.values())
             assert options.epochs == 50 and options.warmup_epochs == 10 and options.plate_types == ("TARGET2",)
 
 
 def test_the_papers_recipe_by_stage(folder: Path) -> None:
     base = PretrainOptions().as_dict()
-    loss = trial_options("loss", 16, base, AblationOptions(str(folder)))
+    loss = trial_options("loss", 16, base, AblationOptions(tables=str(folder)))
     assert (loss["global_batch"], loss["model"]["patch_size"], loss["model"]["mask_ratio"]) == (512, 16, 0.75)
     assert (loss["learning_rate"], loss["weight_decay"], loss["objective"]["high_fraction"]) == (1e-4, 2e-3, 0.05)
-    architecture = trial_options("architecture", 21, base, AblationOptions(str(folder)))
+    architecture = trial_options("architecture", 21, base, AblationOptions(tables=str(folder)))
     assert architecture["global_batch"] == 128 and architecture["batch_size"] == 128
     assert architecture["model"]["size"] == "huge" and architecture["imagenet"] == ""
-    optimiser = trial_options("optimiser", 11, base, AblationOptions(str(folder)))
+    optimiser = trial_options("optimiser", 11, base, AblationOptions(tables=str(folder)))
     assert (optimiser["learning_rate"], optimiser["weight_decay"], optimiser["global_batch"]) == (5e-4, 5e-3, 400)
     assert optimiser["model"]["mask_ratio"] == 0.8 and optimiser["imagenet"] == "hub"
 
@@ -111,10 +111,10 @@ def test_the_papers_recipe_by_stage(folder: Path) -> None:
 def test_a_stage_inherits_the_best_before_it(folder: Path) -> None:
     base = PretrainOptions().as_dict()
     best = {"loss": 24, "architecture": 15}
-    options = stage_base("optimiser", base, AblationOptions(str(folder)), best)
+    options = stage_base("optimiser", base, AblationOptions(tables=str(folder)), best)
     assert options["objective"] == row_changes("loss", read_stage("loss", folder).loc[24].to_dict())["objective"]
     assert options["model"]["patch_size"] == 8 and options["imagenet"] == ""
-    assumed = stage_base("optimiser", base, AblationOptions(str(folder)))
+    assumed = stage_base("optimiser", base, AblationOptions(tables=str(folder)))
     assert assumed["objective"]["high_fraction"] == 0.1 and assumed["model"]["patch_size"] == 14
     assert PAPER_CHOICE["optimiser"] == 11
 
@@ -144,7 +144,7 @@ def test_wrong_tables_and_trials_are_explained(folder: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="no trial 28; there are 1 to 27"):
         choose_trials("loss", folder, [1, 28])
     with pytest.raises(ConfigError, match="no trial 99"):
-        trial_options("optimiser", 99, {}, AblationOptions(str(folder)))
+        trial_options("optimiser", 99, {}, AblationOptions(tables=str(folder)))
     (tmp_path / "loss.tsv").write_text("trial\tx\n1\t2\n")
     with pytest.raises(ConfigError, match=r"loss\.tsv: columns are"):
         read_stage("loss", tmp_path)
@@ -187,12 +187,12 @@ def test_wrong_selections_are_explained(selection: Any, message: str, folder: Pa
 def test_imagenet_rows_start_from_the_weights_of_their_size(folder: Path) -> None:
     files = {"large": "large.safetensors", "huge": ""}
     started = [
-        trial_options("architecture", t, {}, AblationOptions(str(folder), imagenet=files))["imagenet"]
+        trial_options("architecture", t, {}, AblationOptions(tables=str(folder), imagenet=files))["imagenet"]
         for t in (2, 14, 19)
     ]
     assert started == ["large.safetensors", "", ""]
     assert (
-        trial_options("optimiser", 1, {}, AblationOptions(str(folder), imagenet=files))["imagenet"]
+        trial_options("optimiser", 1, {}, AblationOptions(tables=str(folder), imagenet=files))["imagenet"]
         == "large.safetensors"
     )
 

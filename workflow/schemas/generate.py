@@ -4,11 +4,6 @@ Field names, types, defaults and descriptions have one home, the option class; `
 test fails when the two drift apart.
 """
 
-import ast
-import dataclasses
-import inspect
-import re
-import textwrap
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -17,6 +12,7 @@ from typing import Any, Literal, Union
 
 import yaml
 
+from campfire.core.options import Options
 from campfire.encoders import KINDS
 from campfire.evaluation.probes import ProbeOptions
 from campfire.evaluation.profiles import ProfileOptions
@@ -26,8 +22,7 @@ from campfire.images.gallery import S3Options
 from campfire.images.nuclei import NucleiOptions
 from campfire.images.quality import QualityOptions
 from campfire.images.tiles import TileOptions
-from campfire.model.config import CHOICES as MODEL_CHOICES
-from campfire.model.config import ModelConfig
+from campfire.model.config import ModelConfig, Rope, RopeForm
 from campfire.model.normalise import NORMALISATIONS
 from campfire.report.tables import TableOptions
 from campfire.screen.split import PROTOCOLS, SplitOptions
@@ -37,51 +32,17 @@ from campfire.training.augment import AugmentOptions
 from campfire.training.objective import ObjectiveOptions
 
 HERE = Path(__file__).resolve().parent
-DOC_LINE = re.compile(r"^\s*(\w+(?:, \w+)*): (.*)$")
 NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 SCALARS = {int: "integer", float: "number", bool: "boolean", str: "string"}
-
-
-def descriptions(options: type) -> dict[str, str]:
-    """Field -> description: the text below a field, the comment beside it, or its line in the class's docstring."""
-    source = textwrap.dedent(inspect.getsource(options))
-    lines = source.splitlines()
-    body = typing.cast(ast.ClassDef, ast.parse(source).body[0]).body
-    found = docstring_lines(options)
-    for node, after in zip(body, [*body[1:], None], strict=True):
-        if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
-            continue
-        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            found[node.target.id] = " ".join(str(after.value.value).split())
-            continue
-        comments = [line.split("  # ", 1)[1] for line in lines[node.lineno - 1 : node.end_lineno] if "  # " in line]
-        if comments:
-            found[node.target.id] = " ".join(comments)
-    return found
-
-
-def docstring_lines(options: type) -> dict[str, str]:
-    """Field -> description, read from the `name: text` lines of the class's docstring."""
-    names = {field.name for field in dataclasses.fields(options)}
-    found: dict[str, str] = {}
-    current: list[str] = []
-    for line in (options.__doc__ or "").splitlines():
-        match = DOC_LINE.match(line)
-        if match and set(match[1].split(", ")) <= names:
-            current = match[1].split(", ")
-            found.update(dict.fromkeys(current, match[2].strip()))
-        elif not line.strip():
-            current = []
-        elif current:
-            found.update({name: f"{found[name]} {line.strip()}" for name in current})
-    return found
 
 
 def type_schema(kind: Any) -> dict[str, Any]:
     """JSON schema of a field's type."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return options_schema(typing.cast(type, kind))
+    if origin is typing.Annotated:
+        return type_schema(arguments[0])
+    if isinstance(kind, type) and issubclass(kind, Options):
+        return options_schema(kind)
     if kind in SCALARS:
         return {"type": SCALARS[kind]}
     if kind is type(None):
@@ -105,18 +66,14 @@ def type_schema(kind: Any) -> dict[str, Any]:
 
 
 def options_schema(
-    options: type, leave_out: Sequence[str] = (), add: Mapping[str, Any] | None = None
+    options: type[Options], leave_out: Sequence[str] = (), add: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """JSON schema of an option class; every field needs a description in its docstring."""
-    told = descriptions(options)
-    hints = typing.get_type_hints(options)
-    properties: dict[str, Any] = {}
-    for field in dataclasses.fields(options):
-        if field.name in leave_out:
-            continue
-        if field.name not in told:
-            raise TypeError(f"{options.__name__}.{field.name} has no description in the class's docstring")
-        properties[field.name] = {"description": told[field.name], **type_schema(hints[field.name])}
+    """JSON schema of an option class."""
+    properties: dict[str, Any] = {
+        name: {"description": field.description, **type_schema(field.annotation)}
+        for name, field in options.model_fields.items()
+        if name not in leave_out
+    }
     properties.update(add or {})
     summary = (options.__doc__ or "").strip().splitlines()[0]
     return {"type": "object", "description": summary, "additionalProperties": False, "properties": properties}
@@ -168,8 +125,8 @@ def encoder_schema() -> dict[str, Any]:
     settings: dict[str, Any] = {
         "run": text("pretraining run of a pretrained or untrained encoder"),
         "weights": text("checkpoint of release; model file of another run; for timm `hub`, `random` or a file"),
-        "rope": {"enum": MODEL_CHOICES["rope"], "description": "RoPE of a release checkpoint that does not tell"},
-        "rope_form": {"enum": MODEL_CHOICES["rope_form"], "description": "true rotation, or the release's cosine"},
+        "rope": {"enum": list(typing.get_args(Rope)), "description": "RoPE of a release checkpoint that does not tell"},
+        "rope_form": {"enum": list(typing.get_args(RopeForm)), "description": "true rotation, or the release's cosine"},
         "heads": {**count, "description": "attention heads of a release checkpoint"},
         "decoder_heads": {**count, "description": "decoder attention heads of a release checkpoint"},
         "normalisation": {"enum": list(NORMALISATIONS), "description": "how tiles are brought to scale"},
@@ -205,7 +162,7 @@ def transfer_schema() -> dict[str, Any]:
 def config_schema() -> dict[str, Any]:
     """The schema of the whole config."""
     run = options_schema(PretrainOptions, leave_out=["device", "loader_threads"])
-    run["properties"]["model"] = with_choices(options_schema(ModelConfig), **MODEL_CHOICES)
+    run["properties"]["model"] = options_schema(ModelConfig)
     run["properties"]["objective"] = options_schema(ObjectiveOptions)
     run["properties"]["augmentation"] = options_schema(AugmentOptions)
     study = options_schema(AblationOptions)

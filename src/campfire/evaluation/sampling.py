@@ -3,9 +3,8 @@
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,10 +20,10 @@ from campfire.core.columns import (
     TASK_QUADRANTS,
     WELL,
     WELL_KEYS,
-    ProtocolName,
 )
 from campfire.core.errors import ConfigError, DataError
 from campfire.core.files import read_table
+from campfire.evaluation.options import SampleOptions
 from campfire.screen.metadata import CONTROLS
 from campfire.screen.split import evaluation_plates
 from campfire.screen.split.report import RELEASE_LABELS
@@ -36,41 +35,6 @@ HELDOUT_SPLITS = TASK_QUADRANTS["heldout"]
 REFERENCE = "reference"
 """Protocol and task of cells that only normalise their plate."""
 COLUMNS = ["protocol", "task", *CELL_KEYS, COMPOUND, "split", "order"]
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """How many cells are drawn (paper section 3.2).
-
-    protocols: release, paper and strict, any of them.
-    control_cells: cells of each well (paper, strict) or of each plate, compound and split (release) for the controls.
-    heldout_cells: cells of each well of a held-out compound.
-    seed: of every draw.
-    reference_cells: cells of each reference well (split.reference_wells), by which profiles normalise their plate.
-    too_few: wells with fewer cells: take_all (what there is, with a warning) or error (as the release).
-    """
-
-    protocols: Sequence[ProtocolName] = PROTOCOLS
-    control_cells: int = 100
-    heldout_cells: int = 30
-    seed: int = 100
-    reference_cells: int = 100
-    too_few: Literal["take_all", "error"] = "take_all"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "protocols", tuple(self.protocols))
-        for protocol in self.protocols:
-            _check_choice("protocol", protocol, PROTOCOLS)
-        _check_choice("too_few", self.too_few, ("take_all", "error"))
-        for name in ("control_cells", "heldout_cells", "reference_cells"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"sample: {name} is {getattr(self, name)}; give 1 or more")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"sample: seed is {self.seed}; give a number from 0 to 4294967295")
-
-    def cells(self, task: str) -> int:
-        """Cells to draw from a group of this task."""
-        return self.control_cells if task == "control" else self.heldout_cells
 
 
 def draw_cells(

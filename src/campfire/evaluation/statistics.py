@@ -8,8 +8,7 @@ covers another training run. Fewer than three wells, or plates, have no interval
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,30 +17,16 @@ from numpy.typing import NDArray
 from campfire.core import columns as names
 from campfire.core.errors import DataError
 from campfire.core.random import keyed_generator
+from campfire.evaluation.options import BootstrapOptions
 from campfire.evaluation.plate_intervals import PlateInterval, add, over_plates, plate_totals
 from campfire.evaluation.tally import MIN_UNITS, Tally, by_compound, tally
 
-Metric = Literal["accuracy", "balanced_accuracy"]
 Floats = NDArray[np.float64]
 
 MEAN = "mean"
 """Value of `split` in the row that averages over the quadrants."""
 
 GROUP = ["protocol", "task", "split"]
-
-
-@dataclass(frozen=True)
-class BootstrapOptions:
-    """Resampling of wells for the intervals of tables and figures."""
-
-    replicates: int = 2000
-    """Resamples per interval."""
-    level: float = 0.95
-    """Coverage of the intervals."""
-    metric: Metric = "accuracy"
-    """The mean over fits of this metric is what the interval is about."""
-    seed: int = 0
-    """Seed of the resamples; the same wells are drawn for every encoder and channel set."""
 
 
 def _resamples(wells: Tally, options: BootstrapOptions) -> Iterator[tuple[NDArray[np.intp], Floats]]:

@@ -5,8 +5,7 @@ with thresholds as options. What a threshold drops is recorded with its reason, 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -14,46 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from campfire.core.errors import ConfigError
+from campfire.images.options import QualityOptions
 
 log = logging.getLogger(__name__)
 
 REASONS = ("empty", "blurred", "saturated", "few nuclei", "many nuclei")
 SITE_REASON = "site "
 """Prefix of a nucleus's `reason` when its whole site is left out, e.g. `site blurred`."""
-
-
-@dataclass(frozen=True)
-class QualityOptions:
-    """What is measured on a site and which sites are left out; a threshold of null leaves no site out.
-
-    channels: channels measured; null measures every channel fetched for the plate
-    focus_channel: the channel whose focus decides
-    focus_min: least power-spectrum slope (more negative is more blurred); absolute, so it depends on the optics
-    focus_deviations: a site is blurred when its slope lies this many robust standard deviations below the plate's
-        median
-    saturated_max: largest fraction of saturated pixels in any measured channel
-    saturation_value: the camera's full scale in counts
-    empty_contrast: a site is empty when its brightest 0.1 % lies less than this many noise deviations above its median
-    nuclei_min: fewest nuclei found in a site
-    nuclei_max: most nuclei found in a site
-    """
-
-    channels: Sequence[str] | None = None
-    focus_channel: str = "DNA"
-    focus_min: float | None = None
-    focus_deviations: float | None = 8.0
-    saturated_max: float | None = 0.02
-    saturation_value: int = 65535
-    empty_contrast: float = 5.0
-    nuclei_min: int | None = 1
-    nuclei_max: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.channels is not None:
-            object.__setattr__(self, "channels", tuple(self.channels))
-        if self.saturated_max is not None and not 0 <= self.saturated_max <= 1:
-            raise ConfigError(f"quality.saturated_max is a fraction from 0 to 1, not {self.saturated_max}")
 
 
 def measure_site(images: Mapping[str, NDArray[Any]], options: QualityOptions | None = None) -> dict[str, Any]:

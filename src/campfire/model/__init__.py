@@ -1,9 +1,14 @@
 """Campfire, the channel-agnostic masked autoencoder: architecture, initial values and weight files."""
 
-from campfire.model.autoencoder import MaskedAutoencoder, Output
+from typing import TYPE_CHECKING
+
+from campfire.core.lazy import lazy
 from campfire.model.config import SIZES, ModelConfig
-from campfire.model.encoder import patchify, unpatchify
-from campfire.model.weights import load_weights, read_header, save_weights, weights_digest
+
+if TYPE_CHECKING:
+    from campfire.model.autoencoder import MaskedAutoencoder, Output
+    from campfire.model.encoder import patchify, unpatchify
+    from campfire.model.weights import load_weights, read_header, save_weights, weights_digest
 
 __all__ = [
     "SIZES",
@@ -17,3 +22,17 @@ __all__ = [
     "unpatchify",
     "weights_digest",
 ]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "MaskedAutoencoder": "autoencoder",
+        "Output": "autoencoder",
+        "patchify": "encoder",
+        "unpatchify": "encoder",
+        "load_weights": "weights",
+        "read_header": "weights",
+        "save_weights": "weights",
+        "weights_digest": "weights",
+    },
+)

@@ -1,9 +1,9 @@
 """The architecture of a masked autoencoder as plain values."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
 
-from campfire.core.errors import ConfigError
+from campfire.core.options import Options, option
 
 SIZES = {
     "tiny": (192, 12, 3),
@@ -14,60 +14,62 @@ SIZES = {
 }
 """Standard ViT encoders: width, depth, heads."""
 
-CHOICES = {
-    "size": tuple(SIZES),
-    "rope": ("none", "mixed", "axial"),
-    "rope_form": ("rotation", "cosine"),
-    "channel_embedding": ("global", "batch", "sample", "learned"),
-    "channel_context": ("mean", "mean_spread"),
-    "decoder": ("shared", "per_channel"),
-}
+Normalisation = Literal["tile", "plate", "tile_range", "plate_range", "tile_sd", "plate_sd", "none"]
+"""How intensities are brought to scale, see campfire.model.normalise."""
+Rope = Literal["none", "mixed", "axial"]
+RopeForm = Literal["rotation", "cosine"]
 
 
-@dataclass(frozen=True)
-class ModelConfig:
-    """Architecture of the paper by default (sections 2.2 and 3.1, App. B).
+class ModelConfig(Options):
+    """Architecture of the paper by default (sections 2.2 and 3.1, App. B)."""
 
-    Raises ConfigError on values that do not fit. `width`, `depth` and `heads` are filled in
-    from `size` where they are not given.
-    """
+    section: ClassVar[str] = "model"
 
-    size: str = "large"  # tiny, small, base, large, huge: width, depth and heads of the encoder
-    image_size: int = 112  # edge of a tile, px
-    patch_size: int = 14  # edge of a patch, px; divides image_size
-    width: int | None = None  # encoder width; overrides size
-    depth: int | None = None  # encoder blocks; overrides size
-    heads: int | None = None  # encoder attention heads; overrides size
-    mlp_ratio: float = 4.0  # hidden width of the MLPs over the block's width
-    decoder_width: int = 512  # decoder width
-    decoder_depth: int = 8  # decoder blocks
-    decoder_heads: int = 16  # decoder attention heads
-    mask_ratio: float = 0.8  # fraction of patches masked; max(1, int(N (1 - p))) patches are kept
-    sync_mask: bool = True  # mask the same positions in all channels
-    drop_path: float = 0.0  # stochastic depth of the last encoder block; grows linearly from 0 at the first
-    rope: str = "mixed"  # none, mixed (learnt frequencies) or axial; beside the sin-cos positions
-    rope_form: str = (
-        "rotation"  # rotation, or cosine: queries and keys times the cosine only, as the released code does
+    size: Literal["tiny", "small", "base", "large", "huge"] = option(
+        "large", "width, depth and heads of the encoder by a standard name", source="paper App. B"
     )
-    channel_embedding: str = "global"  # mean patch over all ranks (global), the rank (batch), the sample; or learned
-    channel_context: str = "mean"  # mean of a channel's patch embeddings (the paper), or mean and spread
-    decoder: str = "shared"  # shared by all channels (the paper), or per_channel (as CA-MAE)
-    channels: int = 5  # number of channel indices that learned embeddings and per-channel decoders know
+    image_size: int = option(112, "edge of a tile", unit="px", follows="tiles.size", ge=1)
+    patch_size: int = option(14, "edge of a patch; divides the tile size", unit="px", source="paper 3.1", ge=1)
+    width: int | None = option(None, "encoder width; overrides size", ge=1)
+    depth: int | None = option(None, "encoder blocks; overrides size", ge=1)
+    heads: int | None = option(None, "encoder attention heads; overrides size", ge=1)
+    mlp_ratio: float = option(4.0, "hidden width of the MLPs over the block's width", gt=0)
+    decoder_width: int = option(512, "decoder width", source="paper App. B", ge=1)
+    decoder_depth: int = option(8, "decoder blocks", source="paper App. B", ge=1)
+    decoder_heads: int = option(16, "decoder attention heads", ge=1)
+    mask_ratio: float = option(
+        0.8, "fraction of patches masked; max(1, int(N (1 - p))) patches are kept", source="paper 3.1", ge=0, lt=1
+    )
+    sync_mask: bool = option(True, "mask the same positions in all channels", source="paper App. B")
+    drop_path: float = option(
+        0.0, "stochastic depth of the last encoder block; grows linearly from 0 at the first", ge=0, lt=1
+    )
+    rope: Rope = option(
+        "mixed",
+        "none, mixed (learnt frequencies) or axial; beside the sin-cos positions",
+        source="docs/decisions.md",
+    )
+    rope_form: RopeForm = option(
+        "rotation", "rotation, or cosine: queries and keys times the cosine only, as the released code does"
+    )
+    channel_embedding: Literal["global", "batch", "sample", "learned"] = option(
+        "global", "mean patch over all ranks (global), the rank (batch), the sample; or learned", source="paper 2.2"
+    )
+    channel_context: Literal["mean", "mean_spread"] = option(
+        "mean",
+        "what a channel's embedding is made of: the mean of its patch embeddings (the paper), or mean and spread",
+    )
+    decoder: Literal["shared", "per_channel"] = option(
+        "shared", "shared by all channels (the paper), or per_channel (as CA-MAE)", source="paper 2.2"
+    )
+    channels: int = option(5, "channel indices that learned embeddings and per-channel decoders know", ge=1)
 
-    def __post_init__(self) -> None:
-        for field, allowed in CHOICES.items():
-            if getattr(self, field) not in allowed:
-                raise ConfigError(f"model.{field}: {getattr(self, field)!r} is not one of {', '.join(allowed)}")
-        for field, value in zip(("width", "depth", "heads"), SIZES[self.size], strict=True):
-            if getattr(self, field) is None:
-                object.__setattr__(self, field, value)
-        for field in ("image_size", "patch_size", "width", "depth", "heads", "decoder_width", "decoder_depth"):
-            if getattr(self, field) < 1:
-                raise ConfigError(f"model.{field}: {getattr(self, field)} must be at least 1")
+    def contradictions(self) -> Iterator[tuple[str, str]]:
         if self.image_size % self.patch_size:
-            raise ConfigError(
-                f"model.patch_size: {self.patch_size} px does not divide tiles of {self.image_size} px; "
-                f"choose a divisor such as {_divisor_near(self.image_size, self.patch_size)}"
+            near = _divisor_near(self.image_size, self.patch_size)
+            yield (
+                "patch_size",
+                f"{self.patch_size} px does not divide tiles of {self.image_size} px; choose a divisor such as {near}",
             )
         for part, width, heads in (
             ("", self.encoder_width, self.encoder_heads),
@@ -75,25 +77,22 @@ class ModelConfig:
         ):
             multiple = heads * (4 if self.rope != "none" else 1)
             if width % 4 or width % multiple:
-                raise ConfigError(
-                    f"model.{part}width: {width} must be a multiple of 4 and of {multiple} ({heads} heads)"
-                )
-        if not 0 <= self.mask_ratio < 1:
-            raise ConfigError(f"model.mask_ratio: {self.mask_ratio} must lie in [0, 1)")
-        if not 0 <= self.drop_path < 1:
-            raise ConfigError(f"model.drop_path: {self.drop_path} must lie in [0, 1)")
+                yield f"{part}width", f"{width} must be a multiple of 4 and of {multiple} ({heads} heads)"
 
     @property
     def encoder_width(self) -> int:
-        return int(self.width or 0)
+        """Width of the encoder: as given, else by `size`."""
+        return SIZES[self.size][0] if self.width is None else self.width
 
     @property
     def encoder_depth(self) -> int:
-        return int(self.depth or 0)
+        """Blocks of the encoder: as given, else by `size`."""
+        return SIZES[self.size][1] if self.depth is None else self.depth
 
     @property
     def encoder_heads(self) -> int:
-        return int(self.heads or 0)
+        """Attention heads of the encoder: as given, else by `size`."""
+        return SIZES[self.size][2] if self.heads is None else self.heads
 
     @property
     def context_width(self) -> int:
@@ -118,7 +117,7 @@ class ModelConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values; `ModelConfig(**config.to_dict()) == config`."""
-        return asdict(self)
+        return self.values()
 
 
 def _divisor_near(size: int, wanted: int) -> int:

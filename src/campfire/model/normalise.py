@@ -4,15 +4,16 @@ A channel is known to the decoder only by what its tiles have in common (`model.
 every channel's mean at zero (`tile`, `plate`) leaves nothing there; the others keep it (docs/channels.md).
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from campfire.core.errors import ConfigError
+from campfire.model.config import Normalisation
 
-NORMALISATIONS = ("tile", "plate", "tile_range", "plate_range", "tile_sd", "plate_sd", "none")
+NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
 CENTRED = ("tile", "plate")
 """Normalisations after which the mean of every channel is zero."""
 

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ def load_checkpoint(
             config = ModelConfig(**stored)
         except (TypeError, CampfireError) as error:
             raise WeightsError(f"{path}: its configuration does not fit this version of campfire ({error})") from error
-        config = replace(config, **given)
+        config = config.changed(**given)
     else:
         config = _infer(tensors, path, given)
     model = empty_model(config)

@@ -15,6 +15,11 @@ MODULE = re.compile(r"campfire(\.\w+)+")
 LEFT_OUT = frozenset({"annotation", "ctx", "type_comment", "kind"})
 """Fields of syntax nodes without meaning for what runs."""
 
+OPTION = frozenset({"option", "Field"})
+"""Functions that declare an option (campfire.core.options)."""
+OPTION_WORDS = frozenset({"description", "unit", "source", "title", "examples"})
+"""Their arguments that only describe it."""
+
 Target = tuple[str, str]
 """A dotted module name and a name inside it; WHOLE for all of it."""
 
@@ -43,6 +48,13 @@ def _is_text(statement: ast.stmt) -> bool:
         and isinstance(statement.value, ast.Constant)
         and isinstance(statement.value.value, str)
     )
+
+
+def _without_words(call: ast.Call) -> ast.Call:
+    """A call of `option` without what only describes the option."""
+    keywords = [keyword for keyword in call.keywords if keyword.arg not in OPTION_WORDS]
+    arguments = call.args[:1] if isinstance(call.func, ast.Name) and call.func.id == "option" else call.args
+    return ast.Call(func=call.func, args=arguments, keywords=keywords)
 
 
 @dataclass
@@ -79,6 +91,8 @@ class _Reading:
             self.imports.append(node)
         elif isinstance(node, ast.stmt) and _is_text(node):
             return
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in OPTION:
+            node = _without_words(node)
         self.meaning.append(type(node).__name__)
         is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for name in node._fields:
@@ -223,7 +237,11 @@ def take_apart(path: Path) -> Source:
     for part in _parts(path):
         if isinstance(part[0], ast.Import | ast.ImportFrom):
             source.imported.update(_imports(part[0], package))
-        elif not _is_types_only(part[0]) and not _is_text(part[0]):
+        elif isinstance(part[0], ast.If) and _is_types_only(part[0]):  # also how a package names what it loads late
+            for node in part[0].body:
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    source.imported.update(_imports(node, package))
+        elif not _is_text(part[0]):
             statements.append(part)
     defined = {name for statement, _, _ in statements for name in _bound(statement)} if inside else set()
     for statement, reading, digest in statements:

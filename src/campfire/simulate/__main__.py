@@ -1,35 +1,25 @@
 """Simulate a screen from the shell: campfire simulate OPTIONS.yaml FOLDER."""
 
 import argparse
-import dataclasses
 import logging
 import sys
 from pathlib import Path
 
-import yaml
-
 from campfire.core.errors import ConfigError, in_one_line
+from campfire.core.yaml import read_yaml
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.screen import write_screen
 
 
 def read_options(path: Path) -> ScreenOptions:
     """ScreenOptions from a YAML mapping of its fields; ConfigError names what is wrong in the file."""
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not readable as YAML ({error})") from error
+    given = read_yaml(path) or {}
     if not isinstance(given, dict):
-        raise ConfigError(f"{path}: write one `name: value` a line")
-    known = {field.name: field.type for field in dataclasses.fields(ScreenOptions)}
-    for name, value in given.items():
-        if name not in known:
-            raise ConfigError(f"{path}: unknown option {name}; the options are {', '.join(known)}")
-        kind = known[name]
-        fits = isinstance(value, (int, float)) if kind is float else isinstance(value, kind)  # type: ignore[arg-type]
-        if not fits or (isinstance(value, bool) and kind is not bool):
-            raise ConfigError(f"{path}: {name} is {value!r}; give a value of type {getattr(kind, '__name__', kind)}")
-    return ScreenOptions(**given)
+        raise ConfigError(f"{path}: write one `name: value` per line")
+    try:
+        return ScreenOptions(**given)
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
 
 
 @in_one_line

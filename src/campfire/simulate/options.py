@@ -1,77 +1,44 @@
 """Options of the simulated screen."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import ClassVar, Literal
 
-from campfire.core.errors import ConfigError
+from campfire.core.options import Options, Seed, option
 
 
-@dataclass(frozen=True)
-class ScreenOptions:
-    """What is simulated. Effects and shifts are in log units of the cells' parameters.
+class ScreenOptions(Options):
+    """What is simulated. Effects and shifts are in log units of the cells' parameters."""
 
-    seed: of everything.
-    bucket, prefix, source: where the images lie in the simulated S3.
-    id_plates, ood_plates: TARGET2-like plates; the OOD plates come from a batch of their own.
-    compound_plates: COMPOUND-like plates; the last shares the batch of the OOD plates, as some do in JUMP.
-    transfer_plates: macrophage-like plates, M1 and M2 in turn (0: none).
-    positive_controls, compounds: treatments of a TARGET2-like plate, one well each.
-    dmso_wells: vehicle wells of a TARGET2-like plate.
-    compound_wells: wells of a COMPOUND-like plate.
-    transfer_controls: wells of the negative, and of the positive, control on a transfer plate.
-    transfer_genes: gene knock-outs on a transfer plate, two wells each.
-    sites, field: sites per well and their side in px.
-    cells: cells that lie in a site on average.
-    effect: mean strength of a treatment's mechanisms.
-    penetrance: share of cells that respond to a treatment.
-    plate_shift, well_shift: spread of what a plate, and a well, adds to the cells' parameters.
-    ood_shift: how much larger the shift of the OOD batch is.
-    illumination: write the illumination function of each plate and channel.
-    corrupt: COMPOUND-like plates with one image filled with zeros, as some in the gallery are.
-    workers: processes.
-    """
+    section: ClassVar[str] = "simulated screen"
 
-    seed: int = 7
-    bucket: str = "cellpainting-gallery"
-    prefix: str = "cpg0016-jump"
-    source: str = "source_99"
-    id_plates: int = 7
-    ood_plates: int = 2
-    compound_plates: int = 2
-    transfer_plates: int = 4
-    positive_controls: int = 8
-    compounds: int = 10
-    dmso_wells: int = 2
-    compound_wells: int = 16
-    transfer_controls: int = 4
-    transfer_genes: int = 3
-    sites: int = 2
-    field: int = 400
-    cells: int = 30
-    effect: float = 1.8
-    penetrance: float = 0.95
-    plate_shift: float = 0.05
-    well_shift: float = 0.03
-    ood_shift: float = 2.0
-    illumination: bool = True
-    corrupt: int = 1
-    workers: int = 2
+    seed: Seed = option(7, "seed of everything")
+    bucket: str = option("cellpainting-gallery", "bucket in the simulated S3", min_length=1)
+    prefix: str = option("cpg0016-jump", "first folder of every key")
+    source: str = option("source_99", "source, the folder below the prefix", min_length=1)
+    id_plates: int = option(7, "TARGET2-like plates in distribution", ge=1)
+    ood_plates: int = option(2, "TARGET2-like plates out of distribution, from a batch of their own", ge=0)
+    compound_plates: int = option(
+        2, "COMPOUND-like plates; the last shares the batch of the OOD plates, as some do in JUMP", ge=0
+    )
+    transfer_plates: Literal[0, 2, 4, 6, 8] = option(4, "macrophage-like plates, M1 and M2 in turn (0: none)")
+    positive_controls: int = option(8, "positive controls of a TARGET2-like plate, one well each", ge=1)
+    compounds: int = option(10, "other treatments of a TARGET2-like plate, one well each", ge=0)
+    dmso_wells: int = option(2, "vehicle wells of a TARGET2-like plate", ge=1)
+    compound_wells: int = option(16, "wells of a COMPOUND-like plate", ge=0, le=384)
+    transfer_controls: int = option(4, "wells of the negative, and of the positive, control on a transfer plate", ge=0)
+    transfer_genes: int = option(3, "gene knock-outs on a transfer plate, two wells each", ge=0)
+    sites: int = option(2, "sites per well", ge=1)
+    field: int = option(400, "side of a site", unit="px", ge=136)
+    cells: int = option(30, "cells that lie in a site on average", ge=1)
+    effect: float = option(1.8, "mean strength of a treatment's mechanisms", ge=0)
+    penetrance: float = option(0.95, "share of cells that respond to a treatment", gt=0, le=1)
+    plate_shift: float = option(0.05, "spread of what a plate adds to the cells' parameters", ge=0)
+    well_shift: float = option(0.03, "spread of what a well adds to the cells' parameters", ge=0)
+    ood_shift: float = option(2.0, "how much larger the shift of the OOD batch is", ge=0)
+    illumination: bool = option(True, "write the illumination function of each plate and channel")
+    corrupt: int = option(1, "COMPOUND-like plates with one image filled with zeros, as some in the gallery are", ge=0)
+    workers: int = option(2, "processes", execution=True, ge=1)
 
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("id_plates", 1),
-            ("positive_controls", 1),
-            ("dmso_wells", 1),
-            ("sites", 1),
-            ("field", 136),
-            ("cells", 1),
-            ("workers", 1),
-            ("seed", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ConfigError(f"simulated screen: {name} is {getattr(self, name)}; give {least} or more")
+    def contradictions(self) -> Iterator[tuple[str, str]]:
         if self.positive_controls + self.compounds + self.dmso_wells > 384:
-            raise ConfigError("simulated screen: more wells than a 384-well plate has; lower compounds")
-        if not 0 < self.penetrance <= 1:
-            raise ConfigError(f"simulated screen: penetrance is {self.penetrance}; give a share above 0, at most 1")
-        if self.transfer_plates not in (0, 2, 4, 6, 8):
-            raise ConfigError(f"simulated screen: transfer_plates is {self.transfer_plates}; give 0, 2, 4, 6 or 8")
+            yield "compounds", "positive_controls, compounds and dmso_wells exceed the 384 wells of a plate; lower one"

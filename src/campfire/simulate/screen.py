@@ -1,7 +1,6 @@
 """Writing a simulated screen: images and load_data as the Cell Painting Gallery lays them out, metadata, sheets."""
 
 import dataclasses
-import json
 import logging
 import multiprocessing
 import os
@@ -233,7 +232,7 @@ def _write_tables(work: Path, options: ScreenOptions, layout: Layout) -> None:
         pd.DataFrame(transfer).to_csv(work / "transfer.tsv", sep="\t", index=False)
     treatments = {w.compound: w.treatment.mechanisms for p in layout.everything for w in p.wells}
     truth = {
-        "options": json.loads(json.dumps(dataclasses.asdict(options))),
+        "options": options.model_dump(mode="json"),
         "treatments": treatments,
         "plates": {p.name: {"optics": dataclasses.asdict(p.optics), "shift": p.shift} for p in layout.everything},
     }

@@ -5,7 +5,6 @@ finished runs are ranked by validation loss and reconstruction error.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pandas as pd
 from campfire.core.errors import ConfigError, DataError
 from campfire.core.files import read_table
 from campfire.core.yaml import merge
+from campfire.training.options import AblationOptions
 
 STAGES = ("loss", "architecture", "optimiser")
 """In the paper's order."""
@@ -50,26 +50,6 @@ READINGS = {
     "literal": ("spatial", "high", "low", "frequency"),
 }
 """What the four weights of Table 2.3 are, in the printed order of its columns."""
-
-
-@dataclass(frozen=True)
-class AblationOptions:
-    """The ablation study (App. B, Tables 2.3 to 2.5): its rows as pretraining runs, made by the target `ablation`."""
-
-    tables: str = "config/ablations"
-    """Folder of loss.tsv, architecture.tsv and optimiser.tsv."""
-    run: str = "campfire"
-    """Pretraining run whose options every trial starts from."""
-    reading: str = "permuted"
-    """Reading of Table 2.3's header: permuted (spatial, frequency, high, low: fits all 27 rows) or literal."""
-    recipe: Mapping[str, Any] | None = None
-    """Options that all trials share beside their row; null: the paper's (App. B)."""
-    imagenet: Mapping[str, str] = field(default_factory=lambda: {"large": "hub", "huge": "hub"})
-    """ImageNet weights of each encoder size for rows that start from them: `hub`, a file, or empty for random ones."""
-
-    def __post_init__(self) -> None:
-        if self.reading not in READINGS:
-            raise ConfigError(f"reading of Table 2.3: {self.reading!r} is not one of {', '.join(READINGS)}")
 
 
 def read_stage(stage: str, folder: str | Path) -> pd.DataFrame:

@@ -1,36 +1,13 @@
 """Augmentation and channel subsets: in the batch, on the device, from explicit generators."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from campfire.core.errors import ConfigError
-from campfire.model.normalise import NORMALISATIONS
+from campfire.training.options import AugmentOptions
 
 SUBSETS = ("release", "uniform", "all")
-
-
-@dataclass(frozen=True)
-class AugmentOptions:
-    """How a batch is prepared for pretraining (paper, section 3.1)."""
-
-    normalisation: str = "tile"  # how intensities are brought to scale, see model.normalise
-    channel_scale: str = "input"  # scale in which the channel embedding sees patches: the input's, or another's
-    flip: bool = True  # random flips along both axes
-    rotation: str = "right"  # none, right (multiples of 90 degrees) or any (any angle, reflected borders)
-    channel_subset: str = "release"  # draw per step: release (size first), uniform (over non-empty subsets) or all
-
-    def __post_init__(self) -> None:
-        for field, allowed in (
-            ("normalisation", NORMALISATIONS),
-            ("channel_scale", ("input", *NORMALISATIONS)),
-            ("rotation", ("none", "right", "any")),
-            ("channel_subset", SUBSETS),
-        ):
-            if getattr(self, field) not in allowed:
-                raise ConfigError(f"augment.{field}: {getattr(self, field)!r} is not one of {', '.join(allowed)}")
 
 
 def augment(images: Tensor, options: AugmentOptions, generator: torch.Generator) -> Tensor:

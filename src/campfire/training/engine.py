@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from campfire.core.columns import channel_order
-from campfire.core.errors import ConfigError
 from campfire.core.random import keyed_seed
 from campfire.model import MaskedAutoencoder, ModelConfig, Output
 from campfire.model.channels import sum_over_ranks
@@ -19,7 +18,7 @@ from campfire.model.normalise import PlateStatistics, needs_plate, normalise, pl
 from campfire.training.augment import AugmentOptions, augment, draw_channels
 from campfire.training.channel_scores import ChannelScores
 from campfire.training.loader import Batch
-from campfire.training.objective import Objective, ObjectiveOptions, masked_mean
+from campfire.training.objective import Objective, masked_mean
 from campfire.training.options import PretrainOptions
 from campfire.training.processes import Processes
 from campfire.training.source import Source
@@ -27,14 +26,6 @@ from campfire.training.source import Source
 NEVER = 2**62
 SUBSET, PASS, VALIDATION, SNAPSHOT = 1, 2, 3, 4
 """What a keyed seed is for."""
-
-
-def make(kind: Callable[..., Any], values: dict[str, Any], section: str) -> Any:
-    """Options of another room from a config section; an unknown field is a ConfigError."""
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ConfigError(f"pretrain: section `{section}`: {error}") from error
 
 
 class Prepared(NamedTuple):
@@ -85,9 +76,9 @@ class Engine:
     def __init__(self, options: PretrainOptions, processes: Processes, sources: Sequence[Source] = ()) -> None:
         self.options, self.processes, self.device = options, processes, processes.device
         cuda = self.device.type == "cuda"
-        self.augmentation: AugmentOptions = make(AugmentOptions, dict(options.augmentation), "augmentation")
-        self.config: ModelConfig = make(ModelConfig, dict(options.model), "model")
-        objective = Objective(make(ObjectiveOptions, dict(options.objective), "objective"))
+        self.augmentation: AugmentOptions = options.augmentation
+        self.config: ModelConfig = options.model
+        objective = Objective(options.objective)
         self.bf16 = options.precision == "bf16" or (options.precision == "auto" and cuda)
         self.model = initial_model(self.config, options).to(self.device)
         self.compiled = options.compile is True or (options.compile == "auto" and cuda)

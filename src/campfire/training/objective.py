@@ -4,7 +4,6 @@ All terms are of the difference d = prediction - target. The filters are linear,
 difference is, by Parseval, a weighted sum of |FFT(d)|^2: one real FFT serves every term and none is inverted.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,36 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from campfire.core.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class ObjectiveOptions:
-    """Weights and filters of the objective; the defaults are trial 3 of Table 2.3 in the permuted reading."""
-
-    spatial: float = 0.75  # weight of the mean squared error of pixels (lambda_s)
-    high: float = 0.25  # weight of the high-pass term (lambda_h)
-    low: float = 0.0  # weight of the low-pass term (lambda_l)
-    frequency: float = 0.0  # weight of the L1 distance of Fourier coefficients (lambda_f)
-    high_fraction: float = 0.1  # fraction of Fourier coefficients, lowest first, that the high-pass drops (h)
-    low_fraction: float = 0.0  # fraction of Fourier coefficients, highest first, that the low-pass drops (l)
-    fraction: str = "area"  # fractions count coefficients (area), or frequency up to the largest (linear)
-    pixels: str = "masked"  # pixels of the spatial term: masked or all; the other terms need the whole image
-    l1: str = "complex"  # frequency term: modulus of the difference (complex), or difference of moduli (amplitude)
-
-    def __post_init__(self) -> None:
-        for field, allowed in (
-            ("fraction", ("area", "linear")),
-            ("pixels", ("masked", "all")),
-            ("l1", ("complex", "amplitude")),
-        ):
-            if getattr(self, field) not in allowed:
-                raise ConfigError(f"objective.{field}: {getattr(self, field)!r} is not one of {', '.join(allowed)}")
-        for field in ("spatial", "high", "low", "frequency", "high_fraction", "low_fraction"):
-            if not 0 <= getattr(self, field) <= 1:
-                raise ConfigError(f"objective.{field}: {getattr(self, field)} must lie in [0, 1]")
-        if not self.spatial + self.high + self.low + self.frequency > 0:
-            raise ConfigError("objective: all four weights are zero; give at least one")
+from campfire.training.options import ObjectiveOptions
 
 
 def radius_squared(height: int, width: int) -> Tensor:

@@ -1,133 +1,195 @@
 """What a pretraining run is: every number that the trainer uses, with the paper's values as defaults."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from campfire.core.errors import ConfigError
+from campfire.core.options import Counts, Names, Numbers, Options, Seed, is_execution, option
+from campfire.model.config import ModelConfig, Normalisation
 
 EXIT_RESUMABLE = 75
 """Exit code of a run that stopped on SIGTERM or SIGUSR1 after writing a checkpoint (EX_TEMPFAIL: start it again)."""
 
-MACHINE = {"machine": True}
-"""Metadata of fields that say how a machine runs it and leave the result as it is: see MACHINE_FIELDS."""
+
+class ObjectiveOptions(Options):
+    """Weights and filters of the objective; the defaults are trial 3 of Table 2.3 in the permuted reading."""
+
+    section: ClassVar[str] = "objective"
+
+    spatial: float = option(
+        0.75, "weight of the mean squared error of pixels (lambda_s)", source="paper B.2", ge=0, le=1
+    )
+    high: float = option(0.25, "weight of the high-pass term (lambda_h)", source="paper B.3", ge=0, le=1)
+    low: float = option(0.0, "weight of the low-pass term (lambda_l)", source="paper B.4", ge=0, le=1)
+    frequency: float = option(
+        0.0, "weight of the L1 distance of Fourier coefficients (lambda_f)", source="paper B.5", ge=0, le=1
+    )
+    high_fraction: float = option(
+        0.1, "fraction of Fourier coefficients, lowest first, that the high-pass drops (h)", ge=0, le=1
+    )
+    low_fraction: float = option(
+        0.0, "fraction of Fourier coefficients, highest first, that the low-pass drops (l)", ge=0, le=1
+    )
+    fraction: Literal["area", "linear"] = option(
+        "area", "fractions count coefficients (area), or frequency up to the largest (linear)"
+    )
+    pixels: Literal["masked", "all"] = option(
+        "masked", "pixels of the spatial term: masked or all; the other terms need the whole image"
+    )
+    l1: Literal["complex", "amplitude"] = option(
+        "complex", "frequency term: modulus of the difference (complex), or difference of moduli (amplitude)"
+    )
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if not self.spatial + self.high + self.low + self.frequency > 0:
+            yield "spatial", "all four weights (spatial, high, low, frequency) are zero; give at least one"
 
 
-@dataclass(frozen=True)
-class PretrainOptions:
-    """Options of one pretraining run (paper, section 3.1; `docs/decisions.md` where the paper is silent)."""
+class AugmentOptions(Options):
+    """How a batch is prepared for pretraining."""
 
-    model: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of campfire.model.ModelConfig."""
-    objective: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of campfire.training.objective.ObjectiveOptions."""
-    augmentation: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of campfire.training.augment.AugmentOptions."""
-    imagenet: str = ""
-    """Encoder's initial values: empty for random ones, `hub` or a file for a timm ViT trained on ImageNet."""
-    channels: Sequence[str] = ("DNA", "AGP", "Mito")
-    """Training channels; a plate that has only some of them is used with those."""
-    plate_types: Sequence[str] = ()
-    """Train on plates of these types only (e.g. TARGET2, as the paper's ablations); empty: all."""
-    epochs: int = 50
-    """Passes over the training tiles."""
-    global_batch: int = 6400
-    """Tiles per optimiser step over all processes (the paper's 16 GPUs x 400)."""
-    batch_size: int = 400
-    """Tiles per forward and backward pass of one process; gradients accumulate to the global batch."""
-    learning_rate: float = 5e-4
-    """Peak learning rate."""
-    warmup_epochs: float = 20.0
-    """Epochs of linear warm-up, counted by optimiser step."""
-    warmup_learning_rate: float = 1e-5
-    """Learning rate of the first step."""
-    min_learning_rate: float = 1e-6
-    """Learning rate at the end of the cosine."""
-    weight_decay: float = 5e-3
-    """AdamW's decoupled weight decay."""
-    decay: str = "matrices"
-    """What decays: `matrices` (no biases, norms or tokens, as MAE does) or `all` (as torch's AdamW does by default)."""
-    betas: Sequence[float] = (0.9, 0.95)
-    """AdamW's betas (MAE's; the paper is silent)."""
-    clip: float = 1.0
-    """Largest gradient norm; 0 does not clip."""
-    precision: str = "auto"
-    """`fp32`, `bf16` (autocast, weights stay float32) or `auto` (bf16 on a GPU, fp32 on a CPU)."""
-    compile: bool | str = field(default="auto", metadata=MACHINE)
-    """torch.compile: true, false or `auto` (on a GPU)."""
-    device: str = field(default="auto", metadata=MACHINE)
-    """`cpu`, `cuda` or `auto`."""
-    seed: int = 10
-    """Seed of the initial weights, the order of tiles, channel subsets, masks and augmentation."""
-    max_tiles: int = 0
-    """Train on at most this many tiles, drawn at random once; 0: all."""
-    validation_every: int = 1
-    """Epochs between validations (the last epoch is always validated); 0: never."""
-    validation_tiles: int = 20_000
-    """Validate on at most this many tiles of the val wells, drawn at random once; 0: all."""
-    snapshot_epochs: Sequence[int] = ()
-    """Epochs after which the snapshot tiles are reconstructed; empty: six, evenly spaced on a log scale."""
-    snapshot_tiles: int = 6
-    """Tiles of val wells (train wells where there are none) that are reconstructed as training goes; 0: none."""
-    shard_tiles: int = 1024
-    """Neighbouring tiles of a plate that are read together; shards are shuffled."""
-    window_tiles: int = 16_384
-    """Tiles of shuffled shards that a process holds in memory and shuffles one by one."""
-    loader_threads: int = field(default=2, metadata=MACHINE)
-    """Threads that read shards."""
-    prefetch_batches: int = field(default=3, metadata=MACHINE)
-    """Batches made ahead of the step that uses them."""
-    checkpoint_minutes: float = field(default=15.0, metadata=MACHINE)
-    """Minutes between checkpoints; one is also written after the last step and on SIGTERM or SIGUSR1."""
-    checkpoint_steps: int = field(default=0, metadata=MACHINE)
-    """Also write a checkpoint every so many optimiser steps; 0: by the clock only."""
-    log_steps: int = field(default=10, metadata=MACHINE)
-    """Optimiser steps between log lines; only then do values leave the device."""
+    section: ClassVar[str] = "augmentation"
 
-    def __post_init__(self) -> None:
-        for name in ("channels", "plate_types", "betas", "snapshot_epochs"):
-            value = getattr(self, name)
-            if isinstance(value, str):
-                raise ConfigError(f"pretrain: `{name}` is a list, not the text {value!r}")
-            object.__setattr__(self, name, tuple(value))
-        for name in ("model", "objective", "augmentation"):
-            object.__setattr__(self, name, dict(getattr(self, name)))
-        self._check()
+    normalisation: Normalisation = option(
+        "tile",
+        "how intensities are brought to scale: z-score (tile, plate), range or deviation alone, each by the tile or by "
+        "its plate's statistics, or none (campfire.model.normalise)",
+        source="docs/decisions.md",
+    )
+    channel_scale: Literal["input", "tile", "plate", "tile_range", "plate_range", "tile_sd", "plate_sd", "none"] = (
+        option("input", "scale in which the channel embedding sees patches: the input's, or another normalisation")
+    )
+    flip: bool = option(True, "random flips along both axes", source="paper 3.1")
+    rotation: Literal["none", "right", "any"] = option(
+        "right", "none, right (multiples of 90 degrees) or any (any angle, reflected borders)", source="paper 3.1"
+    )
+    channel_subset: Literal["release", "uniform", "all"] = option(
+        "release",
+        "draw of channels per step: release (size first), uniform (over non-empty subsets) or all",
+        source="docs/decisions.md",
+    )
 
-    def _check(self) -> None:
-        rules = [
-            (bool(self.channels), "`channels` is empty; name the channels to train on"),
-            (len(set(self.channels)) == len(self.channels), f"`channels` {list(self.channels)}: one is named twice"),
-            (self.epochs >= 1, "`epochs` is at least 1"),
-            (self.batch_size >= 1, "`batch_size` is at least 1"),
-            (self.global_batch >= self.batch_size, "`global_batch` is at least `batch_size`"),
-            (0 <= self.warmup_epochs <= self.epochs, "`warmup_epochs` lies between 0 and `epochs`"),
-            (self.decay in ("matrices", "all"), "`decay` is matrices or all"),
-            (len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "`betas` are two numbers in [0, 1)"),
-            (self.precision in ("auto", "fp32", "bf16"), "`precision` is auto, fp32 or bf16"),
-            (self.compile in (True, False, "auto"), "`compile` is true, false or auto"),
-            (all(1 <= e <= self.epochs for e in self.snapshot_epochs), "`snapshot_epochs` lie between 1 and `epochs`"),
-            (
-                min(self.shard_tiles, self.window_tiles, self.loader_threads, self.log_steps) >= 1,
-                "`shard_tiles`, `window_tiles`, `loader_threads` and `log_steps` are at least 1",
-            ),
-        ]
-        for holds, message in rules:
-            if not holds:
-                raise ConfigError(f"pretrain: {message}")
+
+class PretrainOptions(Options):
+    """Options of one pretraining run (paper, section 3.1; docs/decisions.md where the paper is silent)."""
+
+    section: ClassVar[str] = "pretrain"
+
+    model: ModelConfig = option(ModelConfig(), "architecture")
+    objective: ObjectiveOptions = option(ObjectiveOptions(), "training objective")
+    augmentation: AugmentOptions = option(AugmentOptions(), "normalisation, flips, rotations and channel subsets")
+    imagenet: str = option(
+        "",
+        "encoder's initial values: empty for random ones, `hub` or a file for a timm ViT trained on ImageNet",
+        source="paper 2.4",
+    )
+    channels: Names = option(
+        ("DNA", "AGP", "Mito"),
+        "training channels, by default `training_channels`; a plate that has only some of them is used with those",
+        source="paper 3.1",
+        min_length=1,
+    )
+    plate_types: Names = option(
+        (), "train on plates of these types only (e.g. TARGET2, as the paper's ablations); empty: all"
+    )
+    epochs: int = option(50, "passes over the training tiles", source="paper 3.1", ge=1)
+    global_batch: int = option(
+        6400, "tiles per optimiser step over all processes (16 GPUs x 400)", source="paper 3.1", ge=1
+    )
+    batch_size: int = option(
+        400,
+        "tiles per forward and backward pass of one process; gradients accumulate to the global batch",
+        source="paper 3.1",
+        ge=1,
+    )
+    learning_rate: float = option(5e-4, "peak learning rate", source="paper 3.1", gt=0, le=10)
+    warmup_epochs: float = option(
+        20.0, "epochs of linear warm-up, counted by optimiser step", unit="epochs", source="paper 3.1", ge=0
+    )
+    warmup_learning_rate: float = option(1e-5, "learning rate of the first step", ge=0, le=10)
+    min_learning_rate: float = option(1e-6, "learning rate at the end of the cosine", ge=0, le=10)
+    weight_decay: float = option(5e-3, "AdamW's decoupled weight decay", source="paper 3.1", ge=0)
+    decay: Literal["matrices", "all"] = option(
+        "matrices", "what decays: matrices (no biases, norms or tokens, as MAE does) or all (AdamW in torch)"
+    )
+    betas: Numbers = option((0.9, 0.95), "AdamW's betas (MAE's; the paper is silent)", min_length=2, max_length=2)
+    clip: float = option(1.0, "largest gradient norm; 0 does not clip", ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = option(
+        "auto", "fp32, bf16 (autocast, weights stay float32) or auto (bf16 on a GPU, fp32 on a CPU)"
+    )
+    compile: Literal[True, False, "auto"] = option(
+        "auto", "torch.compile: true, false or auto (on a GPU)", execution=True
+    )
+    device: str = option("auto", "cpu, cuda or auto", execution=True, internal=True)
+    seed: Seed = option(
+        10,
+        "seed of the initial weights, the order of tiles, channel subsets, masks and augmentation",
+        source="docs/decisions.md",
+    )
+    max_tiles: int = option(0, "train on at most this many tiles, drawn at random once; 0: all", ge=0)
+    validation_every: int = option(
+        1, "epochs between validations (the last epoch is always validated); 0: never", unit="epochs", ge=0
+    )
+    validation_tiles: int = option(
+        20_000, "validate on at most this many tiles of the val wells, drawn at random once; 0: all", ge=0
+    )
+    snapshot_epochs: Counts = option(
+        (), "epochs after which the snapshot tiles are reconstructed; empty: six, evenly spaced on a log scale"
+    )
+    snapshot_tiles: int = option(
+        6, "tiles of val wells (train wells where there are none) reconstructed as training goes; 0: none", ge=0
+    )
+    shard_tiles: int = option(1024, "neighbouring tiles of a plate that are read together; shards are shuffled", ge=1)
+    window_tiles: int = option(
+        16_384, "tiles of shuffled shards that a process holds in memory and shuffles one by one", ge=1
+    )
+    loader_threads: int = option(2, "threads that read shards", execution=True, internal=True, ge=1)
+    prefetch_batches: int = option(3, "batches prepared ahead of the step that uses them", execution=True, ge=0)
+    checkpoint_minutes: float = option(
+        15.0,
+        "time between checkpoints; one is also written after the last step and on SIGTERM or SIGUSR1",
+        unit="min",
+        execution=True,
+        ge=0,
+    )
+    checkpoint_steps: int = option(
+        0, "also write a checkpoint every so many optimiser steps; 0: by the clock only", execution=True, ge=0
+    )
+    log_steps: int = option(
+        10, "optimiser steps between log lines; only then do values leave the device", execution=True, ge=1
+    )
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if len(set(self.channels)) != len(self.channels):
+            yield "channels", f"{list(self.channels)} names one channel twice"
+        if self.global_batch < self.batch_size:
+            yield (
+                "global_batch",
+                f"{self.global_batch} is below batch_size ({self.batch_size}); lower that",
+            )
+        if self.warmup_epochs > self.epochs:
+            yield (
+                "warmup_epochs",
+                f"{self.warmup_epochs:g} is above epochs ({self.epochs}); warm-up is part of training",
+            )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            yield "betas", f"{list(self.betas)} are not two numbers in [0, 1)"
+        if self.min_learning_rate > self.learning_rate:
+            yield "min_learning_rate", f"{self.min_learning_rate:g} is above learning_rate ({self.learning_rate:g})"
+        late = [epoch for epoch in self.snapshot_epochs if not 1 <= epoch <= self.epochs]
+        if late:
+            yield "snapshot_epochs", f"{late} lie outside 1 to epochs ({self.epochs})"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `PretrainOptions(**that)` is the same run."""
-        return json.loads(json.dumps(asdict(self)))
+        return self.model_dump(mode="json")
 
     def fingerprint(self) -> str:
         """12 hex digits over every field that changes the result."""
-        values = result_values(self.as_dict())
-        return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+        return sha256(json.dumps(self.result_options(), sort_keys=True).encode()).hexdigest()[:12]
 
     def snapshots(self) -> list[int]:
         """The epochs (from 1) after which the snapshot tiles are reconstructed."""
@@ -138,7 +200,7 @@ class PretrainOptions:
         return sorted({int(e) for e in np.geomspace(1, self.epochs, 6).round()})
 
 
-MACHINE_FIELDS = frozenset(f.name for f in fields(PretrainOptions) if f.metadata.get("machine"))
+MACHINE_FIELDS = frozenset(name for name in PretrainOptions.model_fields if is_execution(PretrainOptions, name))
 """Fields that are no part of the fingerprint; a change of them is no reason to train again."""
 
 
@@ -150,3 +212,24 @@ def result_values(values: Mapping[str, Any]) -> dict[str, Any]:
 def machine_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The options among `values` that only say how a machine runs it."""
     return {name: value for name, value in values.items() if name in MACHINE_FIELDS}
+
+
+class AblationOptions(Options):
+    """The ablation study (App. B, Tables 2.3 to 2.5): its rows as pretraining runs, made by the target `ablation`."""
+
+    section: ClassVar[str] = "pretrain.ablation"
+
+    tables: str = option("config/ablations", "folder of loss.tsv, architecture.tsv and optimiser.tsv", min_length=1)
+    run: str = option("campfire", "pretraining run whose options every trial starts from", min_length=1)
+    reading: Literal["permuted", "literal"] = option(
+        "permuted",
+        "reading of Table 2.3's header: permuted (spatial, frequency, high, low: fits all 27 rows) or literal",
+        source="docs/decisions.md",
+    )
+    recipe: Mapping[str, Any] | None = option(
+        None, "options of a run that all trials share beside their row; null: the paper's", source="paper App. B"
+    )
+    imagenet: Mapping[str, str] = option(
+        {"large": "hub", "huge": "hub"},
+        "ImageNet weights of each encoder size for rows that start from them: hub, a file, or empty for random ones",
+    )

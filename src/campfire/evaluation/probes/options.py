@@ -1,10 +1,12 @@
 """Options of the linear probes and the three protocols that they follow."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
+from campfire.core.columns import ProtocolName
 from campfire.core.errors import ConfigError
+from campfire.core.options import Numbers, Options, Seed, option
 
 Weights = Literal["last", "best"]
 Monitor = Literal["scored", "inner"]
@@ -34,68 +36,72 @@ PROTOCOLS = {
 }
 
 
-@dataclass(frozen=True)
-class ProbeOptions:
+class ProtocolChanges(Options):
+    """Changes to the layout of a protocol; null keeps what the protocol has."""
+
+    weights: Weights | None = option(None, "scored weights: of the last epoch, or of the best monitored one")
+    monitor: Monitor | None = option(None, "what early stopping watches: the scored fold, or inner training wells")
+    folds: FoldUnit | None = option(None, "folds of plate-ordered rows, shuffled rows, whole wells or whole plates")
+
+
+class ProbeOptions(Options):
     """Linear probe of single-cell embeddings; the defaults are those of the authors' released code."""
 
-    subsets: int = 10
-    """Control task: equal, class-stratified parts of the training cells, one fit each (paper section 3.2)."""
-    folds: int = 5
-    """Held-out task: cross-validation folds over the cells of the ID plates (paper section 3.2)."""
-    epochs: int = 100
-    """Most passes over the training cells (paper section 3.2)."""
-    patience: int = 25
-    """Stop after this many epochs without a higher monitored accuracy (release)."""
-    learning_rate: float = 1e-3
-    """AdamW learning rate (release)."""
-    weight_decay: float = 1e-2
-    """AdamW weight decay, on weights and bias (release)."""
-    step_size: int = 25
-    """Epochs between two reductions of the learning rate (release)."""
-    gamma: float = 0.5
-    """Factor of each reduction (release)."""
-    batch_size: int = 32
-    """Cells per step (release)."""
-    betas: Sequence[float] = (0.9, 0.999)
-    """AdamW moment decay rates (release: the optimiser's defaults)."""
-    epsilon: float = 1e-8
-    """AdamW denominator offset (release: the optimiser's default)."""
-    seed: int = 100
-    """Seed of initial weights and shuffles; the same for every fit, as in the release."""
-    subset_seed: int = 0
-    """Seed of the draw of subsets, of shuffled folds and of inner validation wells (unseeded in the release)."""
-    inner_fraction: float = 0.2
-    """Protocol strict, held-out task: share of each compound's training wells that early stopping watches."""
-    threads: int = 1
-    """Fits are shared out over this many threads; the results do not depend on it."""
-    overrides: dict[str, Any] = field(default_factory=dict)
-    """Changes to a protocol, e.g. {"paper": {"folds": "shuffled"}}; keys are weights, monitor and folds."""
+    section: ClassVar[str] = "probe"
 
-    def __post_init__(self) -> None:
-        for name in ("subsets", "epochs", "patience", "step_size", "batch_size", "threads"):
-            if int(getattr(self, name)) < 1:
-                raise ConfigError(f"probe.{name}: {getattr(self, name)} is not a count of 1 or more")
-        if self.folds < 2:
-            raise ConfigError(f"probe.folds: {self.folds} is too few; cross-validation needs at least 2")
-        if not 0 < self.inner_fraction < 1:
-            raise ConfigError(f"probe.inner_fraction: {self.inner_fraction} is not between 0 and 1")
-        if len(tuple(self.betas)) != 2:
-            raise ConfigError(f"probe.betas: expected two numbers, found {self.betas!r}")
-        for name in self.overrides:
-            self.protocol(name)
+    subsets: int = option(
+        10,
+        "control task: equal, class-stratified parts of the training cells, one fit each",
+        source="paper 3.2",
+        ge=1,
+    )
+    folds: int = option(
+        5,
+        "held-out task: cross-validation folds over the cells of the ID plates; at least 2",
+        source="paper 3.2",
+        ge=2,
+    )
+    epochs: int = option(100, "most passes over the training cells", source="paper 3.2", ge=1)
+    patience: int = option(
+        25, "stop after this many epochs without a higher monitored accuracy", unit="epochs", source="release", ge=1
+    )
+    learning_rate: float = option(1e-3, "AdamW learning rate", source="release", gt=0, le=10)
+    weight_decay: float = option(1e-2, "AdamW weight decay, on weights and bias", source="release", ge=0)
+    step_size: int = option(
+        25, "epochs between two reductions of the learning rate", unit="epochs", source="release", ge=1
+    )
+    gamma: float = option(0.5, "factor of each reduction", source="release", gt=0, le=1)
+    batch_size: int = option(32, "cells per step", source="release", ge=1)
+    betas: Numbers = option(
+        (0.9, 0.999), "AdamW moment decay rates, two numbers in [0, 1)", source="release", min_length=2, max_length=2
+    )
+    epsilon: float = option(1e-8, "AdamW denominator offset", source="release", gt=0)
+    seed: Seed = option(100, "seed of initial weights and shuffles; the same for every fit", source="release")
+    subset_seed: Seed = option(
+        0,
+        "seed of the draw of subsets, of shuffled folds and of inner validation wells (unseeded in the release)",
+    )
+    inner_fraction: float = option(
+        0.2,
+        "protocol strict, held-out task: share of each compound's training wells that early stopping watches",
+        gt=0,
+        lt=1,
+    )
+    threads: int = option(
+        1, "threads that share the fits; the results do not depend on it", execution=True, internal=True, ge=1
+    )
+    overrides: Mapping[ProtocolName, ProtocolChanges] = option(
+        {}, "changes to a protocol, e.g. {paper: {folds: shuffled}}; keys are weights, monitor and folds"
+    )
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            yield "betas", f"{list(self.betas)} are not two numbers in [0, 1)"
 
     def protocol(self, name: str) -> Protocol:
-        """The layout of protocol `name` with this configuration's changes; ConfigError for an unknown name or value."""
+        """The layout of protocol `name` with this configuration's changes; ConfigError for an unknown name."""
         if name not in PROTOCOLS:
             raise ConfigError(f"probes: unknown protocol `{name}`; allowed: {', '.join(PROTOCOLS)}")
-        changes = dict(self.overrides.get(name, {}))
-        allowed = {
-            "weights": ("last", "best"),
-            "monitor": ("scored", "inner"),
-            "folds": ("rows", "shuffled", "well", "plate"),
-        }
-        for key, value in changes.items():
-            if key not in allowed or value not in allowed[key]:
-                choices = "; ".join(f"{k}: {', '.join(v)}" for k, v in allowed.items())
-                raise ConfigError(f"probe.overrides.{name}: `{key}: {value}` is not allowed ({choices})")
-        return Protocol(**{**PROTOCOLS[name].__dict__, **changes})
+        changes = {known: change for known, change in self.overrides.items() if known == name}
+        made = {key: value for change in changes.values() for key, value in change.values().items() if value}
+        return Protocol(**{**PROTOCOLS[name].__dict__, **made})

@@ -85,7 +85,7 @@ def _told_apart(
     renamed = chosen.assign(split="test_ood_compound")
     renamed[names.COMPOUND] = renamed[names.WELL]
     cells, features, wells = gather(keys, embeddings, renamed)
-    once = replace(options, folds=min(options.folds, plates), patience=options.epochs)
+    once = options.changed(folds=min(options.folds, plates), patience=options.epochs)
     layout = plan("heldout", Protocol(weights="last", monitor="scored", folds="plate"), cells, once)
     layout = replace(layout, scored=[{"test_ood_compound": s["test_ood_compound"]} for s in layout.scored])
     fits = fit_linear(features, cells["label"].to_numpy(), layout.fits, len(wells), once)

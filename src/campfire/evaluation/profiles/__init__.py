@@ -1,8 +1,9 @@
 """Profiles beyond the linear probe: normalisation by controls, neighbours, replicate retrieval, variance shares."""
 
-from campfire.evaluation.profiles.normalise import REPRESENTATIONS, normalise, well_means
+from campfire.evaluation.profiles.normalise import normalise, well_means
+from campfire.evaluation.profiles.options import REPRESENTATIONS, ProfileOptions
 from campfire.evaluation.profiles.retrieval import knn_predict, logistic_predict, replicate_retrieval
-from campfire.evaluation.profiles.summary import SUMMARY_COLUMNS, ProfileOptions, profile_summary
+from campfire.evaluation.profiles.summary import SUMMARY_COLUMNS, profile_summary
 from campfire.evaluation.profiles.variance import variance_shares
 
 __all__ = [

@@ -1,16 +1,12 @@
 """Well means, and embeddings made comparable across plates by their negative controls."""
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.core.errors import DataError
-
-Representation = Literal["raw", "sphered", "tvn"]
-REPRESENTATIONS: tuple[Representation, ...] = ("raw", "sphered", "tvn")
+from campfire.evaluation.profiles.options import REPRESENTATIONS, Representation
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]

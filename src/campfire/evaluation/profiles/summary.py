@@ -1,19 +1,19 @@
 """One table of everything beyond the paper's accuracies."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from campfire.core import columns as names
-from campfire.core.errors import ConfigError, DataError
+from campfire.core.errors import DataError
 from campfire.evaluation.probes import ProbeOptions, evaluate
 from campfire.evaluation.probes.evaluate import gather
 from campfire.evaluation.probes.folds import plan
-from campfire.evaluation.profiles.normalise import REPRESENTATIONS, Representation, normalise, well_means
+from campfire.evaluation.profiles.normalise import normalise, well_means
+from campfire.evaluation.profiles.options import ProfileOptions
 from campfire.evaluation.profiles.retrieval import knn_predict, logistic_predict, replicate_retrieval
 from campfire.evaluation.profiles.variance import variance_shares
 from campfire.evaluation.statistics import MEAN, BootstrapOptions, bootstrap_accuracy, stratified_mean
@@ -25,36 +25,6 @@ Classifier = Callable[[Floats, NDArray[np.int64], Floats], NDArray[np.intp]]
 """Training rows (N, D), their classes (N,), rows to classify (M, D) -> (M,) classes."""
 
 SUMMARY_COLUMNS = ["protocol", "task", "split", "metric", "representation", "level", "value", "low", "high"]
-
-
-@dataclass(frozen=True)
-class ProfileOptions:
-    """Evaluations beyond the linear probe of single cells."""
-
-    representations: Sequence[Representation] = ("raw", "sphered", "tvn")
-    """Embeddings as they are, sphered or TVN-normalised by the negative control of each plate."""
-    negative_control: str = "JCP2022_033924"
-    """Compound that plates are normalised by (DMSO)."""
-    shrinkage: float = 0.01
-    """Share of the mean variance mixed into the controls' covariance before it is inverted."""
-    neighbours: int = 20
-    """Most neighbours that vote in k-NN; as many as the rarest compound has training rows, where these are fewer."""
-    regularisation: float = 1.0
-    """Inverse strength of the L2 penalty of the well-level probe."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "representations", tuple(self.representations))
-        unknown = sorted(set(self.representations) - set(REPRESENTATIONS))
-        if unknown or not self.representations:
-            raise ConfigError(
-                f"profiles.representations: {', '.join(unknown) or 'none'}; allowed: {', '.join(REPRESENTATIONS)}"
-            )
-        if self.neighbours < 1:
-            raise ConfigError(f"profiles.neighbours: {self.neighbours} is not a count of 1 or more")
-        if self.regularisation <= 0:
-            raise ConfigError(f"profiles.regularisation: {self.regularisation} is not above 0")
-        if not 0 < self.shrinkage < 1:
-            raise ConfigError(f"profiles.shrinkage: {self.shrinkage} is not between 0 and 1")
 
 
 def profile_summary(
@@ -192,7 +162,7 @@ def _level(
         else:
             _, predictions = evaluate(rows[names.CELL_KEYS], x, rows, probe)
         for metric in ("accuracy", "balanced_accuracy"):
-            yield _accuracy(predictions, f"probe_{metric}", replace(bootstrap, metric=metric))  # type: ignore[arg-type]
+            yield _accuracy(predictions, f"probe_{metric}", bootstrap.changed(metric=metric))
         nearest = _by_fold(
             rows, x, probe, lambda train, labels, queries: _nearest(train, labels, queries, options.neighbours)
         )
@@ -218,7 +188,7 @@ def _by_fold(rows: pd.DataFrame, x: Floats, probe: ProbeOptions, classify: Class
     """Predictions of a classifier on the probe's folds; it trains on all train cells at once in the control task."""
     cells, features, compounds = gather(rows[names.CELL_KEYS], x, rows)
     protocol, task = cells["protocol"].iloc[0], cells["task"].iloc[0]
-    layout = plan(task, probe.protocol(protocol), cells, replace(probe, subsets=1))
+    layout = plan(task, probe.protocol(protocol), cells, probe.changed(subsets=1))
     labels, ids = cells["label"].to_numpy(), np.array(compounds, dtype=object)
     tables = []
     for number, (fit, quadrants) in enumerate(zip(layout.fits, layout.scored, strict=True)):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,7 +251,7 @@ def _network(width: int, options: TransferOptions) -> "torch.nn.Sequential":
 def _digest(features: NDArray[np.float32], labels: NDArray[np.int64], ends: Rows, options: TransferOptions) -> str:
     """What a saved state depends on; scores and the number of epochs do not count."""
     skipped = ("epochs", "checkpoint_every", "zprime_ddof", "replicates", "level")
-    text = json.dumps({k: v for k, v in asdict(options).items() if k not in skipped}, sort_keys=True, default=list)
+    text = json.dumps({k: v for k, v in options.values().items() if k not in skipped}, sort_keys=True, default=list)
     digest = hashlib.sha256(text.encode())
     for array in (features, labels, np.asarray(ends)):
         digest.update(np.ascontiguousarray(array).tobytes())

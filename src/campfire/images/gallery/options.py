@@ -1,48 +1,65 @@
-"""Where the images are and how hard to try: the `s3` section of the configuration."""
+"""Where the images are and how hard to try: the `s3` section of the config."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from typing import ClassVar
 
-from campfire.core.errors import ConfigError
+from campfire.core.options import Options, option
 
 
-@dataclass(frozen=True)
-class S3Options:
-    """Source of the images, limits, retries and the rule for giving up on a plate.
+class S3Options(Options):
+    """Source of the images, limits, retries and the rule for giving up on a plate."""
 
-    `endpoint_url` None means the environment's AWS_ENDPOINT_URL_S3, else AWS itself.
-    """
+    section: ClassVar[str] = "s3"
 
-    bucket: str = "cellpainting-gallery"  # public bucket, read without credentials
-    prefix: str = "cpg0016-jump"  # first folder of every key
-    endpoint_url: str | None = None  # another S3, e.g. a mirror or the local server
-    folder: str | None = None  # a local folder laid out as the bucket, read instead of S3: no server, no network
-    region: str = "us-east-1"  # given explicitly: some set-ups refuse anonymous calls without it
-    workers: int = 16  # objects in flight per plate
-    connect_timeout_s: float = 10.0  # to open a connection
-    read_timeout_s: float = 30.0  # without a byte
-    object_timeout_s: float = 600.0  # for one whole object, however slowly it trickles
-    attempts: int = 8  # of one object or request, for whatever reason it failed
-    backoff_s: float = 0.5  # first pause between attempts; doubles up to 20 s, half of it random
-    check_etag: bool = True  # compare MD5 with the ETag where that is an MD5 (objects stored in one part)
-    digests: bool = False  # compare MD5 with the gallery's Image.csv for all images, not only where the ETag is no MD5
-    same_folder: bool = True  # refuse a load_data whose images lie outside the plate's own folder
-    max_bad_share: float = 0.05  # of the sites asked for; above it the plate fails
-    disk_reserve_gb: float = 1.0  # to stay free on the disk beyond the plan's bytes
-    progress_s: float = 10.0  # between progress lines
+    bucket: str = option("cellpainting-gallery", "public bucket, read without credentials", min_length=1)
+    prefix: str = option("cpg0016-jump", "first folder of every key; empty where the sources lie at the top")
+    endpoint_url: str | None = option(
+        None,
+        "another S3, e.g. a mirror or the local server; null takes AWS_ENDPOINT_URL_S3, else AWS itself",
+        execution=True,
+    )
+    folder: str | None = option(
+        None, "a local folder laid out as the bucket, read instead of S3: no server, no network"
+    )
+    region: str = option(
+        "us-east-1", "region of the bucket; some set-ups refuse anonymous calls without it", execution=True
+    )
+    workers: int = option(16, "objects in flight per plate", execution=True, ge=1)
+    connect_timeout_s: float = option(10.0, "time to open a connection", unit="s", execution=True, gt=0)
+    read_timeout_s: float = option(30.0, "longest time without a byte", unit="s", execution=True, gt=0)
+    object_timeout_s: float = option(
+        600.0, "longest time for one whole object, however slowly it arrives", unit="s", execution=True, gt=0
+    )
+    attempts: int = option(8, "attempts at one object or request, whatever made it fail", execution=True, ge=1)
+    backoff_s: float = option(
+        0.5,
+        "first pause between attempts; doubles up to 20 s, half of it random",
+        unit="s",
+        execution=True,
+        ge=0,
+    )
+    check_etag: bool = option(
+        True, "compare MD5 with the ETag where that is an MD5 (objects stored in one part)", execution=True
+    )
+    digests: bool = option(
+        False,
+        "compare MD5 with the gallery's Image.csv for all images, not only where the ETag is no MD5",
+        execution=True,
+    )
+    same_folder: bool = option(
+        True, "refuse a load_data whose images lie outside the plate's own folder", execution=True
+    )
+    max_bad_share: float = option(
+        0.05, "share of the requested sites that may fail; above it the plate fails", execution=True, ge=0, le=1
+    )
+    disk_reserve_gb: float = option(
+        1.0, "space that stays free on the disk beyond the bytes of the plan", unit="GB", execution=True, ge=0
+    )
+    progress_s: float = option(10.0, "time between progress lines", unit="s", execution=True, gt=0)
 
-    def __post_init__(self) -> None:
-        if not self.bucket:
-            raise ConfigError("s3.bucket is empty; name the bucket that holds the images")
+    def contradictions(self) -> Iterator[tuple[str, str]]:
         if self.endpoint_url is not None and not self.endpoint_url.startswith(("http://", "https://")):
-            raise ConfigError(f"s3.endpoint_url is {self.endpoint_url!r}; it must start with http:// or https://")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in ("workers", "attempts") and value < 1:
-                raise ConfigError(f"s3.{field.name} is {value}; it must be at least 1")
-            if field.name.endswith("timeout_s") and value <= 0:
-                raise ConfigError(f"s3.{field.name} is {value}; it must be above 0")
-        if not 0 <= self.max_bad_share <= 1:
-            raise ConfigError(f"s3.max_bad_share is {self.max_bad_share}; it is a share, from 0 to 1")
+            yield "endpoint_url", f"{self.endpoint_url!r} must start with http:// or https://"
 
     def root(self, source: str) -> str:
         """The key of a source's folder, without a slash at the end."""

@@ -1,56 +1,42 @@
 """Options of the nuclei stage, and their description for the tables' metadata."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from campfire.core.errors import ConfigError
-
-METHODS = ("classical", "cellpose")
+from campfire.core.options import Options, option
 
 
-@dataclass(frozen=True)
-class NucleiOptions:
-    """How nuclei are found, and which of them become tiles.
+class NucleiOptions(Options):
+    """How nuclei are segmented, and which of them become tiles."""
 
-    method: classical (scikit-image, no weights) or cellpose (3.1)
-    diameter_um: typical diameter of a nucleus in micrometres
-    min_area_um2: smaller objects are left out with the reason small
-    max_area_um2: larger objects are left out with the reason large
-    tile_size: side of the tiles in px that will be cut around the nuclei
-    border: drop leaves out nuclei whose tile does not fit into the field; pad keeps them unless the field cuts them
-    model: name of the Cellpose model
-    weights: file of the Cellpose model; null takes it from Cellpose's own folder
-    device: where Cellpose runs; auto takes a GPU when there is one
-    batch_size: Cellpose's tiles of 224 px per forward pass
-    sites_per_batch: sites whose Cellpose tiles are batched together
-    flow_threshold: Cellpose's largest flow error of an object; 0 keeps all
-    cellprob_threshold: Cellpose's least pixel score
-    """
+    section: ClassVar[str] = "nuclei"
 
-    method: Literal["classical", "cellpose"] = "classical"
-    diameter_um: float = 20.0
-    min_area_um2: float = 40.0
-    max_area_um2: float = 1600.0
-    tile_size: int = 112
-    border: Literal["drop", "pad"] = "drop"
-    model: str = "nuclei"
-    weights: str | None = None
-    device: str = "auto"
-    batch_size: int = 32
-    sites_per_batch: int = 4
-    flow_threshold: float = 0.4
-    cellprob_threshold: float = 0.0
+    method: Literal["classical", "cellpose"] = option(
+        "classical", "classical (scikit-image, no weights) or cellpose (3.1)", source="docs/decisions.md"
+    )
+    diameter_um: float = option(20.0, "typical diameter of a nucleus", unit="um", ge=1, le=200)
+    min_area_um2: float = option(40.0, "smaller objects are left out with the reason small", unit="um2", ge=0)
+    max_area_um2: float = option(1600.0, "larger objects are left out with the reason large", unit="um2", gt=0)
+    tile_size: int = option(
+        112, "side of the tiles that will be cut around the nuclei", unit="px", follows="tiles.size", ge=2
+    )
+    border: Literal["drop", "pad"] = option(
+        "drop",
+        "drop leaves out nuclei whose tile does not fit into the field; pad keeps them unless the field cuts them",
+        follows="tiles.border",
+    )
+    model: str = option("nuclei", "name of the Cellpose model", min_length=1)
+    weights: str | None = option(None, "file of the Cellpose model; null takes it from Cellpose's own folder")
+    device: str = option("auto", "where Cellpose runs; auto takes a GPU when there is one", execution=True)
+    batch_size: int = option(32, "Cellpose's tiles of 224 px per forward pass", execution=True, ge=1)
+    sites_per_batch: int = option(4, "sites whose Cellpose tiles are batched together", execution=True, ge=1)
+    flow_threshold: float = option(0.4, "Cellpose's largest flow error of an object; 0 keeps all", ge=0)
+    cellprob_threshold: float = option(0.0, "Cellpose's least pixel score")
 
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ConfigError(f"nuclei.method is one of {', '.join(METHODS)}, not {self.method!r}")
-        if self.border not in ("drop", "pad"):
-            raise ConfigError(f"nuclei.border is drop or pad, not {self.border!r}")
-        if not self.diameter_um > 0:
-            raise ConfigError(f"nuclei.diameter_um must be positive, not {self.diameter_um}")
-        if not 0 <= self.min_area_um2 < self.max_area_um2:
-            raise ConfigError("nuclei.min_area_um2 must be smaller than nuclei.max_area_um2")
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.min_area_um2 >= self.max_area_um2:
+            yield "min_area_um2", f"{self.min_area_um2:g} must be smaller than max_area_um2 ({self.max_area_um2:g})"
 
 
 _CELLPOSE_ONLY = ("model", "weights", "device", "batch_size", "sites_per_batch", "flow_threshold", "cellprob_threshold")
@@ -58,7 +44,7 @@ _CELLPOSE_ONLY = ("model", "weights", "device", "batch_size", "sites_per_batch",
 
 def describe(options: NucleiOptions, pixel_size_um: float, illumination: str = "none") -> dict[str, Any]:
     """What a nuclei table records about its making: method, parameters, versions, weights' hash."""
-    parameters = {name: value for name, value in asdict(options).items() if name not in _CELLPOSE_ONLY}
+    parameters = {name: value for name, value in options.values().items() if name not in _CELLPOSE_ONLY}
     made = {**parameters, "pixel_size_um": pixel_size_um, "illumination": illumination}
     if options.method == "classical":
         return {**made, "software": f"scikit-image {version('scikit-image')}, scipy {version('scipy')}"}

@@ -1,6 +1,5 @@
 """One function for every way of finding nuclei."""
 
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +26,7 @@ def segment(
     """
     options = options or NucleiOptions()
     diameter_um = options.diameter_um if diameter_um is None else diameter_um
-    options = replace(options, method=method or options.method, diameter_um=diameter_um)
+    options = options.changed(method=method or options.method, diameter_um=diameter_um)
     check_image(dna, pixel_size_um)
     if options.method == "classical":
         return segment_classical(dna, options.diameter_um / pixel_size_um)

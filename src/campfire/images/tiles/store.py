@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -25,45 +25,18 @@ from numpy.typing import NDArray
 
 import campfire
 from campfire.core.columns import CELL_KEYS, NUCLEUS, PLATE, SITE, SITE_KEYS, WELL
-from campfire.core.errors import ConfigError, DataError
+from campfire.core.errors import DataError
 from campfire.core.files import atomic_path, write_table
 from campfire.images import illumination as illum
 from campfire.images.sites import Function, SiteImages, iterate_sites, read_sites, with_channels
-from campfire.images.tiles.cut import TILE_SIZE, cut, fits
+from campfire.images.tiles.cut import cut, fits
+from campfire.images.tiles.options import TileOptions
 from campfire.images.tiles.ranges import check_ranges, sample_ranges, to_uint8
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Version of the layout; raised when a reader of the old one could misread the new one."""
-
-
-@dataclass(frozen=True)
-class TileOptions:
-    """How tiles are cut and stored.
-
-    size: side of a tile in px (paper: 112)
-    border: a nucleus whose tile reaches beyond the field is dropped (drop) or completed by reflection (pad)
-    dtype: uint16 keeps the counts; uint8 maps each channel's range of the plate to 0..255
-    ranges: low and high count of each channel for uint8; null takes them from a sample of the plate's fields
-    range_sites: fields sampled for the ranges
-    range_quantiles: quantiles of the sampled pixels that become 0 and 255
-    """
-
-    size: int = TILE_SIZE
-    border: Literal["drop", "pad"] = "drop"
-    dtype: Literal["uint16", "uint8"] = "uint16"
-    ranges: Mapping[str, Sequence[float]] | None = None
-    range_sites: int = 24
-    range_quantiles: Sequence[float] = (0.001, 0.9995)
-
-    def __post_init__(self) -> None:
-        if self.size < 2 or self.size % 2:
-            raise ConfigError(f"tiles.size must be an even number of px, not {self.size}")
-        if self.border not in ("drop", "pad"):
-            raise ConfigError(f"tiles.border is drop or pad, not {self.border!r}")
-        if self.dtype not in ("uint16", "uint8"):
-            raise ConfigError(f"tiles.dtype is uint16 or uint8, not {self.dtype!r}")
 
 
 def index_path(path: str | Path) -> Path:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from campfire.core.columns import PROTOCOLS, QUADRANTS
 from campfire.core.errors import DataError
-from campfire.evaluation.statistics import MEAN, Metric, bootstrap_accuracy
+from campfire.evaluation.options import Metric
+from campfire.evaluation.statistics import MEAN, bootstrap_accuracy
 from campfire.evaluation.tally import MIN_UNITS, UNEVEN, class_shares, has_uneven_classes
 from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions

@@ -32,16 +32,13 @@ def configured(options: TableOptions) -> list[Claim]:
     """The claims that the configuration spells out."""
     claims = []
     for i, entry in enumerate(options.claims):
-        missing = {"statement", "first", "second"} - set(entry)
-        if missing:
-            raise ConfigError(f"tables.claims: entry {i + 1} lacks `{min(missing)}`")
-        second = entry["second"]
+        second = entry.second
         seconds = [second] if isinstance(second, str) else list(second)
         claims.append(
             Claim(
-                str(entry.get("name", f"claim_{i + 1}")),
-                str(entry["statement"]),
-                _pair(str(entry["first"]), f"`first` of entry {i + 1}"),
+                entry.name or f"claim_{i + 1}",
+                entry.statement,
+                _pair(entry.first, f"`first` of entry {i + 1}"),
                 tuple(_pair(text, f"`second` of entry {i + 1}") for text in seconds),
             )
         )

@@ -1,43 +1,64 @@
 """What the tables and figures of the evaluation are made of, as the configuration says it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
 
-from campfire.core.columns import CHANNELS, PAPER_CHANNELS
-from campfire.evaluation.statistics import BootstrapOptions, Metric
+from pydantic import AfterValidator
+
+from campfire.core.columns import CHANNELS, PAPER_CHANNELS, ProtocolName
+from campfire.core.options import Names, Options, Seed, option
+from campfire.evaluation.options import BootstrapOptions, Metric
 
 
-@dataclass(frozen=True)
-class TableOptions:
+class Claim(Options):
+    """A comparison of two results that a table of differences states."""
+
+    statement: str = option(..., "the sentence that the comparison is about", min_length=1)
+    name: str = option("", "short name of the comparison; empty numbers it")
+    first: str = option(..., "encoder/channel_set", min_length=1)
+    second: str | Names = option(..., "encoder/channel_set; a list stands for the best of them")
+
+
+class TableOptions(Options):
     """How results are summarised: which protocol leads, which encoders in which order, which intervals."""
 
-    protocol: str = "release"
-    """Protocol of the main tables and figures (release, paper or strict); the leak table shows all of them."""
-    encoders: Sequence[str] = ()
-    """Encoders in the order of the tables; others that were evaluated follow in alphabetical order."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """Name in print of an encoder; an encoder without one is printed as it is named in the configuration."""
-    paper: Mapping[str, str] = field(default_factory=dict)
-    """Row of the paper's tables beside which an encoder is put: Campfire, DinoViT-S8 or DinoViT-L14."""
-    channel_sets: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Channels of each channel set; a set without an entry is read from its name, as DNA_AGP_Mito."""
-    twins: Mapping[str, str] = field(default_factory=dict)
-    """Untrained twin of each trained encoder; the trained ones are those whose claims are tested."""
-    claims: Sequence[Mapping[str, str | Sequence[str]]] = ()
-    """Comparisons of the table of differences, each with statement, first and second as encoder/channel_set; a list as
-    second stands for the best of them. Empty takes the paper's claims."""
-    paper_screen: bool = True
-    """The run is on the paper's screen; false marks every difference to the paper as no comparison."""
-    id_channels: str = "DNA_AGP_Mito"
-    """Channel set of Table 3.1, in distribution: the channels of pretraining."""
-    ood_channels: str = "DNA_ER_RNA"
-    """Channel set of Table 3.2 that was not seen in pretraining."""
-    replicates: int = 2000
-    """Bootstrap replicates behind an interval."""
-    level: float = 0.95
-    """Coverage of an interval."""
-    seed: int = 10
-    """Seed of the bootstrap."""
+    section: ClassVar[str] = "tables"
+
+    protocol: ProtocolName = option(
+        "release", "protocol of the main tables and figures (release, paper or strict); the leak table shows all"
+    )
+    encoders: Names = option(
+        (), "encoders in the order of the tables; others that were evaluated follow in alphabetical order"
+    )
+    labels: Mapping[str, str] = option(
+        {}, "name in print of an encoder; an encoder without one is printed as it is named in the config"
+    )
+    paper: Mapping[str, Literal["Campfire", "DinoViT-S8", "DinoViT-L14"]] = option(
+        {}, "row of the paper's tables beside which an encoder is put: Campfire, DinoViT-S8 or DinoViT-L14"
+    )
+    channel_sets: Mapping[str, Names] = option(
+        {}, "channels of each channel set; a set without an entry is read from its name, as DNA_AGP_Mito", internal=True
+    )
+    twins: Mapping[str, str] = option(
+        {}, "untrained twin of each trained encoder; the trained ones are those whose claims are tested"
+    )
+    claims: Annotated[Sequence[Claim], AfterValidator(tuple)] = option(
+        (),
+        "comparisons of the table of differences, each with statement, first and second as encoder/channel_set; a list "
+        "as second stands for the best of them; empty takes the paper's claims",
+    )
+    paper_screen: bool = option(
+        True, "the run is on the paper's screen; false marks every difference to the paper as no comparison"
+    )
+    id_channels: str = option(
+        "DNA_AGP_Mito", "channel set of Table 3.1, in distribution: the channels of pretraining", source="paper 3.3"
+    )
+    ood_channels: str = option(
+        "DNA_ER_RNA", "channel set of Table 3.2 that was not seen in pretraining", source="paper 3.4"
+    )
+    replicates: int = option(2000, "bootstrap replicates behind an interval", ge=1)
+    level: float = option(0.95, "coverage of an interval, a fraction", gt=0, lt=1)
+    seed: Seed = option(10, "seed of the bootstrap")
 
     def label(self, encoder: str) -> str:
         """The name in print of an encoder."""
