@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from campfire.core.files import write_json, write_table
 from campfire.training import EXIT_RESUMABLE, launcher
 from campfire.training.launcher import free_port, start
-from support.pretrain_plates import PLATES, options, same_run, split_table, three_plates
+from support.pretrain_plates import PLATES, SMALL_MODEL, options, same_run, split_table, three_plates
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["campfire.training.trainer", "campfire.training.__main__", "torch._dynamo"])
@@ -78,7 +79,7 @@ def run(config: Path, world: int, step: int = -1, number: int = signal.SIGTERM) 
 
 @pytest.mark.parametrize("world", [1, 2])
 def test_killed_and_stopped_runs_end_with_the_same_weights(world: int, tmp_path: Path) -> None:
-    """kill -9 at a random step, the newest checkpoint truncated, SIGTERM at a random step, then to the end."""
+    """kill -9 at a random step, the newest checkpoint truncated, SIGTERM or SIGINT at a random step, then the end."""
     plates = three_plates(tmp_path / "tiles")
     for name in ("alone", "hurt"):
         (tmp_path / name).mkdir()
@@ -91,7 +92,7 @@ def test_killed_and_stopped_runs_end_with_the_same_weights(world: int, tmp_path:
     assert not (tmp_path / "hurt/run").exists()
     before, newest = sorted((tmp_path / "hurt/state").glob("*/step-*.ckpt"))[-2:]
     newest.write_bytes(newest.read_bytes()[:-1000])
-    assert run(hurt, world, stopped, signal.SIGTERM) == [EXIT_RESUMABLE] * world
+    assert run(hurt, world, stopped, (signal.SIGINT, signal.SIGTERM)[world - 1]) == [EXIT_RESUMABLE] * world
     assert run(hurt, world) == [0] * world
     assert run(alone, world) == [0] * world
 
@@ -99,6 +100,23 @@ def test_killed_and_stopped_runs_end_with_the_same_weights(world: int, tmp_path:
     (journal,) = (tmp_path / "hurt/state").glob("*/log.jsonl")
     events = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [e["checkpoint"] for e in events if e["event"] == "resume"] == [before.name, f"step-{stopped + 1:09d}.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("world", "changes"),
+    [
+        (2, {"max_tiles": 5, "global_batch": 2, "batch_size": 1}),  # the last step has one tile for two processes
+        (3, {"max_tiles": 10, "global_batch": 8, "batch_size": 1}),  # 3, 3 and 2 tiles of a step in three passes each
+        (4, {"max_tiles": 6, "global_batch": 3, "batch_size": 2, "model": SMALL_MODEL | {"decoder": "per_channel"}}),
+    ],
+)
+def test_processes_without_a_tile_take_part(world: int, changes: dict[str, Any], tmp_path: Path) -> None:
+    plates = three_plates(tmp_path / "tiles")
+    config = run_file(tmp_path, plates, epochs=2, log_steps=1, validation_tiles=3, **changes)
+    assert run(config, world) == [0] * world
+    table = pd.read_parquet(tmp_path / "run" / "metrics.parquet")
+    assert np.isfinite(table["loss"]).all()
+    assert (table.loc[table["split"] == "train", "tiles"] == changes["max_tiles"]).all()
 
 
 def python(code: str) -> list[str]:

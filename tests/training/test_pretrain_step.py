@@ -163,3 +163,27 @@ def test_imagenet_weights_that_cannot_be_had_are_named(imagenet: Path, tmp_path:
         begin("tiny", str(tmp_path / "absent.safetensors"))
     with pytest.raises(WeightsError, match="no ImageNet weights vit_small"):
         begin("small", str(imagenet))
+
+
+def test_channels_are_averaged_over_the_step_however_it_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One pass of 48 tiles and three of 16 make the same channel embeddings, as do several processes: sums add."""
+    plates = three_plates(tmp_path)
+    source, _, _ = open_sources(plates, split_table(PLATES), ["DNA", "AGP", "Mito"])
+    still = {"flip": False, "rotation": "none", "channel_subset": "all", "normalisation": "tile_range"}
+    seen = []
+
+    def sums_of(batch_size: int) -> torch.Tensor:
+        engine = Engine(options(augmentation=still), Processes(0, 1, torch.device("cpu")), [source])
+        real = engine.model.forward
+        monkeypatch.setattr(engine.model, "forward", lambda *a, **k: seen.append(k["sums"]) or real(*a, **k))
+        plan = plan_epoch([g.tiles for g in source.groups], 48, 1, keyed_generator(4, 0))
+        batches = Loader(source, batch_size, seed=4).epoch(plan, 0)
+        first = next(batches)
+        engine.step(0, [first, *(next(batches) for _ in range(first.parts - 1))], source, 1e-3)
+        batches.close()
+        return seen[-1]
+
+    whole, cut = sums_of(48), sums_of(16)
+    assert len(seen) == 4 and all(torch.equal(part, cut) for part in seen[1:])
+    torch.testing.assert_close(whole, cut)
+    assert whole[:, -1].max() == 48

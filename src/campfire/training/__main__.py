@@ -19,6 +19,9 @@ from campfire.training.launcher import start, this_module
 
 log = logging.getLogger(__name__)
 
+EXIT_INTERRUPTED = 130
+"""What shells report for a command that Ctrl-C ended."""
+
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="campfire pretrain", description=__doc__)
@@ -69,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CampfireError as error:
         log.error("%s", error)
         return 1
+    except KeyboardInterrupt:
+        log.info("interrupted before the training began; start again")
+        return EXIT_INTERRUPTED
     return 0
 
 

@@ -23,7 +23,8 @@ from campfire.training.options import PretrainOptions
 from campfire.training.processes import Processes
 from campfire.training.source import Source
 
-NEVER = 2**62
+BAD_STEPS = 64
+"""Most steps between two looks at the device whose numbers are kept when they are skipped."""
 SUBSET, PASS, VALIDATION, SNAPSHOT = 1, 2, 3, 4
 """What a keyed seed is for."""
 
@@ -101,7 +102,10 @@ class Engine:
         self.indices: dict[tuple[tuple[str, ...], str], Tensor] = {}
         self.statistics = self._plate_statistics(sources)
         self.restart_sums()
-        self.first_bad = torch.full((), NEVER, dtype=torch.int64, device=self.device)
+        self.skipped = torch.zeros((), dtype=torch.int64, device=self.device)
+        """Steps of the run that were skipped because a gradient was not finite."""
+        self.bad_steps = torch.full((BAD_STEPS,), -1, dtype=torch.int64, device=self.device)
+        """The numbers of the last of them, the k-th at k modulo BAD_STEPS."""
         self.norm = torch.zeros((), dtype=torch.float64, device=self.device)
 
     def restart_sums(self) -> None:
@@ -137,13 +141,19 @@ class Engine:
             table = self.statistics[id(source)][:, torch.from_numpy(batch.plates)][:, :, index]
             statistics = PlateStatistics(*table.to(self.device, non_blocking=True))
         mode, other = self.augmentation.normalisation, self.augmentation.channel_scale
-        scale = None if other in ("input", mode) else rescale(images, mode, other, statistics)
+        scale = rescale(images, mode, other, statistics) if self._rescales() else None
         images = normalise(images, mode, statistics)
         if training:
             images = augment(images, self.augmentation, self.generator)
-        # Per-channel decoders choose modules by label, which the host must be able to read without waiting.
-        device = "cpu" if self.config.decoder == "per_channel" else self.device
-        return Prepared(images, self._index(batch.channels, device), scale)
+        return Prepared(images, self._index_for_model(batch.channels), scale)
+
+    def _rescales(self) -> bool:
+        """Whether channel embeddings see patches in another scale than the model's input."""
+        return self.augmentation.channel_scale not in ("input", self.augmentation.normalisation)
+
+    def _index_for_model(self, channels: tuple[str, ...]) -> Tensor:
+        """Channel index on the device, or on the host where decoders are chosen by it, which must not wait."""
+        return self._index(channels, "cpu" if self.config.decoder == "per_channel" else self.device)
 
     def _index(self, channels: tuple[str, ...], device: torch.device | str) -> Tensor:
         """Channel index (C,) int64, made once: a fresh one would be a small copy to the device in every step."""
@@ -158,7 +168,10 @@ class Engine:
         return draw_channels(len(channels), self.augmentation.channel_subset, generator)
 
     def step(self, number: int, parts: Iterable[Batch], source: Source, rate: float) -> None:
-        """One optimiser step from the gradients of all its parts on all processes. Does not wait for the device."""
+        """One optimiser step from the gradients of all its parts on all processes. Does not wait for the device.
+
+        A step whose gradients are not finite leaves the model and the optimiser as they are (`skipped` counts it).
+        """
         self.task.train()
         batches = list(parts)
         prepared, sums = None, None
@@ -166,44 +179,60 @@ class Engine:
             parts_sums = []
             for batch in batches:
                 prepared = self._prepare_part(number, batch, source)
-                parts_sums.append(self.model.channel_sums(*prepared))
+                parts_sums.append(self.model.channel_sums(*prepared) * bool(len(batch.rows)))
             sums = sum_over_ranks(torch.stack(parts_sums).sum(0))
         for batch in batches:
             if prepared is None or len(batches) > 1:
                 prepared = self._prepare_part(number, batch, source)
-            size = len(prepared.images)
-            draws = self.model.draw(size, prepared.images.shape[1], self.generator)
-            later = batch.part + 1 < batch.parts
-            hold = self.run.no_sync() if later and isinstance(self.run, DistributedDataParallel) else nullcontext()
-            # The step or two at an epoch's end that are not full run uncompiled: their sizes would each cost minutes.
-            # All processes do alike, because `total` counts the tiles of all.
-            how = nullcontext() if batch.total == self.options.global_batch else self._eager()
-            with hold:
-                with how:
-                    values = self.run(*prepared, **draws, sums=sums)
-                # The processes' gradients are averaged: the weight makes that the mean over the step's tiles.
-                (values[0] * (size * self.processes.world / batch.total)).backward()
-            self._note(values.detach(), size, number)
-        limit = self.options.clip or float("inf")
-        self.norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        self._note_bad(self.norm, number)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+            self._pass(prepared, batch, sums)
+        self._update(number, rate)
+
+    def _pass(self, prepared: Prepared, batch: Batch, sums: Tensor | None) -> None:
+        """Forward and backward pass of one part of a step: its share of the gradients."""
+        size = len(batch.rows)
+        draws = self.model.draw(len(prepared.images), prepared.images.shape[1], self.generator)
+        later = batch.part + 1 < batch.parts
+        hold = self.run.no_sync() if later and isinstance(self.run, DistributedDataParallel) else nullcontext()
+        # The step or two at an epoch's end that are not full run uncompiled: their sizes would each cost minutes.
+        # All processes do alike, because `total` counts the tiles of all.
+        how = nullcontext() if batch.total == self.options.global_batch else self._eager()
+        with hold:
+            with how:
+                values = self.run(*prepared, **draws, sums=sums)
+            # The processes' gradients are averaged: the weight makes that the mean over the step's tiles.
+            (values[0] * (size * self.processes.world / batch.total)).backward()
+        values = values.detach().double()
+        counts = values.isfinite().all() * size
+        self.sums[:-1] += torch.where(values.isfinite(), values, 0.0) * counts
+        self.sums[-1] += counts
 
     def _prepare_part(self, number: int, batch: Batch, source: Source) -> Prepared:
-        """A part of a step, prepared with draws of its own, the same however often it is prepared."""
+        """A part of a step, prepared with draws of its own, the same however often it is prepared.
+
+        A process without a tile takes part with an empty image that counts for nothing.
+        """
         self.generator.manual_seed(keyed_seed(self.options.seed, PASS, number, self.processes.rank, batch.part))
-        return self.prepare(batch, source, training=True)
+        if len(batch.rows):
+            return self.prepare(batch, source, training=True)
+        empty = torch.zeros(1, *batch.images.shape[1:], device=self.device)
+        scale = torch.zeros(2, *empty.shape[:2], device=self.device) if self._rescales() else None
+        return Prepared(empty, self._index_for_model(batch.channels), scale)
 
-    def _note(self, values: Tensor, size: int, number: int) -> None:
-        self.sums[:-1] += values.double() * size
-        self.sums[-1] += size
-        self._note_bad(values[0], number)
-
-    def _note_bad(self, value: Tensor, number: int) -> None:
-        self.first_bad = torch.where(value.isfinite(), self.first_bad, self.first_bad.clamp_max(number))
+    def _update(self, number: int, rate: float) -> None:
+        """Clip the gradients and move the weights, unless a gradient is not finite."""
+        self.norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip or float("inf"))
+        # Averaged over processes, the gradients and so the verdict are the same on all of them.
+        bad = ~self.norm.isfinite()
+        place = torch.arange(len(self.bad_steps), device=self.device) == self.skipped % len(self.bad_steps)
+        self.bad_steps = torch.where(place & bad, number, self.bad_steps)
+        self.skipped = self.skipped + bad
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        # What torch's GradScaler hands a fused optimiser: where it is 1, the step leaves everything as it is.
+        self.optimiser.found_inf = bad.float()  # type: ignore[attr-defined]
+        self.optimiser.grad_scale = None  # type: ignore[attr-defined]
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def validate(self, batches: Callable[[], Iterable[Batch]], source: Source) -> dict[str, float]:

@@ -51,8 +51,8 @@ def start(
     """Run `command` once per process of this machine and return the exit code of the run.
 
     Does what torchrun's static rendezvous does (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), and two
-    things that it does not: SIGTERM and SIGUSR1 reach every process, which then have time to write a checkpoint,
-    and EXIT_RESUMABLE comes back when they did. When one process fails, the others are ended.
+    things that it does not: SIGINT, SIGTERM and SIGUSR1 reach every process, which then have time to write a
+    checkpoint, and EXIT_RESUMABLE comes back when they did. When one process fails, the others are ended.
     `host` and `port` are those of node 0 when there are several nodes. `tell` gets the processes' output line by line.
     """
     if nodes > 1 and not port:
@@ -109,7 +109,7 @@ def requeue_job() -> bool:
 
 
 def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], tell: Callable[[str], None] | None = None) -> int:
-    """Run commands side by side, each with its additions to the environment; pass SIGTERM and SIGUSR1 on to them."""
+    """Run commands side by side, each with its additions to the environment; pass signals to stop on to them."""
     children: list[subprocess.Popen[bytes]] = []
     received: list[int] = []
     readers: list[threading.Thread] = []
@@ -121,7 +121,7 @@ def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], tell: Call
                 child.send_signal(number)
 
     here = threading.current_thread() is threading.main_thread()  # elsewhere Python sets no handlers
-    numbers = (signal.SIGTERM, signal.SIGUSR1) if here else ()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) if here else ()
     before = {number: signal.signal(number, forward) for number in numbers}
     try:
         for command, additions in commands:

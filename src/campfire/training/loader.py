@@ -75,9 +75,8 @@ class _Stream:
         size = int(self.edges[number + 1] - self.edges[number])
         first = self.group.plates[0]
         shape = (size, len(self.group.channels), *first.images.shape[2:])
-        dtype = np.result_type(*{p.images.dtype for p in self.group.plates})
         order = keyed_generator(*self.key, number).permutation(size) if self.loader.shuffle else np.arange(size)
-        window = _Window(np.empty(shape, dtype), np.empty(size, np.int64), np.empty(size, np.int64), order)
+        window = _Window(np.empty(shape, self.group.dtype), np.empty(size, np.int64), np.empty(size, np.int64), order)
         for plate, start, stop in pieces:
             self.group.plates[plate].announce(int(start), int(stop))
         futures, at = [], 0
@@ -184,9 +183,9 @@ class Loader:
             group = self.source.groups[plan.group[step]]
             picked = list(range(len(group.channels))) if choose is None else list(choose(step, group.channels))
             mine = int(plan.counts[step, self.rank])
-            if not mine:
+            if not mine and not self.shuffle:
                 continue  # a last validation batch of fewer tiles than processes
-            # Every process makes the same number of passes, so that collectives inside the model match.
+            # Every process makes the same number of passes, if need be without a tile: collective calls must match.
             parts = max(1, -(-int(plan.counts[step].max()) // self.batch_size))
             sizes = np.diff(np.linspace(0, mine, parts + 1).round().astype(int))
             for part, size in enumerate(sizes):
@@ -198,10 +197,9 @@ class Loader:
         group: Group, picked: list[int],
     ) -> Batch:  # fmt: skip
         size = sum(len(chosen) for _, chosen in pieces)
-        window = pieces[0][0]
         out = torch.empty(
-            (size, len(picked), *window.images.shape[2:]),
-            dtype=torch.uint16 if window.images.dtype == np.uint16 else torch.uint8,
+            (size, len(picked), *group.plates[0].images.shape[2:]),
+            dtype=torch.uint16 if group.dtype == np.uint16 else torch.uint8,
             pin_memory=self.pin,
         )
         array, at, columns = out.numpy(), 0, np.asarray(picked)
@@ -210,7 +208,8 @@ class Loader:
             at += len(chosen)
         return Batch(
             step, part, parts, total, out, tuple(group.channels[c] for c in picked),
-            np.concatenate([w.plates[c] for w, c in pieces]), np.concatenate([w.rows[c] for w, c in pieces]),
+            np.concatenate([w.plates[c] for w, c in pieces] or [np.empty(0, np.int64)]),
+            np.concatenate([w.rows[c] for w, c in pieces] or [np.empty(0, np.int64)]),
         )  # fmt: skip
 
 

@@ -18,6 +18,9 @@ from campfire.core.errors import ConfigError, InterruptedRunError
 
 log = logging.getLogger(__name__)
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Signals after which a run writes a checkpoint and ends: Ctrl-C, an end that was asked for, Slurm's warning."""
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -102,7 +105,7 @@ def join(device: str = "auto") -> Iterator[Processes]:
 
 
 class StopSignal:
-    """Notes SIGTERM and SIGUSR1 (Slurm's warning) while the block runs; the trainer asks at every log step."""
+    """Notes SIGINT (Ctrl-C), SIGTERM and SIGUSR1 (Slurm's warning) in its block; the trainer asks at every log step."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -113,7 +116,7 @@ class StopSignal:
 
     def __enter__(self) -> "StopSignal":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGUSR1):
+            for number in STOPS:
                 self._before[number] = signal.signal(number, self._note)
         return self
 

@@ -74,6 +74,11 @@ class Group:
         return sum(len(p.rows) for p in self.plates)
 
     @property
+    def dtype(self) -> "np.dtype[Any]":
+        """The type that holds the tiles of all its plates."""
+        return np.result_type(*{p.images.dtype for p in self.plates})
+
+    @property
     def sizes(self) -> list[int]:
         return [len(p.rows) for p in self.plates]
 

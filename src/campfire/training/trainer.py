@@ -21,7 +21,7 @@ from campfire.model import read_header
 from campfire.runs.fingerprint import code_digest
 from campfire.training.channel_scores import BLIND, blindness
 from campfire.training.checkpoints import Checkpoint, StateFolder, load_optimiser, optimiser_tensors
-from campfire.training.engine import NEVER, Engine
+from campfire.training.engine import Engine
 from campfire.training.epoch_plan import EpochPlan, plan_epoch
 from campfire.training.flops import peak_rate, training_flops
 from campfire.training.learning_rate import schedule
@@ -36,6 +36,8 @@ from campfire.training.source import Source, open_sources
 log = logging.getLogger(__name__)
 
 CAP_TRAIN, CAP_VAL = 5, 6
+SAVED_STEPS = 8
+"""Most skipped steps whose tiles are saved between two looks at the device."""
 
 
 def train(
@@ -53,8 +55,8 @@ def train(
     weights on the CPU are the same bit for bit, however often the run was stopped or killed. A finished run leaves no
     checkpoints but links to its outputs in `state_dir`; the same run by the same code is then put back from there.
 
-    Raises InterruptedRunError after SIGTERM or SIGUSR1 (a checkpoint is written; exit with EXIT_RESUMABLE),
-    DataError and ConfigError for inputs that do not fit, CampfireError for a loss that is not finite.
+    Raises InterruptedRunError after SIGINT, SIGTERM or SIGUSR1 (a checkpoint is written; exit with EXIT_RESUMABLE),
+    DataError and ConfigError for inputs that do not fit, CampfireError for a loss that is too often not finite.
     """
     table = wells if isinstance(wells, pd.DataFrame) else read_table(wells)
     with StopSignal() as stop, join(options.device) as processes:
@@ -83,6 +85,8 @@ class Progress:
     """Training seconds of the epoch so far."""
     flops: float = 0.0
     norm: float = 0.0
+    skipped: int = 0
+    """Steps of the run that were skipped because their gradients were not finite."""
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -218,6 +222,7 @@ class Run:
         load_optimiser(self.engine.optimiser, self.engine.names, tensors)
         self.engine.sums = sums[self.processes.rank].to(self.processes.device)
         self.progress = Progress(**state)
+        self.engine.skipped.fill_(self.progress.skipped)
         self.journal.say("going on from %s: epoch %d", path, self.progress.epoch + 1)
         self.journal.record("resume", checkpoint=path.name, step=self.number)
 
@@ -260,10 +265,10 @@ class Run:
         """Fetch the sums from the device; log, save and stop where it is time to."""
         engine, progress, device = self.engine, self.progress, self.processes.device
         flags = torch.tensor([bool(self.stop.name), by_count or self._clock()], dtype=torch.float64, device=device)
-        bad, norm = engine.first_bad.double()[None], engine.norm.double()[None]
-        everyone = self.processes.gather(torch.cat([bad, norm, flags, engine.sums]))
-        if everyone[:, 0].min() < NEVER:
-            self._stop_non_finite(int(everyone[:, 0].min()))
+        skipped, norm = engine.skipped.double()[None], engine.norm.double()[None]
+        everyone = self.processes.gather(torch.cat([skipped, norm, flags, engine.sums]))
+        if everyone[0, 0] > progress.skipped:
+            self._report_skipped(int(everyone[0, 0]))
         sums = everyone[:, 4:].contiguous()
         values = meter.read(sums.sum(0))
         progress.norm = float(everyone[0, 1])
@@ -301,7 +306,7 @@ class Run:
     def _end_epoch(self, totals: Tensor) -> None:
         """Validate, reconstruct, note the epoch, save; stop here if a signal came."""
         options, progress, done = self.options, self.progress, self.progress.epoch + 1
-        means = dict(zip(self.engine.task.names, (totals[:-1] / totals[-1]).tolist(), strict=True))
+        means = dict(zip(self.engine.task.names, (totals[:-1] / totals[-1].clamp_min(1)).tolist(), strict=True))
         row = {"epoch": done, "step": self.number, "split": "train", **columns(means)}
         row |= {
             "lr": self.schedule.rate(self.number - 1),
@@ -323,7 +328,7 @@ class Run:
             self.snapshots.write(done)
         self.journal.say("%s, %.0f tiles/s", text, row["tiles_per_s"])
         crossed = options.checkpoint_steps and self.number % options.checkpoint_steps == 0
-        self.progress = Progress(epoch=done, history=progress.history)
+        self.progress = Progress(epoch=done, history=progress.history, skipped=progress.skipped)
         flags = [bool(self.stop.name), bool(crossed) or self._clock() or done == options.epochs]
         everyone = self.processes.gather(torch.tensor(flags, dtype=torch.float64, device=self.processes.device))
         stopping = bool(everyone[:, 0].any()) and done < options.epochs
@@ -358,10 +363,31 @@ class Run:
         self.journal.record("validation", **row)
         return row
 
-    def _stop_non_finite(self, number: int) -> None:
-        """Save the tiles of the step whose loss or gradient was not finite, and end the run."""
+    def _report_skipped(self, skipped: int) -> None:
+        """Save the tiles of steps that were skipped since the last look; end the run where there are too many."""
+        options, before = self.options, self.progress.skipped
+        numbers = self.engine.bad_steps.tolist()
+        recent = [numbers[k % len(numbers)] for k in range(max(before, skipped - len(numbers)), skipped)]
+        for number in recent[:SAVED_STEPS]:
+            path = self._save_tiles(number)
+            epoch, step = divmod(number, self.steps)
+            self.journal.record("nonfinite", step=number, file=path.name)
+            self.journal.say(
+                "step %d of epoch %d was skipped: its loss or gradient is not finite (%d of at most %d skipped steps). "
+                "Its tiles are in %s; look there for damaged ones",
+                step + 1, epoch + 1, skipped, options.skip_steps, path, level=logging.WARNING,
+            )  # fmt: skip
+        self.progress.skipped = skipped
+        if skipped > options.skip_steps:
+            raise CampfireError(
+                f"the loss of {skipped} steps was not finite, more than `skip_steps` ({options.skip_steps}); their "
+                f"tiles are in {self.state.folder}. Look there for damaged tiles. A higher `skip_steps` goes on from the "
+                "newest checkpoint; a lower learning_rate or clip begins anew"
+            )
+
+    def _save_tiles(self, number: int) -> Path:
+        """Write this process's tiles of a step."""
         epoch, step = divmod(number, self.steps)
-        found = []
         subset = self.engine.choose
         batches = self.loader.epoch(self._plan(epoch), epoch, step, lambda s, c: subset(epoch * self.steps + s, c))
         with closing(batches):
@@ -369,8 +395,4 @@ class Run:
             found = [first, *islice(batches, first.parts - 1)]
         path = self.state.folder / f"nonfinite-step-{number:09d}-rank-{self.processes.rank}.npz"
         save_batches(path, found, self.train_tiles)
-        self.journal.record("nonfinite", step=number, file=path.name)
-        raise CampfireError(
-            f"the loss of step {step + 1} of epoch {epoch + 1} is not finite; its tiles are in {path}. Look there for "
-            "damaged tiles, or lower learning_rate or clip; the checkpoints are from before that step"
-        )
+        return path
