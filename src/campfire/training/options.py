@@ -51,78 +51,7 @@ class ObjectiveOptions(Options):
 class AugmentOptions(Options):
     """How a batch is prepared for pretraining."""
 
-<<<<<<< HEAD
     section: ClassVar[str] = "augmentation"
-=======
-    model: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of campfire.model.ModelConfig."""
-    objective: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of campfire.training.objective.ObjectiveOptions."""
-    augmentation: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of campfire.training.augment.AugmentOptions."""
-    imagenet: str = ""
-    """Encoder's initial values: empty for random ones, `hub` or a file for a timm ViT trained on ImageNet."""
-    channels: Sequence[str] = ("DNA", "AGP", "Mito")
-    """Training channels; a plate that has only some of them is used with those."""
-    plate_types: Sequence[str] = ()
-    """Train on plates of these types only (e.g. TARGET2, as the paper's ablations); empty: all."""
-    epochs: int = 50
-    """Passes over the training tiles."""
-    global_batch: int = 6400
-    """Tiles per optimiser step over all processes (the paper's 16 GPUs x 400)."""
-    batch_size: int = 400
-    """Tiles per forward and backward pass of one process; gradients accumulate to the global batch."""
-    learning_rate: float = 5e-4
-    """Peak learning rate."""
-    warmup_epochs: float = 20.0
-    """Epochs of linear warm-up, counted by optimiser step."""
-    warmup_learning_rate: float = 1e-5
-    """Learning rate of the first step."""
-    min_learning_rate: float = 1e-6
-    """Learning rate at the end of the cosine."""
-    weight_decay: float = 5e-3
-    """AdamW's decoupled weight decay."""
-    decay: str = "matrices"
-    """What decays: `matrices` (no biases, norms or tokens, as MAE does) or `all` (as torch's AdamW does by default)."""
-    betas: Sequence[float] = (0.9, 0.95)
-    """AdamW's betas (MAE's; the paper is silent)."""
-    clip: float = 1.0
-    """Largest gradient norm; 0 does not clip."""
-    skip_steps: int = field(default=20, metadata=MACHINE)
-    """Steps of a run that are skipped, their tiles saved, because a gradient is not finite; one more ends the run."""
-    precision: str = "auto"
-    """`fp32`, `bf16` (autocast, weights stay float32) or `auto` (bf16 on a GPU, fp32 on a CPU)."""
-    compile: bool | str = field(default="auto", metadata=MACHINE)
-    """torch.compile: true, false or `auto` (on a GPU)."""
-    device: str = field(default="auto", metadata=MACHINE)
-    """`cpu`, `cuda` or `auto`."""
-    seed: int = 10
-    """Seed of the initial weights, the order of tiles, channel subsets, masks and augmentation."""
-    max_tiles: int = 0
-    """Train on at most this many tiles, drawn at random once; 0: all."""
-    validation_every: int = 1
-    """Epochs between validations (the last epoch is always validated); 0: never."""
-    validation_tiles: int = 20_000
-    """Validate on at most this many tiles of the val wells, drawn at random once; 0: all."""
-    snapshot_epochs: Sequence[int] = ()
-    """Epochs after which the snapshot tiles are reconstructed; empty: six, evenly spaced on a log scale."""
-    snapshot_tiles: int = 6
-    """Tiles of val wells (train wells where there are none) that are reconstructed as training goes; 0: none."""
-    shard_tiles: int = 1024
-    """Neighbouring tiles of a plate that are read together; shards are shuffled."""
-    window_tiles: int = 16_384
-    """Tiles of shuffled shards that a process holds in memory and shuffles one by one."""
-    loader_threads: int = field(default=2, metadata=MACHINE)
-    """Threads that read shards."""
-    prefetch_batches: int = field(default=3, metadata=MACHINE)
-    """Batches made ahead of the step that uses them."""
-    checkpoint_minutes: float = field(default=15.0, metadata=MACHINE)
-    """Minutes between checkpoints; one is also written after the last step and on SIGINT, SIGTERM or SIGUSR1."""
-    checkpoint_steps: int = field(default=0, metadata=MACHINE)
-    """Also write a checkpoint every so many optimiser steps; 0: by the clock only."""
-    log_steps: int = field(default=10, metadata=MACHINE)
-    """Optimiser steps between log lines; only then do values leave the device."""
->>>>>>> 2963d43 (Steps that are not finite are skipped, counted and bounded; processes without a tile take part; Ctrl-C writes a checkpoint; channels are averaged over the whole step)
 
     normalisation: Normalisation = option(
         "tile",
@@ -188,6 +117,12 @@ class PretrainOptions(Options):
     )
     betas: Numbers = option((0.9, 0.95), "AdamW's betas (MAE's; the paper is silent)", min_length=2, max_length=2)
     clip: float = option(1.0, "largest gradient norm; 0 does not clip", ge=0)
+    skip_steps: int = option(
+        20,
+        "steps of a run that are skipped, their tiles saved, because a gradient is not finite; one more ends the run",
+        execution=True,
+        ge=0,
+    )
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto", "fp32, bf16 (autocast, weights stay float32) or auto (bf16 on a GPU, fp32 on a CPU)"
     )
@@ -221,7 +156,7 @@ class PretrainOptions(Options):
     prefetch_batches: int = option(3, "batches prepared ahead of the step that uses them", execution=True, ge=0)
     checkpoint_minutes: float = option(
         15.0,
-        "time between checkpoints; one is also written after the last step and on SIGTERM or SIGUSR1",
+        "time between checkpoints; one is also written after the last step and on SIGINT, SIGTERM or SIGUSR1",
         unit="min",
         execution=True,
         ge=0,

@@ -381,8 +381,8 @@ class Run:
         if skipped > options.skip_steps:
             raise CampfireError(
                 f"the loss of {skipped} steps was not finite, more than `skip_steps` ({options.skip_steps}); their "
-                f"tiles are in {self.state.folder}. Look there for damaged tiles. A higher `skip_steps` goes on from the "
-                "newest checkpoint; a lower learning_rate or clip begins anew"
+                f"tiles are in {self.state.folder}. Look there for damaged tiles. A higher `skip_steps` goes on from "
+                "the newest checkpoint; a lower learning_rate or clip begins anew"
             )
 
     def _save_tiles(self, number: int) -> Path:
