@@ -1,4 +1,4 @@
-"""A real one-node Slurm for tests, and the workflow on it with the profile that a lab edits."""
+"""A real Slurm of one or several nodes for tests, and the workflow on it with the profile that a lab edits."""
 
 import os
 import shutil
@@ -17,29 +17,33 @@ SIZE = {"CPUS": "128", "MEM_MB": "1000000", "GPUS": "4"}
 """What the node claims to have, so that jobs of the paper's size are scheduled."""
 
 
-def start(repository: Path) -> subprocess.CompletedProcess[str]:
-    """Start what does not run yet of the cluster."""
+ONE_NODE = Path("/tmp/one-node-slurm")
+
+
+def start(repository: Path, folder: Path = ONE_NODE, **size: str) -> subprocess.CompletedProcess[str]:
+    """Start what does not run yet of the cluster in `folder`; `size` is laid over SIZE, e.g. NODES="3"."""
     script = repository.parent / "shared/slurm/start-slurm.sh"
-    return subprocess.run([script], env={**os.environ, **SIZE}, capture_output=True, text=True)
+    environment = {**os.environ, **SIZE, **size}
+    return subprocess.run([script, folder], env=environment, capture_output=True, text=True)
 
 
 @contextmanager
-def one_node_slurm(repository: Path) -> Iterator[None]:
+def one_node_slurm(repository: Path, folder: Path = ONE_NODE, **size: str) -> Iterator[None]:
     """Start the cluster, stop it at the end; skips where it cannot run."""
     scripts = repository.parent / "shared/slurm"
     if not (scripts / "start-slurm.sh").is_file():
         pytest.skip(f"no start-slurm.sh in {scripts}")
     if os.geteuid() != 0:
-        pytest.skip("the one-node Slurm needs root")
-    done = start(repository)
+        pytest.skip("Slurm needs root here")
+    done = start(repository, folder, **size)
     if done.returncode:
         if os.environ.get("CI"):
-            pytest.fail(f"the one-node Slurm did not start: {done.stderr}")
-        pytest.skip(f"the one-node Slurm did not start: {done.stderr.strip().splitlines()[-1:]}")
+            pytest.fail(f"Slurm did not start: {done.stderr}")
+        pytest.skip(f"Slurm did not start: {done.stderr.strip().splitlines()[-1:]}")
     try:
         yield
     finally:
-        subprocess.run([scripts / "stop-slurm.sh"], check=True, capture_output=True)
+        subprocess.run([scripts / "stop-slurm.sh", folder], check=True, capture_output=True)
 
 
 def site_profile(repository: Path, folder: Path, gpus: int) -> Path:

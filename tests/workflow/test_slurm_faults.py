@@ -7,19 +7,22 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
-from safetensors.numpy import load_file
 
-from campfire.core.files import write_table, write_text
-from campfire.core.yaml import merge
-from campfire.training import PretrainOptions, launch
 from support.one_node_slurm import jobs, one_node_slurm, site_profile, snakemake, start, wait_for
-from support.pretrain_plates import SMALL_MODEL, split_table, write_plate
+from support.slurm_training import (
+    MODEL,
+    begun,
+    checkpoints,
+    job_of,
+    read,
+    same_weights,
+    train_alone,
+    training_run,
+)
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -38,23 +41,6 @@ def no_job_is_left(cluster: None) -> Iterator[None]:
     wait_for(lambda: not subprocess.run(["squeue", "-h"], capture_output=True).stdout, 60)
 
 
-@contextmanager
-def begun(command: list[str], place: Path, output: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A run in the background, its words in `output`; killed at the end if it still works."""
-    with open(output, "wb") as words:
-        process = subprocess.Popen(command, cwd=place, stdout=words, stderr=subprocess.STDOUT)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-
-def read(path: Path) -> str:
-    """The text of a log that may not be there yet."""
-    return path.read_text(errors="replace") if path.exists() else ""
-
-
 @pytest.fixture
 def profile(cluster: None, repository: Path, tmp_path: Path) -> Path:
     return site_profile(repository, tmp_path / "profile", gpus=2)
@@ -63,12 +49,6 @@ def profile(cluster: None, repository: Path, tmp_path: Path) -> Path:
 def states(since: set[str]) -> Counter[tuple[str, str]]:
     """Rule and state of the jobs submitted since; a job that Slurm put back into its queue counts once."""
     return Counter((job["Comment"], job["JobState"]) for job in jobs() if job["JobId"] not in since)
-
-
-def job_of(rule: str, state: str = "RUNNING") -> str:
-    """Number of the newest job of a rule in a state; empty where there is none."""
-    found = [job["JobId"] for job in jobs() if job["Comment"].startswith(rule) and job["JobState"] == state]
-    return max(found, key=int, default="")
 
 
 def test_memory_time_scancel_and_a_restarted_slurmctld(profile: Path, repository: Path, tmp_path: Path) -> None:
@@ -94,60 +74,16 @@ def test_memory_time_scancel_and_a_restarted_slurmctld(profile: Path, repository
     assert {path.read_text() for path in place.glob("*.txt")} == {"done\n"}
 
 
-PLATES = ["one", "two", "three"]
-MODEL = "results/pretrain/campfire/model.safetensors"
-RUN = {
-    "imagenet": "", "epochs": 60, "batch_size": 16, "global_batch": 32, "warmup_epochs": 1, "model": SMALL_MODEL,
-    "log_steps": 1, "checkpoint_steps": 20, "validation_every": 30, "snapshot_tiles": 2,
-}  # fmt: skip
-
-
-def write_inputs(results: Path) -> None:
-    """Tiles and split of three small plates, as if the stages before pretraining were done."""
-    write_table(split_table(PLATES), results / "split/wells.parquet")
-    for plate in PLATES:
-        write_text(results / f"split/plates/{plate}.tsv", "")
-    for seed, plate in enumerate(PLATES):
-        write_plate(results / "tiles", plate, 120, ["DNA", "AGP", "Mito"], seed)
-
-
 @pytest.fixture(scope="module")
 def undisturbed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of the same training without Slurm, Snakemake or faults."""
-    folder = tmp_path_factory.mktemp("calm")
-    write_inputs(folder)
-    config = yaml.safe_load((repository / "config/config.yaml").read_text())
-    options = merge(config["pretrain"]["runs"]["campfire"], RUN) | {"channels": config["training_channels"]}
-    tiles = [folder / f"tiles/{plate}.npy" for plate in PLATES]
-    wells = folder / "split/wells.parquet"
-    assert launch(PretrainOptions(**options), tiles, wells, folder / "run", folder / "state", 2) == 0
-    return folder / "run/model.safetensors"
+    return train_alone(repository, tmp_path_factory.mktemp("calm"), processes=2)
 
 
 @pytest.fixture
 def training(profile: Path, repository: Path, tmp_path: Path) -> tuple[list[str], Path]:
     """The command and folder of a run that has only pretraining left to do, some seconds of it."""
-    place = tmp_path / "run"
-    place.mkdir()
-    (place / "config").symlink_to(repository / "config")
-    rows = [f"source_1\tbatch\t{plate}\tTARGET2\ttrain\n" for plate in PLATES]
-    columns = "Metadata_Source\tMetadata_Batch\tMetadata_Plate\tMetadata_PlateType\trole\n"
-    (place / "plates.tsv").write_text(columns + "".join(rows))
-    write_inputs(place / "results")
-    changes = {"sheet": "plates.tsv", "pretrain": {"runs": {"campfire": RUN}}}
-    (place / "changes.yaml").write_text(yaml.safe_dump(changes))
-    run = snakemake("--snakefile", repository / "Snakefile", "--directory", place, "--profile", profile)
-    run += ["--configfile", "config/config.yaml", "changes.yaml", "--", MODEL]
-    return run, place
-
-
-def same_weights(one: Path, other: Path) -> bool:
-    first, second = load_file(one), load_file(other)
-    return set(first) == set(second) and all(np.array_equal(first[name], second[name]) for name in first)
-
-
-def checkpoints(place: Path) -> list[Path]:
-    return sorted(place.glob("results/state/pretrain/campfire/*/step-*.ckpt"))
+    return training_run(repository, tmp_path / "run", profile)
 
 
 def test_a_killed_controller_and_two_at_once(

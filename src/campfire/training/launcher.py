@@ -14,6 +14,7 @@ from types import FrameType
 from typing import IO
 
 from campfire.core.errors import ConfigError
+from campfire.training.network import interface_towards
 from campfire.training.options import EXIT_RESUMABLE
 
 SECONDS_TO_STOP = 600.0
@@ -61,6 +62,11 @@ def start(
     # Threads that spin while they wait take the cores from those that compute:
     # on a machine with other work a training step took three to five times as long (measured on two cores).
     common = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    interface = interface_towards(host, port) if nodes > 1 else ""
+    if interface:
+        # Node addresses may stand for a loopback or management interface (see `interface_towards`).
+        for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            common[name] = os.environ.get(name, interface)
     # Each process compiles its graphs with processes of its own, by default one for each core: all would want them all.
     share = str(max(1, len(os.sched_getaffinity(0)) // processes))
     common["TORCHINDUCTOR_COMPILE_THREADS"] = os.environ.get("TORCHINDUCTOR_COMPILE_THREADS", share)

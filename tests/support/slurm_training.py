@@ -1,0 +1,91 @@
+"""A workflow run that has only pretraining left to do, some seconds of it, for tests on Slurm."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from safetensors.numpy import load_file
+
+from campfire.core.files import write_table, write_text
+from campfire.core.yaml import merge
+from campfire.training import PretrainOptions, launch
+from support.one_node_slurm import jobs, snakemake
+from support.pretrain_plates import SMALL_MODEL, split_table, write_plate
+
+PLATES = ["one", "two", "three"]
+MODEL = "results/pretrain/campfire/model.safetensors"
+RUN = {
+    "imagenet": "", "epochs": 60, "batch_size": 16, "global_batch": 32, "warmup_epochs": 1, "model": SMALL_MODEL,
+    "log_steps": 1, "checkpoint_steps": 20, "validation_every": 30, "snapshot_tiles": 2,
+}  # fmt: skip
+
+
+def write_inputs(results: Path) -> None:
+    """Tiles and split of three small plates, as if the stages before pretraining were done."""
+    write_table(split_table(PLATES), results / "split/wells.parquet")
+    for plate in PLATES:
+        write_text(results / f"split/plates/{plate}.tsv", "")
+    for seed, plate in enumerate(PLATES):
+        write_plate(results / "tiles", plate, 120, ["DNA", "AGP", "Mito"], seed)
+
+
+def train_alone(repository: Path, folder: Path, processes: int, **changes: Any) -> Path:
+    """Weights of the same training without Slurm, Snakemake or faults."""
+    write_inputs(folder)
+    config = yaml.safe_load((repository / "config/config.yaml").read_text(encoding="utf-8"))
+    options = merge(config["pretrain"]["runs"]["campfire"], RUN | changes) | {"channels": config["training_channels"]}
+    tiles = [folder / f"tiles/{plate}.npy" for plate in PLATES]
+    wells = folder / "split/wells.parquet"
+    assert launch(PretrainOptions(**options), tiles, wells, folder / "run", folder / "state", processes) == 0
+    return folder / "run/model.safetensors"
+
+
+def training_run(repository: Path, place: Path, profile: Path, **changes: Any) -> tuple[list[str], Path]:
+    """The command and folder of a run that has only pretraining left to do."""
+    place.mkdir()
+    (place / "config").symlink_to(repository / "config")
+    rows = [f"source_1\tbatch\t{plate}\tTARGET2\ttrain\n" for plate in PLATES]
+    columns = "Metadata_Source\tMetadata_Batch\tMetadata_Plate\tMetadata_PlateType\trole\n"
+    (place / "plates.tsv").write_text(columns + "".join(rows))
+    write_inputs(place / "results")
+    config = {"sheet": "plates.tsv", "pretrain": {"runs": {"campfire": RUN | changes}}}
+    (place / "changes.yaml").write_text(yaml.safe_dump(config))
+    run = snakemake("--snakefile", repository / "Snakefile", "--directory", place, "--profile", profile)
+    run += ["--configfile", "config/config.yaml", "changes.yaml", "--", MODEL]
+    return run, place
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = load_file(one), load_file(other)
+    return set(first) == set(second) and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def checkpoints(place: Path) -> list[Path]:
+    return sorted(place.glob("results/state/pretrain/campfire/*/step-*.ckpt"))
+
+
+@contextmanager
+def begun(command: list[str], place: Path, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in the background that prints into `output`; killed at the end if it is still alive."""
+    with open(output, "wb") as words:
+        process = subprocess.Popen(command, cwd=place, stdout=words, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def read(path: Path) -> str:
+    """The text of a log that may not be there yet."""
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def job_of(rule: str, state: str = "RUNNING") -> str:
+    """Number of the newest job of a rule in a state; empty where there is none."""
+    found = [job["JobId"] for job in jobs() if job["Comment"].startswith(rule) and job["JobState"] == state]
+    return max(found, key=int, default="")
