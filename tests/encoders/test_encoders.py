@@ -110,7 +110,11 @@ def test_tiles_of_another_size_are_refused(run):
         ({"kind": "pretrained", "weights": "absent.safetensors"}, WeightsError, r"absent\.safetensors"),
         ({"kind": "untrained"}, ConfigError, "needs the trained"),
         ({"kind": "untrained", "model": {"colour": 1}, "seed": 1}, ConfigError, "colour"),
-        ({"kind": "timm", "model": TINY, "wieghts": "hub"}, ConfigError, "unknown wieghts"),
+        (
+            {"kind": "timm", "model": TINY, "wieghts": "hub"},
+            ConfigError,
+            "wieghts: no such option; did you mean `weights`",
+        ),
         ({"kind": "timm"}, ConfigError, "timm model's name"),
         ({"kind": "timm", "model": "no_such_model"}, ConfigError, "no_such_model"),
         ({"kind": "timm", "model": TINY, "weights": "absent.pth"}, WeightsError, f"huggingface.co/timm/{TINY}"),
@@ -293,3 +297,62 @@ def test_your_own_encoder_is_loaded_from_the_working_directory(tmp_path, monkeyp
 def test_auto_is_the_gpu_where_there_is_one():
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
     assert resolve_device("cpu") == "cpu"
+
+
+def test_a_head_of_another_width_does_not_matter(timm_file, tmp_path, caplog):
+    import timm
+
+    path, model = timm_file
+    torch.manual_seed(1)
+    tensors = dict(model.state_dict())
+    ten = timm.create_model(TINY, num_classes=10).state_dict()
+    body = {name: value for name, value in tensors.items() if not name.startswith("head.")}
+    save_file({**body, **{name: ten[name] for name in ten if name.startswith("head.")}}, tmp_path / "ten.safetensors")
+    save_file(body, tmp_path / "headless.safetensors")
+    spec = {"kind": "timm", "model": TINY, "size": 32}
+    files = (path, tmp_path / "ten.safetensors", tmp_path / "headless.safetensors")
+    assert len({load({**spec, "weights": str(file)}, "cpu").digest for file in files}) == 1
+    assert "names no tag" in caplog.text and "set `mean` and `deviation`" in caplog.text
+    caplog.clear()
+    given = load({**spec, "weights": str(path), "mean": [0.1, 0.2, 0.3], "deviation": [0.5, 0.5, 0.5]}, "cpu")
+    assert "names no tag" not in caplog.text
+    assert given.digest != load({**spec, "weights": str(path)}, "cpu").digest
+
+
+def test_weights_that_do_not_fit_say_what_differs(timm_file, tmp_path):
+    tensors = {name: value for name, value in timm_file[1].state_dict().items() if name != "norm.weight"}
+    save_file(tensors, tmp_path / "cut.safetensors")
+    with pytest.raises(
+        WeightsError, match=r"cut\.safetensors holds no weights of .*norm\.weight.*correct the encoder's"
+    ):
+        load({"kind": "timm", "model": TINY, "weights": str(tmp_path / "cut.safetensors")}, "cpu")
+
+
+def test_a_folder_that_timm_saved_is_an_encoder(timm_file, tmp_path, monkeypatch):
+    import json
+
+    path, _ = timm_file
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(path.read_bytes())
+    config = {"mean": [0.1, 0.1, 0.1], "std": [0.3, 0.3, 0.3], "num_classes": 1000, "classifier": "head"}
+    config |= {"input_size": [3, 224, 224], "first_conv": "patch_embed.proj"}
+    (folder / "config.json").write_text(
+        json.dumps({"architecture": TINY, "num_classes": 1000, "pretrained_cfg": config})
+    )
+    local = load({"kind": "timm", "model": f"local-dir:{folder}", "size": 32}, "cpu")
+    same = load(
+        {"kind": "timm", "model": TINY, "weights": str(path), "size": 32, "mean": [0.1] * 3, "deviation": [0.3] * 3}
+    )
+    assert local.digest == same.digest
+    with pytest.raises(ConfigError, match=r"needs config\.json"):
+        load({"kind": "timm", "model": f"local-dir:{tmp_path}"}, "cpu")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match="set `model: local-dir:<folder>`"):
+        load({"kind": "timm", "model": "hf-hub:nobody/nothing"}, "cpu")
+
+
+def test_the_width_is_asked_of_the_model():
+    spec = {"kind": "timm", "model": "mobilenetv3_small_050", "weights": "random", "size": 64}
+    encoder = load(spec, "cpu")
+    assert encoder.embed(raw(2, size=64), RGB).shape == (2, encoder.dim(RGB)) == (2, 1024)

@@ -6,6 +6,8 @@ rule embed:
         weights=lambda wildcards: run.encoder(wildcards.encoder).weights,
     output:
         run.embeddings("{encoder}", "{channels}"),
+    wildcard_constraints:
+        encoder=run.encoder_pattern(tables=False),
     log:
         run.files.log("embed/{encoder}/{channels}"),
     benchmark:
@@ -43,3 +45,46 @@ use rule embed as embed_transfer with:
         run.files.log("embed_transfer/{encoder}/{channels}"),
     benchmark:
         run.files.benchmark("embed_transfer/{encoder}/{channels}")
+
+
+rule embed_table:
+    """Embeddings made elsewhere, joined to this run's cells: no tiles are needed."""
+    input:
+        cells=run.files.sample,
+        nuclei=[run.files.nuclei(plate) for plate in run.evaluation_plates],
+        table=lambda wildcards: run.encoder(wildcards.encoder).weights,
+    output:
+        embeddings=run.embeddings("{encoder}", "{channels}"),
+        matching=run.files.matching("{encoder}", "{channels}"),
+    wildcard_constraints:
+        encoder=run.encoder_pattern(tables=True),
+    log:
+        run.files.log("embed/{encoder}/{channels}"),
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    params:
+        spec=lambda wildcards: run.encoder(wildcards.encoder).spec,
+        channels=lambda wildcards: run.config["channel_sets"][wildcards.channels],
+        cells=run.config["embed"]["cells"],
+        code=lambda wildcards: run.code("embed_table"),
+    script:
+        "../scripts/embed_table.py"
+
+
+use rule embed_table as embed_table_transfer with:
+    input:
+        cells=run.files.transfer_sample,
+        nuclei=[run.files.nuclei(plate) for plate in run.transfer_plates],
+        table=lambda wildcards: run.encoder(wildcards.encoder).weights,
+    output:
+        embeddings=[
+            run.files.embeddings("{encoder}", "{channels}", plate)
+            for plate in run.transfer_plates
+        ],
+        matching=run.files.matching("{encoder}", "{channels}", "transfer"),
+    log:
+        run.files.log("embed_transfer/{encoder}/{channels}"),

@@ -12,7 +12,7 @@ from typing import Any, Literal, Union
 
 import yaml
 
-from campfire.core.options import Options
+from campfire.core.options import Options, about
 from campfire.encoders import KINDS
 from campfire.evaluation.probes import ProbeOptions
 from campfire.evaluation.profiles import ProfileOptions
@@ -22,8 +22,7 @@ from campfire.images.gallery import S3Options
 from campfire.images.nuclei import NucleiOptions
 from campfire.images.quality import QualityOptions
 from campfire.images.tiles import TileOptions
-from campfire.model.config import ModelConfig, Rope, RopeForm
-from campfire.model.normalise import NORMALISATIONS
+from campfire.model.config import ModelConfig
 from campfire.report.tables import TableOptions
 from campfire.screen.split import PROTOCOLS, SplitOptions
 from campfire.training import PretrainOptions
@@ -121,28 +120,23 @@ def only(schema: dict[str, Any], keep: Sequence[str]) -> dict[str, Any]:
 
 
 def encoder_schema() -> dict[str, Any]:
-    yes_no, count = {"type": "boolean"}, {"type": "integer", "minimum": 1}
-    settings: dict[str, Any] = {
-        "run": text("pretraining run of a pretrained or untrained encoder"),
-        "weights": text("checkpoint of release; model file of another run; for timm `hub`, `random` or a file"),
-        "rope": {"enum": list(typing.get_args(Rope)), "description": "RoPE of a release checkpoint that does not tell"},
-        "rope_form": {"enum": list(typing.get_args(RopeForm)), "description": "true rotation, or the release's cosine"},
-        "heads": {**count, "description": "attention heads of a release checkpoint"},
-        "decoder_heads": {**count, "description": "decoder attention heads of a release checkpoint"},
-        "normalisation": {"enum": list(NORMALISATIONS), "description": "how tiles are brought to scale"},
-        "model": text("timm model name"),
-        "size": {"description": "timm: tiles resized to 224 px, or native 112", "enum": [224, "224", "native"]},
-        "combine": {"enum": ["average", "concatenate"], "description": "timm: channel numbers other than three"},
-        "rgb": {**yes_no, "description": "timm: three channels as the colours of one image"},
-        "seed": {"type": "integer", "description": "timm: seed of random weights"},
-        "tile_size": {**count, "description": "timm: tile side for native size where tiles are not 112 px"},
-        "imagenet": text("untrained: ImageNet weights that the twin starts from, `hub` or a file"),
-        "families": names("features: measurement families of cp_measure"),
-        "factory": text("python: your function that makes the encoder, as module:function"),
-        "arguments": {"type": "object", "description": "python: keyword arguments of that function"},
-    }
-    kind = {"enum": list(KINDS), "description": "what kind of encoder it is"}
-    return record("an encoder: what turns tiles into embeddings", ["kind"], kind=kind, **settings)
+    """The options of all kinds side by side; which of them a kind takes, the library checks before anything starts."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind, registered in KINDS.items():
+        for name, field in registered.options.model_fields.items():
+            if name == "kind" or about(registered.options, name).get("internal"):
+                continue
+            part = found.setdefault(name, {"types": [], "words": {}})
+            schema = type_schema(field.annotation)
+            part["types"] += [schema] if schema not in part["types"] else []
+            part["words"].setdefault(field.description, []).append(kind)
+    settings: dict[str, Any] = {}
+    for name, part in found.items():
+        words = "; ".join(f"{', '.join(kinds)}: {text}" for text, kinds in part["words"].items())
+        types_of = part["types"]
+        settings[name] = {"description": words, **(types_of[0] if len(types_of) == 1 else {"anyOf": types_of})}
+    kind_schema = {"enum": list(KINDS), "description": "what kind of encoder it is"}
+    return record("an encoder: what turns tiles into embeddings", ["kind"], kind=kind_schema, **settings)
 
 
 def transfer_schema() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from campfire.report.tables.options import TableOptions
 params = snakemake.params
 options = {name: value for name, value in params.options.items() if name != "protocols"}
 sample = read_table(snakemake.input.cells)
+sample = embeddings.leave_out_missing(sample, snakemake.input.embeddings)
 drawn = set(sample["protocol"])
 # The strict sample is drawn by well, as the layouts of every row can be; without it any protocol's cells will do.
 chosen = next(name for name in ("strict", "paper", "release") if name in drawn)

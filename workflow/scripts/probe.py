@@ -12,6 +12,7 @@ from campfire.evaluation.probes.options import ProbeOptions
 options = dict(snakemake.params.options)
 sample = read_table(snakemake.input.cells)
 sample = sample[sample["protocol"].isin(options.pop("protocols"))]
+sample = embeddings.leave_out_missing(sample, snakemake.input.embeddings)
 keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
 scores, predictions = evaluate(keys, vectors, sample, ProbeOptions(threads=snakemake.threads, **options))
 write_table(scores, snakemake.output.scores)

@@ -14,6 +14,7 @@ params = snakemake.params
 probe = {name: value for name, value in params.probe.items() if name != "protocols"}
 tables = TableOptions(**params.tables)
 sample = read_table(snakemake.input.cells)
+sample = embeddings.leave_out_missing(sample, snakemake.input.embeddings)
 summary = profile_summary(
     *embeddings.read_plates(snakemake.input.embeddings),
     sample[sample["protocol"] == tables.protocol],

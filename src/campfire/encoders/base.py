@@ -1,9 +1,12 @@
 """What an encoder is to the rest of the workflow."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @runtime_checkable
@@ -30,4 +33,16 @@ class Encoder(Protocol):
         `statistics`: the plate's mean, deviation, low and high quantile per channel, four (C,) arrays
         (`campfire.model.normalise.PlateStatistics`), where the name of `normalisation` begins with `plate`.
         """
+        ...
+
+
+@runtime_checkable
+class PlateEncoder(Protocol):
+    """An encoder whose embeddings also depend on the plate: it sees some of its tiles first."""
+
+    plate_tiles: int
+    """How many tiles of a plate it looks at, at even distances; 0 for none."""
+
+    def begin_plate(self, images: Tensor, channels: Sequence[str]) -> None:
+        """Take in raw tiles (B, C, H, W) of the plate that is embedded next."""
         ...

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from campfire.core.columns import CELL_KEYS, PLATE, WELL
 from campfire.core.errors import DataError
-from campfire.encoders import Encoder
+from campfire.encoders.base import Encoder, PlateEncoder
 from campfire.model.normalise import needs_plate, plate_statistics
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,9 @@ def embed_plate(
     statistics = None
     if needs_plate(encoder.normalisation) and len(rows):
         statistics = plate_statistics(store.images).of(positions)
+    if isinstance(encoder, PlateEncoder) and encoder.plate_tiles and len(store.images):
+        seen = np.unique(np.linspace(0, len(store.images) - 1, min(len(store.images), encoder.plate_tiles)).astype(int))
+        encoder.begin_plate(torch.from_numpy(np.array(store.images[seen][:, positions])), channels)
     found = np.empty((len(rows), encoder.dim(channels)), dtype=np.float32)
     pinned = encoder.device.startswith("cuda")
 

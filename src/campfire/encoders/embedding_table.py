@@ -1,5 +1,6 @@
 """Embedding tables: a cell's keys and its embedding as one fixed-size list column. Needs no torch."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 
 from campfire.core.columns import CELL_KEYS
 from campfire.core.errors import DataError
-from campfire.core.files import write_table
+from campfire.core.files import read_table_metadata, write_table
 
 COLUMN = "embedding"
+
+log = logging.getLogger(__name__)
 
 
 def write(
@@ -63,6 +66,17 @@ def read(path: str | Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
         array[start : start + len(chunk)] = values.reshape(len(chunk), width)
         start += len(chunk)
     return table.drop_columns([COLUMN]).to_pandas(), array
+
+
+def leave_out_missing(sample: pd.DataFrame, paths: Iterable[str | Path]) -> pd.DataFrame:
+    """The sample without cells that a table of embeddings made elsewhere lacks (`missing` of its files' metadata)."""
+    lost = [[Path(path).stem, *cell] for path in paths for cell in read_table_metadata(path).get("missing", [])]
+    if not lost:
+        return sample
+    absent = pd.MultiIndex.from_tuples([tuple(cell) for cell in lost])
+    kept = ~pd.MultiIndex.from_frame(sample[CELL_KEYS]).isin(absent)
+    log.warning("%d of %d sampled cells have no embedding in the table and are left out", (~kept).sum(), len(sample))
+    return sample[kept]
 
 
 def read_plates(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, NDArray[np.float32]]:

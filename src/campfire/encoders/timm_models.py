@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from campfire.core.errors import ConfigError, DataError, WeightsError, reason
-from campfire.model.imagenet import create_strictly
+from campfire.model.imagenet import create_strictly, differences
+
+log = logging.getLogger(__name__)
 
 COMBINE = ("average", "concatenate")
 
@@ -36,6 +39,7 @@ class TimmEncoder:
         combine: str = "average",
         rgb: bool = True,
         device: str = "cpu",
+        edge: int = 224,
     ) -> None:
         if combine not in COMBINE:
             raise ConfigError(f"encoder {name}: combine {combine!r} is not one of {', '.join(COMBINE)}")
@@ -44,7 +48,8 @@ class TimmEncoder:
         self.size = size
         self.combine = combine
         self.rgb = rgb
-        self.model = model.to(device).eval()
+        self._width = _output_width(model.eval(), edge, name)
+        self.model = model.to(device)
         self._mean = torch.tensor(list(mean), device=device)[:, None, None]
         self._deviation = torch.tensor(list(deviation), device=device)[:, None, None]
         settings = [size, combine, rgb, list(mean), list(deviation)]
@@ -56,7 +61,7 @@ class TimmEncoder:
 
     def dim(self, channels: Sequence[str]) -> int:
         """The model's width, times the number of channels where single channels are concatenated."""
-        width = int(self.model.num_features)  # type: ignore[arg-type]
+        width = self._width
         return width * len(channels) if self.combine == "concatenate" and not self._as_rgb(len(channels)) else width
 
     def _as_rgb(self, channels: int) -> bool:
@@ -100,51 +105,100 @@ def stretch(images: Tensor, low: float = 0.001, high: float = 0.999) -> Tensor:
 def load_timm(spec: dict[str, Any], name: str, device: str) -> TimmEncoder:
     """A timm encoder from `model`, `weights` (`hub`, a file, or `random` with `seed`), `size`, `combine`, `rgb`.
 
-    WeightsError, with the address and the setting to change, when the weights cannot be had.
+    `model` is a name of timm, `hf-hub:<owner>/<model>` or `local-dir:<folder>`. `mean` and `deviation` stand in for
+    those of the model's tag. WeightsError, with the address and the setting to change, when weights are missing.
     """
     import timm
 
     model_name = spec.get("model")
     if not model_name:
         raise ConfigError(f"encoder {name}: give the timm model's name as `model`")
-    if not timm.is_model(model_name.split(".")[0]):
+    architecture = _architecture(model_name, name)
+    if not timm.is_model(architecture.split(".")[0]):
         raise ConfigError(
-            f"encoder {name}: timm {timm.__version__} has no model {model_name!r}; see timm.list_models()"
+            f"encoder {name}: timm {timm.__version__} has no model {architecture!r}; see timm.list_models()"
         )
     weights = str(spec.get("weights", "hub"))
     size = spec.get("size", 224)
-    options: dict[str, Any] = {}
-    if model_name.startswith(("vit_", "deit", "eva")):
-        options["img_size"] = int(spec.get("tile_size", 112)) if size == "native" else int(size)
+    edge = int(spec.get("tile_size") or 112) if size == "native" else int(size)
+    options: dict[str, Any] = {"img_size": edge} if architecture.startswith(("vit_", "deit", "eva")) else {}
+    model = _create(model_name, weights, int(spec.get("seed", 0)), options, name)
+    config: dict[str, Any] = dict(model.pretrained_cfg)  # type: ignore[arg-type]
+    mean = spec.get("mean") or config.get("mean", (0.485, 0.456, 0.406))
+    deviation = spec.get("deviation") or config.get("std", (0.229, 0.224, 0.225))
+    if weights not in ("hub", "random") and ":" not in model_name and "." not in model_name and not spec.get("mean"):
+        log.warning(
+            "encoder %s: %s names no tag, so the mean %s and deviation %s are those of timm's default weights, which "
+            "need not be those of %s; name the tag in `model`, or set `mean` and `deviation`",
+            *(name, model_name, tuple(mean), tuple(deviation), weights),
+        )
+    combine, rgb = str(spec.get("combine", "average")), bool(spec.get("rgb", True))
+    return TimmEncoder(model, name, mean, deviation, size, combine, rgb, device, edge)
+
+
+def _create(model_name: str, weights: str, seed: int, options: dict[str, Any], name: str) -> nn.Module:
+    """The model without head; WeightsError says what differs or where the weights are to be had."""
+    import timm
+
     if weights == "random":
         # timm initialises from the global generator: fork it, so that a random baseline leaves no trace.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(spec.get("seed", 0)))
-            model = timm.create_model(model_name, pretrained=False, num_classes=0, **options)
-    else:
-        if weights != "hub" and not Path(weights).is_file():
-            raise WeightsError(f"encoder {name}: {weights} does not exist; {_where(model_name)}")
+            torch.manual_seed(seed)
+            return timm.create_model(model_name, pretrained=False, num_classes=0, **options)
+    if weights != "hub" and not Path(weights).is_file():
+        raise WeightsError(f"encoder {name}: {weights} does not exist; {_where(model_name)}")
+    try:
+        return create_strictly(model_name, weights, **options)
+    except Exception as error:  # the hub client raises many unrelated types
+        if weights != "hub":
+            raise WeightsError(
+                f"encoder {name}: {weights} holds no weights of {model_name} ({differences(error)}); correct the "
+                f"encoder's `model` or `weights`, or {_where(model_name)}"
+            ) from error
+        source = model_name if ":" in model_name else "the hub"
+        text = f"encoder {name}: no weights of {model_name} from {source} ({differences(error)}); {_where(model_name)}"
+        raise WeightsError(text) from error
+
+
+def _architecture(model_name: str, name: str) -> str:
+    """timm's name of the model that a name, a hub repository or a folder stands for."""
+    kind, _, place = model_name.partition(":")
+    if not place:
+        return model_name
+    if kind == "local-dir":
+        path = Path(place) / "config.json"
         try:
-            model = create_strictly(model_name, weights, **options)
-        except Exception as error:  # the hub client raises many unrelated types
-            source = "the hub" if weights == "hub" else weights
-            text = f"encoder {name}: no weights of {model_name} from {source} ({reason(error)}); {_where(model_name)}"
-            raise WeightsError(text) from error
-    config: dict[str, Any] = dict(model.pretrained_cfg)  # type: ignore[arg-type]
-    return TimmEncoder(
-        model,
-        name,
-        config.get("mean", (0.485, 0.456, 0.406)),
-        config.get("std", (0.229, 0.224, 0.225)),
-        size,
-        str(spec.get("combine", "average")),
-        bool(spec.get("rgb", True)),
-        device,
-    )
+            return str(json.loads(path.read_text(encoding="utf-8"))["architecture"])
+        except (OSError, KeyError, ValueError) as error:
+            raise ConfigError(
+                f"encoder {name}: {path} is no config of a timm model ({reason(error)}); `model: local-dir:<folder>` "
+                "needs config.json and model.safetensors as timm saves them"
+            ) from error
+    if kind != "hf-hub":
+        raise ConfigError(f"encoder {name}: `model` {model_name!r}: write hf-hub:<owner>/<model> or local-dir:<folder>")
+    from timm.models import load_model_config_from_hf
+
+    try:
+        return str(load_model_config_from_hf(place)[1])
+    except Exception as error:  # the hub client raises many unrelated types
+        raise WeightsError(
+            f"encoder {name}: no model {place} on the hub ({reason(error)}); download config.json and "
+            f"model.safetensors from https://huggingface.co/{place} and set `model: local-dir:<folder>`"
+        ) from error
+
+
+def _output_width(model: nn.Module, edge: int, name: str) -> int:
+    """Numbers that the model gives for an image, asked of the model itself: attributes do not always say it."""
+    with torch.inference_mode():
+        output = model(torch.zeros(1, 3, edge, edge))
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        raise ConfigError(f"encoder {name}: the timm model gives no vector per image; choose one that pools")
+    return int(output.shape[1])
 
 
 def _where(model_name: str) -> str:
+    owner = "" if ":" in model_name else "timm/"
     return (
-        f"download model.safetensors from https://huggingface.co/timm/{model_name} and set the encoder's `weights` "
-        "to that file"
+        f"download model.safetensors from https://huggingface.co/{owner}{model_name.partition(':')[2] or model_name} "
+        "and set the encoder's `weights` to that file"
     )

@@ -39,29 +39,48 @@ def initialise_from_imagenet(model: MaskedAutoencoder, weights: str = "hub") -> 
     try:
         source = create_strictly(name, weights)
     except Exception as error:  # the hub client raises many unrelated types
-        raise WeightsError(f"no ImageNet weights {name} from {weights} ({reason(error)}); {where}") from error
+        raise WeightsError(f"no ImageNet weights {name} from {weights} ({differences(error)}); {where}") from error
     copy_transformer(source, model)
 
 
 def create_strictly(model_name: str, weights: str, **options: Any) -> nn.Module:
-    """A timm model without head whose every tensor came from `weights` (`hub` or a file, with or without a head).
+    """A timm model without head whose every tensor came from `weights` (`hub` or a file with a head of any width).
 
     timm drops strictness when it is asked to leave the head out while loading, so the head goes afterwards.
     """
     import timm
 
-    if weights == "hub":
-        model = timm.create_model(model_name, pretrained=True, **options)
+    if weights == "hub" or weights.endswith(".npz"):
+        source: dict[str, Any] = {} if weights == "hub" else {"pretrained_cfg_overlay": {"file": weights}}
+        model = timm.create_model(model_name, pretrained=True, **source, **options)
     else:
-        try:
-            model = timm.create_model(model_name, pretrained=True, pretrained_cfg_overlay={"file": weights}, **options)
-        except RuntimeError:
-            headless = {"file": weights, "num_classes": 0}
-            model = timm.create_model(
-                model_name, pretrained=True, num_classes=0, pretrained_cfg_overlay=headless, **options
-            )
+        tensors = dict(timm.models.load_state_dict(weights))
+        classes = _head_width(model_name, tensors)
+        overlay = {"state_dict": tensors, "num_classes": classes}
+        model = timm.create_model(
+            model_name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay, **options
+        )
     model.reset_classifier(0)  # type: ignore[operator]
     return model
+
+
+def _head_width(model_name: str, tensors: dict[str, Tensor]) -> int:
+    """Classes of the head in a file of this model; 0 for a file without one."""
+    import timm
+
+    config = timm.get_pretrained_cfg(model_name, allow_unregistered=True) if ":" not in model_name else None
+    names = (config.classifier if config is not None else None) or ("head", "fc", "classifier", "head.fc")
+    heads = [f"{name}.weight" for name in ((names,) if isinstance(names, str) else names)]
+    return next((len(tensors[name]) for name in heads if name in tensors and tensors[name].ndim > 1), 0)
+
+
+def differences(error: Exception) -> str:
+    """What torch says of tensors that do not fit a model, in one line; else the error's first line."""
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines()]
+    if len(lines) < 2 or "state_dict" not in lines[0]:
+        return reason(error)
+    shown = "; ".join(line if len(line) < 160 else f"{line[:150]} ..." for line in lines[1:4])
+    return shown + (f"; and {len(lines) - 4} more differences" if len(lines) > 4 else "")
 
 
 @torch.no_grad()

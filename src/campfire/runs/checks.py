@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from campfire.core.errors import ConfigError
+from campfire.encoders import KINDS
+from campfire.encoders.registry import options_of
 from campfire.runs.files import weight_files
 from campfire.runs.plates import NUCLEAR_STAIN
 from campfire.runs.run import Run
@@ -79,6 +81,7 @@ def check_run(run: Run, targets: Iterable[str] = ()) -> None:
     targets = list(targets)
     check_plates(run)
     check_plate_targets(run, targets)
+    check_encoders(run)
     if not run.from_embeddings:
         check_weights(run, ablation="ablation" in targets)
         check_factories(run)
@@ -108,11 +111,32 @@ def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
             )
 
 
+def check_encoders(run: Run) -> None:
+    """Check the options of every encoder that is used; the ConfigError lists all mistakes."""
+    wrong: list[str] = []
+    for name in run.encoders:
+        try:
+            options_of({"name": name, **run.config["encoders"][name]})
+        except ConfigError as error:
+            wrong += str(error).splitlines()
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
 def check_weights(run: Run, ablation: bool = False) -> None:
     """Check that weight files exist; those of the ablation study only where it is asked for."""
     for encoder in run.encoders:
         weights = run.config["encoders"][encoder].get("weights")
-        if _missing(weights):
+        source = KINDS[run.config["encoders"][encoder]["kind"]].source
+        if run.encoder(encoder).is_table:
+            path = run.config["encoders"][encoder].get("path")
+            if not path or not Path(path).is_file():
+                raise ConfigError(
+                    f"encoder {encoder}: no table of embeddings at {path}; correct encoders.{encoder}.path"
+                )
+        elif source is not None and (not weights or _missing(weights)):
+            raise ConfigError(f"encoder {encoder}: no weights at {weights or '(none given)'}; {source.where}")
+        elif _missing(weights):
             raise ConfigError(
                 f"encoder {encoder}: no weights at {weights}; put the file there, or for timm set "
                 "`weights: hub` to load it from the model hub (docs/encoders.md says where weights come from)"

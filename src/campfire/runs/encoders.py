@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from campfire.runs.files import Files, weight_files
+from campfire.runs.files import Files, existing, weight_files
 from campfire.runs.fingerprint import syntax_digest
 from campfire.runs.settings import in_order
 
@@ -25,12 +25,23 @@ class PlannedEncoder:
         return self.options.get("run") if self.options["kind"] == "pretrained" else None
 
     @property
+    def is_table(self) -> bool:
+        """Whether it is a table of embeddings made elsewhere, which needs no tiles."""
+        return bool(self.options["kind"] == "table")
+
+    @property
     def weights(self) -> list[str]:
-        """The weight file that it reads, if it reads one."""
+        """The file of weights, or of embeddings made elsewhere, that it reads, if it reads one."""
         if self.run:
             return [self.files.pretrained(self.run)]
+        if self.is_table:
+            return [self.options["path"]] if self.options.get("path") else []
         if self.options["kind"] == "untrained" and "run" in self.options:
             return weight_files([self.pretraining.get("imagenet")])
+        model = str(self.options.get("model") or "")
+        if self.options["kind"] == "timm" and model.startswith("local-dir:"):
+            folder = Path(model.removeprefix("local-dir:"))
+            return existing(str(folder / name) for name in ("config.json", "model.safetensors", "pytorch_model.bin"))
         return weight_files([self.options.get("weights")])
 
     @property

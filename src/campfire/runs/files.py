@@ -105,6 +105,10 @@ class Files:
         """Embeddings of a plate's cells by one encoder on one channel set."""
         return self.result(f"embeddings/{encoder}/{channels}/{plate}.parquet")
 
+    def matching(self, encoder: str, channels: str, screen: str = "") -> str:
+        """How many cells of each plate a table of embeddings made elsewhere has; `screen` for the transfer screen."""
+        return self.result(f"embeddings/{encoder}/{channels}/matching{screen and '_'}{screen}.tsv")
+
     def probe_scores(self, encoder: str, channels: str) -> str:
         """Scores of the linear probes."""
         return self.result(f"probes/{encoder}/{channels}/scores.parquet")
@@ -163,8 +167,8 @@ class Files:
 
 
 def weight_files(choices: Iterable[str | None]) -> list[str]:
-    """The files among choices of weights; the others are names (hub, random) or nothing."""
-    return [weights for weights in choices if weights not in (None, "", "hub", "random")]
+    """The files among choices of weights; the others are names (hub, random, hf-hub:...) or nothing."""
+    return [path for path in choices if path and path not in ("hub", "random") and not path.startswith("hf-hub:")]
 
 
 def existing(paths: Iterable[str]) -> list[str]:

@@ -3,6 +3,7 @@
 The workflow's rules ask this object for every path and parameter; it knows nothing of Snakemake.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -140,6 +141,11 @@ class Run:
         options = self.config["encoders"][name]
         pretraining = self.pretraining(options["run"]) if "run" in options else {}
         return PlannedEncoder(name, options, pretraining, self.files)
+
+    def encoder_pattern(self, tables: bool) -> str:
+        """A regular expression of the names of tables of embeddings made elsewhere, or of all other encoders."""
+        chosen = [name for name in self.config["encoders"] if self.encoder(name).is_table is tables]
+        return "|".join(map(re.escape, chosen)) or "(?!)"
 
     @cached_property
     def pretraining_runs(self) -> list[str]:

@@ -6,7 +6,7 @@ slots of a table of any length, every token attended. The published code pads to
 channels an image has gives the same numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -88,8 +88,16 @@ class ChAdaViT(nn.Module):
         """The largest number of channels."""
         return int(self.channel_token.shape[1])
 
-    def tokens(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Class and patch tokens (B, 1 + C T, D), and which of them are attended (None: all)."""
+    @property
+    def width(self) -> int:
+        """Length of a token."""
+        return int(self.cls_token.shape[2])
+
+    def tokens(self, images: Tensor, slots: Sequence[int] | None = None) -> tuple[Tensor, Tensor | None]:
+        """Class and patch tokens (B, 1 + C T, D), and which of them are attended (None: all).
+
+        `slots` of the channels; by default the first ones in order.
+        """
         batch, channels = images.shape[:2]
         if channels > (PUBLISHED_SLOTS if self.form == "authors" else self.slots):
             raise DataError(f"ChAda-ViT: {channels} channels, but it has slots for {self.slots}; give fewer channels")
@@ -104,13 +112,13 @@ class ChAdaViT(nn.Module):
         table = positions_for(self.pos_embed[0], grid)
         patches = patches + table[:, None, 1:]
         if self.form == "sound" or self.slots == PUBLISHED_SLOTS:
-            patches = patches + self.channel_token[:, :channels]
+            patches = patches + self.channel_token[:, list(range(channels) if slots is None else slots)]
         start = (self.cls_token + table[:, :1]).expand(batch, -1, -1)
         return torch.cat([start, patches.flatten(1, 2)], dim=1), attended
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Normed tokens (B, 1 + C T, D), class token first, channel outermost."""
-        x, attended = self.tokens(images)
+    def forward(self, images: Tensor, slots: Sequence[int] | None = None) -> Tensor:
+        """Normed tokens (B, 1 + C T, D), class token first, channel outermost; `slots` as for `tokens`."""
+        x, attended = self.tokens(images, slots)
         for block in self.blocks:
             x = block(x, attended)
         return self.norm(x)

@@ -97,12 +97,38 @@ class ContextViT(VisionTransformer):
                 x = torch.cat([x[:, :1], context[:, None], x[:, 2:]], dim=1)
         return self.norm(x)
 
+    def contexts(self, images: Tensor) -> list[Tensor]:
+        """Context tokens (D,) that these images have as one group: at the input and, layerwise, after each block."""
+        groups = torch.zeros(len(images), dtype=torch.long, device=images.device)
+        x = self.grouped_tokens(images, groups)
+        found = [self.context(images, groups)[0]]
+        if self.form.layerwise:
+            for block, network in zip(self.blocks, self.cin_blocks, strict=True):
+                x = block(x)
+                context = network(x[:, 2:], groups)
+                x = torch.cat([x[:, :1], context[:, None], x[:, 2:]], dim=1)
+                found.append(context[0])
+        return found
+
+    def encode_in(self, images: Tensor, contexts: list[Tensor]) -> Tensor:
+        """Normed tokens (B, 2 + T, D) of images in the context of others, see `contexts`: batches do not matter."""
+        x = self._with_context(images, contexts[0].expand(len(images), -1))
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if self.form.layerwise:
+                context = contexts[number + 1].expand(len(images), 1, -1).to(x.dtype)
+                x = torch.cat([x[:, :1], context, x[:, 2:]], dim=1)
+        return self.norm(x)
+
     def grouped_tokens(self, images: Tensor, groups: Tensor) -> Tensor:
         """Class, context and patch tokens (B, 2 + T, D) with positions."""
+        return self._with_context(images, self.context(images, groups))
+
+    def _with_context(self, images: Tensor, context: Tensor) -> Tensor:
         grid = grid_of(images, self.shape.patch, "ContextViT")
         patches = self.patch_embed(images)
         start = self.cls_token.expand(len(images), -1, -1)
-        x = torch.cat([start, self.cin(patches, groups)[:, None], patches], dim=1)
+        x = torch.cat([start, context[:, None].to(patches.dtype), patches], dim=1)
         return x + positions_for(self.pos_embed, grid, self.leading)
 
 

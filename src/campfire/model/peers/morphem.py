@@ -7,13 +7,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from campfire.model.peers.prepare import saturation_noise, standardise
-from campfire.model.peers.vit import VisionTransformer, shape_of
+from campfire.model.peers.vit import VisionTransformer, check_single_channel, shape_of
 from campfire.model.peers.weights import fill
 
 
 def build(tensors: Mapping[str, Tensor], heads: int | None = None) -> VisionTransformer:
     """The network of a state dict, in evaluation mode; a DINO head in the file is ignored."""
-    model = VisionTransformer(shape_of(tensors, heads))
+    shape = shape_of(tensors, heads)
+    check_single_channel(shape, "MorphEm")
+    model = VisionTransformer(shape)
     fill(model, tensors, "MorphEm", ignored=("head.",))
     return model
 

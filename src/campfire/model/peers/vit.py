@@ -61,6 +61,12 @@ def shape_of(tensors: Mapping[str, Tensor], heads: int | None = None) -> VitShap
     )
 
 
+def check_single_channel(shape: VitShape, what: str) -> None:
+    """WeightsError unless the weights take one channel at a time."""
+    if shape.channels != 1:
+        raise WeightsError(f"{what}: the weights take {shape.channels} channels together, not one; give its own file")
+
+
 class VisionTransformer(nn.Module):
     """Images (B, C, H, W), already scaled, to tokens; positions are resampled off the native size as DINO does."""
 

@@ -1,0 +1,162 @@
+"""Embeddings made elsewhere, joined to this run's cells."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core import columns as names
+from campfire.core.digests import file_sha256
+from campfire.core.errors import DataError
+from campfire.encoders.table_reader import CellTable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How a plate's cells were found in a table."""
+
+    plate: str
+    joined_by: str
+    """well, nucleus or centre."""
+    cells: int
+    matched: int
+    missing: int
+    """Cells of this run that the table lacks; they are left out of every evaluation of this encoder."""
+    unused: int
+    """Rows of the table's plate that belong to no cell of this run's sample."""
+    distance: float
+    """Largest distance of a matched centre, px; 0 where cells are joined by key."""
+
+    def row(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+class TableEncoder:
+    """A table in the place of an encoder: it knows cells, not tiles."""
+
+    normalisation = "none"
+    device = "cpu"
+
+    def __init__(self, name: str, table: CellTable, tolerance: float, scale: float = 1.0) -> None:
+        self.name, self.table, self.tolerance, self.scale = name, table, tolerance, scale
+        text = f"table 1 {file_sha256(table.path)} {tolerance} {scale} {list(table.cells)} {table.vectors.shape}"
+        self.digest = hashlib.sha256(text.encode() + table.vectors.tobytes()).hexdigest()
+        self._plates = table.cells.groupby("plate").indices
+
+    def dim(self, channels: Sequence[str]) -> int:
+        """Numbers in a row of the table, whatever the channels."""
+        return int(self.table.vectors.shape[1])
+
+    def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, ...] | None = None) -> Tensor:
+        """DataError: a table embeds no tiles; see `embed_cells`."""
+        raise DataError(f"encoder {self.name}: {self.table.path} holds embeddings of cells and cannot embed tiles")
+
+    def embed_cells(self, cells: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.float32], list[list[Any]], Matching]:
+        """Keys and embeddings of those cells of one plate that the table has, in their order; those that it lacks.
+
+        The latter as [well, site, nucleus], then how many matched.
+
+        cells: the key columns, and `y`, `x` (px) where the table tells cells by their centre. DataError with an
+        example from each side where none matches.
+        """
+        keys = cells[names.CELL_KEYS].reset_index(drop=True)
+        plate = str(keys[names.PLATE].iloc[0]) if len(keys) else ""
+        rows = self._plates.get(plate, np.empty(0, dtype=np.intp))
+        if len(keys) and not len(rows):
+            raise DataError(
+                f"{self.table.path}: has no rows of plate {plate}; its plates are such as "
+                f"{', '.join(map(str, list(self._plates)[:3]))}. Correct the names there, or name its column as the "
+                "encoder's `plate`"
+            )
+        own = self.table.cells.iloc[rows].reset_index(drop=True)
+        if self.table.level == "centre":
+            found, distance = self._by_centre(cells.reset_index(drop=True), own)
+        else:
+            found, distance = self._by_key(keys, own), 0.0
+        there = found >= 0
+        if len(keys) and not there.any():
+            raise DataError(self._mismatch(keys, own, plate))
+        matching = Matching(
+            plate,
+            self.table.level,
+            len(keys),
+            int(there.sum()),
+            int((~there).sum()),
+            len(own) - len(np.unique(found[there])),
+            float(distance),
+        )
+        log.info(
+            "plate %s: %d of %d cells found by %s, %d missing, %d rows of the table unused",
+            *(plate, matching.matched, matching.cells, matching.joined_by, matching.missing, matching.unused),
+        )
+        if matching.missing > 0.2 * matching.cells:
+            log.warning(
+                "plate %s: the table lacks a fifth of its cells or more; see that both were segmented alike", plate
+            )
+        missing = keys.loc[~there, names.CELL_KEYS[1:]].astype({names.NUCLEUS: object}).to_numpy().tolist()
+        return keys[there].reset_index(drop=True), self.table.vectors[rows[found[there]]], missing, matching
+
+    def _by_key(self, keys: pd.DataFrame, own: pd.DataFrame) -> NDArray[np.intp]:
+        """Row of the plate's part of the table for each cell, -1 for none."""
+        wanted: list[pd.Series[Any]] = [keys[names.WELL].astype(str)]
+        given: list[pd.Series[Any]] = [own["well"]]
+        if self.table.level == "nucleus":
+            wanted += [_site(keys[names.SITE]), keys[names.NUCLEUS].astype(np.int64)]
+            given += [_site(own["site"]), own["nucleus"]]
+        index = pd.MultiIndex.from_arrays(given)
+        if index.has_duplicates:
+            raise DataError(
+                f"{self.table.path}: plate {own['plate'].iloc[0]}, {self.table.level} "
+                f"{'/'.join(map(str, index[index.duplicated()][0]))} has several rows; leave one"
+            )
+        return index.get_indexer(pd.MultiIndex.from_arrays(wanted))
+
+    def _by_centre(self, cells: pd.DataFrame, own: pd.DataFrame) -> tuple[NDArray[np.intp], float]:
+        """Nearest row within the tolerance in the same site; of two cells nearest to one row the nearer has it."""
+        from scipy.spatial import cKDTree
+
+        found = np.full(len(cells), -1, dtype=np.intp)
+        largest = 0.0
+        sites = own.groupby(["well", _site(own["site"])]).indices
+        for place, members in cells.groupby([cells[names.WELL].astype(str), _site(cells[names.SITE])]).indices.items():
+            rows = sites.get(place)
+            if rows is None:
+                continue
+            tree = cKDTree(own.iloc[rows][["y", "x"]].to_numpy() * self.scale)
+            centres = cells.iloc[members][["y", "x"]].to_numpy(dtype=np.float64)
+            distance, nearest = tree.query(centres, distance_upper_bound=self.tolerance)
+            taken: set[int] = set()
+            for number in np.argsort(distance, kind="stable"):
+                if np.isfinite(distance[number]) and nearest[number] not in taken:
+                    taken.add(int(nearest[number]))
+                    found[members[number]] = rows[nearest[number]]
+                    largest = max(largest, float(distance[number]))
+        return found, largest
+
+    def _mismatch(self, keys: pd.DataFrame, own: pd.DataFrame, plate: str) -> str:
+        """Why nothing matched, with a key of each side."""
+        used = {"well": 1, "nucleus": 3}.get(self.table.level, 2)
+        ours = ", ".join(map(str, keys[names.CELL_KEYS[1 : 1 + used]].iloc[0]))
+        theirs = ", ".join(map(str, own[["well", "site", "nucleus"][:used]].iloc[0]))
+        text = f"{self.table.path}: no cell of plate {plate} is in it; ours are such as ({ours}), its rows ({theirs})"
+        if self.table.level == "centre":
+            return f"{text}, and no centre lies within {self.tolerance:g} px; set `tolerance`, or `scale` to our pixels"
+        return f"{text}; correct the columns that the encoder names"
+
+
+def _site(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Sites as text without leading zeros, as they are compared."""
+    return column.astype(str).str.strip().str.lstrip("0").replace("", "0")

@@ -1,0 +1,31 @@
+"""The kinds of encoder; importing this package registers them all, without torch."""
+
+from campfire.encoders.kinds import (
+    campfire,
+    cell_dino,
+    chada_vit,
+    channelvit,
+    contextvit,
+    features,
+    morphem,
+    openphenom,
+    python,
+    subcell,
+    table,
+    timm,
+)
+
+__all__ = [
+    "campfire",
+    "cell_dino",
+    "chada_vit",
+    "channelvit",
+    "contextvit",
+    "features",
+    "morphem",
+    "openphenom",
+    "python",
+    "subcell",
+    "table",
+    "timm",
+]
