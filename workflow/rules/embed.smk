@@ -6,12 +6,12 @@ rule embed:
         weights=lambda wildcards: run.encoder(wildcards.encoder).weights,
     output:
         run.embeddings("{encoder}", "{channels}"),
-    wildcard_constraints:
-        encoder=run.encoder_pattern(tables=False),
     log:
         run.files.log("embed/{encoder}/{channels}"),
     benchmark:
         run.files.benchmark("embed/{encoder}/{channels}")
+    wildcard_constraints:
+        encoder=run.encoder_pattern(tables=False),
     conda:
         "../../envs/torch.yaml"
     threads: 4
@@ -56,10 +56,10 @@ rule embed_table:
     output:
         embeddings=run.embeddings("{encoder}", "{channels}"),
         matching=run.files.matching("{encoder}", "{channels}"),
-    wildcard_constraints:
-        encoder=run.encoder_pattern(tables=True),
     log:
         run.files.log("embed/{encoder}/{channels}"),
+    wildcard_constraints:
+        encoder=run.encoder_pattern(tables=True),
     conda:
         "../../envs/analysis.yaml"
     threads: 1
