@@ -208,7 +208,10 @@ def test_figure_3_3_errors_and_scaling(tmp_path, mask):
     arrays = snapshots(tmp_path / "s.npz", mask)
     data = figures.figure_3_3.prepare(figures.figure_3_3.read_snapshots(tmp_path / "s.npz"), epochs=2)
     errors = data[data["panel"] == "reconstruction"].groupby("epoch")["error"].first()
-    assert errors.to_dict() == pytest.approx({1: 1.0, 20: 0.0625}, abs=1e-5)  # first and last of three epochs
+    spread = arrays["target"][0, 0].var()
+    assert errors.to_dict() == pytest.approx(
+        {1: 1.0 / spread, 20: 0.0625 / spread}, rel=1e-4
+    )  # first and last of three epochs
     target = data[(data["panel"] == "target") & (data["tile"] == 0) & (data["channel"] == "DNA")]
     pixels = target.sort_values("y")[[f"x{x}" for x in range(28)]].to_numpy()
     low, high = np.percentile(arrays["target"][0, 0], [0.5, 99.7])
@@ -224,11 +227,18 @@ def test_figure_3_3_errors_and_scaling(tmp_path, mask):
 
 
 def test_figure_3_3_draws_channels_in_rows(drawn):
-    _, data = drawn["figure_3_3"]
-    both, single = (figures.figure_3_3.draw(data, mode=mode) for mode in ("composite", "channels"))
-    assert len(single.axes) == 2 * len(both.axes) == 2 * 2 * 5
-    shown = both.axes[0].images[0].get_array()
+    """A coloured row and one per channel for each tile, so that channels predicted alike are seen to be."""
+    module, data = drawn["figure_3_3"]
+    figure = module.draw(data)
+    assert len(figure.axes) == 2 * (1 + 2) * 5
+    shown = figure.axes[0].images[0].get_array()
     assert shown.shape == (28, 28, 3) and np.ptp(shown[:14]) == 0  # masked half is plain grey
+    assert [axes.get_ylabel() for axes in figure.axes[::5]] == ["P1\nA01", "Nu", "M", "P2\nB02", "Nu", "M"]
+    image = np.random.default_rng(2).normal(size=(1, 1, 8, 8)).astype(np.float32)
+    one_channel = {"epochs": np.array([1]), "target": image, "masked": 0 * image, "reconstruction": image[None]}
+    one_channel |= {"channels": np.array(["DNA"])}
+    own = module.prepare(one_channel, options=tables.TableOptions(channel_labels={"DNA": "Hoechst"}))
+    assert set(own["channel_label"]) == {"Hoechst"} and len(module.draw(own).axes) == 3
 
 
 def test_figure_3_4_bars_are_the_accuracies(drawn):

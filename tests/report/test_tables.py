@@ -395,6 +395,18 @@ def test_named_channel_sets_are_printed_in_the_papers_names():
     assert options.channel_label("unseen") == "Nu + ER + cyRNA"
     assert options.channel_label("DNA_AGP") == "Nu + Ac"
     assert options.channel_label("mystery") == "mystery"
+    other = tables.TableOptions(paper_screen=False, channel_labels={"AGP": "Phalloidin"})
+    assert other.channel_label("DNA_AGP_Mito") == "DNA + Phalloidin + Mito", "the user's names on another screen"
+    assert options.compound_name("JCP2022_033924") == "DMSO" and options.compound_name("X1") == "X1"
+    assert tables.TableOptions(compound_labels={"X1": "nocodazole"}).compound_name("X1") == "nocodazole"
+
+
+def test_another_screen_shows_no_value_of_the_paper(accuracies):
+    options = tables.TableOptions(encoders=["campfire"], paper={"campfire": "Campfire"}, paper_screen=False)
+    for module in (tables.table_3_1, tables.table_3_2):
+        table = module.build(accuracies.data, options)
+        assert set(table.layout[""]) == {"this run", "95 % interval"} and table.data["paper_mean"].isna().all()
+        assert "paper" not in " ".join([table.title, *table.notes, table.answer]).lower()
 
 
 def test_no_torch_is_imported():

@@ -52,11 +52,13 @@ FIGURES: Mapping[str, Caption] = {
     ),
     "figure_3_3": Caption(
         "What does the model predict for the parts of a cell that it does not see?",
-        "Each row is one tile from a validation well: the masked input (masked patches in grey), reconstructions as "
-        "training proceeds, and the target. Reconstructions show predictions in masked patches and the input "
-        "elsewhere. The masks are the same at every epoch, and tiles were chosen before training. Channels are added "
-        "up in colour, each scaled between the 0.5th and 99.7th percentile of its target. The number under a "
-        "reconstruction is its mean squared error over masked pixels of all channels, in normalised units.",
+        "Tiles from validation wells, chosen before training: the masked input (masked patches in grey), "
+        "reconstructions as training proceeds, and the target. Of each tile, the first row adds its channels up in "
+        "colour and the following rows show each channel alone, scaled between the 0.5th and 99.7th percentile of its "
+        "target. Reconstructions show predictions in masked patches and the input elsewhere; masks are the same at "
+        "every epoch. A model that knows its channels draws nuclei in the nuclear channel alone. The number under a "
+        "reconstruction is its mean squared error over masked pixels relative to the variance of the target (mean "
+        "over the channels in the coloured row): 1 is the error of predicting the tile's own mean.",
         paper="Figure 3.3",
     ),
     "training_curves": Caption(

@@ -24,6 +24,10 @@ SECTIONS = {
 """Sections of the report, in order."""
 
 
+NAMES = ("options.channel_labels", "options.compound_labels", "options.paper_screen")
+"""Settings that the names of channels and compounds in print depend on."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A table or figure of the report."""
@@ -80,17 +84,17 @@ TABLES = (
 )
 
 FIGURES = (
-    _figure("plate_layout", "Plate layout", "split", ["quality"], settings=(), family=True),
-    _figure("figure_2_1", "Figure 2.1", "split", ["wells"], settings=("controls", "plate_type")),
+    _figure("plate_layout", "Plate layout", "split", ["quality"], settings=NAMES, family=True),
+    _figure("figure_2_1", "Figure 2.1", "split", ["wells"], settings=("controls", "plate_type", *NAMES)),
     _figure("ood_gap", "OOD gap", "quadrants", ["gaps"]),
-    _figure("confusion", "Confusion", "quadrants", ["predictions"], settings=("options.protocol",)),
+    _figure("confusion", "Confusion", "quadrants", ["predictions"], settings=("options.protocol", *NAMES)),
     _figure("profiles", "Profiles", "profiles", ["profiles_table", "variance"], settings=()),
     _figure(
         *("figure_3_4", "Figure 3.4", "channels", ["accuracies"]),
         settings=("options", "encoder", "channel_sets"),
         needs=("channel_sets",),
     ),
-    _figure("figure_3_3", "Figure 3.3", "pretraining", ["snapshots"], settings=()),
+    _figure("figure_3_3", "Figure 3.3", "pretraining", ["snapshots"], settings=NAMES),
     _figure("training_curves", "Training curves", "pretraining", ["metrics"], settings=("options.labels",)),
     _figure("claims", "Claims", "quadrants", ["differences"], settings=()),
     _figure("figure_3_5", "Figure 3.5", "transfer", ["zprime"], settings=("options.labels",)),

@@ -50,12 +50,21 @@ def prepare(predictions: pd.DataFrame, protocol: str, task: str = "control") -> 
     ]
 
 
+def _labels(data: pd.DataFrame, compounds: list[str]) -> list[str]:
+    """Names in print, where the data have them."""
+    if "truth_label" not in data:
+        return compounds
+    names = data.drop_duplicates("truth").set_index("truth")["truth_label"]
+    return [str(names[compound]) for compound in compounds]
+
+
 @styled
 def draw(data: pd.DataFrame) -> Figure:
     """One matrix per quadrant: true compound in rows, predicted in columns, one scale; `data` is that of `prepare`."""
     task = str(data["task"].iloc[0])
     splits = [split for split in TASK_QUADRANTS[task] if (data["split"] == split).any()]
     compounds = sorted(set(data["truth"]))
+    labels = _labels(data, compounds)
     few = len(compounds) <= 16
     figure = new_figure(PAGE if len(splits) > 1 else 4.2, 3.45 if few else 3.3)
     norm = Normalize(0, max(float(data["share"].max()), 1e-6))
@@ -72,12 +81,12 @@ def draw(data: pd.DataFrame) -> Figure:
         if i == 0:
             axes.set_ylabel("True")
         if few:
-            axes.set_xticks(range(len(compounds)), compounds, rotation=90, fontsize=5)
-            axes.set_yticks(range(len(compounds)), compounds if i == 0 else [], fontsize=5)
+            axes.set_xticks(range(len(compounds)), labels, rotation=90, fontsize=6)
+            axes.set_yticks(range(len(compounds)), labels if i == 0 else [], fontsize=6)
             for y, x in np.ndindex(matrix.shape):
                 if np.isfinite(matrix[y, x]):
                     colour = "white" if norm(matrix[y, x]) < 0.55 else INK
-                    axes.text(x, y, f"{matrix[y, x]:.2f}", ha="center", va="center", fontsize=4.8, color=colour)
+                    axes.text(x, y, f"{matrix[y, x]:.2f}", ha="center", va="center", fontsize=5, color=colour)
         else:
             axes.set_xticks([])
             axes.set_yticks([])
@@ -92,4 +101,6 @@ def draw(data: pd.DataFrame) -> Figure:
 def make(files: Files, settings: Settings) -> Drawn:
     """The figure from the predictions of the first encoder on the leading channel set."""
     data = prepare(read_table(files["predictions"][0]), settings.options.protocol)
+    for column in ("truth", "predicted"):
+        data[f"{column}_label"] = data[column].map(settings.options.compound_name)
     return Drawn(draw(data), data)

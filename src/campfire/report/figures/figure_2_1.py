@@ -111,7 +111,11 @@ def draw(data: pd.DataFrame) -> Figure:
     axes.tick_params(length=0)
     axes.set_yticks(range(len(plates)), plates, fontsize=6 if len(plates) < 15 else 4.6, color=GREY)
     if few:
-        axes.set_xticks(range(len(compounds)), compounds, rotation=90, fontsize=5.5, color=GREY)
+        labels = compounds
+        if "compound_label" in data:
+            found = data.drop_duplicates(COMPOUND).set_index(COMPOUND)["compound_label"]
+            labels = [str(found[name]) for name in compounds]
+        axes.set_xticks(range(len(compounds)), labels, rotation=90, fontsize=6, color=GREY)
     else:
         axes.set_xticks([])
     names = {"control": "control", "in-distribution": "further ID compound", "held-out": "OOD compound"}
@@ -136,4 +140,5 @@ def draw(data: pd.DataFrame) -> Figure:
 def make(files: Files, settings: Settings) -> Drawn:
     """The figure from split/wells.parquet."""
     data = prepare(read_table(files["wells"][0]), settings.controls, settings.plate_type)
+    data["compound_label"] = data[COMPOUND].map(settings.options.compound_name)
     return Drawn(draw(data), data)

@@ -1,4 +1,4 @@
-"""Figure 3.3: masked input, reconstructions as training goes on, and the tile to be reconstructed."""
+"""Figure 3.3: masked input, reconstructions as training proceeds, and the target, together and channel by channel."""
 
 import zipfile
 from collections.abc import Sequence
@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from campfire.core.columns import PAPER_CHANNELS, PLATE, WELL
+from campfire.core.columns import PLATE, WELL
 from campfire.core.errors import DataError
 from campfire.report.figures.style import GREY, PAGE, Drawn, channel_colour, new_figure, styled
 from campfire.report.tables.inputs import Files, Settings
+from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import number
 
 MASKED = -1
@@ -47,21 +49,45 @@ def _masked_pixels(arrays: dict[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
     return np.asarray(arrays["masked"] != target)
 
 
+def _names(arrays: dict[str, NDArray[np.generic]]) -> list[str]:
+    """Plate and well of every tile."""
+    if PLATE in arrays and WELL in arrays:
+        return [f"{plate} {well}" for plate, well in zip(arrays[PLATE], arrays[WELL], strict=True)]
+    return [f"tile {i + 1}" for i in range(len(arrays["target"]))]
+
+
+def _spread(names: Sequence[str], count: int) -> list[int]:
+    """At most `count` tiles in their order, each of another well where there are so many wells."""
+    seen: dict[str, int] = {}
+    turns = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        turns.append(seen[name])
+    return sorted(sorted(range(len(names)), key=lambda i: (turns[i], i))[:count])
+
+
 def prepare(
-    arrays: dict[str, NDArray[np.generic]], tiles: int = 4, epochs: int = 6, percentiles: Sequence[float] = (0.5, 99.7)
+    arrays: dict[str, NDArray[np.generic]],
+    tiles: int = 2,
+    epochs: int = 6,
+    percentiles: Sequence[float] = (0.5, 99.7),
+    options: TableOptions | None = None,
 ) -> pd.DataFrame:
     """What is drawn, one row per pixel row of a channel of a panel, from `read_snapshots`.
 
     tiles, epochs: at most so many, the epochs spread evenly from the first to the last. Intensities are scaled from 0
     to 255 between the `percentiles` of the target's channel, the same for every panel of that tile; a masked pixel is
-    -1. Reconstructions show what the model saw as it was given: where the loss counts masked pixels alone, nothing
-    asks for the others, and what is predicted there means nothing. Columns: tile, name (plate and well), panel (masked,
-    reconstruction, target), epoch, channel, error (mean squared error over masked pixels of all channels, normalised
-    units, of reconstructions), y, x0 to x<W-1>.
+    -1. Reconstructions show visible patches as they were given: where the loss counts masked pixels alone, predictions
+    for visible ones mean nothing. Columns: tile, name (plate and well), panel (masked, reconstruction, target), epoch,
+    channel, channel_label, error (of reconstructions: mean squared error of that channel over its masked pixels, in
+    units of the variance of the target's channel; 1 is the error of predicting the tile's own mean), y, x0 to x<W-1>.
     """
-    target = np.asarray(arrays["target"], dtype=np.float32)[:tiles]
-    hidden = _masked_pixels(arrays)[:tiles]
-    reconstruction = np.asarray(arrays["reconstruction"], dtype=np.float32)[:, :tiles]
+    name_of = (options or TableOptions()).channel_name
+    names = _names(arrays)
+    shown = _spread(names, tiles)
+    target = np.asarray(arrays["target"], dtype=np.float32)[shown]
+    hidden = _masked_pixels(arrays)[shown]
+    reconstruction = np.asarray(arrays["reconstruction"], dtype=np.float32)[:, shown]
     steps = np.asarray(arrays["epochs"]).astype(int)
     chosen = np.unique(np.linspace(0, len(steps) - 1, min(epochs, len(steps))).round().astype(int))
     channels = [str(name) for name in arrays["channels"]]
@@ -73,21 +99,20 @@ def prepare(
 
     panels = [("masked", -1, np.where(hidden, MASKED, shades(target)), None)]
     for i in chosen:
-        error = ((reconstruction[i] - target) ** 2 * hidden).sum((1, 2, 3)) / np.maximum(hidden.sum((1, 2, 3)), 1)
+        squared = ((reconstruction[i] - target) ** 2 * hidden).sum((2, 3)) / np.maximum(hidden.sum((2, 3)), 1)
+        error = squared / np.maximum(target.var(axis=(2, 3)), 1e-12)  # (tiles, C)
         panels.append(("reconstruction", int(steps[i]), shades(np.where(hidden, reconstruction[i], target)), error))
     panels.append(("target", -1, shades(target), None))
 
-    names = [f"tile {i + 1}" for i in range(len(target))]
-    if PLATE in arrays and WELL in arrays:
-        names = [f"{plate} {well}" for plate, well in zip(arrays[PLATE], arrays[WELL], strict=True)][: len(target)]
     height, width = target.shape[2:]
     blocks = []
-    for i, name in enumerate(names):
+    for i, name in enumerate(names[place] for place in shown):
         for panel, epoch, images, errors in panels:
             for c, channel in enumerate(channels):
                 block = pd.DataFrame(images[i, c], columns=[f"x{x}" for x in range(width)])
                 head = pd.DataFrame({"tile": i, "name": name, "panel": panel, "epoch": epoch}, index=range(height))
-                head["channel"], head["error"] = channel, float("nan") if errors is None else float(errors[i])
+                head["channel"], head["channel_label"] = channel, name_of(channel)
+                head["error"] = float("nan") if errors is None else float(errors[i, c])
                 head["y"] = range(height)
                 blocks.append(pd.concat([head, block], axis=1))
     return pd.concat(blocks, ignore_index=True)
@@ -106,48 +131,60 @@ def _composite(images: dict[str, NDArray[np.int16]]) -> NDArray[np.float64]:
     return np.asarray(np.clip(colour, 0, 1))
 
 
+def _panel(axes: Axes, blocks: dict[str, pd.DataFrame]) -> None:
+    """One image: its channels in colour, or a single one in white, with the error of a reconstruction below."""
+    images = {name: block[_pixels(block)].to_numpy(np.int16) for name, block in blocks.items()}
+    axes.imshow(_composite(images), interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    errors = [float(block["error"].iloc[0]) for block in blocks.values()]
+    if np.isfinite(errors).all():
+        axes.set_xlabel(number(float(np.mean(errors)), 2), fontsize=5.5, color=GREY, labelpad=1.5)
+
+
+def _pixels(data: pd.DataFrame) -> list[str]:
+    return [column for column in data.columns if column.startswith("x") and column[1:].isdigit()]
+
+
+def _rows(data: pd.DataFrame) -> list[tuple[int, list[str]]]:
+    """Tile and channels of each row: of every tile all channels together, then each by itself."""
+    channels = list(dict.fromkeys(data["channel"]))
+    sets = [channels, *([name] for name in channels)] if len(channels) > 1 else [channels]
+    return [(tile, members) for tile in dict.fromkeys(data["tile"]) for members in sets]
+
+
 @styled
-def draw(data: pd.DataFrame, mode: str = "composite") -> Figure:
-    """Tiles in rows (mode "composite": channels added in colour; "channels": a row per channel, in white).
+def draw(data: pd.DataFrame) -> Figure:
+    """Of each tile a row with its channels in colour and a row per channel in white.
 
     Columns: masked input (masked patches grey), reconstructions with the epoch above and the error on masked pixels
-    below, target. `data` is what `prepare` returns, or its csv read back.
+    below (mean over the channels in the coloured row), target. `data` is what `prepare` returns, or its csv read back.
     """
-    pixels = [column for column in data.columns if column.startswith("x") and column[1:].isdigit()]
     channels = list(dict.fromkeys(data["channel"]))
+    labels = data.drop_duplicates("channel").set_index("channel")["channel_label"]
     heads = data.drop_duplicates(["panel", "epoch"])[["panel", "epoch"]].to_dict("records")
-    tiles = list(dict.fromkeys(data["tile"]))
-    sets = [channels] if mode == "composite" else [[channel] for channel in channels]
-    rows = [(tile, members) for tile in tiles for members in sets]
-    side = (PAGE - 0.3) / len(heads) - 0.06
-    coloured = mode == "composite" and len(channels) > 1
-    figure = new_figure(PAGE, len(rows) * (side + 0.05) + len(tiles) * 0.12 + (0.38 if coloured else 0.2))
-    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0.01, hspace=0.01)  # type: ignore[union-attr, call-arg]
+    rows = _rows(data)
+    side = (PAGE - 0.45) / len(heads) - 0.05
+    figure = new_figure(PAGE, len(rows) * (side + 0.13) + (0.38 if len(channels) > 1 else 0.2))
+    figure.get_layout_engine().set(w_pad=0.012, h_pad=0.012, wspace=0.005, hspace=0.005)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(len(rows), len(heads), squeeze=False)
     lookup = dict(list(data.groupby(["tile", "panel", "epoch", "channel"])))
     for i, (tile, members) in enumerate(rows):
         for j, head in enumerate(heads):
             blocks = {name: lookup[tile, head["panel"], head["epoch"], name].sort_values("y") for name in members}
-            image = _composite({name: block[pixels].to_numpy(np.int16) for name, block in blocks.items()})
-            axes = grid[i, j]
-            axes.imshow(image, interpolation="nearest")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.spines[:].set_visible(False)
+            _panel(grid[i, j], blocks)
             if i == 0:
                 names = {"masked": "Masked input", "target": "Target"}
-                axes.set_title(names.get(head["panel"], f"Epoch {head['epoch']}"), pad=3, fontsize=6.5)
-            first = blocks[members[0]].iloc[0]
-            if head["panel"] == "reconstruction" and members[0] == channels[0]:
-                axes.set_xlabel(number(float(first["error"])), fontsize=5.5, color=GREY, labelpad=2)
+                grid[i, j].set_title(names.get(head["panel"], f"Epoch {head['epoch']}"), pad=3, fontsize=6.5)
             if j == 0:
-                what = "" if len(members) > 1 else PAPER_CHANNELS.get(members[0], members[0])
-                label = f"{first['name']}\n{what}".strip() if members[0] == channels[0] else what
-                axes.set_ylabel(label, fontsize=5, color=GREY, labelpad=3)
-    if coloured:
+                together = len(members) > 1 or len(channels) == 1
+                text = str(blocks[members[0]]["name"].iloc[0]) if together else str(labels[members[0]])
+                weight = "bold" if together else "normal"
+                grid[i, j].set_ylabel(text.replace(" ", "\n"), fontsize=6, fontweight=weight, labelpad=3)
+    if len(channels) > 1:
         tints = [channel_colour(name, channels) for name in channels]
-        channel_names = [PAPER_CHANNELS.get(name, name) for name in channels]
-        handles = [Patch(facecolor=tint, label=name) for tint, name in zip(tints, channel_names, strict=True)]
+        handles = [Patch(facecolor=tint, label=labels[name]) for tint, name in zip(tints, channels, strict=True)]
         handles.append(Patch(facecolor=(_MASK_GREY,) * 3, label="Masked"))
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=1, handleheight=1)
     return figure
@@ -155,5 +192,5 @@ def draw(data: pd.DataFrame, mode: str = "composite") -> Figure:
 
 def make(files: Files, settings: Settings) -> Drawn:
     """The figure from pretrain/{run}/snapshots.npz of the first run."""
-    data = prepare(read_snapshots(files["snapshots"][0]))
+    data = prepare(read_snapshots(files["snapshots"][0]), options=settings.options)
     return Drawn(draw(data), data)

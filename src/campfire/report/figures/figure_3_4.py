@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from campfire.core.columns import PAPER_CHANNELS, TASK_QUADRANTS
+from campfire.core.columns import TASK_QUADRANTS
 from campfire.core.errors import DataError
 from campfire.report.figures.style import GREY, INK, PAGE, SPLIT_COLOURS, Drawn, new_figure, panel_letter, styled
 from campfire.report.tables.inputs import Files, Settings, read_csv
@@ -16,15 +16,6 @@ _COLUMNS = [
     "encoder", "label", "channels", "channel_label", "protocol", "task", "split", "accuracy", "sd", "low", "high",
     "n_fits", "n_wells", "n_cells", "n_classes", "chance", "majority",
 ]  # fmt: skip
-
-
-_PAPER_ORDER = list(PAPER_CHANNELS.values())
-
-
-def order_of(channel_label: str) -> tuple[int, list[int]]:
-    """Sorting key of a channel set such as Nu + Ac: fewer channels first, then in the model's channel order."""
-    parts = channel_label.split(" + ")
-    return len(parts), [_PAPER_ORDER.index(part) if part in _PAPER_ORDER else len(_PAPER_ORDER) for part in parts]
 
 
 def prepare(
@@ -36,7 +27,8 @@ def prepare(
 ) -> pd.DataFrame:
     """The rows of tables/accuracies.csv that are drawn, in drawing order.
 
-    channel_sets: which sets in which order; empty takes every set made of channels of `id_channels`.
+    channel_sets: which sets in which order; empty takes every set made of channels of `id_channels`, as the table
+    orders them.
     Raises DataError when the encoder has no scores under the protocol or lacks a set that is asked for.
     """
     rows = accuracies[(accuracies["encoder"] == encoder) & (accuracies["protocol"] == protocol)]
@@ -45,7 +37,7 @@ def prepare(
     there = dict(zip(rows["channels"], rows["channel_label"], strict=True))
     allowed = set(there.get(id_channels, "").split(" + "))
     inside = [name for name, label in there.items() if set(label.split(" + ")) <= allowed]
-    wanted = list(channel_sets) or sorted(inside, key=lambda name: order_of(there[name]))
+    wanted = list(channel_sets) or inside
     missing = [name for name in wanted if name not in there]
     if missing or not wanted:
         raise DataError(

@@ -6,23 +6,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from campfire.core.columns import PAPER_CHANNELS, PLATE, SITE, WELL
+from campfire.core.columns import PLATE, SITE, WELL
 from campfire.core.errors import DataError
 from campfire.core.files import read_table
 from campfire.report.figures.style import GREY, PAGE, Drawn, new_figure, styled
 from campfire.report.tables.inputs import Files, Settings
+from campfire.report.tables.options import TableOptions
 from campfire.screen.wells import row_letters, well_position
 
 FORMATS = ((8, 12), (16, 24), (32, 48))
 """Rows and columns of plates of 96, 384 and 1536 wells."""
 
 
-def prepare(quality: pd.DataFrame, measures: Sequence[str] = ()) -> pd.DataFrame:
+def prepare(quality: pd.DataFrame, measures: Sequence[str] = (), options: TableOptions | None = None) -> pd.DataFrame:
     """One row per well and measure of one plate.
 
     quality: quality/{plate}.parquet. measures: its columns; empty takes nuclei, the share of sites that are kept, and
     focus and background of DNA (else of the first channel). nuclei are summed over the sites of a well, the rest are
-    means. Columns: Metadata_Plate, Metadata_Well, row, column (from 0), measure, value, sites.
+    means. Columns: Metadata_Plate, Metadata_Well, row, column (from 0), measure, title, value, sites.
     Raises DataError when the table is empty or lacks a measure.
     """
     if quality.empty:
@@ -40,7 +41,12 @@ def prepare(quality: pd.DataFrame, measures: Sequence[str] = ()) -> pd.DataFrame
     parts = []
     for name in chosen:
         values = grouped[name].sum() if name == "nuclei" else grouped[name].mean()
-        parts.append(pd.DataFrame({"measure": name, "value": values, "sites": grouped[SITE].nunique()}).reset_index())
+        title = _title(name, options or TableOptions())
+        parts.append(
+            pd.DataFrame(
+                {"measure": name, "title": title, "value": values, "sites": grouped[SITE].nunique()}
+            ).reset_index()
+        )
     data = pd.concat(parts, ignore_index=True)
     data.insert(0, PLATE, plate)
     places = data[WELL].map(well_position)
@@ -49,11 +55,11 @@ def prepare(quality: pd.DataFrame, measures: Sequence[str] = ()) -> pd.DataFrame
     return data
 
 
-def _title(measure: str) -> str:
+def _title(measure: str, options: TableOptions) -> str:
     kind, _, channel = measure.partition("_")
     plain = {"nuclei": "Nuclei per well", "kept": "Share of sites kept"}
     kinds = {"focus": "Focus", "background": "Background", "saturated": "Saturated share", "contrast": "Contrast"}
-    return plain.get(measure, f"{kinds.get(kind, kind)} {PAPER_CHANNELS.get(channel, channel)}".strip())
+    return plain.get(measure, f"{kinds.get(kind, kind)} {options.channel_name(channel) if channel else ''}".strip())
 
 
 @styled
@@ -89,7 +95,7 @@ def draw(data: pd.DataFrame) -> Figure:
         )
         axes.set_yticks(range(0, rows, every), [row_letters(i) for i in range(0, rows, every)], fontsize=5, color=GREY)
         axes.spines[:].set_visible(False)
-        axes.set_title(_title(measure), pad=4)
+        axes.set_title(str(chosen["title"].iloc[0]), pad=4)
         bar = figure.colorbar(drawn, ax=axes, fraction=0.035, pad=0.02, aspect=18)
         bar.outline.set_visible(False)  # type: ignore[operator]
         bar.ax.tick_params(labelsize=5.5, length=0)
@@ -101,5 +107,5 @@ def draw(data: pd.DataFrame) -> Figure:
 
 def make(files: Files, settings: Settings) -> Drawn:
     """The figure of one plate from its quality table."""
-    data = prepare(read_table(files["quality"][0]))
+    data = prepare(read_table(files["quality"][0]), options=settings.options)
     return Drawn(draw(data), data)

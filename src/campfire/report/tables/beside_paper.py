@@ -44,7 +44,7 @@ def long_form(accuracies: pd.DataFrame, rows: Sequence[Row], options: TableOptio
     for row in rows:
         for split, quadrant in QUADRANTS.items():
             ours = found.get((row.encoder, row.channels, split), {})
-            text, mean, sd = (row.paper or {}).get(split, _UNKNOWN)
+            text, mean, sd = ((row.paper if options.paper_screen else None) or {}).get(split, _UNKNOWN)
             task = TASKS[split]
             lines.append(
                 {

@@ -8,6 +8,9 @@ from pydantic import AfterValidator
 from campfire.core.columns import CHANNELS, PAPER_CHANNELS, ProtocolName
 from campfire.core.options import Names, Options, Seed, option
 from campfire.evaluation.options import BootstrapOptions, Metric
+from campfire.screen.metadata.jump import NEGATIVE_CONTROL, POSITIVE_CONTROLS
+
+CONTROL_NAMES = {NEGATIVE_CONTROL: "DMSO", **POSITIVE_CONTROLS}
 
 
 class Claim(Options):
@@ -42,14 +45,19 @@ class TableOptions(Options):
     twins: Mapping[str, str] = option(
         {}, "untrained twin of each trained encoder; the trained ones are those whose claims are tested"
     )
+    channel_labels: Mapping[str, str] = option(
+        {},
+        "name in print of a channel; others have the paper's names on the paper's screen, and their own elsewhere",
+    )
+    compound_labels: Mapping[str, str] = option(
+        {}, "name in print of a compound; others have the names of JUMP's controls, or their identifier"
+    )
     claims: Annotated[Sequence[Claim], AfterValidator(tuple)] = option(
         (),
         "comparisons of the table of differences, each with statement, first and second as encoder/channel_set; a list "
         "as second stands for the best of them; empty takes the paper's claims",
     )
-    paper_screen: bool = option(
-        True, "the run is on the paper's screen; false marks every difference to the paper as no comparison"
-    )
+    paper_screen: bool = option(True, "the run is on the paper's screen; without it no value of the paper is printed")
     id_channels: str = option(
         "DNA_AGP_Mito", "channel set of Table 3.1, in distribution: the channels of pretraining", source="paper 3.3"
     )
@@ -72,8 +80,17 @@ class TableOptions(Options):
         return parts if all(part in CHANNELS for part in parts) else []
 
     def channel_label(self, name: str) -> str:
-        """A channel set in the paper's names, e.g. Nu + Ac + M; the bare name when its channels are unknown."""
-        return " + ".join(PAPER_CHANNELS.get(part, part) for part in self.channels(name)) or name
+        """A channel set in print, e.g. Nu + Ac + M; the bare name when its channels are unknown."""
+        return " + ".join(self.channel_name(part) for part in self.channels(name)) or name
+
+    def channel_name(self, channel: str) -> str:
+        """The name in print of a channel: the user's, else the paper's on the paper's screen, else its own."""
+        known = PAPER_CHANNELS if self.paper_screen else {}
+        return self.channel_labels.get(channel, known.get(channel, channel))
+
+    def compound_name(self, compound: str) -> str:
+        """The name in print of a compound: the user's, else that of a JUMP control, else its identifier."""
+        return self.compound_labels.get(compound, CONTROL_NAMES.get(compound, compound))
 
     def channel_rank(self, name: str) -> tuple[int, list[int], str]:
         """Sorting key of channel sets: fewer channels first, then in the model's channel order."""

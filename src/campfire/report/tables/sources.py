@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from campfire.core.columns import CELL_KEYS, TASK_QUADRANTS
+from campfire.core.columns import TASK_QUADRANTS
 from campfire.core.errors import DataError
 from campfire.core.files import read_table
+from campfire.evaluation.probes.evaluate import PREDICTION_COLUMNS
 
 SCORE_COLUMNS = ["protocol", "task", "fit", "split", "accuracy", "balanced_accuracy", "macro_f1", "n_cells"]
-PREDICTION_COLUMNS = ["protocol", "task", "fit", "split", *CELL_KEYS, "truth", "predicted"]
 
 TASKS = {quadrant: task for task, pair in TASK_QUADRANTS.items() for quadrant in pair}
 """The probe that is scored on each quadrant."""
