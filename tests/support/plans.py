@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class Run:
     ) -> Any:
         """Snakemake's workflow with its jobs planned, nothing run. `resources` of rules as a profile sets them."""
         reach.forget()
-        before = Path.cwd()
+        before, module_path, environment = Path.cwd(), [*sys.path], dict(os.environ)
         output = OutputSettings(quiet={Quietness.ALL}, verbose=False)
         try:
             with SnakemakeApi(output) as api:
@@ -105,6 +106,9 @@ class Run:
                 return planned._workflow
         finally:
             os.chdir(before)
+            sys.path[:] = module_path  # the Snakefile of this checkout puts its own library first
+            os.environ.clear()
+            os.environ.update(environment)
 
     def plan(self, targets: Iterable[str] = ("all",), force: Iterable[str] = ()) -> Plan:
         """The jobs that would run, without those that only name a target."""

@@ -1,13 +1,10 @@
 """What runs again after an edit: for each, exactly these rules of exactly these plates, encoders and channel sets."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from snakemake.exceptions import WorkflowError
 
 from campfire.core.yaml import read_yaml
 from campfire.runs import definitions
@@ -20,7 +17,6 @@ from support.plans import (
     checkout,
     figures,
     finish,
-    inside,
     pairs,
     planned,
     plates,
@@ -87,12 +83,13 @@ TILES = [*JUMP_TILES, "sample_transfer"]
 SPLIT_AGAIN = [SPLIT, *JUMP_TILES]
 
 
+VERIFY = "src/campfire/images/gallery/verify.py"
 LISTED = ("embed", "probe", "profile", "leakage_effects", "table", "figure")
 Edit = Callable[[Run], object]
 CASES: dict[str, tuple[Edit, Plan]] = {
     "nothing": (lambda run: None, {}),
     "a comment in a script": (
-        lambda run: run.edit("workflow/scripts/probe.py", "import job", "# why\nimport job"),
+        lambda run: run.edit("workflow/scripts/probe.py", "log = job", "# why\nlog = job"),
         {},
     ),
     "a docstring, a layout and an annotation in the library": (
@@ -120,7 +117,19 @@ CASES: dict[str, tuple[Edit, Plan]] = {
     ),
     "the function that writes every table": (
         lambda run: run.edit("src/campfire/core/files.py", 'compression="zstd"', 'compression="snappy"'),
-        planned(plates(*EVERYTHING), SPLIT, *TILES),
+        {},
+    ),
+    "how a job starts, a log line and the text of an error": (
+        lambda run: (
+            run.edit("src/campfire/runs/job.py", 'f"%(asctime)s {name}', 'f"{name}'),
+            run.edit("src/campfire/images/gallery/download.py", "log.info(", "log.info('now: ' + "),
+            run.edit(VERIFY, "raise BadObjectError(", "raise BadObjectError('bad: ' + "),
+        ),
+        {},
+    ),
+    "what counts as a good image": (
+        lambda run: run.edit(VERIFY, "def check_image(", "def check_image(more=0, *, "),
+        planned(plates(*EVERYTHING), *TILES),
     ),
     "a library function that no stage uses": (
         lambda run: run.edit(
@@ -337,84 +346,6 @@ def test_an_output_that_is_gone_is_made_again(run: Run) -> None:
     (run.folder / "results/tiles/Q1.npy").unlink()
     assert "images" not in run.plan(), "nothing that is asked for reads these tiles"
     assert shown(run.plan(targets=["tiles"]))["images"] == ["Q1"]
-
-
-def guarded(run: Run, **changes: object) -> str:
-    """What the guard says of the plan, "" when it lets it pass."""
-    run.configure(**changes)
-    workflow = run.workflow()
-    with inside(run.folder):
-        try:
-            workflow.globals["guard_plan"]()
-        except WorkflowError as error:
-            return str(error)
-    return ""
-
-
-def test_what_is_dear_is_not_done_again_unasked(run: Run) -> None:
-    for plate in EVERYTHING:
-        benchmark = run.folder / f"results/benchmarks/images/{plate}.tsv"
-        benchmark.parent.mkdir(parents=True, exist_ok=True)
-        benchmark.write_text("s\tcpu_time\n3600\t1800\n")
-        (run.folder / f"results/download/{plate}.plan.json").write_text('{"bytes": 2000000000}')
-    told = guarded(run, tiles={"dtype": "uint8"})
-    for words in ("14.0 GB", "3.5 h", "cut_tiles: changed tiles", "--config redo=images,pretrain", "pretrain_run"):
-        assert words in told, told
-    assert "embed" not in told and "analysis" not in told
-    assert "pretrain_run" in guarded(run, redo=["images"])
-    assert guarded(run, redo="images,pretrain") == ""
-    assert "redo: no stage tile; there are images" in guarded(run, redo="tile")
-
-
-def test_the_guard_lets_cheap_and_first_work_pass(run: Run, repository: Path, tmp_path: Path) -> None:
-    assert guarded(run, probe={"epochs": 3}) == ""
-    assert guarded(run, transfer={"sheet": None}, sample={"seed": 3}) == ""
-    new = tmp_path / "new"
-    new.mkdir()
-    assert guarded(checkout(repository, new)) == ""
-
-
-def test_a_download_that_was_killed_is_not_done_again(run: Run) -> None:
-    """Snakemake's mark says that the job had begun; its finished part does not count as done."""
-    workflow = run.workflow(force=["results/download/T1.parquet"])
-    with inside(run.folder):
-        job = next(job for job in workflow.dag.jobs if job.rule.name == "images" and job.wildcards.plate == "T1")
-        assert workflow.globals["is_done"](job)
-        workflow.persistence.started(job)
-        assert not workflow.globals["is_done"](job)
-
-
-def test_results_can_be_kept_after_a_change_that_leaves_them_as_they_are(run: Run) -> None:
-    """As the guard's message says: Snakemake forgets what the files were made with."""
-    run.edit("src/campfire/core/files.py", 'compression="zstd"', 'compression="snappy"')
-    told = guarded(run)
-    assert "--cleanup-metadata" in told
-    workflow = run.workflow()
-    with inside(run.folder):
-        for job in workflow.dag.jobs:
-            if job.rule.name in ("assign_wells", "images", "nuclei_gpu", "cut_tiles", "pretrain_run"):
-                workflow.persistence.cleanup(job)
-    assert not {"images", "nuclei_gpu", "cut_tiles", "pretrain_run"} & set(run.plan())
-
-
-def test_the_split_is_made_first(run: Run) -> None:
-    assert "Make it first (target `split`)" in guarded(run, split={"seed": 11})
-
-
-def test_snakemake_itself_stops_before_its_first_job(run: Run) -> None:
-    """As users call it; a dry run is free, and `make plan` shows what would need leave."""
-    run.configure(tiles={"dtype": "uint8"})
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nocolor", "--rerun-triggers", "mtime", "params"]
-    command += ["input", "--configfile", "config/config.yaml", "run.yaml"]
-    done = subprocess.run([*command, "--", "all"], cwd=run.folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
-    assert "This plan would do again what is done and dear" in done.stderr
-    assert "Traceback" not in done.stderr and not (run.folder / "results/images").exists()
-    assert (run.folder / "results/tiles/Q1.npy").is_file(), "nothing was deleted"
-    command += ["-n", "--quiet", "rules", "progress", "--config", "show_plan=True", "--", "all"]
-    done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0
-    assert "needs leave: `--config redo=images,pretrain`" in done.stdout
 
 
 @pytest.mark.parametrize("start", ["images", "embeddings"])

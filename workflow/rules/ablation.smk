@@ -1,8 +1,14 @@
 """The paper's ablation study: trials of Tables 2.3 to 2.5 in stages, each upon the best trial of the one before."""
 
+from campfire.runs.planning import as_workflow_errors
+from campfire.runs.study import STAGES, Study
+
+with as_workflow_errors():
+    study = Study(run)
+
 
 wildcard_constraints:
-    stage="|".join(study.STAGES),
+    stage="|".join(STAGES),
     trial=r"trial_\d+",
 
 
@@ -14,46 +20,42 @@ localrules:
 rule ablation:
     """Tables of the paper's 61 ablation runs, or of those that `ablation` names."""
     input:
-        expand(
-            result("tables/ablation_{stage}.{suffix}"),
-            stage=TRIALS,
-            suffix=["csv", "md", "tex", "html", "json"],
-        ),
+        [run.files.table(f"ablation_{stage}") for stage in study.trials],
 
 
 rule ablation_options:
     input:
-        earlier_rankings,
+        lambda wildcards: study.earlier_rankings(wildcards.stage),
     output:
-        result("ablation/{stage}/{trial}/options.json"),
+        run.files.trial("{stage}", "{trial}", "options.json"),
     log:
-        log_file("ablation/{stage}/{trial}_options"),
+        run.files.log("ablation/{stage}/{trial}_options"),
     conda:
         "../../envs/analysis.yaml"
     params:
-        base=run.pretraining(STUDY["run"]),
-        study=STUDY,
-        rows=table_rows,
-        code=code("ablation_options"),
+        base=study.base,
+        study=study.options,
+        rows=lambda wildcards: study.rows(wildcards.stage, wildcards.trial),
+        code=lambda wildcards: run.code("ablation_options"),
     script:
         "../scripts/ablation_options.py"
 
 
 rule ablation_run:
     input:
-        options=result("ablation/{stage}/{trial}/options.json"),
-        wells=result("split/wells.parquet"),
-        tiles=[run.files.tiles(p) for p in run.plates_to_train_on(study_options())],
-        index=[run.files.tile_index(p) for p in run.plates_to_train_on(study_options())],
-        imagenet=study_weights(STUDY["imagenet"].values()),
+        options=run.files.trial("{stage}", "{trial}", "options.json"),
+        wells=run.files.wells,
+        tiles=[run.files.tiles(plate) for plate in study.plates],
+        index=[run.files.tile_index(plate) for plate in study.plates],
+        imagenet=study.imagenet,
     output:
-        model=result("ablation/{stage}/{trial}/model.safetensors"),
-        metrics=result("ablation/{stage}/{trial}/metrics.parquet"),
-        snapshots=result("ablation/{stage}/{trial}/snapshots.npz"),
+        model=run.files.trial("{stage}", "{trial}", "model.safetensors"),
+        metrics=run.files.trial("{stage}", "{trial}", "metrics.parquet"),
+        snapshots=run.files.trial("{stage}", "{trial}", "snapshots.npz"),
     log:
-        log_file("ablation/{stage}/{trial}"),
+        run.files.log("ablation/{stage}/{trial}"),
     benchmark:
-        benchmark_file("ablation/{stage}/{trial}")
+        run.files.benchmark("ablation/{stage}/{trial}")
     retries: 3
     conda:
         "../../envs/torch.yaml"
@@ -62,20 +64,20 @@ rule ablation_run:
         mem_mb=64000,
         runtime=2880,
     params:
-        run=STUDY["run"],
-        state=result("state/ablation/{stage}/{trial}"),
-        code=code("pretrain"),
+        run=study.options["run"],
+        state=run.files.state("ablation/{stage}/{trial}"),
+        code=lambda wildcards: run.code("pretrain"),
     script:
         "../scripts/pretrain.py"
 
 
 rule ablation_ranking:
     input:
-        trial_files("metrics.parquet"),
+        lambda wildcards: study.metrics(wildcards.stage),
     output:
-        result("ablation/{stage}/ranking.parquet"),
+        run.files.ranking("{stage}"),
     log:
-        log_file("ablation/{stage}/ranking"),
+        run.files.log("ablation/{stage}/ranking"),
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -83,12 +85,10 @@ rule ablation_ranking:
         mem_mb=4000,
         runtime=30,
     params:
-        trials=lambda wildcards: TRIALS[wildcards.stage],
-        tables=STUDY["tables"],
-        rows=lambda wildcards: study.read_stage(
-            wildcards.stage, STUDY["tables"]
-        ).to_csv(),
-        code=code("ablation_ranking"),
+        trials=lambda wildcards: study.trials[wildcards.stage],
+        tables=study.options["tables"],
+        rows=lambda wildcards: study.table(wildcards.stage),
+        code=lambda wildcards: run.code("ablation_ranking"),
     script:
         "../scripts/ablation_ranking.py"
 
@@ -114,10 +114,11 @@ rule ablation_table:
         runtime=30,
     params:
         make="campfire.report.tables.ablation:make",
-        settings=lambda wildcards: {"stage": wildcards.stage, "study": STUDY["tables"]},
-        rows=lambda wildcards: study.read_stage(
-            wildcards.stage, STUDY["tables"]
-        ).to_csv(),
+        settings=lambda wildcards: {
+            "stage": wildcards.stage,
+            "study": study.options["tables"],
+        },
+        rows=lambda wildcards: study.table(wildcards.stage),
         code=lambda wildcards: run.code("table", "campfire.report.tables.ablation:make"),
         caption=lambda wildcards, input: results.caption("table", "ablation"),
     script:

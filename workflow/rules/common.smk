@@ -1,4 +1,4 @@
-"""The run that all rules ask for their files and parameters."""
+"""Names that the rules of tables and figures use."""
 
 import re
 from difflib import get_close_matches
@@ -6,14 +6,6 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from campfire.core.errors import CampfireError
-from campfire.runs.planning import explain_a_lock, read_run
-
-run = read_run(config, Path(workflow.basedir) / "workflow")
-if workflow.is_main_process:
-    explain_a_lock()
-
-# Names that the rules of tables and figures still use.
 SCRIPTS = run.workflow / "scripts"
 SHEET, TRANSFER_SHEET = run.sheet, run.transfer_sheet
 FROM_EMBEDDINGS = run.from_embeddings

@@ -1,6 +1,6 @@
 """The stages in their order. `start_from: embeddings` leaves out all that needs images, torch, a GPU or the network."""
 
-if not FROM_EMBEDDINGS:
+if not run.from_embeddings:
 
     include: "metadata.smk"
     include: "split.smk"
@@ -9,7 +9,6 @@ if not FROM_EMBEDDINGS:
     include: "tiles.smk"
     include: "sample.smk"
     include: "pretrain.smk"
-    include: "study.smk"
     include: "ablation.smk"
     include: "embed.smk"
     include: "head.smk"

@@ -1,6 +1,6 @@
 """Rank the finished trials of a stage by validation loss and reconstruction error."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

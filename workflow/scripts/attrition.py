@@ -1,6 +1,6 @@
 """Count the sites and nuclei of each plate that were left out on the way to tiles, by reason."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

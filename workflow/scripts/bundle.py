@@ -1,6 +1,6 @@
 """Pack what the tables and figures are made of, with the checksums of all that it was made from."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

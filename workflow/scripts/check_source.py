@@ -1,6 +1,6 @@
 """Look at a few objects of one plate of each batch before a run, and say what differs from what is expected."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

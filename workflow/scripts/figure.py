@@ -1,6 +1,6 @@
 """One figure of the report, or each of a family, drawn by the function that the catalogue names."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

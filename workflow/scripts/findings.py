@@ -1,6 +1,6 @@
 """All results as one page to read."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

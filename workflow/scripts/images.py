@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

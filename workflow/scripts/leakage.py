@@ -1,6 +1,6 @@
 """Price every leak of the evaluation on the embeddings of one encoder and channel set."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

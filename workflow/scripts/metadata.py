@@ -1,6 +1,6 @@
 """Fetch one of JUMP's metadata tables and verify it."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

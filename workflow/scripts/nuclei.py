@@ -1,6 +1,6 @@
 """Find the nuclei of one plate, measure the quality of its sites, and say which nuclei become tiles."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

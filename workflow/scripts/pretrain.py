@@ -1,6 +1,6 @@
 """Pretrain one run or ablation trial, one process per GPU; a stopped job goes on from its newest checkpoint."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

@@ -1,6 +1,6 @@
 """Train and score the linear probes of one encoder and channel set, under every protocol."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

@@ -1,6 +1,6 @@
 """Neighbours, well-level probes, replicate retrieval and shares of variance of one encoder and channel set."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

@@ -1,6 +1,6 @@
 """Say what made the results: versions, commit, config, hardware, seeds, and the checksum of every table behind them."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

@@ -1,6 +1,6 @@
 """Draw the cells of every probe before embedding, the same for all encoders and channel sets."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

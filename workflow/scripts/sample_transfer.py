@@ -1,6 +1,6 @@
 """Draw the cells of every well of the transfer screen, the same for all encoders."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

@@ -1,6 +1,6 @@
 """Decide which well is trained on and which is tested, before any image is fetched."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

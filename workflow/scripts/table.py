@@ -1,6 +1,6 @@
 """One table of the report: built by the function that the catalogue names, written as html, csv, md, tex and json."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

@@ -1,6 +1,6 @@
 """Cut the tiles of one plate in one pass over its images."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

@@ -1,6 +1,6 @@
 """Train the head of the transfer screen on frozen embeddings and put every well through it."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

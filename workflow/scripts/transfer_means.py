@@ -1,6 +1,6 @@
 """Mean frozen embedding of every well of the transfer screen, without a head."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

@@ -1,6 +1,6 @@
 """Z' of every pair of control groups of the transfer screen, plain and robust, with bootstrap intervals."""
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

@@ -12,6 +12,8 @@ PACKAGE = Path(__file__).parents[1]
 WHOLE = "*"
 """Stands for every definition of a module."""
 MODULE = re.compile(r"campfire(\.\w+)+")
+LOG_CALLS = frozenset({"debug", "info", "warning", "error", "exception"})
+"""Methods of a module's `log` whose calls only speak to people."""
 LEFT_OUT = frozenset({"annotation", "ctx", "type_comment", "kind"})
 """Fields of syntax nodes without meaning for what runs."""
 
@@ -57,6 +59,20 @@ def _without_words(call: ast.Call) -> ast.Call:
     return ast.Call(func=call.func, args=arguments, keywords=keywords)
 
 
+def _is_log_line(statement: ast.stmt) -> bool:
+    """Whether a statement is `log.info(...)` or another line for people."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    method = call.func if isinstance(call, ast.Call) else None
+    if not isinstance(method, ast.Attribute) or not isinstance(method.value, ast.Name):
+        return False
+    return method.value.id == "log" and method.attr in LOG_CALLS
+
+
+def _kind_of_error(statement: ast.Raise) -> ast.expr | None:
+    """What a `raise` raises, without the text that it says."""
+    return statement.exc.func if isinstance(statement.exc, ast.Call) else statement.exc
+
+
 @dataclass
 class _Reading:
     """One pass over a definition: its meaning as text, and the names, attributes, imports and texts in it."""
@@ -68,7 +84,7 @@ class _Reading:
     texts: list[str] = field(default_factory=list)
 
     def take(self, node: object) -> None:
-        """Add a node and all below it; docstrings and the annotations of functions change nothing that runs."""
+        """Add a node and all below it, without docstrings, annotations of functions, log lines and texts of errors."""
         if isinstance(node, list):
             self.meaning.append("[")
             for part in node:
@@ -89,7 +105,11 @@ class _Reading:
             self.texts.append(node.value)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             self.imports.append(node)
-        elif isinstance(node, ast.stmt) and _is_text(node):
+        elif isinstance(node, ast.Raise):
+            self.meaning.append("Raise")
+            self.take(_kind_of_error(node))
+            return
+        elif isinstance(node, ast.stmt) and (_is_text(node) or _is_log_line(node)):
             return
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in OPTION:
             node = _without_words(node)

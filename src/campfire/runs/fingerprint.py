@@ -2,7 +2,8 @@
 
 Snakemake sees a script but not what it imports. `code_digest` follows names from the script through the package, one
 function, class or constant at a time, so that a stage runs again exactly when something that it uses has changed. Where
-a name cannot be followed, the whole module counts: too much rather than too little.
+a name cannot be followed, the whole module counts: too much rather than too little. What only moves bytes or speaks to
+people does not count (`CARRIER_MODULES`, and in every module log lines and the texts of errors): docs/reruns.md.
 """
 
 import ast
@@ -19,11 +20,20 @@ from campfire.core.errors import ConfigError
 from campfire.runs import definitions
 from campfire.runs.definitions import WHOLE, Target, follow, module_file, take_apart
 
+CARRIER_MODULES = frozenset(
+    f"campfire.{name}"
+    for name in (
+        *("core.errors", "core.files", "core.text", "runs.job"),
+        *("images.gallery.client", "images.gallery.folder", "images.gallery.journal", "images.gallery.retry"),
+        "training.progress",
+    )
+)
+"""Modules that read, write or report values without changing one: an edit of them reruns nothing."""
 CARRIERS = frozenset(
-    {"boto3", "botocore", "imagecodecs", "job", "jsonschema", "moto", "pyarrow", "safetensors", "snakemake", "tifffile"}
+    {"boto3", "botocore", "imagecodecs", "jsonschema", "moto", "pyarrow", "safetensors", "snakemake", "tifffile"}
     | {"urllib3", "yaml"}
 )
-"""Libraries that carry data without changing it (and the scripts' own `job`): their versions do not count."""
+"""Libraries that carry data without changing it: their versions do not count."""
 DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "pillow"}
 """Import names whose package is called otherwise."""
 
@@ -77,7 +87,7 @@ def reach(root: str | Path) -> Reach:
             outside.add(module if name == WHOLE else f"{module}.{name}")
             continue
         path = module_file(module)
-        if path is None:
+        if path is None or module in CARRIER_MODULES:
             continue
         source = take_apart(path)
         files.add(path)
@@ -100,8 +110,8 @@ def reach(root: str | Path) -> Reach:
 def code_digest(*roots: str | Path) -> str:
     """Sixteen hex digits that change exactly when code that the roots (scripts, functions) can run changes.
 
-    Comments, formatting, docstrings, annotations of functions, the order of definitions and the file that a definition
-    is in do not count; neither does the package's version.
+    Comments, formatting, docstrings, annotations of functions, log lines, the texts of errors, the order of definitions
+    and the file that a definition is in do not count; neither do carriers and the package's version.
     """
     found = [reach(root) for root in roots]
     digests, outside = ({text for one in found for text in getattr(one, kind)} for kind in ("digests", "outside"))

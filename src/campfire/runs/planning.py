@@ -1,7 +1,8 @@
 """From Snakemake's config to a checked run: what the Snakefile calls first."""
 
+import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from campfire.core.errors import CampfireError
-from campfire.core.yaml import read_yaml
+import campfire
+from campfire.core.errors import CampfireError, ConfigError
+from campfire.core.yaml import merge, read_yaml
 from campfire.runs.checks import check_config, check_run
 from campfire.runs.configuration import validate
 from campfire.runs.results import Results
@@ -29,18 +31,26 @@ def as_workflow_errors() -> Iterator[None]:
         raise WorkflowError(str(error)) from None
 
 
-def read_run(config: Mapping[str, Any], workflow: str | Path) -> Run:
+def base_config(workflow: str | Path) -> str:
+    """The config that all others are laid over: config/config.yaml of the working folder, else the workflow's own."""
+    own = Path("config/config.yaml")
+    return str(own if own.is_file() else Path(workflow).parent / own)
+
+
+def read_run(config: dict[str, Any], workflow: str | Path) -> Run:
     """The checked run of a config; any mistake ends planning with a message that says what to do.
 
-    workflow: the folder of the workflow's files. Targets are read from the command line, which Snakemake hands on to
-    the workflow only after all rules are read.
+    config: Snakemake's, which is completed in place, so that scripts see the same
+    workflow: the folder of the workflow's files
     """
-    arguments = sys.argv[1:]
+    share_library()
     with as_workflow_errors():
+        complete(config, Path(workflow))
         validate(config, read_yaml(Path(workflow) / "schemas/config.schema.yaml"))
         run = Run.read(config, workflow)
         check_config(config)
-        check_run(run, arguments)
+        # Snakemake hands its targets on to the workflow only after all rules are read.
+        check_run(run, sys.argv[1:])
     return run
 
 
@@ -50,6 +60,50 @@ def read_results(run: Run) -> Results:
         results = Results(run)
         results.check(sys.argv[1:])
     return results
+
+
+def complete(config: dict[str, Any], workflow: Path) -> None:
+    """Lay a config over the base config and spell its paths in one way, in place.
+
+    Files that the workflow ships are found beside it where the working folder has none of that name.
+    """
+    config.update(merge(read_yaml(base_config(workflow)), config))
+    for key in ("results", "logs"):
+        config[key] = folder_name(key, config[key])
+    for key in ("sheet", "known_bad"):
+        config[key] = shipped(config[key], workflow)
+    study = config["pretrain"]["ablation"]
+    config["pretrain"] = {**config["pretrain"], "ablation": {**study, "tables": shipped(study["tables"], workflow)}}
+
+
+def folder_name(key: str, value: Any) -> Any:
+    """A folder for outputs without `~`, doubled or closing slashes, so that one folder has one name in all records."""
+    if not isinstance(value, str):
+        return value  # the schema says what is wrong with it
+    if set(value) & set("{}"):
+        raise ConfigError(
+            f"config: {key}: {value!r} has braces, which Snakemake reads as wildcards; choose a folder without them"
+        )
+    return os.path.normpath(os.path.expanduser(value)) if value else value
+
+
+def shipped(path: Any, workflow: Path) -> Any:
+    """A relative path below the working folder, or beside the workflow where only that has it."""
+    if not isinstance(path, str) or not path or Path(path).exists():
+        return path
+    beside = workflow.parent / path
+    return str(beside) if beside.exists() else path
+
+
+def share_library() -> None:
+    """Let processes that jobs start import this very library, wherever it was imported from.
+
+    Snakemake hands its own module path on to scripts; a process that a script starts has the environment alone.
+    """
+    source = Path(campfire.__file__).parents[1]
+    if source.name == "src":
+        known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(source), *(path for path in known if path != str(source))])
 
 
 def explain_a_lock() -> None:

@@ -1,4 +1,4 @@
-"""What every script does first: find the library, log to the rule's log file, report errors in one line."""
+"""What every script does first: log to the rule's log file, report errors in one line, record the job."""
 
 import atexit
 import errno
@@ -9,9 +9,6 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-# The library is used from this checkout, so that a conda environment need not install it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 # Threads that spin while they wait take the cores from those that compute; read when NumPy and torch are imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,103 @@
+"""Before anything starts: a plan that would redo finished, expensive work stops, and says what it would do and why."""
+
+import atexit
+import shlex
+from typing import Any
+
+from snakemake.exceptions import WorkflowError
+
+from campfire.core.errors import CampfireError, ConfigError
+from campfire.images.nuclei import NucleiOptions
+from campfire.runs import cost
+from campfire.runs.plan import Plan
+from campfire.runs.run import Run
+
+GUARDED = {"images": 0, "pretrain": 0, "tiles": 24, "embed": 24}
+"""Stages whose results are not remade unasked, and processor or GPU hours up to which they are."""
+
+
+def guard(workflow: Any, run: Run) -> None:
+    """Stop a plan that would redo finished, expensive work, unless `redo` names its stage.
+
+    workflow: Snakemake's, with its jobs planned. Called by `onstart`; raises WorkflowError.
+    """
+    if workflow.touch:
+        return
+    try:
+        check_plan(Plan(workflow, run.files), run)
+        if lacking := missing_nuclei_weights(workflow, run):
+            raise ConfigError(lacking)
+    except CampfireError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def check_plan(plan: Plan, run: Run) -> None:
+    """Raise a ConfigError for a plan that would redo finished, expensive work without being told to."""
+    redo = _redo(run)
+    stopped = cost.forbidden(cost.estimate(plan.jobs()), GUARDED, redo)
+    if not stopped:
+        return
+    names = list(dict.fromkeys(row.stage for row in stopped))
+    lines = [
+        "This plan would redo finished, expensive work:",
+        "",
+        cost.render(stopped),
+        "",
+        f"If that is meant, add `--config redo={','.join(names)}`.",
+        "If the change leaves these results as they are, mark them as current:",
+        f"  {mark_command(plan.workflow, names)}",
+    ]
+    if "assign_wells" in {row.why.split(":")[0] for row in stopped}:
+        lines.append("The split is made again. Make it first (target `split`): plates whose wells stay are left alone.")
+    raise ConfigError("\n".join(lines))
+
+
+def _redo(run: Run) -> list[str]:
+    try:
+        redo = cost.stages(run.config["redo"])
+    except CampfireError as error:
+        raise ConfigError(f"config: {error}") from None
+    unknown = set(redo) - {*GUARDED, "all"}
+    if unknown:
+        raise ConfigError(f"redo: no stage {min(unknown)}; there are {', '.join([*GUARDED, 'all'])}")
+    return redo
+
+
+def mark_command(workflow: Any, stages: list[str]) -> str:
+    """The command that marks the results of these stages as current, for this workflow and its config."""
+    words = ["campfire", "mark-current", *stages]
+    files = [str(path) for path in workflow.overwrite_configfiles or ()]
+    return shlex.join([*words, *(["--configfile", *files] if files else [])])
+
+
+def missing_nuclei_weights(workflow: Any, run: Run) -> str:
+    """What is wrong with the weights that planned jobs segment with, before a plate is fetched for nothing; or ""."""
+    if run.config["nuclei"].get("method") != "cellpose":
+        return ""
+    if not {"nuclei", "nuclei_gpu"} & {job.rule.name for job in workflow.dag.needrun_jobs()}:
+        return ""
+    from campfire.images.nuclei.cellpose import weights_path
+
+    try:
+        weights_path(NucleiOptions(**run.config["nuclei"]))
+    except CampfireError as error:
+        return str(error)
+    return ""
+
+
+def show_plan_at_exit(workflow: Any, run: Run) -> None:
+    """Print what the plan costs at the end of a dry run: Snakemake has no hook after one."""
+    atexit.register(_show_plan, workflow, run)
+
+
+def _show_plan(workflow: Any, run: Run) -> None:
+    if getattr(workflow, "dag", None) is None or not hasattr(workflow, "scheduler"):
+        return
+    rows = cost.estimate(Plan(workflow, run.files).jobs())
+    print(cost.render(rows) if rows else "Nothing to be done: everything is there and up to date.")
+    stopped = cost.forbidden(rows, GUARDED, cost.stages(run.config["redo"]))
+    if stopped:
+        names = ",".join(dict.fromkeys(row.stage for row in stopped))
+        print(f"Redoing finished, expensive work must be confirmed: `--config redo={names}`.")
+    if lacking := missing_nuclei_weights(workflow, run):
+        print(lacking)

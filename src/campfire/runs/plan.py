@@ -1,0 +1,90 @@
+"""The jobs that Snakemake plans, as plain records: which, why, and whether they were done before."""
+
+import asyncio
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from campfire.runs.cost import PlannedJob
+from campfire.runs.files import Files
+
+STAGE_OF_RULE = {
+    "images": "images",
+    "nuclei": "tiles",
+    "nuclei_gpu": "tiles",
+    "cut_tiles": "tiles",
+    "pretrain_run": "pretrain",
+    "ablation_run": "pretrain",
+    "embed": "embed",
+    "embed_transfer": "embed",
+}
+"""Expensive rules and their stage; all other rules are of the stage `analysis`."""
+STAGES = (*dict.fromkeys(STAGE_OF_RULE.values()), "analysis")
+
+
+class Plan:
+    """What a Snakemake workflow is about to do; `workflow` is Snakemake's own object with its jobs planned."""
+
+    def __init__(self, workflow: Any, files: Files) -> None:
+        self.workflow, self.files = workflow, files
+
+    def waiting(self) -> list[Any]:
+        """Snakemake's jobs that would run, without those that only name a target, each after what it depends on."""
+        needed = set(self.workflow.dag.needrun_jobs(exclude_finished=False))
+        levels = self.workflow.dag.toposorted()
+        return [job for level in levels for job in sorted(level, key=str) if job in needed and job.output]
+
+    def jobs(self) -> list[PlannedJob]:
+        """The same as records, expensive stages first."""
+        planned = [self.record(job) for job in self.waiting()]
+        return sorted(planned, key=lambda job: (STAGES.index(job.stage), job.done, job.rule, job.name))
+
+    def record(self, job: Any) -> PlannedJob:
+        """One of Snakemake's jobs as a record."""
+        rule = job.rule.name
+        return PlannedJob(
+            stage=STAGE_OF_RULE.get(rule, "analysis"),
+            rule=rule,
+            name="/".join(job.wildcards_dict.values()),
+            done=self.is_done(job),
+            why=self.own_reason(job) or self.traced_reason(job),
+            gpus=int(job.resources.get("gpu", 0) or 0),
+            benchmark=str(job.benchmark) if job.benchmark else None,
+            download_plan=self.files.download_plan(job.wildcards_dict["plate"]) if rule == "images" else None,
+        )
+
+    def is_done(self, job: Any) -> bool:
+        """Whether a job has been finished before: its first lasting output is there and whole."""
+        lasting = [path for path in job.output if path not in job.temp_output]
+        if not lasting or not Path(lasting[0]).exists():
+            return False
+        return not asyncio.run(self.workflow.persistence.incomplete(job))
+
+    def own_reason(self, job: Any) -> str:
+        """Why a job runs, if not because another one does; "" otherwise."""
+        reason = self.workflow.dag.reason(job)
+        if reason.params_changed:
+            new = reason.params_changed.only_new
+            names = [name for name, value in job.params.items() if repr(value) in new]
+            return f"changed {', '.join(names) or 'options'}"
+        if reason.input_changed:
+            return "other input files"
+        if reason.updated_input - reason.updated_input_run:
+            return f"changed {min(reason.updated_input - reason.updated_input_run)}"
+        missing = set(reason.missing_output) - job.temp_output
+        if missing:
+            return f"missing {min(missing)}" if self.is_done(job) else "not made yet"
+        return "forced" if reason.forced else ""
+
+    def traced_reason(self, job: Any, seen: Collection[Any] = ()) -> str:
+        """Why a job runs, traced to where that begins: above it, or below where a temporary file is needed again."""
+        own = self.own_reason(job)
+        if own or job in seen:
+            return f"{job.rule.name}: {own}" if own else ""
+        dag, seen = self.workflow.dag, {*seen, job}
+        needed = [other for other in dag.dependencies[job] if dag.needrun(other)]
+        asking = [other for other in dag.depending[job] if self.own_reason(other)]
+        for other in [*sorted(needed, key=str), *sorted(asking, key=str)]:
+            if text := self.traced_reason(other, seen):
+                return text
+        return ""

@@ -1,0 +1,108 @@
+"""What the guard stops before the first job, and how results are kept that a change leaves as they are."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from snakemake.exceptions import WorkflowError
+
+from campfire.runs import definitions
+from campfire.runs import fingerprint as reach
+from campfire.runs.guard import guard
+from campfire.runs.plan import Plan
+from support.plans import PLATES, TRANSFER, Run, checkout, finish, inside
+
+pytestmark = pytest.mark.workflow
+
+EVERYTHING = PLATES + TRANSFER
+
+
+@pytest.fixture(scope="module")
+def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A checkout whose run is finished; tests work on copies."""
+    folder = tmp_path_factory.mktemp("finished") / "campfire"
+    folder.mkdir()
+    before = definitions.PACKAGE
+    definitions.PACKAGE = folder / "src/campfire"
+    run = checkout(repository, folder)
+    finish(run)
+    definitions.PACKAGE = before
+    return run
+
+
+@pytest.fixture
+def run(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    folder = tmp_path / "campfire"
+    shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
+    monkeypatch.setattr(definitions, "PACKAGE", folder / "src/campfire")
+    yield Run(folder)
+    reach.forget()
+
+
+def stopped(run: Run, **changes: object) -> str:
+    """What the guard says of the plan, "" when it lets it pass."""
+    run.configure(**changes)
+    workflow = run.workflow()
+    with inside(run.folder):
+        try:
+            guard(workflow, workflow.globals["run"])
+        except WorkflowError as error:
+            return str(error)
+    return ""
+
+
+def test_finished_expensive_work_is_not_redone_unasked(run: Run) -> None:
+    for plate in EVERYTHING:
+        benchmark = run.folder / f"results/benchmarks/images/{plate}.tsv"
+        benchmark.parent.mkdir(parents=True, exist_ok=True)
+        benchmark.write_text("s\tcpu_time\n3600\t1800\n")
+        (run.folder / f"results/download/{plate}.plan.json").write_text('{"bytes": 2000000000}')
+    message = stopped(run, tiles={"dtype": "uint8"})
+    for words in ("14.0 GB", "3.5 h", "cut_tiles: changed tiles", "--config redo=images,pretrain", "pretrain_run"):
+        assert words in message, message
+    assert "embed" not in message and "analysis" not in message
+    assert "pretrain_run" in stopped(run, redo=["images"])
+    assert stopped(run, redo="images,pretrain") == ""
+    assert "redo: no stage tile; there are images" in stopped(run, redo="tile")
+
+
+def test_the_guard_lets_inexpensive_and_first_work_pass(run: Run, repository: Path, tmp_path: Path) -> None:
+    assert stopped(run, probe={"epochs": 3}) == ""
+    assert stopped(run, transfer={"sheet": None}, sample={"seed": 3}) == ""
+    new = tmp_path / "new"
+    new.mkdir()
+    assert stopped(checkout(repository, new)) == ""
+
+
+def test_a_download_that_was_killed_is_not_done_again(run: Run) -> None:
+    """Snakemake's mark says that the job had begun; its finished part does not count as done."""
+    workflow = run.workflow(force=["results/download/T1.parquet"])
+    with inside(run.folder):
+        job = next(job for job in workflow.dag.jobs if job.rule.name == "images" and job.wildcards.plate == "T1")
+        planned_jobs = Plan(workflow, workflow.globals["run"].files)
+        assert planned_jobs.is_done(job)
+        workflow.persistence.started(job)
+        assert not planned_jobs.is_done(job)
+
+
+def test_the_split_is_made_first(run: Run) -> None:
+    assert "Make it first (target `split`)" in stopped(run, split={"seed": 11})
+
+
+def test_snakemake_itself_stops_before_its_first_job(run: Run) -> None:
+    """As users call it; a dry run is free, and `make plan` shows what would need leave."""
+    run.configure(tiles={"dtype": "uint8"})
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nocolor", "--rerun-triggers", "mtime", "params"]
+    command += ["input", "--configfile", "config/config.yaml", "run.yaml"]
+    done = subprocess.run([*command, "--", "all"], cwd=run.folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "This plan would redo finished, expensive work" in done.stderr
+    assert "Traceback" not in done.stderr and not (run.folder / "results/images").exists()
+    assert (run.folder / "results/tiles/Q1.npy").is_file(), "nothing was deleted"
+    command += ["-n", "--quiet", "rules", "progress", "--config", "show_plan=True", "--", "all"]
+    done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert "must be confirmed: `--config redo=images,pretrain`" in done.stdout

@@ -1,0 +1,79 @@
+"""What can be asked for by name."""
+
+
+localrules:
+    all,
+    metadata,
+    split,
+    tiles,
+    pretrain,
+    embeddings,
+    probes,
+    tables,
+    figures,
+    report,
+    bundle,
+
+
+rule metadata:
+    """JUMP's tables of plates, wells and compounds."""
+    input:
+        [run.files.metadata(table) for table in run.config["metadata"]],
+
+
+rule split:
+    """Which well is trained on and which is tested on."""
+    input:
+        run.files.wells,
+
+
+rule tiles:
+    """Tiles of every plate: download, nuclei, 112x112 cuts."""
+    input:
+        [run.files.tiles(plate) for plate in run.all_plates],
+        [run.files.tile_index(plate) for plate in run.all_plates],
+
+
+rule pretrain:
+    """The pretraining runs that encoders use."""
+    input:
+        [run.files.pretrained(name) for name in run.pretraining_runs],
+
+
+rule embeddings:
+    """Embeddings of every encoder on every channel set, and of the transfer screen."""
+    input:
+        [path for pair in run.pairs for path in run.embeddings(*pair)],
+        [path for e in run.transfer_encoders for path in run.transfer_embeddings(e)],
+
+
+rule probes:
+    """Scores and predictions of the linear probes."""
+    input:
+        [run.files.probe_scores(*pair) for pair in run.pairs],
+
+
+rule tables:
+    """All tables."""
+    input:
+        TABLES,
+
+
+rule figures:
+    """All figures."""
+    input:
+        FIGURES,
+
+
+rule report:
+    """Tables, figures and the page of findings; `make report` makes one file of them."""
+    input:
+        TABLES,
+        FIGURES,
+        FINDINGS,
+
+
+rule bundle:
+    """One archive of what tables and figures are made of."""
+    input:
+        run.files.bundle,
