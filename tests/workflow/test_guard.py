@@ -1,19 +1,22 @@
 """What the guard stops before the first job, and how results are kept that a change leaves as they are."""
 
+import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from snakemake.exceptions import WorkflowError
 
-from campfire.runs import definitions
+from campfire.runs import definitions, mark_current
 from campfire.runs import fingerprint as reach
 from campfire.runs.guard import guard
 from campfire.runs.plan import Plan
-from support.plans import PLATES, TRANSFER, Run, checkout, finish, inside
+from support.plans import PLATES, TRANSFER, Run, checkout, finish, inside, transfer_sheet
 
 pytestmark = pytest.mark.workflow
 
@@ -106,3 +109,52 @@ def test_snakemake_itself_stops_before_its_first_job(run: Run) -> None:
     done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0
     assert "must be confirmed: `--config redo=images,pretrain`" in done.stdout
+
+
+def marked(run: Run, *arguments: str) -> int:
+    """`campfire mark-current` with the run's config."""
+    reach.forget()
+    configs = [str(run.folder / "config/config.yaml"), str(run.folder / "run.yaml")]
+    place = ["--directory", str(run.folder), "--snakefile", str(run.folder / "Snakefile")]
+    return mark_current.main([*arguments, "--configfile", *configs, *place])
+
+
+def test_results_that_a_change_leaves_as_they_are_can_be_marked(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command that the guard names: what it marks is printed first, and later changes count again."""
+    run.edit("src/campfire/images/gallery/verify.py", "def check_image(", "def check_image(more=0, *, ")
+    command = re.search(r"campfire mark-current (images pretrain) --configfile \S+ \S+", stopped(run))
+    assert command, "the guard names the command"
+    stages = command[1].split()
+    assert marked(run, *stages, "--dry-run") == 0
+    assert "images: M1, M2, Q1" in capsys.readouterr().out
+    assert "images" in run.plan()
+    assert marked(run, *stages) == 0
+    assert "Marked 8 jobs as current" in capsys.readouterr().out
+    assert not {"images", "pretrain_run"} & set(run.plan())
+    assert marked(run, "all") == 0
+    assert run.plan() == {}
+    assert marked(run, "all") == 0
+    assert "Nothing to mark" in capsys.readouterr().out.splitlines()[-1]
+    run.configure(s3={"prefix": "another"})
+    assert "images" in run.plan()
+
+
+def test_an_unknown_stage_or_config_is_one_line(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert mark_current.main(["images", "--configfile", "nowhere.yaml"]) == 1
+    assert capsys.readouterr().err == "error: nowhere.yaml: no such config file\n"
+    with pytest.raises(SystemExit):
+        mark_current.main(["tile"])
+
+
+@pytest.mark.parametrize("kept", [(), (".snakemake",)], ids=["the whole project", "results from a backup"])
+def test_a_copy_of_a_finished_project_is_not_computed_again(finished: Run, run: Run, kept: tuple[str, ...]) -> None:
+    """`cp -r` gives every file a new time in the order of copying; a changed sheet still counts."""
+    files = [
+        path for path in run.folder.rglob("*") if path.is_file() and path.relative_to(run.folder).parts[0] not in kept
+    ]
+    now = time.time() - 1000
+    for number, path in enumerate(sorted(files, reverse=True)):
+        os.utime(path, (now + number / 100, now + number / 100))
+    assert run.plan() == {}
+    (run.folder / "transfer.tsv").write_text(transfer_sheet(["M1", "M2"]).replace("KO2", "KO3"))
+    assert "transfer_head" in run.plan() and "images" not in run.plan()

@@ -16,6 +16,7 @@ from campfire.core.yaml import merge, read_yaml
 from campfire.runs.checks import check_config, check_run
 from campfire.runs.configuration import validate
 from campfire.runs.results import Results
+from campfire.runs.copies import restore_times
 from campfire.runs.run import Run
 from campfire.runs.slurm import explain_lock
 
@@ -106,7 +107,9 @@ def share_library() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(source), *(path for path in known if path != str(source))])
 
 
-def explain_a_lock() -> None:
-    """Log what a lock on the working folder means, before Snakemake refuses to start."""
+def look_around() -> None:
+    """Before a run is planned: explain a lock on the working folder, and put back the times of copied results."""
     if not NOTHING_RUNS & {*sys.argv} and (explanation := explain_lock()):
         logger.error(explanation)
+    elif restored := restore_times():
+        logger.info(f"This folder is a copy: put back the times of {restored} results, which count as they are.")
