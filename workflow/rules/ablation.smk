@@ -95,7 +95,7 @@ rule ablation_ranking:
 
 rule ablation_table:
     input:
-        ranking=result("ablation/{stage}/ranking.parquet"),
+        ranking=run.files.ranking("{stage}"),
     output:
         report(
             results.files("table", "ablation_{stage}")[0],
@@ -105,7 +105,7 @@ rule ablation_table:
         ),
         results.files("table", "ablation_{stage}")[1:],
     log:
-        log_file("tables/ablation_{stage}"),
+        run.files.log("tables/ablation_{stage}"),
     conda:
         "../../envs/analysis.yaml"
     threads: 1

@@ -1,11 +1,17 @@
+from campfire.runs.results import bundle_files, upstream_files
+
+
 rule pack_bundle:
     input:
         files=bundle_files(run),
-        sheets=[config["sheet"] or [], config["transfer"]["sheet"] or []],
+        sheets=[
+            run.config["sheet"] or [],
+            run.config["transfer"]["sheet"] or [],
+        ],
     output:
-        result("bundle.tar"),
+        run.files.bundle,
     log:
-        log_file("bundle"),
+        run.files.log("bundle"),
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -15,6 +21,6 @@ rule pack_bundle:
     params:
         upstream=upstream_files(run),
         stages=lambda wildcards: results.digests(),
-        code=code("bundle"),
+        code=lambda wildcards: run.code("bundle"),
     script:
         "../scripts/bundle.py"

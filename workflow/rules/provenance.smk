@@ -1,3 +1,6 @@
+from campfire.runs.results import recorded_files
+
+
 rule provenance:
     input:
         recorded_files(results),

@@ -56,21 +56,21 @@ rule probes:
 rule tables:
     """All tables."""
     input:
-        TABLES,
+        results.table_files,
 
 
 rule figures:
     """All figures."""
     input:
-        FIGURES,
+        results.figure_files,
 
 
 rule report:
     """Tables, figures and the page of findings; `make report` makes one file of them."""
     input:
-        TABLES,
-        FIGURES,
-        FINDINGS,
+        results.table_files,
+        results.figure_files,
+        results.findings,
 
 
 rule bundle:

@@ -15,8 +15,8 @@ from campfire.core.errors import CampfireError, ConfigError
 from campfire.core.yaml import merge, read_yaml
 from campfire.runs.checks import check_config, check_run
 from campfire.runs.configuration import validate
-from campfire.runs.results import Results
 from campfire.runs.copies import restore_times
+from campfire.runs.results import Results
 from campfire.runs.run import Run
 from campfire.runs.slurm import explain_lock
 

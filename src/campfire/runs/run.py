@@ -65,6 +65,17 @@ class Run:
         """Whether tables and figures are made from embeddings that are there, without images."""
         return bool(self.config["start_from"] == "embeddings")
 
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """Wildcard of the rules -> pattern of the names that it may stand for."""
+        names = {
+            "plate": self.all_plates,
+            "run": self.config["pretrain"]["runs"],
+            "encoder": self.config["encoders"],
+            "channels": self.config["channel_sets"],
+        }
+        return {wildcard: "|".join(map(re.escape, known)) for wildcard, known in names.items()}
+
     # Plates ----------------------------------------------------------------------------------------------------------
 
     @cached_property
