@@ -54,7 +54,8 @@ def folder(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "results": "./results//",
         "sheet": "screen/plates.tsv",
         "metadata": {
-            name: {"address": f"screen/metadata/{name}.csv.gz", "sha256": None} for name in ("plate", "well", "compound")
+            name: {"address": f"screen/metadata/{name}.csv.gz", "sha256": None}
+            for name in ("plate", "well", "compound")
         },
         "s3": {"folder": "screen/s3/cellpainting-gallery"},
         "split": {
