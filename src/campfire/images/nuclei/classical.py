@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from campfire.images.nuclei.components import choose_components
+from campfire.images.nuclei.debris import remove_debris
 from campfire.images.nuclei.resample import background, nearest, resize
 
 WORKING_DIAMETER = 20.0
@@ -29,6 +30,8 @@ CONTRAST_SIGMA = 6.0
 """Sigma of the surroundings, in working px, to which a pixel's log brightness is compared."""
 SMALLEST = 0.1
 """Smallest object, in typical areas."""
+SATURATED_PIXELS = 50
+"""More pixels than this at the largest value are the camera's full scale."""
 OUTLINE = 0.43
 """A nucleus ends where the signal falls to this fraction of its own brightness (half maximum, a little outside)."""
 BRIGHT = 1.5
@@ -46,6 +49,8 @@ def segment_classical(dna: NDArray[Any], diameter: float) -> NDArray[np.int32]:
     shape = (max(3, round(dna.shape[0] * scale)), max(3, round(dna.shape[1] * scale)))
     work = ndimage.gaussian_filter(resize(dna, shape), SMOOTHING, truncate=3.0)
     signal = work - background(work, round(3 * WORKING_DIAMETER))
+    cleaned = remove_debris(signal, _saturated(dna, shape), WORKING_DIAMETER, TYPICAL_AREA)
+    signal = cleaned.signal
     floor = _foreground_level(signal)
     if floor is None:
         return np.zeros(dna.shape, dtype=np.int32)
@@ -55,6 +60,12 @@ def segment_classical(dna: NDArray[Any], diameter: float) -> NDArray[np.int32]:
     objects, level = _outline(signal, floor, seeds, count)
     objects = _split_by_shape(objects)
     return _to_full_size(objects, signal - level, (dna.shape[0], dna.shape[1]))
+
+
+def _saturated(dna: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    """(h, w) share of each working pixel at the image's largest value; None where that is no plateau."""
+    full = dna == dna.max()
+    return resize(full, shape) if np.count_nonzero(full) > SATURATED_PIXELS else None
 
 
 def _foreground_level(signal: NDArray[np.float32]) -> float | None:

@@ -1,0 +1,162 @@
+"""Bright objects that are no cells: found before the nuclei, so that they hide none, and told from bright cells.
+
+A field's brightness is taken from its typical nucleus, one vote per object, never from its brightest pixels: a speck of
+dust may be a hundred times as bright. What is no cell is judged by what a nucleus can hold. Metaphase plates and
+condensed nuclei of dying cells are up to `BRIGHTEST` times as bright as a resting nucleus, but hold no more than a few
+times its DNA; they are cells. An object of more than `RICHEST` nuclei's DNA, or brighter than that, is debris.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+BRIGHTEST = 12.0
+"""Brightness, in typical nuclei, beyond which no cell is expected."""
+RICHEST = 10.0
+"""Signal summed over an object, in typical nuclei, beyond which it is no single cell (polyploid cells reach 4 to 8)."""
+SUSPECT = 4.0
+"""Pixels brighter than this many typical nuclei are looked at; most fields have none or only mitotic cells."""
+EDGE = 0.3
+"""Debris ends where its signal falls to this fraction of its brightness; its halo beyond is subtracted."""
+RING = 1.5
+"""A halo is at most this multiple of the median at equal distance from the debris."""
+REACH = 4.0
+"""How far a halo is followed, in diameters of a nucleus."""
+MOST_SATURATED = 0.3
+"""Share of an object's pixels at full scale from which its brightness is unknown, and its size has to tell."""
+LARGEST_SATURATED = 3.5
+"""Area, in typical nuclei, from which a saturated object is a clump and no nucleus."""
+
+SHORTEST_FIBRE = 1.2
+WIDEST_FIBRE = 0.2
+"""A bright object of more than 1.2 nuclei's area that is nowhere wider than twice 0.2 diameters is a fibre."""
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A field's signal without its debris."""
+
+    signal: NDArray[np.float32]
+    """(h, w) signal; zero on debris, without its halo beside it."""
+    debris: NDArray[np.int32]
+    """(h, w) labels of debris from 1."""
+    count: int
+
+
+def typical_brightness(signal: NDArray[np.float32], typical_area: float) -> float | None:
+    """Signal of a typical nucleus: the median over objects, none of which counts for more than three nuclei.
+
+    signal: (h, w) above the background. typical_area: of a nucleus, px. None for a field without objects.
+    """
+    sample = signal[::2, ::2]
+    middle = float(np.median(sample))
+    noise = 1.4826 * float(np.median(np.abs(sample - middle)))
+    if not sample.max() > middle + 6 * noise:
+        return None
+    # On a logarithmic scale nuclei lie between background and debris, however bright that is.
+    scaled = np.log(np.maximum(sample - middle, 0) + max(3 * noise, 1e-3 * float(np.quantile(sample, 0.99) - middle)))
+    level = _otsu(scaled)
+    labels, count = ndimage.label(scaled > level)
+    if not count:
+        return None
+    area = np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(float)
+    bright = np.bincount(labels.ravel(), weights=sample.ravel(), minlength=count + 1)[1:] / area
+    weight = np.where(area >= 0.25 * 0.3 * typical_area, np.minimum(area, 0.25 * 3 * typical_area), 0.0)
+    if not weight.any():
+        return None
+    order = np.argsort(bright, kind="stable")
+    cumulative = np.cumsum(weight[order])
+    return float(bright[order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])
+
+
+def _otsu(values: NDArray[np.float32]) -> float:
+    from skimage.filters import threshold_otsu
+
+    return float(threshold_otsu(values)) if values.max() > values.min() else float(values.max())
+
+
+def remove_debris(
+    signal: NDArray[np.float32], saturated: NDArray[np.float32] | None, diameter: float, typical_area: float
+) -> Cleaned:
+    """`signal` (h, w) without debris and its halo; the very same array for a field that has none.
+
+    saturated: (h, w) share of each pixel at the camera's full scale, or None. diameter, typical_area: of a nucleus, px.
+    """
+    none = Cleaned(signal, np.zeros((0, 0), np.int32), 0)
+    brightest = float(signal.max())
+    typical = typical_brightness(signal, typical_area)
+    if typical is None or typical <= 0 or (brightest <= SUSPECT * typical and saturated is None):
+        return none
+    core = signal > SUSPECT * typical
+    if saturated is not None:
+        core |= saturated > 0.5
+    labels, count = ndimage.label(core)
+    if not count:
+        return none
+    area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    content = np.bincount(labels.ravel(), weights=signal.ravel(), minlength=count + 1)[1:]
+    peak = np.asarray(ndimage.maximum(signal, labels, np.arange(1, count + 1)))
+    guilty = (peak > BRIGHTEST * typical) | (content > RICHEST * typical * typical_area)
+    if saturated is not None:
+        full = np.bincount(labels.ravel(), weights=saturated.ravel(), minlength=count + 1)[1:] / area
+        guilty |= (full > MOST_SATURATED) & (area > LARGEST_SATURATED * typical_area)
+    boxes = ndimage.find_objects(labels)
+    for n in np.flatnonzero(~guilty & (area > SHORTEST_FIBRE * typical_area)).tolist():
+        inner = ndimage.distance_transform_edt(np.pad(labels[boxes[n]] == n + 1, 1)).max()
+        guilty[n] = inner < WIDEST_FIBRE * diameter
+    if not guilty.any():
+        return none
+    return _subtract(signal, labels, (np.flatnonzero(guilty) + 1).tolist(), peak, typical, diameter)
+
+
+def _subtract(
+    signal: NDArray[np.float32],
+    cores: NDArray[np.int32],
+    guilty: list[int],
+    peak: NDArray[Any],
+    typical: float,
+    diameter: float,
+) -> Cleaned:
+    """Grow each core to its edge, and take away what leads down from it: the halo, but not nuclei that stand on it."""
+    from skimage.morphology import reconstruction
+
+    left = signal.copy()
+    debris = np.zeros(signal.shape, dtype=np.int32)
+    boxes = ndimage.find_objects(cores)
+    reach = round(REACH * diameter)
+    # The brightest first: what stands in its halo is then judged without it.
+    for n in sorted(guilty, key=lambda n: -peak[n - 1]):
+        box = tuple(slice(max(0, side.start - reach), side.stop + reach) for side in boxes[n - 1])
+        window, core = left[box], cores[box] == n
+        # Above the nuclei, where the camera's range allows it, so that one that touches is not taken along.
+        edge = max(EDGE * peak[n - 1], min(2 * typical, 0.8 * peak[n - 1]))
+        body, count = ndimage.label(window > edge)
+        touched = np.zeros(count + 1, dtype=bool)
+        touched[body[core]] = True
+        touched[0] = False
+        inside = touched[body] | core
+        marker = np.where(inside, window, min(float(window.min()), 0.0)).astype(np.float32)
+        halo = reconstruction(marker, window, method="dilation").astype(np.float32)
+        halo = np.minimum(halo, _ring_limit(window, inside, reach))
+        debris[box][inside & (debris[box] == 0)] = n
+        left[box] = np.where(inside, 0, window - np.maximum(halo, 0))
+    left[debris > 0] = 0
+    labels, count = ndimage.label(debris > 0)
+    return Cleaned(left, labels.astype(np.int32), int(count))
+
+
+def _ring_limit(window: NDArray[np.float32], inside: NDArray[np.bool_], reach: int) -> NDArray[np.float32]:
+    """Most that a halo may be at each pixel: half above the median at its distance from the debris.
+
+    A nucleus that touches debris leads down from it without a dip; the rest of its ring shows how bright the halo is.
+    """
+    distance = np.minimum(np.rint(ndimage.distance_transform_edt(~inside)).astype(np.int32), reach)
+    order = np.lexsort((window.ravel(), distance.ravel()))
+    starts = np.searchsorted(distance.ravel()[order], np.arange(reach + 2))
+    middles = np.minimum((starts[:-1] + starts[1:]) // 2, order.size - 1)
+    ring = np.maximum(window.ravel()[order][middles], 0)
+    ring[0] = np.inf
+    return (RING * np.minimum.accumulate(ring)).astype(np.float32)[distance]
