@@ -16,7 +16,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from campfire.images.nuclei import NucleiOptions, match_objects, measure, segment
+from campfire.core.columns import NUCLEUS
+from campfire.images.nuclei import NucleiOptions, match_objects, measure, segment_all
 from campfire.simulate.artefacts import KINDS, paste
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/images"
@@ -64,10 +65,11 @@ def score(field: Field, kind: str, exposure: float, seed: int = 0) -> dict[str, 
         exposure=exposure,
         seed=seed,
     )
-    labels = segment(made.image, field.pixel_size_um, diameter_um=field.diameter_um)
     options = NucleiOptions(diameter_um=field.diameter_um, border="pad")
-    table = measure(labels, made.image, field.pixel_size_um, options)
-    cells = table[~table["reason"].isin(["debris"])]["Metadata_Nucleus"].to_numpy()
+    objects = segment_all([made.image], field.pixel_size_um, options)[0]
+    labels = objects.labels
+    table = measure(labels, made.image, field.pixel_size_um, options, objects.debris)
+    cells = table.loc[table["reason"] != "debris", NUCLEUS].to_numpy()
     found = np.where(np.isin(labels, cells), labels, 0)
     hidden = np.zeros(reference.shape, dtype=bool)
     if not made.labels.any():

@@ -174,7 +174,7 @@ def test_damaged_image_is_named(tmp_path):
     write_folder(tmp_path / "P1", sites(2))
     path = tmp_path / "P1/A01_1_DNA.tiff"
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(DataError, match=r"A01_1_DNA\.tiff: not a readable TIFF"):
+    with pytest.raises(DataError, match=r"A01_1_DNA\.tiff: damaged TIFF"):
         segment_plate(tmp_path / "P1", 20 / 30)
 
 

@@ -1,10 +1,11 @@
 """Nuclei: found in the DNA channel, measured, and scored against a reference."""
 
+from campfire.images.nuclei.debris import Segmentation
 from campfire.images.nuclei.match import Match, drop_edge_objects, match_objects
 from campfire.images.nuclei.measure import measure
 from campfire.images.nuclei.options import NucleiOptions, describe
 from campfire.images.nuclei.plate import segment_plate
-from campfire.images.nuclei.segment import segment
+from campfire.images.nuclei.segment import segment, segment_all
 
 __all__ = ["Match", "NucleiOptions", "describe", "drop_edge_objects", "match_objects", "measure", "segment"]
-__all__ += ["segment_plate"]
+__all__ += ["Segmentation", "segment_all", "segment_plate"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from campfire.images.nuclei.components import choose_components
-from campfire.images.nuclei.debris import remove_debris
+from campfire.images.nuclei.debris import Segmentation, remove_debris, with_debris
 from campfire.images.nuclei.resample import background, nearest, resize
 
 WORKING_DIAMETER = 20.0
@@ -39,27 +39,33 @@ BRIGHT = 1.5
 are bright and blurred, and their half maximum lies well inside of them."""
 
 
-def segment_classical(dna: NDArray[Any], diameter: float) -> NDArray[np.int32]:
-    """(H, W) int32 labels, in reading order of the objects' first pixels, of the nuclei in `dna` (H, W).
+def segment_classical(dna: NDArray[Any], diameter: float) -> Segmentation:
+    """The nuclei in `dna` (H, W), in reading order of their first pixels, and the debris beside them.
 
     diameter: typical diameter of a nucleus in px; right to about a factor of 1.5. Labels are zero everywhere for a
     field without signal.
     """
     scale = WORKING_DIAMETER / diameter
-    shape = (max(3, round(dna.shape[0] * scale)), max(3, round(dna.shape[1] * scale)))
+    full = (dna.shape[0], dna.shape[1])
+    shape = (max(3, round(full[0] * scale)), max(3, round(full[1] * scale)))
     work = ndimage.gaussian_filter(resize(dna, shape), SMOOTHING, truncate=3.0)
     signal = work - background(work, round(3 * WORKING_DIAMETER))
     cleaned = remove_debris(signal, _saturated(dna, shape), WORKING_DIAMETER, TYPICAL_AREA)
-    signal = cleaned.signal
+    nuclei = _nuclei(cleaned.signal, full)
+    return with_debris(nuclei, nearest(cleaned.debris, full)) if cleaned.count else Segmentation(nuclei)
+
+
+def _nuclei(signal: NDArray[np.float32], full: tuple[int, int]) -> NDArray[np.int32]:
+    """(H, W) labels of the nuclei in `signal` (h, w), at the `full` size."""
     floor = _foreground_level(signal)
     if floor is None:
-        return np.zeros(dna.shape, dtype=np.int32)
+        return np.zeros(full, dtype=np.int32)
     seeds, count = _seeds_by_contrast(signal, floor)
     if not count:
-        return np.zeros(dna.shape, dtype=np.int32)
+        return np.zeros(full, dtype=np.int32)
     objects, level = _outline(signal, floor, seeds, count)
     objects = _split_by_shape(objects)
-    return _to_full_size(objects, signal - level, (dna.shape[0], dna.shape[1]))
+    return _to_full_size(objects, signal - level, full)
 
 
 def _saturated(dna: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float32] | None:

@@ -36,6 +36,42 @@ WIDEST_FIBRE = 0.2
 
 
 @dataclass(frozen=True)
+class Segmentation:
+    """The objects of one field."""
+
+    labels: NDArray[np.int32]
+    """(H, W): nuclei from 1 without a gap, then debris; 0 is background."""
+    debris: tuple[int, ...] = ()
+    """The labels that are debris: the highest ones."""
+
+    @property
+    def nuclei(self) -> NDArray[np.int32]:
+        """(H, W) labels of the nuclei alone."""
+        return np.where(self.labels < self.debris[0], self.labels, 0) if self.debris else self.labels
+
+
+def with_debris(nuclei: NDArray[np.int32], debris: NDArray[np.int32]) -> Segmentation:
+    """Both in one label image (H, W), nuclei first; a pixel of both is the nucleus's."""
+    free = np.where(nuclei == 0, debris, 0)
+    present = np.flatnonzero(np.bincount(free.ravel(), minlength=1))
+    present = present[present > 0]
+    first = int(nuclei.max()) + 1
+    number = np.zeros(int(free.max()) + 1, dtype=np.int32)
+    number[present] = np.arange(first, first + len(present))
+    return Segmentation(np.where(free > 0, number[free], nuclei), tuple(range(first, first + len(present))))
+
+
+def is_debris(signal: NDArray[Any], area: NDArray[Any], typical: tuple[float, float]) -> NDArray[np.bool_]:
+    """(N,) which objects no cell can be, by their mean signal and area against those of a typical nucleus.
+
+    A giant nucleus of normal brightness is none of it: what is rich only by its size is for `max_area_um2`.
+    """
+    bright = np.asarray(signal, dtype=np.float64) / typical[0]
+    content = bright * np.asarray(area, dtype=np.float64) / typical[1]
+    return (bright > BRIGHTEST) | ((content > RICHEST) & (bright > SUSPECT))
+
+
+@dataclass(frozen=True)
 class Cleaned:
     """A field's signal without its debris."""
 

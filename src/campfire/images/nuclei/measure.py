@@ -1,5 +1,6 @@
 """From labels to a table: position, size and box of every nucleus, and whether it becomes a tile."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,12 @@ from numpy.typing import NDArray
 
 from campfire.core.columns import NUCLEUS
 from campfire.core.errors import DataError
+from campfire.images.nuclei.debris import is_debris
 from campfire.images.nuclei.options import NucleiOptions
 from campfire.images.tiles.cut import fits
 
-REASONS = ("edge", "border", "small", "large")
+DEBRIS = "debris"
+REASONS = (DEBRIS, "edge", "border", "small", "large")
 """Why a nucleus is left out, in the order in which the reasons are tried."""
 
 
@@ -20,13 +23,15 @@ def measure(
     dna: NDArray[Any],
     pixel_size_um: float,
     options: NucleiOptions | None = None,
+    debris: Collection[int] = (),
 ) -> pd.DataFrame:
-    """One row per nucleus of a field, by label.
+    """One row per object of a field, by label.
 
     labels: (H, W) integers, 0 is background. dna: (H, W) counts. Columns: the label as key, `y`, `x` (centroid, px,
     float32), `area` (px), `bbox_y0, bbox_x0, bbox_y1, bbox_x1` (px, half open), `intensity` (mean of `dna`, counts),
-    `kept` and `reason`: `edge` (cut by the field's edge), `border` (its tile does not fit; only with border: drop),
-    `small`, `large`, or empty when kept.
+    `signal` (`intensity` above the field's background, counts), `kept` and `reason`, empty when kept: `debris` (a label
+    in `debris`, or too bright for a cell beside the field's other objects), `edge` (cut by the field's edge), `border`
+    (its tile does not fit; only with border: drop), `small`, `large`.
 
     Raises DataError when the shapes differ.
     """
@@ -52,6 +57,8 @@ def measure(
         [[s.start for s in objects[k - 1]] + [s.stop for s in objects[k - 1]] for k in present], dtype=np.int32
     ).reshape(-1, 4)
     edge = (boxes[:, 0] == 0) | (boxes[:, 1] == 0) | (boxes[:, 2] == height) | (boxes[:, 3] == width)
+    signal = intensity - _background(labels, dna)
+    dirt = np.isin(present, np.array(list(debris), dtype=np.int64)) | _too_bright(signal, area)
     area_um2 = area * pixel_size_um**2
     reason = np.full(len(present), "", dtype=object)
     for text, applies in (
@@ -59,6 +66,7 @@ def measure(
         ("small", area_um2 < options.min_area_um2),
         ("border", (options.border == "drop") & ~fits(y, x, labels.shape, options.tile_size)),
         ("edge", edge),
+        (DEBRIS, dirt),
     ):
         reason[applies] = text
     return pd.DataFrame(
@@ -72,7 +80,25 @@ def measure(
             "bbox_y1": boxes[:, 2],
             "bbox_x1": boxes[:, 3],
             "intensity": intensity,
+            "signal": signal,
             "kept": reason == "",
             "reason": reason,
         }
     )
+
+
+FEWEST = 5
+"""Fewest objects from which a field tells what a typical nucleus is; with fewer, the plate does (`segment_plate`)."""
+
+
+def _background(labels: NDArray[np.integer[Any]], dna: NDArray[Any]) -> np.float32:
+    """Median count beside the objects, from every fourth pixel of every fourth row."""
+    beside = dna[::4, ::4][labels[::4, ::4] == 0]
+    return np.float32(np.median(beside)) if beside.size else np.float32(0)
+
+
+def _too_bright(signal: NDArray[np.float32], area: NDArray[np.int64]) -> NDArray[np.bool_]:
+    typical = float(np.median(signal)) if len(signal) else 0.0
+    if len(signal) < FEWEST or typical <= 0:
+        return np.zeros(len(signal), dtype=bool)
+    return is_debris(signal, area, (typical, float(np.median(area))))

@@ -18,9 +18,10 @@ from campfire.core.columns import NUCLEUS, PLATE, SITE, SITE_KEYS, WELL
 from campfire.core.errors import DataError
 from campfire.core.processes import main_hidden
 from campfire.images import illumination as illum
-from campfire.images.nuclei.measure import measure
+from campfire.images.nuclei.debris import is_debris
+from campfire.images.nuclei.measure import DEBRIS, FEWEST, measure
 from campfire.images.nuclei.options import NucleiOptions
-from campfire.images.nuclei.segment import check_image, segment
+from campfire.images.nuclei.segment import segment_all
 from campfire.images.quality import SITE_REASON, QualityOptions, judge_sites, measure_site, summarise
 from campfire.images.sites import Function, SiteImages, channels_of, prepare_sites, read_sites, with_channels
 
@@ -65,7 +66,8 @@ def segment_plate(
     else:
         results = job.run(usable, threads=max(2, workers))
     nuclei, rows = _collect(results, plate, len(usable))
-    judged = judge_sites(rows, quality)
+    _mark_debris(nuclei)
+    judged = judge_sites(_count_objects(rows, nuclei), quality)
     _leave_out_sites(nuclei, judged)
     log.info("%s: %s; %s", plate, summarise(judged), _count(nuclei))
     if not nuclei["kept"].any():
@@ -98,11 +100,12 @@ class _Job:
         prepared = prepare_sites(self.images, table, self.channels, self._prepare, threads=threads, ahead=size)
         while batch := list(islice(prepared, size)):
             dna = [image for _, image, _ in batch]
-            for (keys, image, measures), labels in zip(batch, self._segment(dna), strict=True):
-                nuclei = measure(labels, image, self.pixel_size_um, self.options)
+            found = segment_all(dna, self.pixel_size_um, self.options)
+            for (keys, image, measures), objects in zip(batch, found, strict=True):
+                nuclei = measure(objects.labels, image, self.pixel_size_um, self.options, objects.debris)
                 for position, (name, value) in enumerate(keys.items()):
                     nuclei.insert(position, name, value)
-                yield nuclei, {**keys, **measures, "nuclei": len(nuclei)}
+                yield nuclei, {**keys, **measures, "pixels": image.size}
 
     def run_rows(self, table: pd.DataFrame) -> list[Result]:
         """The same as a list, in one thread; the unit of work of a process."""
@@ -114,15 +117,6 @@ class _Job:
         dna = site.images[self.dna_channel]
         corrected = dna if self.function is None else illum.correct(dna, self.function)
         return keys, corrected, measure_site(site.images, self.quality)
-
-    def _segment(self, images: list[NDArray[Any]]) -> list[NDArray[np.int32]]:
-        if self.options.method == "classical":
-            return [segment(image, self.pixel_size_um, options=self.options) for image in images]
-        from campfire.images.nuclei.cellpose import segment_cellpose
-
-        for image in images:
-            check_image(image, self.pixel_size_um)
-        return segment_cellpose(images, self.pixel_size_um, self.options)
 
 
 def _in_processes(job: _Job, sites: pd.DataFrame, workers: int, chunk: int = 8) -> Iterator[Result]:
@@ -150,6 +144,31 @@ def _collect(results: Iterable[Result], plate: str, n_sites: int) -> tuple[pd.Da
         raise DataError(f"plate {plate}: no site has an image in every channel; see its download table for what failed")
     filled = [table for table in tables if len(table)] or tables[:1]
     return pd.concat(filled, ignore_index=True), pd.DataFrame(rows)
+
+
+def _mark_debris(nuclei: pd.DataFrame) -> None:
+    """Mark what is too bright for a cell beside the plate's kept nuclei, in place: a field of few cells cannot tell."""
+    kept = nuclei[nuclei["kept"]]
+    if len(kept) < FEWEST or kept["signal"].median() <= 0:
+        return
+    typical = (float(kept["signal"].median()), float(kept["area"].median()))
+    bright = is_debris(nuclei["signal"].to_numpy(), nuclei["area"].to_numpy(), typical)
+    nuclei.loc[bright, "reason"] = DEBRIS
+    nuclei.loc[bright, "kept"] = False
+
+
+def _count_objects(rows: pd.DataFrame, nuclei: pd.DataFrame) -> pd.DataFrame:
+    """The sites' measures with `nuclei` (number found), `debris` (number) and `debris_area` (share of the field)."""
+    debris = nuclei["reason"] == DEBRIS
+
+    def per_site(values: pd.Series) -> pd.Series:
+        summed = values.groupby([nuclei[name] for name in SITE_KEYS], sort=False).sum()
+        return summed.reindex(pd.MultiIndex.from_frame(rows[SITE_KEYS]), fill_value=0).reset_index(drop=True)
+
+    found = per_site((~debris).astype(np.int64))
+    area = per_site(nuclei["area"].where(debris, 0)) / rows["pixels"]
+    counted = rows.drop(columns="pixels")
+    return counted.assign(nuclei=found, debris=per_site(debris.astype(np.int64)), debris_area=area.astype(float))
 
 
 def _leave_out_sites(nuclei: pd.DataFrame, quality: pd.DataFrame) -> None:

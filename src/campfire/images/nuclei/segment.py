@@ -1,5 +1,6 @@
 """One function for every way of finding nuclei."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from campfire.core.errors import ConfigError, DataError
 from campfire.images.nuclei.classical import segment_classical
+from campfire.images.nuclei.debris import Segmentation
 from campfire.images.nuclei.options import NucleiOptions
 
 
@@ -19,20 +21,31 @@ def segment(
 ) -> NDArray[np.int32]:
     """Nuclei of one field: (H, W) int32 labels from 1, 0 is background; nuclei cut by the edge are included.
 
+    Debris is left out; `segment_all` returns it beside the nuclei.
+
     dna: (H, W) image of a DNA stain in counts (any real dtype). pixel_size_um: micrometres per px.
     `method` and `diameter_um` (typical diameter of a nucleus) override those of `options`.
 
-    Raises DataError for an image that is not 2-D or not finite, WeightsError when Cellpose's model is not at hand.
+    Raises DataError for an image that is not 2-D or not finite, WeightsError when Cellpose's model is missing.
     """
     options = options or NucleiOptions()
     diameter_um = options.diameter_um if diameter_um is None else diameter_um
     options = options.changed(method=method or options.method, diameter_um=diameter_um)
-    check_image(dna, pixel_size_um)
+    return segment_all([dna], pixel_size_um, options)[0].nuclei
+
+
+def segment_all(images: Sequence[NDArray[Any]], pixel_size_um: float, options: NucleiOptions) -> list[Segmentation]:
+    """Nuclei and debris of each DNA image (H, W); Cellpose takes several images together.
+
+    Cellpose knows no debris: of either method, `measure` tells what is too bright for a cell.
+    """
+    for image in images:
+        check_image(image, pixel_size_um)
     if options.method == "classical":
-        return segment_classical(dna, options.diameter_um / pixel_size_um)
+        return [segment_classical(image, options.diameter_um / pixel_size_um) for image in images]
     from campfire.images.nuclei.cellpose import segment_cellpose
 
-    return segment_cellpose([dna], pixel_size_um, options)[0]
+    return [Segmentation(labels) for labels in segment_cellpose(images, pixel_size_um, options)]
 
 
 def check_image(dna: NDArray[Any], pixel_size_um: float) -> None:
