@@ -146,7 +146,9 @@ def test_bad_sites_are_left_out_with_their_reason(tmp_path):
     everything, quality = segment_plate(
         tmp_path / "P1",
         20 / 30,
-        quality=QualityOptions(focus_deviations=None, saturated_max=None, nuclei_min=None, empty_contrast=0),
+        quality=QualityOptions(
+            focus_deviations=None, saturated_max=None, debris_max=None, nuclei_min=None, empty_contrast=0
+        ),
     )
     assert quality["kept"].all() and everything["kept"].sum() > nuclei["kept"].sum()
 

@@ -106,7 +106,7 @@ def test_what_cannot_be_segmented_is_said():
         segment(np.full((50, 50), np.nan), 0.6)
     with pytest.raises(ConfigError, match="pixel size"):
         segment(np.zeros((50, 50), np.uint16), 0)
-    with pytest.raises(ConfigError, match=r"nuclei\.diameter_um must be positive, not 0"):
+    with pytest.raises(ConfigError, match=r"nuclei\.diameter_um: 0 must be at least 1"):
         segment(np.zeros((9, 9), np.uint16), pixel_size_um=0.6, diameter_um=0)
     with pytest.raises(ConfigError, match=r"nuclei\.method"):
         segment(np.zeros((50, 50), np.uint16), 0.6, method="otsu")

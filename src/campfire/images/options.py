@@ -24,7 +24,15 @@ class QualityOptions(Options):
     saturated_max: float | None = option(
         0.02, "largest fraction of saturated pixels in any measured channel", ge=0, le=1
     )
-    saturation_value: int = option(65535, "full scale of the camera", unit="counts", ge=1)
+    saturation_value: int | None = option(
+        None,
+        "full scale of the camera; null takes it, channel by channel, from pixels that pile up at the plate's largest "
+        "count (4095 of a 12-bit camera)",
+        unit="counts",
+        ge=1,
+        le=65535,
+    )
+    debris_max: float | None = option(0.1, "largest share of a field covered by debris", ge=0, le=1)
     empty_contrast: float = option(
         5.0,
         "a site is empty when its brightest 0.1 % lies less than this many noise deviations above its median",

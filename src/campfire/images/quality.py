@@ -17,7 +17,7 @@ from campfire.images.options import QualityOptions
 
 log = logging.getLogger(__name__)
 
-REASONS = ("empty", "blurred", "saturated", "few nuclei", "many nuclei")
+REASONS = ("empty", "blurred", "saturated", "debris", "few nuclei", "many nuclei")
 SITE_REASON = "site "
 """Prefix of a nucleus's `reason` when its whole site is left out, e.g. `site blurred`."""
 
@@ -26,9 +26,10 @@ def measure_site(images: Mapping[str, NDArray[Any]], options: QualityOptions | N
     """Measures of one site.
 
     images: channel to (H, W) image in counts, before illumination correction. Returns `focus_<ch>` (power-spectrum
-    slope, see `focus`), `saturated_<ch>` (fraction of pixels at full scale), `background_<ch>` (5th percentile,
-    counts), `contrast_<ch>` (brightest 0.1 % above the median, in deviations of the pixel noise; inf without
-    noise) and `empty` (no signal in the focus channel, or in any channel when that one is not given).
+    slope, see `focus`), `maximum_<ch>` (largest count), `saturated_<ch>` (fraction of pixels at full scale; see
+    `pile_up` where that is not given), `background_<ch>` (5th percentile, counts), `contrast_<ch>` (brightest 0.1 %
+    above the median, in deviations of the pixel noise; inf without noise) and `empty` (no signal in the focus channel,
+    or in any channel when that one is not given).
     """
     options = options or QualityOptions()
     row: dict[str, Any] = {}
@@ -37,7 +38,10 @@ def measure_site(images: Mapping[str, NDArray[Any]], options: QualityOptions | N
         noise = noise_deviation(image)
         signal = high - middle
         row[f"focus_{channel}"] = focus(image)
-        row[f"saturated_{channel}"] = float(np.count_nonzero(image >= options.saturation_value) / image.size)
+        row[f"maximum_{channel}"] = float(image.max())
+        scale = options.saturation_value
+        full = pile_up(image) if scale is None else np.count_nonzero(image >= scale)
+        row[f"saturated_{channel}"] = float(full / image.size)
         row[f"background_{channel}"] = low
         row[f"contrast_{channel}"] = signal / noise if noise > 0 else (float("inf") if signal > 0 else 0.0)
     judged = [options.focus_channel] if options.focus_channel in images else list(images)
@@ -51,6 +55,53 @@ def quantiles(image: NDArray[Any], fractions: tuple[float, ...]) -> list[float]:
         return [float(value) for value in np.quantile(image, fractions)]
     cumulative = np.cumsum(np.bincount(image.ravel(), minlength=1))
     return [float(np.searchsorted(cumulative, fraction * image.size)) for fraction in fractions]
+
+
+FEWEST_SATURATED = 16
+"""Fewest pixels at the largest count that can be a camera's full scale; a nucleus's brightest point is one or two."""
+
+
+def pile_up(image: NDArray[Any]) -> int:
+    """Number of pixels at the image's largest count where they pile up there, as those of a full camera do; else 0.
+
+    They pile up when there are `FEWEST_SATURATED` of them, three times as many as at the next smaller count that
+    occurs, and when they are not most of the image.
+    """
+    highest = image.max()
+    at_top = int(np.count_nonzero(image == highest))
+    if not FEWEST_SATURATED <= at_top <= image.size // 2:
+        return 0
+    below = image[image < highest].max()
+    return at_top if at_top >= 3 * np.count_nonzero(image == below) else 0
+
+
+def settle_saturation(
+    table: pd.DataFrame, options: QualityOptions | None = None
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The measures of a plate's sites with saturation by one full scale per channel, and the bits that each uses.
+
+    A camera's full scale is the same on every site of a plate: what piles up below the plate's largest count is no
+    saturation. Bits are those of the largest count, rounded up to a camera's (8, 10, 12, 14 or 16).
+    """
+    options = options or QualityOptions()
+    bits: dict[str, int] = {}
+    changed: dict[str, Any] = {}
+    for column in (str(name) for name in table.columns if str(name).startswith("maximum_")):
+        channel, highest = column.removeprefix("maximum_"), float(table[column].max())
+        bits[channel] = next((n for n in (8, 10, 12, 14) if highest < 2**n), 16)
+        if options.saturation_value is None:
+            changed[f"saturated_{channel}"] = table[f"saturated_{channel}"].where(table[column] == highest, 0.0)
+    return table.assign(**changed), bits
+
+
+def describe_depth(table: pd.DataFrame, bits: Mapping[str, int]) -> str:
+    """One line: the bits that each channel uses, its largest count, and the sites in which it saturates."""
+    parts = []
+    for channel, used in bits.items():
+        sites = int((table[f"saturated_{channel}"] > 0).sum())
+        full = f", full scale in {sites} of {len(table)} sites" if sites else ""
+        parts.append(f"{channel} {used} bits (largest count {table[f'maximum_{channel}'].max():.0f}{full})")
+    return "; ".join(parts)
 
 
 def noise_deviation(image: NDArray[Any]) -> float:
@@ -115,8 +166,9 @@ def _rings(size: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[n
 def judge_sites(table: pd.DataFrame, options: QualityOptions | None = None) -> pd.DataFrame:
     """Adds `kept` and `reason` (empty when kept) to the measures of all sites of one plate.
 
-    table: one row per site with the columns of `measure_site` and `nuclei`. The first of `REASONS` that applies is
-    given. The plate's own spread decides on blur, so that a threshold holds across microscopes.
+    table: one row per site with the columns of `measure_site`, `nuclei` and, where known, `debris_area`. The first of
+    `REASONS` that applies is given. The plate's own spread decides on blur, so that a threshold holds across
+    microscopes.
     """
     options = options or QualityOptions()
     reason = pd.Series("", index=table.index, dtype=object)
@@ -139,6 +191,8 @@ def judge_sites(table: pd.DataFrame, options: QualityOptions | None = None) -> p
     if options.saturated_max is not None:
         columns = [name for name in table.columns if str(name).startswith("saturated_")]
         mark((table[columns] > options.saturated_max).any(axis=1), "saturated")
+    if options.debris_max is not None and "debris_area" in table:
+        mark(table["debris_area"] > options.debris_max, "debris")
     if options.nuclei_min is not None:
         mark(table["nuclei"] < options.nuclei_min, "few nuclei")
     if options.nuclei_max is not None:

@@ -102,3 +102,30 @@ def _too_bright(signal: NDArray[np.float32], area: NDArray[np.int64]) -> NDArray
     if len(signal) < FEWEST or typical <= 0:
         return np.zeros(len(signal), dtype=bool)
     return is_debris(signal, area, (typical, float(np.median(area))))
+
+
+NUCLEI_PER_TILE = 112 * 0.598 / 20
+"""Side of the paper's tile in diameters of a nucleus (112 px at 0.598 um per px; 20 um)."""
+
+
+def advise_tile_size(nuclei: pd.DataFrame, tile_size: int) -> str:
+    """What to change when nuclei are larger than their tiles, or tiles mostly background; "" when they fit.
+
+    nuclei: rows of `measure`, of a plate. A nucleus is larger than its tile when its box is; tiles are mostly
+    background when the nucleus in them covers less than about a fiftieth (a sixth of the side).
+    """
+    whole = nuclei[~nuclei["reason"].isin([DEBRIS, "edge", "small"])]
+    if whole.empty:
+        return ""
+    box = whole[["bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1"]].to_numpy()
+    side = (box[:, 2:] - box[:, :2]).max(axis=1)
+    middle = float(np.median(side))
+    larger = int((side > tile_size).sum())
+    fitting = max(28, round(NUCLEI_PER_TILE * middle / 28) * 28)
+    remedy = f"set tiles.size to {fitting} (as many nuclei wide as the paper's tiles), or check pixel_size_um"
+    if larger > 0.05 * len(side):
+        sizes = f"tiles of {tile_size} px, the median nucleus is {middle:.0f} px wide"
+        return f"{larger} of {len(side)} nuclei are larger than their {sizes}; {remedy}"
+    if middle < tile_size / 6:
+        return f"tiles of {tile_size} px are mostly background, a nucleus is {middle:.0f} px wide (median); {remedy}"
+    return ""

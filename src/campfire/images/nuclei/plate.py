@@ -19,10 +19,11 @@ from campfire.core.errors import DataError
 from campfire.core.processes import main_hidden
 from campfire.images import illumination as illum
 from campfire.images.nuclei.debris import is_debris
-from campfire.images.nuclei.measure import DEBRIS, FEWEST, measure
+from campfire.images.nuclei.measure import DEBRIS, FEWEST, advise_tile_size, measure
 from campfire.images.nuclei.options import NucleiOptions
 from campfire.images.nuclei.segment import segment_all
-from campfire.images.quality import SITE_REASON, QualityOptions, judge_sites, measure_site, summarise
+from campfire.images.options import QualityOptions
+from campfire.images.quality import SITE_REASON, describe_depth, judge_sites, measure_site, settle_saturation, summarise
 from campfire.images.sites import Function, SiteImages, channels_of, prepare_sites, read_sites, with_channels
 
 log = logging.getLogger(__name__)
@@ -67,9 +68,13 @@ def segment_plate(
         results = job.run(usable, threads=max(2, workers))
     nuclei, rows = _collect(results, plate, len(usable))
     _mark_debris(nuclei)
-    judged = judge_sites(_count_objects(rows, nuclei), quality)
+    measures, bits = settle_saturation(_count_objects(rows, nuclei), quality)
+    log.info("%s: %s", plate, describe_depth(measures, bits))
+    judged = judge_sites(measures, quality)
     _leave_out_sites(nuclei, judged)
     log.info("%s: %s; %s", plate, summarise(judged), _count(nuclei))
+    if advice := advise_tile_size(nuclei, options.tile_size):
+        log.warning("plate %s: %s", plate, advice)
     if not nuclei["kept"].any():
         raise DataError(
             f"plate {plate}: no nucleus to keep in {len(judged)} sites ({summarise(judged)}; {_count(nuclei)}); check "

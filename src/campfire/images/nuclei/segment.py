@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campfire.core.errors import ConfigError, DataError
+from campfire.core.options import plausible_pixel_size
 from campfire.images.nuclei.classical import segment_classical
 from campfire.images.nuclei.debris import Segmentation
 from campfire.images.nuclei.options import NucleiOptions
@@ -50,8 +51,10 @@ def segment_all(images: Sequence[NDArray[Any]], pixel_size_um: float, options: N
 
 def check_image(dna: NDArray[Any], pixel_size_um: float) -> None:
     """DataError or ConfigError for what no method can segment."""
-    if not pixel_size_um > 0:
-        raise ConfigError(f"the pixel size must be positive, not {pixel_size_um} um")
+    try:
+        plausible_pixel_size(pixel_size_um)
+    except ValueError as error:
+        raise ConfigError(f"pixel size {error}") from error
     if dna.ndim != 2 or min(dna.shape) < 3:
         raise DataError(f"a DNA image is 2-D, found shape {dna.shape}")
     if dna.dtype.kind not in "uif" or (dna.dtype.kind == "f" and not np.isfinite(dna).all()):

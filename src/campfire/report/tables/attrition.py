@@ -15,6 +15,7 @@ MEANINGS = {
     "missing": "an image is not in the gallery",
     "corrupt": "an image is damaged",
     "known bad": "an image is on the list of known bad ones",
+    "debris": "too bright for a cell: debris, fibre, dust or an out-of-focus clump",
     "edge": "cut by the field's edge",
     "border": "no room for the tile inside the field",
     "small": "smaller than nuclei.min_area_um2",
