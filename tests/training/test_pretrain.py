@@ -92,10 +92,9 @@ def test_a_finished_run_keeps_its_outputs_and_no_checkpoints(
     for name in OUTPUTS:
         assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
     # Other code may give other weights: its run begins anew.
-    monkeypatch.setattr("campfire.training.trainer.code_digest", lambda _: "other")
     monkeypatch.setattr(Engine, "step", crash)
     with pytest.raises(RuntimeError, match="lost"):
-        train(*arguments)
+        train(*arguments, "other")
 
 
 def crash(*_: Any) -> None:

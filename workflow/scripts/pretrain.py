@@ -25,7 +25,7 @@ processes = max(1, int(resources.get("gpu", 0)) // nodes)
 where = (Path(snakemake.output.model).parent, params.state, processes, nodes, threads)
 run = PretrainOptions(**{**options, **machine})
 with state_for(params.state, params.code):
-    code = launch(run, snakemake.input.tiles, snakemake.input.wells, *where, tell=log.info)
+    code = launch(run, snakemake.input.tiles, snakemake.input.wells, *where, tell=log.info, code=params.code)
     if code == EXIT_RESUMABLE:
         log.info("stopped after a checkpoint; Slurm puts the job back into its queue, elsewhere it is started again")
         if requeue_job():

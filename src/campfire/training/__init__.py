@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from campfire.training.options import (
     EXIT_RESUMABLE,
     MACHINE_FIELDS,
+    UNKNOWN_CODE,
     PretrainOptions,
     machine_values,
     result_values,
@@ -35,11 +36,12 @@ def train(
     wells: "pd.DataFrame | str | Path",
     out_dir: str | Path,
     state_dir: str | Path,
+    code: str = UNKNOWN_CODE,
 ) -> "pd.DataFrame":
     """See campfire.training.trainer.train (torch is imported only now)."""
     from campfire.training.trainer import train as run
 
-    return run(options, plates, wells, out_dir, state_dir)
+    return run(options, plates, wells, out_dir, state_dir, code)
 
 
 def launch(
@@ -52,12 +54,14 @@ def launch(
     nodes: int = 1,
     threads: int = 1,
     tell: Callable[[str], None] | None = None,
+    code: str = UNKNOWN_CODE,
 ) -> int:
     """Train in new processes and return the exit code: 0, EXIT_RESUMABLE or another.
 
     processes: of each node, one per GPU. nodes: 1 is this machine; several are those of the Slurm job we are in,
     started by srun with `threads` CPUs each. SIGTERM and SIGUSR1 are passed on, and the processes have time to write
     a checkpoint. `tell` (such as `log.info`) gets every line that they write; without it they share our output.
+    code: names the code that trains (see `train`).
     """
     from campfire.core.files import write_json
     from campfire.training.launcher import start, start_by_srun, this_module
@@ -71,6 +75,7 @@ def launch(
             "wells": str(Path(wells).resolve()),
             "out": str(Path(out_dir).resolve()),
             "state": str(Path(state_dir).resolve()),
+            "code": code,
         },
     )
     command = this_module("--config", str(config.resolve()), *(["--plain"] if tell else []))

@@ -1,6 +1,7 @@
 """Train from a JSON file: `torchrun -m campfire.training --config run.json`, or with `--processes` without torchrun.
 
-The file holds `options` (PretrainOptions), `plates` (tile files), `wells`, `out` and `state`. Exit codes: 0 done,
+The file holds `options` (PretrainOptions), `plates` (tile files), `wells`, `out` and `state`, and may name the
+`code` that trains. Exit codes: 0 done,
 75 (EXIT_RESUMABLE) stopped by a signal after a checkpoint, 1 an error, explained in one line. torchrun itself
 turns every code but 0 into 1; `--processes` keeps it.
 """
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from campfire.core.errors import CampfireError, ConfigError, InterruptedRunError
-from campfire.training import EXIT_RESUMABLE, PretrainOptions, train
+from campfire.training import EXIT_RESUMABLE, UNKNOWN_CODE, PretrainOptions, train
 from campfire.training.launcher import start, this_module
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = PretrainOptions(**run["options"])  # type: ignore[arg-type]
         except TypeError as error:
             raise ConfigError(f"{given.config}: options: {error}") from error
-        train(options, run["plates"], run["wells"], run["out"], run["state"])  # type: ignore[arg-type]
+        code = str(run.get("code", UNKNOWN_CODE))
+        train(options, run["plates"], run["wells"], run["out"], run["state"], code)  # type: ignore[arg-type]
     except InterruptedRunError as error:
         log.info("%s", error)
         return EXIT_RESUMABLE

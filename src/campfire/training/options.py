@@ -210,6 +210,10 @@ MACHINE_FIELDS = frozenset(name for name in PretrainOptions.model_fields if is_e
 """Fields that are no part of the fingerprint; a change of them is no reason to train again."""
 
 
+UNKNOWN_CODE = "unknown"
+"""The code of a run that nobody named."""
+
+
 def result_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The options among `values` that the result depends on."""
     return {name: value for name, value in values.items() if name not in MACHINE_FIELDS}

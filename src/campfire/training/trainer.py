@@ -18,7 +18,6 @@ from campfire.core.errors import CampfireError, ConfigError, InterruptedRunError
 from campfire.core.files import read_table, single_writer
 from campfire.core.random import keyed_generator
 from campfire.model import read_header
-from campfire.runs.fingerprint import code_digest
 from campfire.training.channel_scores import BLIND, blindness
 from campfire.training.checkpoints import Checkpoint, StateFolder, load_optimiser, optimiser_tensors
 from campfire.training.engine import Engine
@@ -27,7 +26,7 @@ from campfire.training.flops import peak_rate, training_flops
 from campfire.training.learning_rate import schedule
 from campfire.training.loader import Loader, save_batches
 from campfire.training.meter import Meter, columns, memory_gib
-from campfire.training.options import PretrainOptions
+from campfire.training.options import UNKNOWN_CODE, PretrainOptions
 from campfire.training.outputs import Snapshots, metrics_table, write_outputs
 from campfire.training.processes import Processes, StopSignal, join
 from campfire.training.progress import Journal
@@ -46,6 +45,7 @@ def train(
     wells: pd.DataFrame | str | Path,
     out_dir: str | Path,
     state_dir: str | Path,
+    code: str = UNKNOWN_CODE,
 ) -> pd.DataFrame:
     """Pretrain on the train wells of packed plates, or go on from the newest checkpoint in `state_dir`.
 
@@ -54,6 +54,8 @@ def train(
     Under torchrun every process calls this with the same arguments. With the same inputs and number of processes the
     weights on the CPU are the same bit for bit, however often the run was stopped or killed. A finished run leaves no
     checkpoints but links to its outputs in `state_dir`; the same run by the same code is then put back from there.
+    code: names the code that trains, as the workflow's rule does; it stands in the weights, and other code does not
+    count as the same run once that is finished.
 
     Raises InterruptedRunError after SIGINT, SIGTERM or SIGUSR1 (a checkpoint is written; exit with EXIT_RESUMABLE),
     DataError and ConfigError for inputs that do not fit, CampfireError for a loss that is too often not finite.
@@ -69,7 +71,7 @@ def train(
         for plate in sorted(digests):
             digest.update(f"{plate}:{digests[plate]};".encode())
         with single_writer(state_dir) if processes.first else nullcontext():
-            run = Run(options, processes, stop, train_tiles, val_tiles, digest.hexdigest(), Path(state_dir))
+            run = Run(options, processes, stop, train_tiles, val_tiles, digest.hexdigest(), Path(state_dir), code)
             return run.go(Path(out_dir))
 
 
@@ -102,6 +104,7 @@ class Run:
         val_tiles: Source,
         data: str,
         state_dir: Path,
+        code: str,
     ) -> None:
         self.options, self.processes, self.stop, self.data = options, processes, stop, data
         self.train_tiles, self.val_tiles = train_tiles, val_tiles
@@ -125,7 +128,7 @@ class Run:
         self.schedule = schedule(options, self.steps)
         identity = sha256(f"{options.fingerprint()}{data}".encode()).hexdigest()[:12]
         self.state = StateFolder(state_dir, identity)
-        self.code = [code_digest(__file__)]
+        self.code = [code]
         self.journal = Journal(self.state.folder / "log.jsonl" if processes.first else None)
         self.snapshots = Snapshots(self.engine, val_tiles if val_tiles.tiles else train_tiles, self.state.folder)
         self.progress = Progress()
