@@ -83,8 +83,8 @@ def _half_zero(_body: bytes) -> bytes:
         (lambda body: body[: len(body) // 2], "TIFF"),
         (lambda _body: tiff(1, (24, 40)), "is 24x40 px, the plate's images are 48x40"),
         (_flat, "constant image: every pixel is 7"),
-        (_stack, "not one 2-D image"),
-        (_eight_bit, "uint8, not uint16"),
+        (_stack, "a stack of 2 planes"),
+        (_eight_bit, "pixels are uint8, the plate's images are uint16"),
     ],
 )
 def test_one_object_is_bad_at_the_source(tmp_path: Path, damage: Callable[[bytes], bytes], why: str) -> None:

@@ -17,7 +17,8 @@ from campfire.images.gallery import (
     read_known_bad,
     summarise_plan,
 )
-from campfire.images.gallery.index import LAYOUTS, RefusedTableError, location_key, read_text_table
+from campfire.images.gallery.addresses import RefusedTableError, location_key
+from campfire.images.gallery.index import LAYOUTS, read_text_table
 from campfire.simulate import serve
 from support.gallery_bucket import BATCH, CHANNELS, FOLDER, PLATE, ROOT, SOURCE, Bucket, make_bucket
 
@@ -131,9 +132,13 @@ def test_plate_without_load_data(bucket: Bucket) -> None:
 def test_addresses_that_must_not_be_followed(bucket: Bucket, options: S3Options, address: str, why: str) -> None:
     table = bucket.url_table()
     table.loc[3, "URL_OrigMito"] = address
-    with pytest.raises(RefusedTableError, match=rf"{NAME}: plate {PLATE}, well A02, site 2, Mito: .*{re.escape(why)}"):
+    index = parse(table, options)
+    assert index["key_Mito"][3] == "" and list(index.index[index["problem"] != ""]) == [3]
+    assert re.search(rf"line 3: Mito: .*{re.escape(why)}", index["problem"][3])
+    assert set(parse(table, options, ["DNA", "AGP"])["problem"]) == {""}
+    table["URL_OrigMito"] = address
+    with pytest.raises(RefusedTableError, match=rf"{NAME}, line 0: Mito: .*{re.escape(why)}.*6 of 6 rows are so"):
         parse(table, options)
-    assert parse(table, options, ["DNA", "AGP"])["key_Mito"][3] == ""
 
 
 def test_https_addresses_of_the_bucket(options: S3Options) -> None:
@@ -273,10 +278,10 @@ def test_known_bad_list_of_the_project(repository: Path) -> None:
 
 
 def test_known_bad_list_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.tsv: cannot read"):
+    with pytest.raises(ConfigError, match=r"none\.tsv: no such list of known bad objects"):
         read_known_bad(tmp_path / "none.tsv")
     (tmp_path / "bad.tsv").write_text("name,why\nx,y\n")
-    with pytest.raises(ConfigError, match=r"bad\.tsv: needs the tab-separated columns key and reason"):
+    with pytest.raises(ConfigError, match=r"bad\.tsv, line 1: no column key, reason"):
         read_known_bad(tmp_path / "bad.tsv")
 
 

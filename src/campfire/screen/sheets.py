@@ -78,13 +78,15 @@ def parse_sheet(
     columns: Sequence[str],
     what: str = "sheet",
     error: type[CampfireError] = ConfigError,
+    bad_lines: dict[int, str] | None = None,
 ) -> pd.DataFrame:
     """Every row of a sheet as text, in its order; the index, named `line`, holds the line numbers.
 
     `columns` are those that must be there; further ones are kept. Names of columns are matched without regard to
     case. The delimiter is the one among tab, comma and semicolon by which the header has all `columns`. `name` is the
     file's, for messages. Raises `error`, with file and line, for a header that lacks a column or has one twice, a line
-    with another number of cells than the header, and a cell that holds a spreadsheet's error value.
+    with another number of cells than the header (or where `bad_lines` is given, leaves the line out and puts it there
+    with the reason), and a cell that holds a spreadsheet's error value.
     """
     lines = _LINE_BREAK.split(text)
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip(" \t\ufeff,;")]
@@ -99,10 +101,14 @@ def parse_sheet(
         while len(row) > len(header) and not row[-1]:
             row.pop()
         if len(row) != len(header):
-            raise error(
-                f"{name}, line {number}: {len(row)} fields for {len(header)} columns; separate the fields by "
-                f"{_NAMES[delimiter]} as the header, without line breaks inside a cell"
-            )
+            problem = f"{len(row)} fields for {len(header)} columns"
+            if bad_lines is None:
+                raise error(
+                    f"{name}, line {number}: {problem}; separate the fields by {_NAMES[delimiter]} as the header, "
+                    "without line breaks inside a cell"
+                )
+            bad_lines[number] = problem
+    cells = [(number, row) for number, row in cells if len(row) == len(header)]
     index = pd.Index([number for number, _ in cells], name=LINE)
     table = pd.DataFrame([row for _, row in cells], columns=header, index=index, dtype=object)
     _refuse_spreadsheet_values(table, name, error)

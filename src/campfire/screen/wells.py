@@ -73,14 +73,21 @@ def check_wells(wells: Iterable[str], where: str, wells_per_plate: int | None = 
         return wells_per_plate or min(FORMATS)
     _refuse_shifted(names, where)
     size = plate_format(names)
-    beyond = [name for name in names if not _fits(name, 384)]
-    if beyond and len(beyond) <= FEW * len(names):
+    beyond = outlying(names)
+    if beyond:
         raise DataError(
             f"{where}: {some(beyond, 4)} {'lies' if len(beyond) == 1 else 'lie'} beyond P24, the last well of a "
             f"plate of 384, on which the other {len(names) - len(beyond)} wells are; correct the wells, or say that "
             f"the plate has 1536 wells (a column {FORMAT_COLUMN} in the table, --plate-format for arrange)"
         )
     return size
+
+
+def outlying(wells: Iterable[str]) -> list[str]:
+    """The wells beyond a plate of 384 when they are too few to be those of a plate of 1,536; else none."""
+    names = list(wells)
+    beyond = [name for name in names if not _fits(name, 384)]
+    return beyond if len(beyond) <= FEW * len(names) else []
 
 
 FORMAT_COLUMN = "Metadata_PlateFormat"

@@ -1,138 +1,64 @@
-"""Reading S3 without credentials: the client, one object with retries, and listings.
+"""Reading S3: one object with retries, and listings that come to an end."""
 
-What can go wrong is sorted into three kinds, because they must end differently: an object that is not there
-(`NotFoundError`), one that S3 refuses (`RefusedError`), and S3 not answering properly for now
-(`UnavailableError`). Only the first two say something about the data; the third never excludes a site.
-"""
-
+import gzip
 import hashlib
 import logging
-import os
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from campfire.core.errors import ConfigError, DataError
-from campfire.images.gallery.folder import FolderClient
+from campfire.core.errors import ConfigError
+from campfire.images.gallery.connect import connect
+from campfire.images.gallery.faults import (
+    ListingError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    address_of,
+    endpoint,
+    not_s3,
+    translate,
+)
 from campfire.images.gallery.options import S3Options
 from campfire.images.gallery.retry import Backoff, StoppedError
+
+__all__ = [
+    "ListingError",
+    "NotFoundError",
+    "RefusedError",
+    "Reply",
+    "UnavailableError",
+    "connect",
+    "exists",
+    "list_objects",
+    "read_object",
+    "read_once",
+    "same_version",
+]
 
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20
-MISSING_CODES = {"404", "NoSuchKey", "NotFound"}
-SLOW_CODES = {"503", "429", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
-REFUSED_CODES = {"401", "403", "AccessDenied", "Forbidden", "InvalidObjectState", "AllAccessDisabled"}
-
-
-class NotFoundError(DataError):
-    """The key does not exist."""
-
-
-class RefusedError(DataError):
-    """S3 answers, and refuses the key to everybody."""
-
-
-class UnavailableError(DataError):
-    """S3 could not be reached, or did not deliver the object whole; `slow_down` when it asked for fewer requests."""
-
-    slow_down = False
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The bytes of an object with their MD5, and the MD5 that S3 stored for them ("" where it has none)."""
+    """The bytes of an object, their MD5, the MD5 that S3 stored for them ("" where it has none), and the version."""
 
     body: bytes
     md5: str
     stored_md5: str
-
-
-def endpoint(options: S3Options) -> str | None:
-    """The address in use, or None for AWS itself."""
-    return options.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
-
-
-def connect(options: S3Options) -> Any:
-    """A boto3 S3 client that signs nothing and therefore looks for no credentials; safe to share between threads.
-
-    With `options.folder` it is a `FolderClient` over local files.
-    """
-    if options.folder is not None:
-        return FolderClient(options.folder)
-    import boto3
-    from botocore import UNSIGNED
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
-    address = endpoint(options)
-    host = urlsplit(address).hostname if address else None
-    config = Config(
-        signature_version=UNSIGNED,
-        connect_timeout=options.connect_timeout_s,
-        read_timeout=options.read_timeout_s,
-        # Tried again by us: botocore's adaptive mode cuts its rate once per refused request, and with many in flight
-        # one burst of 503 brings a download down to a request every two seconds.
-        retries={"mode": "standard", "total_max_attempts": 1},
-        max_pool_connections=options.workers + 2,
-        # Bucket names in the host name need a wildcard DNS entry, which mirrors and local servers rarely have.
-        s3={"addressing_style": "path" if address else "auto"},
-        # A proxy set for the cluster's way out must not be asked for a server on this machine.
-        proxies={} if host in ("127.0.0.1", "localhost", "::1") else None,
-    )
-    try:
-        return boto3.session.Session().client(
-            "s3", region_name=options.region, endpoint_url=options.endpoint_url, config=config
-        )
-    except (BotoCoreError, ValueError) as error:
-        raise ConfigError(
-            f"cannot set up S3 access ({error}); check s3.endpoint_url and the AWS_* variables"
-        ) from error
-
-
-def _address(options: S3Options, key: str) -> str:
-    if options.folder is not None:
-        return f"{options.folder}/{key}"
-    at = endpoint(options)
-    return f"s3://{options.bucket}/{key}" + (f" at {at}" if at else "")
-
-
-def _code(error: Any) -> str:
-    """The S3 error code of a ClientError; its HTTP status where S3 gave no code."""
-    response = error.response
-    code = str(response.get("Error", {}).get("Code", ""))
-    return code or str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-
-
-def translate(error: Exception, options: S3Options, key: str) -> Exception:
-    """A botocore or connection error as one of the three kinds; anything else comes back unchanged."""
-    from botocore.exceptions import BotoCoreError, ClientError
-    from urllib3.exceptions import HTTPError
-
-    where = _address(options, key)
-    if isinstance(error, ClientError):
-        code = _code(error)
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if code in MISSING_CODES:
-            return NotFoundError(f"{where}: no such object")
-        if code == "NoSuchBucket":
-            return ConfigError(f"{where}: no such bucket; check s3.bucket and s3.endpoint_url")
-        if code in REFUSED_CODES or status in (401, 403):
-            return RefusedError(f"{where}: refused ({code}); check that s3.bucket and s3.prefix name public data")
-        answer = UnavailableError(f"{where}: S3 answers {code} ({error.response.get('Error', {}).get('Message', '')})")
-        answer.slow_down = code in SLOW_CODES or status in (429, 503)
-        return answer
-    if isinstance(error, BotoCoreError | HTTPError | ConnectionError | TimeoutError):
-        text = " ".join(str(error).split())
-        return UnavailableError(f"{where}: {text}; check the network and s3.endpoint_url, then run again")
-    return error
+    sent: int = -1
+    """Bytes that arrived, fewer than those of the body where that was sent as gzip."""
+    version: str = ""
+    """ETag, or "@" and the time of the last change where S3 gives no ETag."""
 
 
 def _call(options: S3Options, key: str, call: Callable[[], Any]) -> Any:
-    """A small request, tried `options.attempts` times while S3 is unavailable; raises one of the three kinds."""
+    """A small request, tried `options.attempts` times while S3 is unavailable; raises a kind of `faults`."""
     backoff = Backoff(options)
     while True:
         try:
@@ -148,7 +74,7 @@ def _call(options: S3Options, key: str, call: Callable[[], Any]) -> Any:
 
 
 def read_once(client: Any, options: S3Options, key: str, stop: threading.Event | None = None) -> Reply:
-    """One GET of a whole object; raises one of the three kinds of error. Short bodies count as unavailable."""
+    """One GET of a whole object; raises a kind of `faults`. Short bodies count as unavailable, gzip is undone."""
     try:
         answer = client.get_object(Bucket=options.bucket, Key=key)
         length = answer.get("ContentLength")
@@ -167,8 +93,37 @@ def read_once(client: Any, options: S3Options, key: str, stop: threading.Event |
         raise kind from error
     body = b"".join(parts)
     if length is not None and len(body) != length:
-        raise UnavailableError(f"{_address(options, key)}: {len(body)} of {length} bytes arrived")
-    return Reply(body, hashlib.md5(body, usedforsecurity=False).hexdigest(), _stored_md5(answer))
+        raise UnavailableError(f"{address_of(options, key)}: {len(body)} of {length} bytes arrived; run again")
+    if body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise ConfigError(f"{address_of(options, key)}: {not_s3(options)}")
+    sent, stored, md5 = len(body), _stored_md5(answer), hashlib.md5(body, usedforsecurity=False).hexdigest()
+    if str(answer.get("ContentEncoding", "")).lower() == "gzip" and body[:2] == b"\x1f\x8b" and stored != md5:
+        # A server that packs on the way keeps the ETag of the object itself.
+        body = _unzipped(body, options, key)
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    elif str(answer.get("ContentEncoding", "")).lower() == "gzip" and not key.endswith(".gz"):
+        body = _unzipped(body, options, key)
+    return Reply(body, md5, stored, sent, _version(answer.get("ETag"), answer.get("LastModified")))
+
+
+def _unzipped(body: bytes, options: S3Options, key: str) -> bytes:
+    try:
+        return gzip.decompress(body)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnavailableError(f"{address_of(options, key)}: sent as gzip that does not unpack ({error})") from error
+
+
+def _version(etag: Any, modified: Any) -> str:
+    """What tells one content of an object from the next: its ETag, else the time of its last change in seconds."""
+    text = str(etag or "").removeprefix("W/").strip('"')
+    if text:
+        return text
+    return f"@{int(modified.timestamp())}" if hasattr(modified, "timestamp") else ""
+
+
+def same_version(one: str, other: str) -> bool:
+    """Whether two versions may be of the same content; an unknown one, or one of another kind, may."""
+    return one == other or not one or not other or one.startswith("@") != other.startswith("@")
 
 
 def _stored_md5(answer: dict[str, Any]) -> str:
@@ -182,15 +137,23 @@ def _stored_md5(answer: dict[str, Any]) -> str:
 def read_object(client: Any, options: S3Options, key: str) -> bytes:
     """A small object (a table), checked against its length and ETag, tried `options.attempts` times.
 
-    An empty body is tried again, and returned only when every attempt was empty.
-    Raises NotFoundError, RefusedError, UnavailableError or ConfigError (no such bucket).
+    An empty body is tried again, and returned only when every attempt was empty. Bytes that come twice alike, but are
+    not those of their ETag, are a server whose ETags are no MD5s: ConfigError names `s3.check_etag`. Raises the kinds
+    of `faults` otherwise.
     """
     backoff = Backoff(options)
+    seen = ""
     while True:
         try:
             reply = read_once(client, options, key)
             if options.check_etag and reply.stored_md5 not in ("", reply.md5):
-                raise UnavailableError(f"{_address(options, key)}: the bytes do not match their ETag")
+                if reply.md5 == seen:
+                    raise ConfigError(
+                        f"{address_of(options, key)}: came twice with the same bytes, whose MD5 is not the ETag "
+                        f"{reply.stored_md5}; if the ETags of this server are no MD5s, set s3.check_etag: false"
+                    )
+                seen = reply.md5
+                raise UnavailableError(f"{address_of(options, key)}: the bytes do not match their ETag; run again")
             if reply.body or backoff.spent:
                 return reply.body
         except UnavailableError as error:
@@ -201,19 +164,37 @@ def read_object(client: Any, options: S3Options, key: str) -> bytes:
 
 
 def list_objects(client: Any, options: S3Options, prefix: str) -> Iterator[tuple[str, int, str]]:
-    """(key, bytes, ETag) of every object under `prefix`, a thousand per request."""
+    """(key, bytes or -1, version) of every object under `prefix`, a thousand per request.
+
+    Raises ListingError where a server sends the same page again, or stops half-way with no way to go on.
+    """
     more: dict[str, str] = {}
+    seen: set[str] = set()
     while True:
         page = _call(
             options,
             prefix,
             lambda: client.list_objects_v2(Bucket=options.bucket, Prefix=prefix, **more),  # noqa: B023
         )
-        for item in page.get("Contents", ()):
-            yield item["Key"], int(item["Size"]), str(item.get("ETag", "")).strip('"')
+        items = page.get("Contents", ())
+        keys = [str(item["Key"]) for item in items]
+        if keys and seen.issuperset(keys):
+            raise ListingError(f"{_lister(options, prefix)} sends the same page of its listing again")
+        for key, item in zip(keys, items, strict=True):
+            if key not in seen:
+                yield key, int(item.get("Size", -1)), _version(item.get("ETag"), item.get("LastModified"))
+        seen.update(keys)
         if not page.get("IsTruncated"):
             return
-        more = {"ContinuationToken": page["NextContinuationToken"]}
+        if not keys:
+            raise ListingError(f"{_lister(options, prefix)} sends an empty page and says that there are more")
+        # Old servers give no token; the key to start behind is as good.
+        token = page.get("NextContinuationToken")
+        more = {"ContinuationToken": token} if token else {"StartAfter": max(keys)}
+
+
+def _lister(options: S3Options, prefix: str) -> str:
+    return f"{address_of(options, prefix)}: the server {endpoint(options) or 'of AWS'}"
 
 
 def exists(client: Any, options: S3Options, key: str) -> bool:

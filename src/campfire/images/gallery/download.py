@@ -1,7 +1,6 @@
 """Fetching a plate: every object of the plan verified, bad sites recorded and left out, nothing half-written."""
 
 import logging
-import re
 import shutil
 import threading
 from collections import Counter
@@ -20,6 +19,7 @@ from campfire.images.gallery.journal import Entry, Journal, remove_partials
 from campfire.images.gallery.options import S3Options
 from campfire.images.gallery.plan import PLAN_COLUMNS, planned_bytes
 from campfire.images.gallery.retry import Pace
+from campfire.images.gallery.same_picture import describe, places_of_copies
 from campfire.images.gallery.transfer import (
     CORRUPT,
     EXCLUDED,
@@ -32,27 +32,31 @@ from campfire.images.gallery.transfer import (
     fetch_object,
     run_all,
 )
+from campfire.screen.names import name_problem
+from campfire.screen.wells import well_name
 
 log = logging.getLogger(__name__)
 
 RECORD_COLUMNS = [*SITE_KEYS, "channel", "key", "bytes", "md5", "status", "reason"]
 PROBLEMS = "problems.tsv"
-SAFE_NAME = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
 
 
 def image_file(well: str, site: str, channel: str) -> str:
     """Local name of an image, made from well, site and channel alone."""
-    for part in (well, site, channel):
-        if SAFE_NAME.fullmatch(part) is None:
-            raise DataError(f"well {well!r}, site {site!r}, channel {channel!r} cannot be part of a file name")
-    return f"{well}_s{site}_{channel}.tiff"
+    if well_name(well) != well or not site.isdigit():
+        raise DataError(f"well {well!r}, site {site!r}: cannot be part of a file name; correct load_data")
+    return f"{well}_s{site}_{_plain(channel)}.tiff"
 
 
 def function_file(channel: str) -> str:
     """Local name of a channel's illumination function."""
-    if SAFE_NAME.fullmatch(channel) is None:
-        raise DataError(f"channel {channel!r} cannot be part of a file name")
-    return f"illum_{channel}.npy"
+    return f"illum_{_plain(channel)}.npy"
+
+
+def _plain(channel: str) -> str:
+    if problem := name_problem("channel", channel):
+        raise DataError(f"channel {channel!r} {problem}; rename it in load_data and in the config")
+    return channel
 
 
 def fetch_plate(
@@ -92,7 +96,8 @@ def fetch_plate(
     entries = {outcome.task.row: outcome.entry for outcome in outcomes if outcome.entry is not None}
     for outcome in outcomes:
         status[outcome.task.row], reason[outcome.task.row] = outcome.status, outcome.reason
-    _odd_shapes(plan, entries, status, reason)
+    _odd_images(plan, entries, status, reason)
+    _copies(plan, entries, status, reason)
     expected, bad = _whole_sites(plan, status, reason)
     record = plan[[*SITE_KEYS, "channel", "key"]].assign(
         bytes=[entries[row].bytes if row in entries else -1 for row in plan.index],
@@ -134,7 +139,7 @@ def _tasks(plan: pd.DataFrame, status: list[str], plate: str) -> list[Task]:
         label = (
             f"plate {plate}, well {well}, site {site}, {channel}" if site else f"plate {plate}, illumination {channel}"
         )
-        tasks[file] = Task(row, label, file, item["key"], int(item["bytes"]), item["md5"], not site)
+        tasks[file] = Task(row, label, file, item["key"], int(item["bytes"]), item["md5"], item["version"], not site)
     return list(tasks.values())
 
 
@@ -200,17 +205,31 @@ def _first_lost(outcomes: list[Outcome], count: int) -> bool:
     return sum(outcome.status == UNAVAILABLE for outcome in outcomes) >= count
 
 
-def _odd_shapes(plan: pd.DataFrame, entries: dict[int, Entry], status: list[str], reason: list[str]) -> None:
-    """Mark images whose shape is not the plate's, which is the most common one (of equals, the larger)."""
-    shapes = Counter(entry.shape for row, entry in entries.items() if plan[SITE][row])
-    if not shapes:
+def _odd_images(plan: pd.DataFrame, entries: dict[int, Entry], status: list[str], reason: list[str]) -> None:
+    """Mark images whose shape or type is not the plate's, which is the most common one (of equals, the larger)."""
+    images = {row: entry for row, entry in entries.items() if plan[SITE][row]}
+    if not images:
         return
-    plates = max(shapes, key=lambda shape: (shapes[shape], shape))
+    shapes = Counter(entry.shape for entry in images.values())
+    usual = max(shapes, key=lambda shape: (shapes[shape], shape))
+    kinds = Counter(entry.dtype for entry in images.values())
+    kind = max(kinds, key=lambda name: (kinds[name], name))
     for row, entry in entries.items():
-        if entry.shape != plates:
+        if entry.shape != usual:
             what = "the plate's images are" if plan[SITE][row] else "the images are"
             status[row] = CORRUPT
-            reason[row] = f"is {entry.shape[0]}x{entry.shape[1]} px, {what} {plates[0]}x{plates[1]}"
+            reason[row] = f"is {entry.shape[0]}x{entry.shape[1]} px, {what} {usual[0]}x{usual[1]}"
+        elif plan[SITE][row] and entry.dtype != kind:
+            status[row], reason[row] = CORRUPT, f"pixels are {entry.dtype}, the plate's images are {kind}"
+
+
+def _copies(plan: pd.DataFrame, entries: dict[int, Entry], status: list[str], reason: list[str]) -> None:
+    """Mark images that show the same picture as another of the plate, under whatever name: one of them is wrong."""
+    places = {row: (plan[WELL][row], plan[SITE][row], plan["channel"][row]) for row in entries if plan[SITE][row]}
+    copies = places_of_copies((place, entries[row].picture) for row, place in places.items())
+    for row, place in places.items():
+        if place in copies and status[row] == OK:
+            status[row], reason[row] = CORRUPT, f"is the same picture as {describe(copies[place])}"
 
 
 def _whole_sites(plan: pd.DataFrame, status: list[str], reason: list[str]) -> tuple[int, int]:

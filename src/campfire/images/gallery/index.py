@@ -5,20 +5,22 @@ PathName_ columns. Both exist; both are read, all columns as text, chosen by nam
 say nothing (they differ between sources), so only these columns decide.
 """
 
-import gzip
 import io
 import logging
 import re
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
 from campfire.core.columns import PLATE, SITE, WELL
 from campfire.core.errors import DataError
+from campfire.core.text import some
+from campfire.images.gallery.addresses import RefusedTableError, illumination_key, image_key
 from campfire.images.gallery.client import NotFoundError, RefusedError, read_object
 from campfire.images.gallery.options import S3Options
-from campfire.screen.wells import well_name
+from campfire.images.gallery.same_picture import describe, places_of_copies
+from campfire.screen.sheets import decode_text, parse_sheet
+from campfire.screen.wells import check_wells, outlying, well_name, well_problem
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +38,8 @@ LAYOUTS = (
 )
 """Where load_data may be, in the order tried; the last four are the places used before 2025."""
 
-SITE_NAME = re.compile(r"\d{1,4}")
-
-
-class RefusedTableError(DataError):
-    """A load_data table that must not be followed; the next variant may still do."""
+SITE_NAME = re.compile(r"(\d{1,4})(?:[.]0+)?")
+"""A site's number, also as a table of numbers writes it (1.0)."""
 
 
 def key_column(channel: str) -> str:
@@ -98,17 +97,24 @@ def read_index(
 
 
 def read_text_table(body: bytes, key: str) -> pd.DataFrame:
-    """A load_data table (csv, csv.gz or parquet by its name) with every column as text, "" for nothing."""
+    """A load_data table (csv or parquet by its name, gzipped or not) with every column as text, "" for nothing.
+
+    Its index has the number of each line (of each row, for parquet); `.attrs["bad_lines"]` those that are no rows.
+    """
     if not body:
         raise RefusedTableError(f"{key}: is empty")
-    try:
-        if key.endswith(".parquet"):
-            return _as_text(pd.read_parquet(io.BytesIO(body)))
-        if key.endswith(".gz"):
-            body = gzip.decompress(body)
-        return pd.read_csv(io.BytesIO(body), dtype=str, keep_default_na=False)
-    except (ValueError, OSError, EOFError) as error:  # pyarrow's and pandas' parser errors are ValueErrors or OSErrors
-        raise RefusedTableError(f"{key}: not a readable table ({' '.join(str(error).split())})") from error
+    if key.endswith(".parquet"):
+        try:
+            table = _as_text(pd.read_parquet(io.BytesIO(body)))
+        except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors or OSErrors
+            raise RefusedTableError(f"{key}: not a readable table ({' '.join(str(error).split())})") from error
+        table.index = pd.RangeIndex(1, len(table) + 1)
+        return table
+    bad_lines: dict[int, str] = {}
+    text = decode_text(body, key, "table of images", RefusedTableError)
+    table = parse_sheet(text, key, (), "table of images", RefusedTableError, bad_lines)
+    table.attrs["bad_lines"] = bad_lines
+    return table
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
@@ -131,53 +137,145 @@ def parse_load_data(
     name: str,
     channels: list[str] | None = None,
 ) -> pd.DataFrame:
-    """Turn a load_data table (all text) into an index; see `read_index`. `name` is used in messages."""
+    """Turn a load_data table (all text) into an index; see `read_index`. `name` is used in messages.
+
+    A row that cannot be used costs its site: `problem` says why, with the line. A table most of whose rows are so, or
+    whose wells are those of no plate, is refused.
+    """
     style, found = _style(table, name)
     if table.empty:
         raise RefusedTableError(f"{name}: has no rows")
-    for column in (WELL, SITE):
-        if column not in table:
-            raise RefusedTableError(f"{name}: has no column {column}")
-    if PLATE in table:
-        others = sorted(set(table[PLATE]) - {plate})
-        if len(others) == table[PLATE].nunique():
-            raise RefusedTableError(f"{name}: is about plate {', '.join(others[:3])}, not {plate}")
-        if others:
-            log.warning("%s: rows of other plates (%s) are left out", name, ", ".join(others[:3]))
-            table = table[table[PLATE] == plate]
+    bad_lines = dict(table.attrs.get("bad_lines", {}))
+    table = _of_plate(_with_keys(table, name), plate, name)
+    columns, problems = _places(table, plate, name)
     images_root = f"{options.root(source)}/images/{batch}/images/"
     illumination_root = f"{options.root(source)}/images/{batch}/illum/{plate}/"
-    columns: dict[str, list[str]] = {
-        PLATE: [plate] * len(table),
-        WELL: [_well(value, name) for value in table[WELL]],
-        SITE: [_site(value, name) for value in table[SITE]],
-    }
+    used = [channel for channel in found if channels is None or channel in channels]
     for channel in found:
         keys = []
-        for value, well, site in zip(
-            _locations(table, style, f"Orig{channel}"), columns[WELL], columns[SITE], strict=True
-        ):
-            where = f"{name}: plate {plate}, well {well}, site {site}, {channel}"
+        for row, value in enumerate(_locations(table, style, f"Orig{channel}")):
             try:
-                keys.append(_image_key(value, options, images_root, plate, where))
-            except RefusedTableError:
-                if channels is None or channel in channels:
-                    raise
+                keys.append(image_key(value, options, images_root, plate, channel))
+            except RefusedTableError as error:
                 keys.append("")
+                if channel in used:
+                    problems[row] = problems[row] or f"line {table.index[row]}: {error}"
         columns[key_column(channel)] = keys
+    _refuse_mostly_bad(table, columns, problems, bad_lines, name)
+    documented = {channel: f"{illumination_root}{plate}_Illum{channel}.npy" for channel in found}
     for channel in found:
         functions = [
-            _illumination_key(value, options, illumination_root)
-            for value in _locations(table, style, f"Illum{channel}")
+            illumination_key(value, options, illumination_root) for value in _locations(table, style, f"Illum{channel}")
         ]
         # load_data.csv names no function, though the gallery has them, at one place for every plate.
-        named = next(filter(None, functions), f"{illumination_root}{plate}_Illum{channel}.npy")
+        named = next(filter(None, functions), documented[channel])
         columns[illumination_column(channel)] = [function or named for function in functions]
-    used = [channel for channel in found if channels is None or channel in channels]
-    index = _one_row_per_site(pd.DataFrame(columns), used, name)
+    index = pd.DataFrame(columns).assign(problem=problems)
+    index = _one_row_per_site(index[index[WELL] != ""], used, name)
+    index = _without_copies(index, used, name)
     extra = table[[column for column in table.columns if str(column).startswith("Metadata_")]]
-    index.attrs = {"load_data": name, "style": style, "metadata": dict(extra.iloc[0]) if len(extra) else {}}
+    index.attrs = {
+        "load_data": name,
+        "style": style,
+        "metadata": dict(extra.iloc[0]) if len(extra) else {},
+        "illumination": documented,
+    }
     return index
+
+
+def _with_keys(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table with its key columns by their names, whatever their case."""
+    known = {column.lower(): column for column in (PLATE, WELL, SITE)}
+    table = table.rename(
+        columns={column: known[str(column).lower()] for column in table if str(column).lower() in known}
+    )
+    for column in (WELL, SITE):
+        if column not in table:
+            word = column.removeprefix("Metadata_").lower()
+            similar = next((str(other) for other in table.columns if word in str(other).lower()), "")
+            remedy = f"rename {similar} to {column}" if similar else f"it has {some(list(map(str, table.columns)), 6)}"
+            raise RefusedTableError(f"{name}: has no column {column}; {remedy}")
+    return table
+
+
+def _of_plate(table: pd.DataFrame, plate: str, name: str) -> pd.DataFrame:
+    """The rows of the plate, where the table says which plate they are of."""
+    if PLATE not in table:
+        return table
+    others = sorted(set(table[PLATE]) - {plate})
+    if len(others) == table[PLATE].nunique():
+        raise RefusedTableError(f"{name}: is about plate {', '.join(others[:3])}, not {plate}")
+    if others:
+        log.warning("%s: rows of other plates (%s) are left out", name, ", ".join(others[:3]))
+    return table[table[PLATE] == plate]
+
+
+def _places(table: pd.DataFrame, plate: str, name: str) -> tuple[dict[str, list[str]], list[str]]:
+    """Plate, well and site of each row, and what is wrong with it; a well of "" is none of the plate's."""
+    wells, sites, problems = [], [], []
+    for line, well, site in zip(table.index, table[WELL], table[SITE], strict=True):
+        problem = well_problem(well)
+        if "counted from 0" in problem:
+            raise RefusedTableError(f"{name}, line {line}: {well!r} {problem}")
+        wells.append("" if problem else well_name(well) or "")
+        number = SITE_NAME.fullmatch(site.strip())
+        sites.append(str(int(number[1])) if number else site.strip() or "?")
+        where = f"line {line}: {well!r} {problem}" if problem else ""
+        problems.append(where or ("" if number else f"line {line}: {site!r} is no site number"))
+    named = [well for well in wells if well]
+    beyond = set(outlying(dict.fromkeys(named)))
+    for row, well in enumerate(wells):
+        if well in beyond:
+            wells[row], problems[row] = "", f"line {table.index[row]}: {well!r} is beyond P24, on a plate of 384 wells"
+    try:
+        check_wells([well for well in wells if well], f"{name}: plate {plate}")
+    except DataError as error:
+        raise RefusedTableError(str(error)) from error
+    return {PLATE: [plate] * len(table), WELL: wells, SITE: sites}, problems
+
+
+def _refuse_mostly_bad(
+    table: pd.DataFrame, columns: dict[str, list[str]], problems: list[str], bad_lines: dict[int, str], name: str
+) -> None:
+    """Log the rows that cannot be used; RefusedTableError when they are more than half."""
+    lines = {int(line): problem for line, problem in zip(table.index, problems, strict=True) if problem}
+    lines |= {line: f"line {line}: {problem}" for line, problem in bad_lines.items()}
+    if not lines:
+        return
+    first = lines[min(lines)]
+    if 2 * len(lines) > len(table) + len(bad_lines):
+        raise RefusedTableError(f"{name}, {first} ({len(lines)} of {len(table) + len(bad_lines)} rows are so)")
+    log.warning("%s: %d rows cannot be used, the first: %s", name, len(lines), first)
+
+
+def _without_copies(index: pd.DataFrame, channels: list[str], name: str) -> pd.DataFrame:
+    """The index with a problem at the sites that name a file which another channel or site names too.
+
+    RefusedTableError when they are more than half of the sites.
+    """
+    places = [
+        ((row[WELL], row[SITE], channel), row[key_column(channel)])
+        for row in index.to_dict("records")
+        for channel in channels
+    ]
+    copies = places_of_copies(places)
+    if not copies:
+        return index
+    first, other = next(iter(copies.items()))
+    message = f"one file is named for {describe(first)} and for {describe(other)}"
+    sites = {place[:2] for place in copies}
+    if 2 * len(sites) > len(index):
+        raise RefusedTableError(f"{name}: {message} ({len(sites)} of {len(index)} sites are so)")
+    log.warning("%s: %s; %d sites will not be used", name, message, len(sites))
+    said = {
+        place[:2]: f"load_data names one file for {describe(place)} and for {describe(copy)}"
+        for place, copy in copies.items()
+    }
+    problems = [
+        problem or said.get((well, site), "")
+        for well, site, problem in zip(index[WELL], index[SITE], index["problem"], strict=True)
+    ]
+    return index.assign(problem=problems)
 
 
 def _style(table: pd.DataFrame, name: str) -> tuple[str, list[str]]:
@@ -203,63 +301,6 @@ def _locations(table: pd.DataFrame, style: str, what: str) -> list[str]:
     return [f"{folder.rstrip('/')}/{file}" if folder and file else "" for folder, file in pairs]
 
 
-def _well(value: str, name: str) -> str:
-    well = well_name(value)
-    if well is None:
-        raise RefusedTableError(f"{name}: {value!r} is no well name such as A01")
-    return well
-
-
-def _site(value: str, name: str) -> str:
-    site = value.strip()
-    if SITE_NAME.fullmatch(site) is None:
-        raise RefusedTableError(f"{name}: {value!r} is no site number")
-    return site
-
-
-def location_key(value: str, options: S3Options, where: str) -> str:
-    """The key of an address in load_data: s3://bucket/key or S3's https form of the configured bucket, else refused."""
-    if value.startswith("s3://"):
-        bucket, _, key = value.removeprefix("s3://").partition("/")
-    elif value.startswith(("https://", "http://")):
-        parts = urlsplit(value)
-        host, path = parts.hostname or "", unquote(parts.path).lstrip("/")
-        if not re.search(r"(^|\.)s3[.-]([a-z0-9-]+\.)?amazonaws\.com$", host):
-            raise RefusedTableError(f"{where}: {value!r} is not an address in S3")
-        if host.startswith("s3"):
-            bucket, _, key = path.partition("/")
-        else:
-            bucket, key = re.split(r"\.s3[.-]", host)[0], path
-    else:
-        raise RefusedTableError(f"{where}: {value!r} is a path on somebody's machine, not an address in S3")
-    if bucket != options.bucket:
-        raise RefusedTableError(f"{where}: {value!r} is in bucket {bucket!r}, not {options.bucket!r} (s3.bucket)")
-    if any(part in ("", ".", "..") for part in key.split("/")) or re.search(r"[\x00-\x1f\x7f\\]", key):
-        raise RefusedTableError(f"{where}: {value!r} is not a plain key")
-    return key
-
-
-def _image_key(value: str, options: S3Options, root: str, plate: str, where: str) -> str:
-    if not value.strip():
-        return ""
-    key = location_key(value.strip(), options, where)
-    if options.same_folder:
-        folder = key.removeprefix(root).split("/")[0]
-        # "<plate>__<time>-Measurement <n>" or "<plate>": a longer plate name with this one as its start is another's.
-        if not key.startswith(root) or not re.fullmatch(re.escape(plate) + r"(?![A-Za-z0-9]).*", folder):
-            raise RefusedTableError(f"{where}: {key!r} is outside the plate's folder {root}{plate}* (s3.same_folder)")
-    return key
-
-
-def _illumination_key(value: str, options: S3Options, root: str) -> str:
-    """Like an image's, but "" when refused: a function is only missed by runs that correct illumination."""
-    try:
-        key = location_key(value.strip(), options, "illumination") if value.strip() else ""
-    except RefusedTableError:
-        return ""
-    return key if not options.same_folder or key.startswith(root) else ""
-
-
 def _one_row_per_site(index: pd.DataFrame, channels: list[str], name: str) -> pd.DataFrame:
     """Sorted, with repeated rows joined; a site listed with two different images is marked in `problem`."""
     keys = [key_column(channel) for channel in channels]
@@ -267,13 +308,16 @@ def _one_row_per_site(index: pd.DataFrame, channels: list[str], name: str) -> pd
     if len(distinct) < len(index):
         log.warning("%s: %d repeated rows are left out", name, len(index) - len(distinct))
     ambiguous = distinct.duplicated([WELL, SITE], keep=False)
-    result = distinct.drop_duplicates([WELL, SITE]).copy()
+    # Of a site's rows, one with a problem is kept, so that the problem is.
+    first = distinct.assign(_sound=distinct["problem"] == "").sort_values("_sound", kind="stable")
+    result = first.drop(columns="_sound").drop_duplicates([WELL, SITE]).copy()
     doubled = set(map(tuple, distinct.loc[ambiguous, [WELL, SITE]].itertuples(index=False)))
     result["problem"] = [
-        "load_data lists two different images for this site" if pair in doubled else ""
-        for pair in zip(result[WELL], result[SITE], strict=True)
+        problem or ("load_data lists two different images for this site" if (well, site) in doubled else "")
+        for well, site, problem in zip(result[WELL], result[SITE], result["problem"], strict=True)
     ]
     if doubled:
         log.warning("%s: %d sites are listed with different images and will not be used", name, len(doubled))
-    order = result[SITE].map(int).to_frame("site").assign(well=result[WELL]).sort_values(["well", "site"]).index
+    number = pd.to_numeric(result[SITE], errors="coerce")
+    order = result.assign(_number=number).sort_values([WELL, "_number", SITE], kind="stable").index
     return result.loc[order].reset_index(drop=True)

@@ -11,6 +11,8 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from campfire.images.gallery.client import same_version
+
 log = logging.getLogger(__name__)
 
 NAME = ".verified.jsonl"
@@ -25,6 +27,13 @@ class Entry:
     bytes: int
     md5: str
     shape: tuple[int, int]
+    listed: int = -1
+    """Length as S3 listed it, which differs from the file's where the object is stored as gzip."""
+    version: str = ""
+    """As S3 listed or sent it (its ETag, or the time of its last change); "" where it gave none."""
+    dtype: str = ""
+    picture: str = ""
+    """Digest of the pixels; "" for an illumination function, and in journals written before it was kept."""
 
 
 class Journal:
@@ -44,7 +53,8 @@ class Journal:
         for line in lines:
             try:
                 row = json.loads(line)
-                entry = Entry(row["file"], row["key"], row["bytes"], row["md5"], (row["shape"][0], row["shape"][1]))
+                row["shape"] = (row["shape"][0], row["shape"][1])
+                entry = Entry(**row)
             except (ValueError, KeyError, IndexError, TypeError):
                 continue  # the line that was being written when the job was killed
             if Path(entry.file).name == entry.file:
@@ -53,10 +63,16 @@ class Journal:
             with open(self._path, "a", encoding="utf-8") as handle:
                 handle.write("\n")
 
-    def find(self, file: str, key: str) -> Entry | None:
-        """The entry of `file` if it was verified for this key and its bytes are unchanged since."""
+    def find(self, file: str, key: str, size: int = -1, version: str = "") -> Entry | None:
+        """The entry of `file` if it was verified for this key and is unchanged since, here and at the source.
+
+        `size` and `version` are those that S3 lists now, -1 and "" where it does not say.
+        """
         entry = self._entries.get(file)
         if entry is None or entry.key != key:
+            return None
+        if size not in (-1, entry.bytes, entry.listed) or not same_version(version, entry.version):
+            log.info("%s: changed at its source since it was fetched; it is fetched again", key)
             return None
         try:
             with open(self._folder / file, "rb") as handle:

@@ -13,17 +13,20 @@ import pandas as pd
 from campfire.core import text as wording
 from campfire.core.columns import PLATE, SITE, SITE_KEYS, WELL
 from campfire.core.errors import ConfigError, DataError
-from campfire.images.gallery.client import NotFoundError, RefusedError, list_objects, read_object
+from campfire.images.gallery.client import ListingError, NotFoundError, RefusedError, list_objects, read_object
 from campfire.images.gallery.index import illumination_column, index_channels, key_column, read_index
 from campfire.images.gallery.options import S3Options
+from campfire.screen.sheets import read_sheet_file
+from campfire.screen.wells import shifted_by_one
 
 log = logging.getLogger(__name__)
 
-PLAN_COLUMNS = [*SITE_KEYS, "channel", "key", "bytes", "md5", "problem"]
+PLAN_COLUMNS = [*SITE_KEYS, "channel", "key", "bytes", "md5", "version", "problem"]
 TYPICAL_BYTES = 2_530_000
 """Mean size of a source_3 TIFF, used where S3 does not list sizes."""
 
 Sizes = Mapping[str, int]
+Row = tuple[str, str, str, str, str, int, str, str, str]
 
 
 def plan_plate(
@@ -32,17 +35,44 @@ def plan_plate(
     channels: Iterable[str],
     illumination: bool = False,
     sizes: Sizes | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """The objects of `wells` and `channels` of one plate, a row each, by well, site and channel.
 
     Columns: Metadata_Plate, Metadata_Well, Metadata_Site, channel, key, bytes (-1 unknown), md5 (to be compared, ""
-    unknown), problem ("" or why the object cannot be used). Illumination functions come last, with empty well and
-    site. A well without a row in the index gets one row with the problem, so that nothing asked for is lost from
-    sight. Raises DataError when the index has no column for a channel or no row for any of the wells, or when the
-    illumination function of a channel is not one or (by `sizes`) not there.
+    unknown), version (as listed, "" unknown), problem ("" or why the object cannot be used). Illumination functions
+    come last, with empty well and site. A well without a row in the index gets one row with the problem, so that
+    nothing asked for is lost from sight. Raises DataError when the index has no column for a channel or no row for any
+    of the wells, when the wells are those of the index moved by one column or row, or when the illumination function
+    of a channel is not one or (by `sizes`) not there.
     """
     wells, channels = list(dict.fromkeys(wells)), list(dict.fromkeys(channels))
     plate = str(index[PLATE].iloc[0]) if len(index) else "?"
+    chosen = _chosen_sites(index, wells, channels, plate)
+    where = index.attrs.get("load_data", "load_data")
+    sizes, versions = sizes or {}, versions or {}
+    rows: list[Row] = []
+    for site in chosen.to_dict("records"):
+        for channel in channels:
+            key = site[key_column(channel)]
+            problem = site.get("problem", "") or ("" if key else f"load_data has no {channel} image for this site")
+            known = (sizes.get(key, -1), "", versions.get(key, ""))
+            rows.append((plate, site[WELL], site[SITE], channel, key, *known, problem))
+    absent = sorted(set(wells) - set(chosen[WELL]))
+    if absent:
+        log.warning(
+            "plate %s: %s has no row for %d of %d wells: %s",
+            *(plate, where, len(absent), len(wells), wording.some(absent, 10)),
+        )
+    rows.extend((plate, well, "", "", "", -1, "", "", "load_data has no row for this well") for well in absent)
+    for channel in channels if illumination else ():
+        key = _function_key(index, chosen, channel, plate, sizes)
+        rows.append((plate, "", "", channel, key, sizes.get(key, -1), "", versions.get(key, ""), ""))
+    return pd.DataFrame(rows, columns=PLAN_COLUMNS)
+
+
+def _chosen_sites(index: pd.DataFrame, wells: list[str], channels: list[str], plate: str) -> pd.DataFrame:
+    """The sites of the wells that are asked for; ConfigError or DataError when that cannot be what is meant."""
     where = index.attrs.get("load_data", "load_data")
     if not wells or not channels:
         raise ConfigError(
@@ -54,42 +84,37 @@ def plan_plate(
         raise DataError(
             f"plate {plate}: {where} has no channel {', '.join(unknown)}; it has {', '.join(index_channels(index))}"
         )
+    listed = [well for well in index[WELL].unique() if well]
+    if shift := shifted_by_one(wells, listed):
+        raise DataError(
+            f"plate {plate}: the wells of {where} lie {shift} those asked for ({min(wells)} to {max(wells)}, listed "
+            f"are {min(listed)} to {max(listed)}); one of the two counts columns or rows from 0 or 2: correct it"
+        )
     chosen = index[index[WELL].isin(wells)]
     if chosen.empty:
         raise DataError(f"plate {plate}: {where} lists none of the {len(wells)} wells asked for (e.g. {wells[0]})")
-    rows: list[tuple[str, str, str, str, str, int, str, str]] = []
-    sizes = sizes or {}
-    for site in chosen.to_dict("records"):
-        for channel in channels:
-            key = site[key_column(channel)]
-            problem = site.get("problem", "") or ("" if key else f"load_data has no {channel} image for this site")
-            rows.append((plate, site[WELL], site[SITE], channel, key, sizes.get(key, -1), "", problem))
-    absent = sorted(set(wells) - set(chosen[WELL]))
-    if absent:
-        log.warning(
-            "plate %s: %s has no row for %d of %d wells: %s",
-            plate,
-            where,
-            len(absent),
-            len(wells),
-            wording.some(absent, 10),
+    return chosen
+
+
+def _function_key(index: pd.DataFrame, chosen: pd.DataFrame, channel: str, plate: str, sizes: Sizes) -> str:
+    """The key of a channel's illumination function: as load_data names it, else at the documented place."""
+    where = index.attrs.get("load_data", "load_data")
+    keys = list(dict.fromkeys(chosen[illumination_column(channel)]))
+    if len(keys) > 1:
+        raise DataError(
+            f"plate {plate}: {where} names {len(keys)} different illumination functions for {channel}; "
+            "set illumination to none, or leave the plate out"
         )
-    rows.extend((plate, well, "", "", "", -1, "", "load_data has no row for this well") for well in absent)
-    if illumination:
-        for channel in channels:
-            keys = list(dict.fromkeys(chosen[illumination_column(channel)]))
-            if len(keys) > 1:
-                raise DataError(
-                    f"plate {plate}: {where} names {len(keys)} different illumination functions for {channel}; "
-                    "set illumination to none, or leave the plate out"
-                )
-            if sizes and keys[0] not in sizes:
-                raise DataError(
-                    f"plate {plate}: the gallery has no illumination function for {channel} ({keys[0]}); "
-                    "set illumination to none, or leave the plate out"
-                )
-            rows.append((plate, "", "", channel, keys[0], sizes.get(keys[0], -1), "", ""))
-    return pd.DataFrame(rows, columns=PLAN_COLUMNS)
+    if not sizes or keys[0] in sizes:
+        return str(keys[0])
+    documented = str(index.attrs.get("illumination", {}).get(channel, ""))
+    if documented in sizes:
+        log.warning("plate %s: no illumination function %s; %s is used", plate, keys[0], documented)
+        return documented
+    raise DataError(
+        f"plate {plate}: the gallery has no illumination function for {channel} ({keys[0]}); "
+        "set illumination to none, or leave the plate out"
+    )
 
 
 def plan_download(
@@ -111,8 +136,9 @@ def plan_download(
     index = read_index(client, options, source, batch, plate, channels)
     listed = list_plate(client, options, index)
     sizes = {key: size for key, (size, _) in listed.items()}
-    plan = plan_plate(index, wells, channels, illumination, sizes)
-    in_parts = {key for key, (_, etag) in listed.items() if "-" in etag}
+    versions = {key: version for key, (_, version) in listed.items()}
+    plan = plan_plate(index, wells, channels, illumination, sizes, versions)
+    in_parts = {key for key, version in versions.items() if "-" in version}
     checked = plan["key"].isin(in_parts) | options.digests
     if checked.any():
         plan = with_digests(client, options, plan, source, batch, checked)
@@ -122,19 +148,26 @@ def plan_download(
 
 
 def list_plate(client: Any, options: S3Options, index: pd.DataFrame) -> dict[str, tuple[int, str]]:
-    """(bytes, ETag) of every object in the plate's image and illumination folders (a thousand per request).
+    """(bytes, version) of every object in the plate's image and illumination folders (a thousand per request).
 
-    Empty, with a warning, where the bucket may not be listed.
+    Empty, with a warning, where the bucket may not be listed, or where its listing cannot be used: none of the plate's
+    keys is in it, or it does not come to an end. Sizes are of use but not needed.
     """
-    keys = [key for name in index.columns if "key_" in name for key in index[name] if key]
+    keys = {key for name in index.columns if "key_" in name for key in index[name] if key}
+    keys |= set(index.attrs.get("illumination", {}).values())
     folders = sorted({key.rsplit("/", 1)[0] + "/" for key in keys})
     folders = [folder for folder in folders if not any(folder != up and folder.startswith(up) for up in folders)]
     listed: dict[str, tuple[int, str]] = {}
     try:
         for folder in folders:
-            listed.update((key, (size, etag)) for key, size, etag in list_objects(client, options, folder))
-    except RefusedError as error:
+            listed.update((key, (size, version)) for key, size, version in list_objects(client, options, folder))
+    except (RefusedError, ListingError) as error:
         log.warning("%s; sizes stay unknown", error)
+        return {}
+    if listed and not keys & set(listed):
+        log.warning(
+            "%s: the listing has none of the plate's keys, such as %s; sizes stay unknown", folders[0], min(keys)
+        )
         return {}
     return listed
 
@@ -221,16 +254,5 @@ def log_plan(summary: Mapping[str, Any]) -> None:
 
 def read_known_bad(path: str | Path) -> dict[str, str]:
     """Known-bad objects: key (or a folder's, ending in "/") to reason, from a tab-separated file with those columns."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-        table = pd.read_csv(io.StringIO("\n".join(lines)), sep="\t", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path}: cannot read the list of known bad objects ({' '.join(str(error).split())})"
-        ) from error
-    if not {"key", "reason"} <= set(table.columns):
-        raise ConfigError(
-            f"{path}: needs the tab-separated columns key and reason, has {', '.join(map(str, table.columns))}"
-        )
+    table = read_sheet_file(path, ["key", "reason"], "list of known bad objects")
     return dict(zip(table["key"], table["reason"], strict=True))

@@ -77,7 +77,8 @@ def _look(
     if len(set(per_well)) > 1:
         differences.append(f"{int((per_well != per_well.mode()[0]).sum())} wells have another number of sites")
     if (index["problem"] != "").any():
-        differences.append(f"{int((index['problem'] != '').sum())} sites with two different images")
+        bad = index.loc[index["problem"] != "", "problem"]
+        differences.append(f"{len(bad)} sites cannot be used, the first: {bad.iloc[0]}")
     middle = index.iloc[len(index) // 2]
     images = _images(client, options, middle, [channel for channel in channels if channel in found], differences)
     sizes = {image["shape"] for image in images}
@@ -95,7 +96,7 @@ def _look(
         "wells": len(per_well),
         "sites": len(index),
         "sites_per_well": int(per_well.mode()[0]),
-        "first_site": min(index[SITE], key=int),
+        "first_site": min((site for site in index[SITE] if site.isdigit()), key=int, default=""),
         "channels": ", ".join(found),
         "shape": ", ".join(sorted(sizes)),
         "dtype": ", ".join(sorted({image["dtype"] for image in images})),
@@ -135,7 +136,7 @@ def _function(client: Any, options: S3Options, site: pd.Series, channels: list[s
         gone = [channel for channel, key in keys.items() if not exists(client, options, key)]
         if gone:
             return "missing" if len(gone) == len(keys) else f"missing for {', '.join(gone)}"
-        height, width = check_function(read_object(client, options, next(iter(keys.values()))))
+        height, width = check_function(read_object(client, options, next(iter(keys.values())))).shape
     except (RefusedError, BadObjectError) as error:
         return str(error)
     size = f"{height}x{width}"

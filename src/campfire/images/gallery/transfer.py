@@ -7,18 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from campfire.core import text as wording
 from campfire.core.errors import DataError
 from campfire.core.files import atomic_path
-from campfire.images.gallery.client import NotFoundError, RefusedError, Reply, UnavailableError, read_once
+from campfire.images.gallery.client import NotFoundError, RefusedError, Reply, UnavailableError, read_once, same_version
+from campfire.images.gallery.faults import ChangedError
 from campfire.images.gallery.journal import Entry, Journal
 from campfire.images.gallery.options import S3Options
 from campfire.images.gallery.retry import Backoff, Pace, StoppedError
-from campfire.images.gallery.verify import BadObjectError, check_function, check_image
+from campfire.images.gallery.verify import BadObjectError, Checked, check_function, check_image
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Task:
     key: str
     bytes: int
     md5: str
+    version: str
     function: bool
 
 
@@ -50,11 +52,19 @@ class Outcome:
     received: int = 0
 
 
-def judge(reply: Reply, task: Task, check_etag: bool) -> tuple[int, int]:
-    """The shape of a whole and undamaged object; raises BadObjectError with the reason otherwise."""
+def judge(reply: Reply, task: Task, check_etag: bool) -> Checked:
+    """What is known of a whole and undamaged object; raises BadObjectError with the reason otherwise.
+
+    ChangedError where it is another object than the one that was listed.
+    """
+    if check_etag and not same_version(reply.version, task.version):
+        raise ChangedError(
+            f"{task.label}: {task.key} changed after it was listed; wait until the upload has ended and run again (or, "
+            "if this server gives other ETags in its listings, set s3.check_etag: false)"
+        )
     if not reply.body:
         raise BadObjectError("empty object")
-    if task.bytes >= 0 and len(reply.body) != task.bytes:
+    if task.bytes >= 0 and task.bytes not in (len(reply.body), reply.sent):
         raise BadObjectError(f"{len(reply.body)} bytes came, S3 lists {task.bytes}")
     if check_etag and reply.stored_md5 not in ("", reply.md5):
         raise BadObjectError(f"its MD5 {reply.md5} is not the ETag {reply.stored_md5}")
@@ -71,9 +81,9 @@ def fetch_object(
     Bad bytes whose MD5 equals the ETag are the object's own and end at once as corrupt. Other bad bytes are fetched
     again; only the same bytes in every attempt are corrupt, varying ones count as unavailable.
     """
-    entry = journal.find(task.file, task.key)
+    entry = journal.find(task.file, task.key, task.bytes, task.version)
     if entry is not None and task.md5 in ("", entry.md5):
-        return Outcome(task, OK, entry=entry)
+        return Outcome(task, OK, entry=_with_picture(entry, task, folder, journal))
     backoff = Backoff(options, stop)
     seen: set[str] = set()
     while True:
@@ -82,7 +92,7 @@ def fetch_object(
         try:
             with pace.turn():
                 reply = read_once(client, options, task.key, stop)
-            shape = judge(reply, task, options.check_etag)
+            checked = judge(reply, task, options.check_etag)
         except NotFoundError:
             return Outcome(task, MISSING, "no such object (404)")
         except RefusedError as error:
@@ -102,7 +112,8 @@ def fetch_object(
         else:
             pace.succeeded()
             _place(reply.body, folder / task.file)
-            entry = Entry(task.file, task.key, len(reply.body), reply.md5, shape)
+            known = (reply.version or task.version, checked.dtype, checked.picture)
+            entry = Entry(task.file, task.key, len(reply.body), reply.md5, checked.shape, task.bytes, *known)
             journal.add(entry)
             return Outcome(task, OK, entry=entry, received=len(reply.body))
         log.log(level, "%s: %s (attempt %d of %d)", task.label, reason, backoff.attempt, options.attempts)
@@ -110,6 +121,16 @@ def fetch_object(
             settled = len(seen) == 1 and "" not in seen and not (reason == "empty object" and task.bytes > 0)
             return Outcome(task, CORRUPT if settled else UNAVAILABLE, reason)
         backoff.wait()
+
+
+def _with_picture(entry: Entry, task: Task, folder: Path, journal: Journal) -> Entry:
+    """An entry with the digest of its picture, which journals of earlier versions lack."""
+    if task.function or entry.picture:
+        return entry
+    checked = check_image((folder / task.file).read_bytes())
+    entry = replace(entry, dtype=checked.dtype, picture=checked.picture)
+    journal.add(entry)
+    return entry
 
 
 def _place(body: bytes, path: Path) -> None:

@@ -2,10 +2,14 @@
 
 import io
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from campfire.images.gallery.same_picture import picture_digest
+from campfire.images.reader import ImageError, Picture, decode_image
 
 ZERO_ROWS = 0.1
 """Share of an image's height: a longer run of all-zero rows in an uncompressed file is a hole, not a picture."""
@@ -15,43 +19,43 @@ class BadObjectError(Exception):
     """The bytes are not what they should be; the message is the reason in the download table."""
 
 
-def check_image(body: bytes) -> tuple[int, int]:
-    """Decode a TIFF of one 2-D uint16 image fully and return its shape (H, W) in px.
+@dataclass(frozen=True)
+class Checked:
+    """What is known of a verified object: its shape (H, W) in px, stored type, and the digest of its picture."""
 
-    Raises BadObjectError for anything else: not a TIFF, cut short, damaged compression, another dtype, a stack,
-    a constant image, or rows filled with zeros (known from the gallery: objects of normal size, partly zeros).
-    Compressed and uncompressed files both count.
+    shape: tuple[int, int]
+    dtype: str = ""
+    picture: str = ""
+    """See `same_picture.picture_digest`; "" for illumination functions."""
+
+
+def check_image(body: bytes) -> Checked:
+    """Decode an image fully, as nuclei and tiles will (`images.reader`).
+
+    Raises BadObjectError for anything but one 2-D image of counts, and for a constant image or rows filled with zeros
+    (known from the gallery: objects of normal size, partly zeros). Compressed and uncompressed files both count.
     """
-    import tifffile
-
     if not body.strip(b"\0"):
         raise BadObjectError(f"zero-filled: all {len(body)} bytes are 0")
-    try:
-        with tifffile.TiffFile(io.BytesIO(body)) as handle:
-            pages = len(handle.pages)
-            page = handle.pages.first
-            offsets, counts, compressed = page.dataoffsets, page.databytecounts, page.compression != 1
-            if any(start + count > len(body) or count == 0 for start, count in zip(offsets, counts, strict=True)):
-                raise BadObjectError("damaged TIFF: its pixel data lie beyond its end")
-            image = page.asarray()
-    except BadObjectError:
-        raise
-    except Exception as error:  # damaged bytes can raise nearly anything inside a decoder
-        raise BadObjectError(f"not a readable TIFF ({_line(error)})") from error
-    if pages != 1 or image.ndim != 2:
-        raise BadObjectError(f"not one 2-D image ({pages} pages of shape {_shape(image)})")
-    if image.dtype != np.uint16:
-        raise BadObjectError(f"pixels are {image.dtype}, not uint16")
+    picture = _decoded(body)
+    image = picture.pixels
     low, high = int(image.min()), int(image.max())
     if low == high:
         raise BadObjectError(f"constant image: every pixel is {low}")
-    if not compressed and low == 0 and _longest_zero_rows(image) > ZERO_ROWS * image.shape[0]:
+    if picture.compression == "NONE" and low == 0 and _longest_zero_rows(image) > ZERO_ROWS * image.shape[0]:
         raise BadObjectError(f"zero-filled: {_longest_zero_rows(image)} of {image.shape[0]} rows in a run are 0")
-    return int(image.shape[0]), int(image.shape[1])
+    return Checked((int(image.shape[0]), int(image.shape[1])), picture.dtype, picture_digest(image))
 
 
-def check_function(body: bytes) -> tuple[int, int]:
-    """Load an illumination function (.npy, never pickled) and return its shape (H, W); its values must be above 0.
+def _decoded(body: bytes) -> Picture:
+    try:
+        return decode_image(body)
+    except ImageError as error:
+        raise BadObjectError(error.what) from error
+
+
+def check_function(body: bytes) -> Checked:
+    """Load an illumination function (.npy, never pickled); its values must be finite and above 0.
 
     Raises BadObjectError otherwise.
     """
@@ -65,20 +69,13 @@ def check_function(body: bytes) -> tuple[int, int]:
         )
     if not (np.isfinite(function).all() and function.min() > 0):
         raise BadObjectError("holds values that are not finite and above 0; images cannot be divided by them")
-    return int(function.shape[0]), int(function.shape[1])
+    return Checked((int(function.shape[0]), int(function.shape[1])))
 
 
 def describe_image(body: bytes) -> dict[str, str]:
-    """Shape, dtype and compression of a TIFF as text, for the preflight; raises BadObjectError when unreadable."""
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(io.BytesIO(body)) as handle:
-            page = handle.pages.first
-            compression = getattr(page.compression, "name", str(page.compression))
-            return {"shape": _shape(page), "dtype": str(page.dtype), "compression": compression}
-    except Exception as error:  # as above
-        raise BadObjectError(f"not a readable TIFF ({_line(error)})") from error
+    """Shape, dtype and compression of an image as text, for the preflight; raises BadObjectError when unreadable."""
+    picture = _decoded(body)
+    return {"shape": _shape(picture.pixels), "dtype": picture.dtype, "compression": picture.compression}
 
 
 def _longest_zero_rows(image: NDArray[Any]) -> int:
