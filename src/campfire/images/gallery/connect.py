@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +15,6 @@ from campfire.images.gallery.options import S3Options
 log = logging.getLogger(__name__)
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
 
 def connect(options: S3Options) -> Any:
@@ -24,16 +22,10 @@ def connect(options: S3Options) -> Any:
 
     Neither ~/.aws/config nor ~/.aws/credentials is read and AWS_PROFILE is ignored. What is used of the environment,
     AWS_ENDPOINT_URL_S3, a proxy, AWS_CA_BUNDLE, is logged. With `options.folder` it is a `FolderClient` over local
-    files. Raises ConfigError for a bucket's name, proxy or bundle of certificates that cannot be.
+    files. Raises ConfigError for a proxy or a bundle of certificates that cannot be.
     """
     if options.folder is not None:
         return FolderClient(options.folder)
-    if BUCKET_NAME.fullmatch(options.bucket) is None:
-        bare = options.bucket.removeprefix("s3://").partition("/")[0]
-        hint = f"; {bare} would be one" if bare != options.bucket and BUCKET_NAME.fullmatch(bare) else ""
-        raise ConfigError(
-            f"s3.bucket is {options.bucket!r}, which is no name of a bucket{hint}; s3.prefix takes a folder"
-        )
     import boto3
     import botocore.session
     from botocore import UNSIGNED

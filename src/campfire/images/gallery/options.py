@@ -1,9 +1,12 @@
 """Where the images are and how hard to try: the `s3` section of the config."""
 
+import re
 from collections.abc import Iterator
 from typing import ClassVar
 
 from campfire.core.options import Options, option
+
+BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
 
 class S3Options(Options):
@@ -58,6 +61,10 @@ class S3Options(Options):
     progress_s: float = option(10.0, "time between progress lines", unit="s", execution=True, gt=0)
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
+        if BUCKET_NAME.fullmatch(self.bucket) is None:
+            bare = self.bucket.removeprefix("s3://").partition("/")[0]
+            hint = f"; {bare} would be one" if BUCKET_NAME.fullmatch(bare) else ""
+            yield "bucket", f"{self.bucket!r} is no name of a bucket{hint} (a folder in it goes to s3.prefix)"
         if self.endpoint_url is not None and not self.endpoint_url.startswith(("http://", "https://")):
             yield "endpoint_url", f"{self.endpoint_url!r} must start with http:// or https://"
 
