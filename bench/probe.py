@@ -111,9 +111,9 @@ def compare(folder: Path, run: str, options: ProbeOptions, kinds: list[str]) -> 
     embeddings, labels, fits, scored, outside, classes = load(folder, run)
     x, y = torch.from_numpy(embeddings), torch.from_numpy(labels)
     few = Fit(fits[0].train[:64], fits[0].monitor[:64])  # loads libraries, warms up
-    fit_linear(embeddings, labels, [few], classes, ProbeOptions(epochs=1))
+    fit_linear(embeddings, labels, [few], classes, ProbeOptions(epochs=1, learning_rate=1e-3))
     for kind in kinds:
-        one_at_a_time(x, y, few, classes, ProbeOptions(epochs=1), kind)
+        one_at_a_time(x, y, few, classes, ProbeOptions(epochs=1, learning_rate=1e-3), kind)
     started = clock()
     result = fit_linear(embeddings, labels, fits, classes, options)
     ours = summary(started, result.epochs, fits, options.batch_size)
@@ -178,7 +178,7 @@ def main() -> None:
     if not arguments.data.is_dir():
         parser.error(f"{arguments.data}: no reference embeddings; give their folder with --data")
     torch.set_num_threads(1)
-    options = ProbeOptions(epochs=2 if arguments.quick else arguments.epochs)
+    options = ProbeOptions(epochs=2 if arguments.quick else arguments.epochs, learning_rate=1e-3)
     rows = []
     for run in arguments.runs:
         row = compare(arguments.data, run, options, arguments.baseline)

@@ -57,7 +57,7 @@ def run(read, task, cells, **options):
     sample, embeddings = read(task, cells)
     order = np.random.default_rng(0).permutation(len(sample))  # rows are found by key, not by order
     keys = sample[names.CELL_KEYS].iloc[order]
-    return evaluate(keys, embeddings[order], sample, ProbeOptions(**options))
+    return evaluate(keys, embeddings[order], sample, ProbeOptions(variants=(), **options))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,9 @@ def plain_fit(x, y, fit, classes, options):
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(start[:-1].T.copy()))
         layer.bias.copy_(torch.from_numpy(start[-1]))
-    optimiser = torch.optim.AdamW(layer.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    optimiser = torch.optim.AdamW(
+        layer.parameters(), lr=options.learning_rate or 1e-3, weight_decay=options.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.StepLR(optimiser, options.step_size, options.gamma)
     features, labels = torch.from_numpy(x), torch.from_numpy(y)
     best, best_epoch, kept, history = -1, 0, None, []
@@ -257,9 +259,12 @@ def test_bad_input_is_named():
         fit_linear(x, y, [Fit(np.arange(10), np.arange(0))], 4)
     with pytest.raises(DataError, match="not finite"):
         fit_linear(np.where(x > 3, np.nan, x), y, [Fit(np.arange(10), np.arange(10))], 4)
-    with pytest.raises(ConfigError, match=r"probe.folds: 1 is too few"):
+    with pytest.raises(ConfigError, match=r"probe.folds: 1 must be at least 2"):
         ProbeOptions(folds=1)
-    with pytest.raises(ConfigError, match=r"unknown protocol `strickt`"):
-        ProbeOptions(overrides={"strickt": {}})
-    with pytest.raises(ConfigError, match=r"probe.overrides.paper: `folds: wells` is not allowed"):
-        ProbeOptions(overrides={"paper": {"folds": "wells"}})
+    for wrong in ({"overrides": {"strickt": {}}}, {"overrides": {"paper": {"folds": "wells"}}}):
+        with pytest.raises(ConfigError, match=r"probe.overrides.(strickt|paper.folds)"):
+            ProbeOptions(**wrong)
+    with pytest.raises(ConfigError, match=r"probe.variants.0: 'scaled' is not one of"):
+        ProbeOptions(variants=["scaled"])
+    with pytest.raises(ConfigError, match=r"probe.learning_rate: 0"):
+        ProbeOptions(learning_rate=0)

@@ -4,7 +4,7 @@ from campfire.evaluation.probes.evaluate import evaluate
 from campfire.evaluation.probes.leaks import LEAKS, leak_table
 from campfire.evaluation.probes.linear import LinearFits, fit_linear, predict
 from campfire.evaluation.probes.metrics import classification_scores, confusion
-from campfire.evaluation.probes.options import PROTOCOLS, ProbeOptions, Protocol
+from campfire.evaluation.probes.options import PROTOCOLS, ProbeOptions, Protocol, variant_name
 from campfire.evaluation.probes.place import place_table
 from campfire.evaluation.probes.trainer import Fit
 
@@ -22,4 +22,5 @@ __all__ = [
     "leak_table",
     "place_table",
     "predict",
+    "variant_name",
 ]

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from campfire.core import columns as names
 from campfire.core.errors import DataError
 from campfire.evaluation.probes.folds import Plan, plan
-from campfire.evaluation.probes.linear import LinearFits, fit_linear, predict
+from campfire.evaluation.probes.linear import LinearFits, fit_probe
 from campfire.evaluation.probes.metrics import classification_scores
-from campfire.evaluation.probes.options import ProbeOptions
+from campfire.evaluation.probes.options import FEW_CELLS, ProbeOptions, Protocol
 
 logger = logging.getLogger(__name__)
 
 SCORE_COLUMNS = [
     *("protocol", "task", "fit", "split", "accuracy", "balanced_accuracy", "macro_f1"),
-    *("n_cells", "n_wells", "n_train", "epochs", "best_epoch"),
+    *("n_cells", "n_wells", "n_train", "n_train_min", "epochs", "best_epoch", "classifier", "penalty", "doubt"),
 ]
 PREDICTION_COLUMNS = ["protocol", "task", "fit", "split", *names.CELL_KEYS, "truth", "predicted"]
 
@@ -32,39 +32,56 @@ def evaluate(
 
     keys: one row per embedding with the cell keys; embeddings: (N, D) float32 in that order.
     sample: rows of `sample/cells.parquet`; their protocol says how stopping and folds are laid out.
+    Beside protocol release its variants (`probe.variants`) are run, as protocols `release_standardised` and
+    `release_logistic`.
     Returns `scores` (a row per fit and quadrant) and `predictions` (a row per scored cell and fit); columns are
-    those of docs/contracts.md, `best_epoch` counts from 1.
+    those of docs/contracts.md, `best_epoch` counts from 1. Fits that may not have been trained properly are marked in
+    `doubt` and logged: fewer than 10 training cells of a class, accuracy that still rose in the last epoch.
     Raises DataError for a sampled cell without an embedding, SplitError where the cells do not suffice.
     """
     options = options or ProbeOptions()
     scores, predictions = [], []
     for group, drawn in sample.groupby(["protocol", "task"], sort=False):
-        protocol, task = map(str, group)  # type: ignore[call-overload]
+        sampled, task = map(str, group)  # type: ignore[call-overload]
         cells, features, compounds = gather(keys, embeddings, drawn)
-        layout = plan(task, options.protocol(protocol), cells, options)
-        fits = fit_linear(features, cells["label"].to_numpy(), layout.fits, len(compounds), options)
-        weight, bias = fits.weights(options.protocol(protocol).weights)
-        rows, guesses = score(cells, features, layout, fits, weight, bias, compounds)
-        for table in (rows, guesses):
-            table.insert(0, "protocol", protocol)
-            table.insert(1, "task", task)
-        summary = rows.groupby("split")["accuracy"].mean()
-        logger.info(
-            "probe %s/%s: %d fits of %d classes, %s",
-            protocol,
-            task,
-            len(layout.fits),
-            len(compounds),
-            ", ".join(f"{split} {value:.3f}" for split, value in summary.items()),
-        )
-        scores.append(rows)
-        predictions.append(guesses)
+        for name, protocol in options.protocols(sampled).items():
+            layout = plan(task, protocol, cells, options)
+            labels = cells["label"].to_numpy()
+            fits = fit_probe(features, labels, layout.fits, len(compounds), protocol, options)
+            rows, guesses = score(cells, features, layout, fits, protocol.weights, compounds)
+            rows["classifier"] = _name(protocol, options)
+            for table in (rows, guesses):
+                table.insert(0, "protocol", name)
+                table.insert(1, "task", task)
+            _report(name, task, rows, len(layout.fits), len(compounds))
+            scores.append(rows)
+            predictions.append(guesses)
     if not scores:
         raise DataError("probes: the sample table has no rows; draw cells for at least one protocol and task")
     return (
         pd.concat(scores, ignore_index=True)[SCORE_COLUMNS],
         pd.concat(predictions, ignore_index=True)[PREDICTION_COLUMNS],
     )
+
+
+def _name(protocol: Protocol, options: ProbeOptions) -> str:
+    if protocol.classifier == "logistic":
+        return "logistic"
+    return "adamw, standardised" if options.standardises(protocol) else "adamw"
+
+
+def _report(protocol: str, task: str, rows: pd.DataFrame, fits: int, classes: int) -> None:
+    """Log the accuracies of one protocol and task, and a warning for fits that are marked."""
+    summary = rows.groupby("split")["accuracy"].mean()
+    text = ", ".join(f"{split} {value:.3f}" for split, value in summary.items())
+    logger.info("probe %s/%s: %d fits of %d classes, %s", protocol, task, fits, classes, text)
+    marked = rows[rows["doubt"] != ""].drop_duplicates("fit")
+    for doubt, group in marked.groupby("doubt"):
+        logger.warning(
+            "probe %s/%s: %d of %d fits may not be trained properly: %s (fewest training cells of a class: %d); sample "
+            "more cells, or lower probe.subsets or probe.folds",
+            *(protocol, task, len(group), fits, doubt, int(group["n_train_min"].min())),
+        )
 
 
 def gather(
@@ -108,19 +125,23 @@ def score(
     features: NDArray[np.float32],
     layout: Plan,
     fits: LinearFits,
-    weight: NDArray[np.float32],
-    bias: NDArray[np.float32],
+    which: str,
     compounds: list[str],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score classifiers (F, K, D), (F, K) on the rows of `layout`; the two tables lack only protocol and task."""
+    """Score the `last` or `best` weights of `fits` on the rows of `layout`; the tables lack protocol and task."""
     labels, ids = cells["label"].to_numpy(), np.array(compounds, dtype=object)
     scores, predictions = [], []
     for number, (fit, quadrants) in enumerate(zip(layout.fits, layout.scored, strict=True)):
+        trained = np.concatenate([fit.train, fit.monitor]) if fit.refit else fit.train
+        fewest = int(np.bincount(labels[trained], minlength=len(compounds)).min())
+        doubts = [f"fewer than {FEW_CELLS} training cells of a class"] * (fewest < FEW_CELLS)
+        if not fits.finished[number]:
+            doubts.append("training ended before its accuracy stopped rising")
         for split, rows in quadrants.items():
             if len(rows) == 0:
                 logger.warning("probes: no cells to score in quadrant %s", split)
                 continue
-            predicted = predict(features[rows], weight[number], bias[number])
+            predicted = fits.predict(number, features[rows], which)
             table = cells.iloc[rows][names.CELL_KEYS].assign(
                 fit=number, split=split, truth=ids[labels[rows]], predicted=ids[predicted]
             )
@@ -132,9 +153,12 @@ def score(
                     **classification_scores(labels[rows], predicted, len(compounds)),
                     "n_cells": len(rows),
                     "n_wells": len(table[names.WELL_KEYS].drop_duplicates()),
-                    "n_train": len(fit.train),
+                    "n_train": len(trained),
+                    "n_train_min": fewest,
                     "epochs": int(fits.epochs[number]),
                     "best_epoch": int(fits.best_epoch[number]),
+                    "penalty": float(fits.penalty[number]),
+                    "doubt": "; ".join(doubts),
                 }
             )
     if not scores:

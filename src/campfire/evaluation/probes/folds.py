@@ -19,6 +19,11 @@ logger = logging.getLogger(__name__)
 
 Rows = NDArray[np.intp]
 
+MOST_SUBSETS, SUBSET_CELLS = 10, 100
+"""Subsets of the paper, and the cells of the rarest class that each should have (the paper's have 140)."""
+MOST_FOLDS = 5
+"""Folds of the paper."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -60,20 +65,20 @@ def control_plan(cells: pd.DataFrame, options: ProbeOptions) -> Plan:
         if len(rows):
             _tell_missing(cells, rows, f"cells to score in quadrant {name}, whose accuracy is of the others")
     generator = np.random.RandomState(options.subset_seed)
-    parts: list[list[Rows]] = [[] for _ in range(options.subsets)]
+    fewest = int(np.bincount(labels)[np.unique(labels)].min())
+    subsets = options.subsets or min(MOST_SUBSETS, max(1, fewest // SUBSET_CELLS))
+    parts: list[list[Rows]] = [[] for _ in range(subsets)]
     for label in pd.unique(labels):
         rows = train[labels == label]
-        if len(rows) < options.subsets:
+        if len(rows) < subsets:
             compound = cells[names.COMPOUND].iloc[rows[0]]
             raise SplitError(
-                f"probes: control compound {compound} has {len(rows)} train cells, too few for {options.subsets} "
+                f"probes: control compound {compound} has {len(rows)} train cells, too few for {subsets} "
                 "subsets; lower probe.subsets or sample more cells"
             )
-        for part, piece in zip(
-            parts, np.array_split(rows[generator.permutation(len(rows))], options.subsets), strict=True
-        ):
+        for part, piece in zip(parts, np.array_split(rows[generator.permutation(len(rows))], subsets), strict=True):
             part.append(piece)
-    return Plan([Fit(np.concatenate(part), val) for part in parts], [scored] * options.subsets)
+    return Plan([Fit(np.concatenate(part), val) for part in parts], [scored] * subsets)
 
 
 def _tell_missing(cells: pd.DataFrame, rows: Rows, what: str) -> None:
@@ -93,6 +98,9 @@ def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions)
             "probes: the held-out task has no `test_ood_compound` cells; check the split and sample tables"
         )
     held_out = cells.iloc[inside]
+    if options.folds is None:
+        options = options.changed(folds=_default_folds(held_out, protocol))
+    folds = options.folds or MOST_FOLDS
     if protocol.folds == "plate":
         fold = _plate_folds(held_out, options)
     elif protocol.folds == "well":
@@ -101,29 +109,41 @@ def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions)
         fold = _stratified_folds(held_out["label"].to_numpy(), protocol.folds == "shuffled", options)
     fits: list[Fit] = []
     scored: list[Mapping[str, Rows]] = []
-    for number in range(options.folds):
+    for number in range(folds):
         left_out, rest = inside[fold == number], inside[fold != number]
         _tell_missing(cells, rest, f"training cells in fold {number}, whose fit cannot name them")
-        if protocol.monitor == "inner":
+        # A penalty must not be chosen on the fold that is scored, whatever the release's early stopping does.
+        if protocol.monitor == "inner" or protocol.classifier == "logistic":
             watched = _inner_wells(cells.iloc[rest], number, options)
-            fits.append(Fit(rest[~watched], rest[watched]))
+            fits.append(Fit(rest[~watched], rest[watched], refit=protocol.classifier == "logistic"))
         else:
             fits.append(Fit(rest, left_out))
         scored.append({"test_ood_compound": left_out, "test_ood_both": outside})
     return Plan(fits, scored)
 
 
+def _default_folds(cells: pd.DataFrame, protocol: Protocol) -> int:
+    """The paper's number of folds, or as many as the plates (or the rarest compound's cells or wells) allow."""
+    if protocol.folds == "plate":
+        most = cells[names.PLATE].nunique()
+    elif protocol.folds == "well":
+        most = int(cells.drop_duplicates([*names.WELL_KEYS, "label"]).groupby("label").size().min())
+    else:
+        most = int(cells.groupby("label").size().min())
+    return max(2, min(MOST_FOLDS, most))
+
+
 def _stratified_folds(labels: NDArray[np.integer[Any]], shuffle: bool, options: ProbeOptions) -> NDArray[np.int64]:
     """Fold number of each row, stratified by compound as scikit-learn does it."""
     from sklearn.model_selection import StratifiedKFold
 
-    fewest = int(np.bincount(labels)[np.unique(labels)].min())
-    if fewest < options.folds:
+    fewest, folds = int(np.bincount(labels)[np.unique(labels)].min()), options.folds or MOST_FOLDS
+    if fewest < folds:
         raise SplitError(
-            f"probes: a held-out compound has {fewest} cells on ID plates, too few for {options.folds} folds; "
+            f"probes: a held-out compound has {fewest} cells on ID plates, too few for {folds} folds; "
             "lower probe.folds or sample more cells"
         )
-    splitter = StratifiedKFold(options.folds, shuffle=shuffle, random_state=options.subset_seed if shuffle else None)
+    splitter = StratifiedKFold(folds, shuffle=shuffle, random_state=options.subset_seed if shuffle else None)
     fold = np.empty(len(labels), np.int64)
     for number, (_, rows) in enumerate(splitter.split(labels, labels)):
         fold[rows] = number
@@ -135,21 +155,21 @@ def _plate_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64
 
     With as many cells of every compound on every plate these are the release's folds.
     """
-    plates = np.unique(cells[names.PLATE])
-    if len(plates) < options.folds:
+    plates, folds = np.unique(cells[names.PLATE]), options.folds or MOST_FOLDS
+    if len(plates) < folds:
         raise SplitError(
-            f"probes: {len(plates)} ID plates carry held-out compounds, too few for {options.folds} folds of whole "
+            f"probes: {len(plates)} ID plates carry held-out compounds, too few for {folds} folds of whole "
             "plates; lower probe.folds or add plates"
         )
-    number = {plate: i for i, part in enumerate(np.array_split(plates, options.folds)) for plate in part}
+    number = {plate: i for i, part in enumerate(np.array_split(plates, folds)) for plate in part}
     return cells[names.PLATE].map(number).to_numpy(np.int64)
 
 
 def _well_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64]:
     """Fold number of each row; each compound's wells are dealt out in a random order, so plates are shared."""
     wells = cells[[*names.WELL_KEYS, "label"]].drop_duplicates().sort_values(["label", *names.WELL_KEYS])
-    generator = keyed_generator(options.subset_seed)
-    wells["fold"] = np.concatenate([generator.permutation(len(g)) % options.folds for _, g in wells.groupby("label")])
+    generator, folds = keyed_generator(options.subset_seed), options.folds or MOST_FOLDS
+    wells["fold"] = np.concatenate([generator.permutation(len(g)) % folds for _, g in wells.groupby("label")])
     fold = wells.set_index(names.WELL_KEYS)["fold"]
     return fold.reindex(pd.MultiIndex.from_frame(cells[names.WELL_KEYS])).to_numpy(np.int64)
 

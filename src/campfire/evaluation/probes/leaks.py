@@ -1,4 +1,4 @@
-"""What each leak of the evaluation is worth, in accuracy."""
+"""The effect of each source of leakage, and of each other choice of the probe, on accuracy."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.evaluation.probes.evaluate import gather, score
-from campfire.evaluation.probes.folds import Plan, plan
-from campfire.evaluation.probes.linear import LinearFits, fit_linear
-from campfire.evaluation.probes.options import ProbeOptions, Protocol
+from campfire.evaluation.probes.folds import MOST_FOLDS, Plan, plan
+from campfire.evaluation.probes.linear import fit_linear, fit_probe
+from campfire.evaluation.probes.options import Classifier, ProbeOptions, Protocol
 from campfire.evaluation.probes.trainer import Fit
 from campfire.evaluation.statistics import BootstrapOptions, paired_bootstrap
 
@@ -24,10 +24,33 @@ LEAKS = {
     "plates_shared": "each compound has training plates of its own, not the same for all",
     "wells_shared": "training and scored cells come from the same wells",
     "place": "wells of one treatment, the negative control, told apart by their place alone, against chance",
-    "release_over_strict": "protocol release, all its leaks together",
-    "paper_over_strict": "protocol paper, all its leaks together",
+    "standardised": "embeddings are centred and scaled by the training cells (no leak: the release's probe has a unit)",
+    "converged": "logistic regression until it converges instead of the release's steps, on the same wells (no leak)",
+    "release_over_strict": "all leaks of protocol release together, with the release's classifier",
+    "paper_over_strict": "all leaks of protocol paper together, with the release's classifier",
 }
 """What is compared in each row; each row changes one thing, the last two all at once; `place` is `place_table`'s."""
+
+PAIRS = {
+    "control": {
+        "last_epoch": (("subsets", "last"), ("subsets", "best")),
+        "plates_shared": (("wells", "best"), ("plain", "best")),
+        "standardised": (("standardised", "best"), ("subsets", "best")),
+        "converged": (("converged", "best"), ("standardised", "best")),
+    },
+    "heldout": {
+        "scored_fold_chooses_epoch": (("peeking", "best"), ("strict", "best")),
+        "validation_cells_trained_on": (("plain", "best"), ("peeking", "best")),
+        "last_epoch": (("plain", "last"), ("plain", "best")),
+        "plates_shared": (("wells", "best"), ("plain", "best")),
+        "wells_shared": (("rows", "best"), ("wells", "best")),
+        "standardised": (("standardised", "best"), ("strict", "best")),
+        "converged": (("converged", "best"), ("standardised", "best")),
+        "release_over_strict": (("plain", "last"), ("strict", "best")),
+        "paper_over_strict": (("plain", "best"), ("strict", "best")),
+    },
+}
+"""Of each task, the layout and weights with and without what a row is about."""
 
 
 def leak_table(
@@ -48,39 +71,53 @@ def leak_table(
     rows = []
     for task, drawn in sample.groupby("task", sort=False):
         cells, features, compounds = gather(keys, embeddings, drawn)
-        arms = _heldout_arms(cells, options) if task == "heldout" else _control_arms(cells, options)
-        labels = cells["label"].to_numpy()
-        fits = fit_linear(features, labels, [f for arm in arms.values() for f in arm.fits], len(compounds), options)
-        guesses, start = {}, 0
-        for name, arm in arms.items():
-            part = _slice(fits, start, start + len(arm.fits))
-            start += len(arm.fits)
-            for which in ("best", "last"):
-                _, table = score(cells, features, arm, part, *part.weights(which), compounds)
-                # A cell of the ID plates is scored by one fit, but by another one where folds differ.
-                crossed = task == "heldout" or name != "subsets"
-                own = table["split"].isin(["test_ood_compound", "test"]) & crossed
-                table["fit"] = table["fit"].where(~own, 0)
-                guesses[name, which] = table.assign(protocol="", task=str(task))
-        pairs = {
-            "last_epoch": (("subsets", "last"), ("subsets", "best")),
-            "plates_shared": (("wells", "best"), ("plain", "best")),
-        }
-        if task == "heldout":
-            pairs = {
-                "scored_fold_chooses_epoch": (("peeking", "best"), ("strict", "best")),
-                "validation_cells_trained_on": (("plain", "best"), ("peeking", "best")),
-                "last_epoch": (("plain", "last"), ("plain", "best")),
-                "plates_shared": (("wells", "best"), ("plain", "best")),
-                "wells_shared": (("rows", "best"), ("wells", "best")),
-                "release_over_strict": (("plain", "last"), ("strict", "best")),
-                "paper_over_strict": (("plain", "best"), ("strict", "best")),
-            }
-        for leak, (with_it, without) in pairs.items():
+        own = _with_folds(options, cells)
+        arms = _heldout_arms(cells, own) if task == "heldout" else _control_arms(cells, own)
+        guesses = _predictions(str(task), cells, features, compounds, arms, own)
+        for leak, (with_it, without) in PAIRS[str(task)].items():
             table = paired_bootstrap(guesses[with_it], guesses[without], bootstrap)
             rows.append(table[table["split"].isin(names.QUADRANTS)].assign(leak=leak))
     renamed = pd.concat(rows, ignore_index=True).rename(columns={"first": "with_leak", "second": "without"})
     return renamed[LEAK_COLUMNS]
+
+
+def _with_folds(options: ProbeOptions, cells: pd.DataFrame) -> ProbeOptions:
+    """The same number of folds for every layout of a task."""
+    plates = cells.loc[cells["split"].isin(["test_ood_compound", "train", "val", "test"]), names.PLATE].nunique()
+    return options if options.folds else options.changed(folds=max(2, min(MOST_FOLDS, plates)))
+
+
+def _predictions(
+    task: str,
+    cells: pd.DataFrame,
+    features: NDArray[np.float32],
+    compounds: list[str],
+    arms: Mapping[str, Plan],
+    options: ProbeOptions,
+) -> dict[tuple[str, str], pd.DataFrame]:
+    """Predictions of the best and of the last weights of every layout."""
+    labels, classes = cells["label"].to_numpy(), len(compounds)
+    own = options.with_rate([len(fit.train) for arm in arms.values() for fit in arm.fits])  # one rate for every layout
+    plain = [name for name in arms if name not in ("standardised", "converged")]
+    every = fit_linear(features, labels, [f for name in plain for f in arms[name].fits], classes, own, False)
+    fits, start = {}, 0
+    for name in plain:
+        fits[name] = every.part(start, start + len(arms[name].fits))
+        start += len(arms[name].fits)
+    for name in ("standardised", "converged"):
+        classifier: Classifier = "logistic" if name == "converged" else "adamw"
+        protocol = Protocol("best", "inner", "plate", classifier, standardise=True)
+        fits[name] = fit_probe(features, labels, arms[name].fits, classes, protocol, own)
+    guesses = {}
+    for name, arm in arms.items():
+        for which in ("best", "last"):
+            _, table = score(cells, features, arm, fits[name], which, compounds)
+            # A cell of the ID plates is scored by one fit, but by another one where folds differ.
+            crossed = task == "heldout" or name in ("plain", "wells")
+            once = table["split"].isin(["test_ood_compound", "test"]) & crossed
+            table["fit"] = table["fit"].where(~once, 0)
+            guesses[name, which] = table.assign(protocol="", task=task)
+    return guesses
 
 
 def _layout(task: str, folds: str, cells: pd.DataFrame, options: ProbeOptions, monitor: str = "scored") -> Plan:
@@ -97,6 +134,8 @@ def _heldout_arms(cells: pd.DataFrame, options: ProbeOptions) -> dict[str, Plan]
         "plain": _layout("heldout", "plate", cells, options),
         "wells": _layout("heldout", "well", cells, options),
         "rows": _layout("heldout", "shuffled", cells, options),
+        "standardised": strict,
+        "converged": strict,
     }
 
 
@@ -104,7 +143,7 @@ def _control_arms(cells: pd.DataFrame, options: ProbeOptions) -> dict[str, Plan]
     """The control task as it is, and its ID wells cross-validated with the folds of the held-out task."""
     inside = cells["split"].isin(["train", "val", "test"])
     renamed = cells.assign(split=np.where(inside, "test_ood_compound", "test_ood_both"))
-    arms = {"subsets": _layout("control", "plate", cells, options)}
+    arms = dict.fromkeys(("subsets", "standardised", "converged"), _layout("control", "plate", cells, options))
     for name, folds in (("plain", "plate"), ("wells", "well")):
         made = _layout("heldout", folds, renamed, options)
         scored: list[Mapping[str, NDArray[np.intp]]] = [
@@ -112,7 +151,3 @@ def _control_arms(cells: pd.DataFrame, options: ProbeOptions) -> dict[str, Plan]
         ]
         arms[name] = replace(made, scored=scored)
     return arms
-
-
-def _slice(fits: LinearFits, start: int, stop: int) -> LinearFits:
-    return LinearFits(**{name: value[start:stop] for name, value in vars(fits).items()})

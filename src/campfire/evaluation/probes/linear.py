@@ -1,10 +1,10 @@
-"""Many linear classifiers trained side by side as one batched problem, in numpy.
+"""The classifiers of the probes: the release's, many side by side as one batched problem, and logistic regression.
 
-Each fit is the classifier of the authors' released code: a linear layer with torch's default initialisation,
-cross-entropy, AdamW, a stepwise learning rate, shuffled mini-batches and early stopping on accuracy. A step of all
-fits is one batched matrix product forward and one backward, so the cost per step of small products is shared. Fits
-do not see each other: each has its own random generator, row order, optimiser state and stopping, leaves the batch when
-it stops, and ends with the same bytes as when trained alone.
+Each fit of `fit_linear` is the classifier of the authors' released code: a linear layer with torch's default
+initialisation, cross-entropy, AdamW, a stepwise learning rate, shuffled mini-batches and early stopping on accuracy. A
+step of all fits is one batched matrix product forward and one backward, so the cost per step of small products is
+shared. Fits do not see each other: each has its own random generator, row order, optimiser state and stopping, leaves
+the batch when it stops, and ends with the same bytes as when trained alone. `logistic` has the other classifier.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campfire.core.errors import DataError
-from campfire.evaluation.probes.options import ProbeOptions
+from campfire.evaluation.probes.logistic import fit_logistic, standardisation
+from campfire.evaluation.probes.options import RELEASE_RATE, ProbeOptions, Protocol
 from campfire.evaluation.probes.trainer import Fit, Trainer
 
 Floats = NDArray[np.float32]
@@ -24,7 +25,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LinearFits:
-    """F trained classifiers of D features and K classes."""
+    """F trained classifiers of D features and K classes; of standardised features where `centre` is not 0."""
 
     last_weight: Floats
     """(F, K, D) after the last epoch."""
@@ -39,11 +40,31 @@ class LinearFits:
     best_epoch: NDArray[np.int64]
     """(F,) best epoch, counted from 1."""
     monitored: list[NDArray[np.float64]]
-    """F arrays: accuracy on the monitored rows after each epoch."""
+    """F arrays: accuracy on the monitored rows after each epoch; empty for logistic regression."""
+    centre: Floats
+    """(F, D) subtracted from the features first; 0 where they are taken as they are."""
+    scale: Floats
+    """(F, D) the features are divided by then."""
+    penalty: NDArray[np.float64]
+    """(F,) penalty of logistic regression, nan for the release's classifier."""
+    finished: NDArray[np.bool_]
+    """(F,) whether training went as far as it would: accuracy had stopped rising, or the minimum was reached."""
 
     def weights(self, which: str) -> tuple[Floats, Floats]:
         """Weight and bias of the `last` or the `best` epoch."""
         return (self.best_weight, self.best_bias) if which == "best" else (self.last_weight, self.last_bias)
+
+    def predict(self, fit: int, embeddings: Floats, which: str) -> NDArray[np.intp]:
+        """Class of each row (N, D) under one classifier: (N,)."""
+        weight, bias = self.weights(which)
+        rows = embeddings
+        if self.centre[fit].any() or (self.scale[fit] != 1).any():
+            rows = (embeddings - self.centre[fit]) / self.scale[fit]
+        return predict(rows, weight[fit], bias[fit])
+
+    def part(self, start: int, stop: int) -> "LinearFits":
+        """Fits from `start` to before `stop`."""
+        return LinearFits(**{name: value[start:stop] for name, value in vars(self).items()})
 
 
 def predict(embeddings: Floats, weight: Floats, bias: Floats) -> NDArray[np.intp]:
@@ -56,29 +77,42 @@ def predict(embeddings: Floats, weight: Floats, bias: Floats) -> NDArray[np.intp
     return np.stack([predict(embeddings, w, b) for w, b in zip(weight, bias, strict=True)])
 
 
+def fit_probe(
+    embeddings: Floats,
+    labels: NDArray[np.integer[Any]],
+    fits: Sequence[Fit],
+    classes: int,
+    protocol: Protocol,
+    options: ProbeOptions,
+) -> LinearFits:
+    """Train the classifier of `protocol` for each of `fits`; arguments as for `fit_linear`.
+
+    A learning rate that the options leave open follows the number of steps (`ProbeOptions.with_rate`).
+    """
+    if protocol.classifier == "logistic":
+        return _fit_logistic(embeddings, labels, fits, classes, options)
+    own = options.with_rate([len(fit.train) for fit in fits])
+    return fit_linear(embeddings, labels, fits, classes, own, options.standardises(protocol))
+
+
 def fit_linear(
     embeddings: Floats,
     labels: NDArray[np.integer[Any]],
     fits: Sequence[Fit],
     classes: int,
     options: ProbeOptions | None = None,
+    standardise: bool | None = None,
 ) -> LinearFits:
-    """Train one linear classifier per element of `fits`, all at once.
+    """Train one classifier of the release per element of `fits`, all at once.
 
-    embeddings: (N, D) float32, used as they are (the release does not scale features).
+    embeddings: (N, D) float32, used as they are (the release does not scale features) unless `standardise` (default:
+    that of the options), which centres and scales every dimension by the training rows of each fit.
     labels: (N,) class index, 0 to classes - 1.
     Source: `paper` section 3.2; optimiser, schedule, batches, stopping: authors' released code.
     Raises DataError when a fit has no rows or an embedding is not finite.
     """
     options = options or ProbeOptions()
-    if not fits:
-        raise DataError("probes: no fits were asked for")
-    for number, fit in enumerate(fits):
-        if len(fit.train) == 0 or len(fit.monitor) == 0:
-            empty = "training" if len(fit.train) == 0 else "early-stopping"
-            raise DataError(f"probes: fit {number} has no {empty} cells; sample more cells or use fewer subsets")
-    if not np.isfinite(embeddings).all():
-        raise DataError("probes: embeddings hold values that are not finite; embed these plates again")
+    _check(embeddings, fits)
     from threadpoolctl import threadpool_limits
 
     n, dim = embeddings.shape
@@ -88,11 +122,19 @@ def fit_linear(
     features[:n, dim] = 1
     targets = np.zeros(n + 1, np.intp)
     targets[:n] = labels
+    centre, scale = np.zeros((len(fits), dim), np.float32), np.ones((len(fits), dim), np.float32)
+    if options.standardise if standardise is None else standardise:
+        for number, fit in enumerate(fits):
+            centre[number], scale[number] = standardisation(embeddings[fit.train])
+    rate = options.learning_rate or RELEASE_RATE
     # Longest first: the fits that still have a batch left at the end of an epoch are then a leading slice.
     order = sorted(range(len(fits)), key=lambda i: -len(fits[i].train))
     groups = [order[i :: options.threads] for i in range(min(options.threads, len(order)))]
     with threadpool_limits(1), ThreadPoolExecutor(len(groups)) as pool:
-        trainers = [Trainer(features, targets, [fits[i] for i in group], classes, options) for group in groups]
+        trainers = [
+            Trainer(features, targets, [fits[i] for i in group], classes, options, rate, centre[group], scale[group])
+            for group in groups
+        ]
         if len(trainers) == 1:
             trainers[0].run()
         else:
@@ -102,12 +144,50 @@ def fit_linear(
     last = np.stack([t.last[lane] for t, lane in owners])
     best = np.stack([t.best[lane] for t, lane in owners])
     monitored = [np.array(t.monitored[lane]) for t, lane in owners]
+    epochs, best_epoch = np.array([len(m) for m in monitored]), np.array([t.best_epoch[lane] for t, lane in owners])
     return LinearFits(
         last_weight=np.ascontiguousarray(last[:, :dim].transpose(0, 2, 1)),
         last_bias=last[:, dim].copy(),
         best_weight=np.ascontiguousarray(best[:, :dim].transpose(0, 2, 1)),
         best_bias=best[:, dim].copy(),
-        epochs=np.array([len(m) for m in monitored]),
-        best_epoch=np.array([t.best_epoch[lane] for t, lane in owners]),
+        epochs=epochs,
+        best_epoch=best_epoch,
         monitored=monitored,
+        centre=centre,
+        scale=scale,
+        penalty=np.full(len(fits), np.nan),
+        finished=best_epoch < epochs,
     )
+
+
+def _fit_logistic(
+    embeddings: Floats, labels: NDArray[np.integer[Any]], fits: Sequence[Fit], classes: int, options: ProbeOptions
+) -> LinearFits:
+    """Logistic regression of every fit; its iterations stand for epochs, and last and best are the same."""
+    from threadpoolctl import threadpool_limits
+
+    _check(embeddings, fits)
+    with threadpool_limits(1), ThreadPoolExecutor(min(options.threads, len(fits))) as pool:
+        found = list(pool.map(lambda fit: fit_logistic(embeddings, labels, fit, classes), fits))
+    weight = np.stack([fit.weight for fit in found]).astype(np.float32)
+    bias = np.stack([fit.bias for fit in found]).astype(np.float32)
+    iterations = np.array([fit.iterations for fit in found])
+    return LinearFits(
+        *(weight, bias, weight, bias, iterations, iterations),
+        monitored=[np.empty(0) for _ in found],
+        centre=np.stack([fit.centre for fit in found]).astype(np.float32),
+        scale=np.stack([fit.scale for fit in found]).astype(np.float32),
+        penalty=np.array([fit.penalty for fit in found]),
+        finished=np.array([fit.converged for fit in found]),
+    )
+
+
+def _check(embeddings: Floats, fits: Sequence[Fit]) -> None:
+    if not fits:
+        raise DataError("probes: no fits were asked for")
+    for number, fit in enumerate(fits):
+        if len(fit.train) == 0 or len(fit.monitor) == 0:
+            empty = "training" if len(fit.train) == 0 else "early-stopping"
+            raise DataError(f"probes: fit {number} has no {empty} cells; sample more cells or use fewer subsets")
+    if not np.isfinite(embeddings).all():
+        raise DataError("probes: embeddings hold values that are not finite; embed these plates again")

@@ -1,8 +1,12 @@
 """Options of the linear probes and the three protocols that they follow."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import AfterValidator
 
 from campfire.core.columns import ProtocolName
 from campfire.core.errors import ConfigError
@@ -11,6 +15,8 @@ from campfire.core.options import Numbers, Options, Seed, option
 Weights = Literal["last", "best"]
 Monitor = Literal["scored", "inner"]
 FoldUnit = Literal["rows", "shuffled", "well", "plate"]
+Classifier = Literal["adamw", "logistic"]
+Variant = Literal["standardised", "logistic"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,10 @@ class Protocol:
     """Held-out task: early stopping watches the fold that is scored, or an inner set of training wells."""
     folds: FoldUnit
     """Held-out task: stratified folds of plate-ordered rows, of shuffled rows, of whole wells or of whole plates."""
+    classifier: Classifier = "adamw"
+    """The release's linear layer under AdamW, or logistic regression trained until it converges (`logistic`)."""
+    standardise: bool | None = None
+    """Scale every dimension by its training cells first; None: as `probe.standardise` says. `logistic` always does."""
 
 
 PROTOCOLS = {
@@ -31,9 +41,29 @@ PROTOCOLS = {
     # The text names no set for early stopping of the held-out task, so the code's set is kept; early stopping
     # itself is read in its usual sense, that the best epoch is the one kept.
     "paper": Protocol(weights="best", monitor="scored", folds="rows"),
-    # No scored cell, nor any other cell of its well or plate, has a say in training, stopping or epoch choice.
-    "strict": Protocol(weights="best", monitor="inner", folds="plate"),
+    # No scored cell, nor any other cell of its well or plate, has a say in training or in the choice of the penalty;
+    # and neither the unit of the embeddings nor a learning rate has a say in the result.
+    "strict": Protocol(weights="best", monitor="inner", folds="plate", classifier="logistic"),
 }
+
+VARIANTS: dict[Variant, dict[str, Any]] = {
+    "standardised": {"standardise": True},
+    "logistic": {"classifier": "logistic"},
+}
+"""Probes beside the release's, on the release's cells and folds: what is changed."""
+
+RELEASE_RATE, MOST_RATE = 1e-3, 0.03
+PAPER_STEPS, ENOUGH_STEPS = 4000, 3000
+"""Steps of a control fit of the paper (1,260 cells, batches of 32, 100 epochs); with fewer than 3,000 the release's
+learning rate leaves the classifier short of where it would go."""
+
+FEW_CELLS = 10
+"""Training cells of a class below which a fit is marked."""
+
+
+def variant_name(variant: str) -> str:
+    """The protocol under which a variant of the release's probe stands in tables."""
+    return f"release_{variant}"
 
 
 class ProtocolChanges(Options):
@@ -42,6 +72,8 @@ class ProtocolChanges(Options):
     weights: Weights | None = option(None, "scored weights: of the last epoch, or of the best monitored one")
     monitor: Monitor | None = option(None, "what early stopping watches: the scored fold, or inner training wells")
     folds: FoldUnit | None = option(None, "folds of plate-ordered rows, shuffled rows, whole wells or whole plates")
+    classifier: Classifier | None = option(None, "the release's steps (adamw), or logistic regression to convergence")
+    standardise: bool | None = option(None, "scale every dimension by the training cells of a fit")
 
 
 class ProbeOptions(Options):
@@ -49,15 +81,17 @@ class ProbeOptions(Options):
 
     section: ClassVar[str] = "probe"
 
-    subsets: int = option(
-        10,
-        "control task: equal, class-stratified parts of the training cells, one fit each",
+    subsets: int | None = option(
+        None,
+        "control task: equal, class-stratified parts of the training cells, one fit each; null: as many as leave 100 "
+        "cells of the rarest class in each, from 1 to the paper's 10",
         source="paper 3.2",
         ge=1,
     )
-    folds: int = option(
-        5,
-        "held-out task: cross-validation folds over the cells of the ID plates; at least 2",
+    folds: int | None = option(
+        None,
+        "held-out task: cross-validation folds over the cells of the ID plates; at least 2; null: the paper's 5, fewer "
+        "where there are fewer plates",
         source="paper 3.2",
         ge=2,
     )
@@ -65,7 +99,23 @@ class ProbeOptions(Options):
     patience: int = option(
         25, "stop after this many epochs without a higher monitored accuracy", unit="epochs", source="release", ge=1
     )
-    learning_rate: float = option(1e-3, "AdamW learning rate", source="release", gt=0, le=10)
+    learning_rate: float | None = option(
+        None,
+        "AdamW learning rate; null: the release's 0.001, more where a fit makes fewer than 3,000 steps (in proportion "
+        "to the paper's 4,000, at most 0.03)",
+        source="release",
+        gt=0,
+        le=10,
+    )
+    standardise: bool = option(
+        False,
+        "centre and scale every dimension by the training cells of each fit; the release takes embeddings as they are",
+    )
+    variants: Annotated[Sequence[Variant], AfterValidator(tuple)] = option(
+        ("standardised", "logistic"),
+        "probes beside protocol release, on its cells and folds: with standardised embeddings, and by logistic "
+        "regression trained until it converges",
+    )
     weight_decay: float = option(1e-2, "AdamW weight decay, on weights and bias", source="release", ge=0)
     step_size: int = option(
         25, "epochs between two reductions of the learning rate", unit="epochs", source="release", ge=1
@@ -83,7 +133,8 @@ class ProbeOptions(Options):
     )
     inner_fraction: float = option(
         0.2,
-        "protocol strict, held-out task: share of each compound's training wells that early stopping watches",
+        "held-out task with inner wells (protocol strict, logistic regression): share of each compound's training "
+        "wells that choose the penalty or stop the training",
         gt=0,
         lt=1,
     )
@@ -91,7 +142,9 @@ class ProbeOptions(Options):
         1, "threads that share the fits; the results do not depend on it", execution=True, internal=True, ge=1
     )
     overrides: Mapping[ProtocolName, ProtocolChanges] = option(
-        {}, "changes to a protocol, e.g. {paper: {folds: shuffled}}; keys are weights, monitor and folds"
+        {},
+        "changes to a protocol, e.g. {paper: {folds: shuffled}}; keys are weights, monitor, folds, classifier and "
+        "standardise",
     )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
@@ -103,5 +156,24 @@ class ProbeOptions(Options):
         if name not in PROTOCOLS:
             raise ConfigError(f"probes: unknown protocol `{name}`; allowed: {', '.join(PROTOCOLS)}")
         changes = {known: change for known, change in self.overrides.items() if known == name}
-        made = {key: value for change in changes.values() for key, value in change.values().items() if value}
+        made = {k: v for change in changes.values() for k, v in change.values().items() if v is not None}
         return Protocol(**{**PROTOCOLS[name].__dict__, **made})
+
+    def protocols(self, name: str) -> dict[str, Protocol]:
+        """What is run on the cells of protocol `name`, by its name in tables: itself and its variants."""
+        own = self.protocol(name)
+        beside = self.variants if name == "release" else ()
+        return {name: own} | {variant_name(v): replace(own, **VARIANTS[v]) for v in beside}
+
+    def standardises(self, protocol: Protocol) -> bool:
+        """Whether a protocol's classifier sees standardised embeddings."""
+        chosen = self.standardise if protocol.standardise is None else protocol.standardise
+        return chosen or protocol.classifier == "logistic"
+
+    def with_rate(self, cells: Sequence[int]) -> "ProbeOptions":
+        """These options with the learning rate of fits of so many training cells each filled in."""
+        if self.learning_rate is not None:
+            return self
+        steps = self.epochs * math.ceil(float(np.median(cells)) / self.batch_size)
+        rate = RELEASE_RATE if steps >= ENOUGH_STEPS else min(MOST_RATE, RELEASE_RATE * PAPER_STEPS / steps)
+        return self.changed(learning_rate=rate)

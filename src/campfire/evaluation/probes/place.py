@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.evaluation.probes.evaluate import gather, score
-from campfire.evaluation.probes.folds import plan
+from campfire.evaluation.probes.folds import MOST_FOLDS, plan
 from campfire.evaluation.probes.leaks import LEAK_COLUMNS
 from campfire.evaluation.probes.linear import fit_linear
 from campfire.evaluation.probes.options import ProbeOptions, Protocol
@@ -85,11 +85,12 @@ def _told_apart(
     renamed = chosen.assign(split="test_ood_compound")
     renamed[names.COMPOUND] = renamed[names.WELL]
     cells, features, wells = gather(keys, embeddings, renamed)
-    once = options.changed(folds=min(options.folds, plates), patience=options.epochs)
+    once = options.changed(folds=min(options.folds or MOST_FOLDS, plates), patience=options.epochs)
     layout = plan("heldout", Protocol(weights="last", monitor="scored", folds="plate"), cells, once)
+    once = once.with_rate([len(fit.train) for fit in layout.fits])
     layout = replace(layout, scored=[{"test_ood_compound": s["test_ood_compound"]} for s in layout.scored])
     fits = fit_linear(features, cells["label"].to_numpy(), layout.fits, len(wells), once)
-    _, predictions = score(cells, features, layout, fits, *fits.weights("last"), wells)
+    _, predictions = score(cells, features, layout, fits, "last", wells)
     # A well that is trained on pulls the predictions of all the others, so wells are not drawn singly: plates are, each
     # scored by one fit, by Student's t.
     hits = (predictions["truth"] == predictions["predicted"]).astype(float)

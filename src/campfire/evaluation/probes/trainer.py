@@ -26,16 +26,27 @@ class Fit:
     train: Rows
     """Rows trained on."""
     monitor: Rows
-    """Rows whose accuracy stops the training and picks the best epoch."""
+    """Rows whose accuracy stops the training and picks the best epoch, or whose loss chooses the penalty."""
+    refit: bool = False
+    """The monitored rows are training wells: once they have chosen a penalty they may be trained on."""
 
 
 class Trainer:
     """Trains its fits; a lane is a fit that has not stopped, at that position in all the arrays."""
 
     def __init__(
-        self, features: Floats, targets: Rows, fits: Sequence[Fit], classes: int, options: ProbeOptions
+        self,
+        features: Floats,
+        targets: Rows,
+        fits: Sequence[Fit],
+        classes: int,
+        options: ProbeOptions,
+        rate: float,
+        centre: Floats,
+        scale: Floats,
     ) -> None:
-        self.features, self.targets, self.fits, self.options = features, targets, fits, options
+        """features: (N + 1, D + 1), a column of ones and a row of zeros last; centre and scale (P, D)."""
+        self.features, self.targets, self.fits, self.options, self.rate = features, targets, fits, options, rate
         self.classes, self.width = classes, features.shape[1]
         count, batch = len(fits), options.batch_size
         self.lanes = list(range(count))
@@ -53,12 +64,19 @@ class Trainer:
         self.best_epoch = [0] * count
         self.best_hits = [-1] * count
         self.monitored: list[list[float]] = [[] for _ in fits]
-        gathered: dict[int, tuple[Floats, Rows, Rows]] = {}
-        for fit in fits:  # fits that watch the same rows share one copy
-            if id(fit.monitor) not in gathered:
-                watched = np.ascontiguousarray(features[fit.monitor].T)
-                gathered[id(fit.monitor)] = (watched, targets[fit.monitor], np.arange(len(fit.monitor)))
-        self.watched = [gathered[id(fit.monitor)] for fit in fits]
+        self.standardised = bool(centre.any() or (scale != 1).any())
+        self.centre = np.pad(centre, ((0, 0), (0, 1)))[:, None]  # (P, 1, D + 1); the bias column stays as it is
+        self.scale = np.pad(scale, ((0, 0), (0, 1)), constant_values=1)[:, None]
+        gathered: dict[tuple[int, int], tuple[Floats, Rows, Rows]] = {}
+        keys = [(id(fit.monitor), lane * self.standardised) for lane, fit in enumerate(fits)]
+        for lane, fit in enumerate(fits):  # fits that watch the same rows, on the same scale, share one copy
+            if keys[lane] not in gathered:
+                rows = features[fit.monitor]
+                if self.standardised:
+                    rows = (rows - self.centre[lane]) / self.scale[lane]
+                watched = np.ascontiguousarray(rows.T)
+                gathered[keys[lane]] = (watched, targets[fit.monitor], np.arange(len(fit.monitor)))
+        self.watched = [gathered[key] for key in keys]
         self._allocate()
 
     def _allocate(self) -> None:
@@ -91,7 +109,7 @@ class Trainer:
 
     def _run(self) -> None:
         for epoch in range(self.options.epochs):
-            rate = self.options.learning_rate * self.options.gamma ** (epoch // self.options.step_size)
+            rate = self.rate * self.options.gamma ** (epoch // self.options.step_size)
             self._epoch(rate)
             finished = self._watch(epoch)
             if epoch + 1 == self.options.epochs:
@@ -124,6 +142,7 @@ class Trainer:
         self.lanes = [self.lanes[i] for i in keep]
         self.weights, self.moment, self.square = self.weights[keep], self.moment[keep], self.square[keep]
         self.taken = self.taken[keep]
+        self.centre, self.scale = self.centre[keep], self.scale[keep]
         self._allocate()
 
     def _epoch(self, rate: float) -> None:
@@ -160,7 +179,12 @@ class Trainer:
             stop = min(first + self.chunk, most)
             gathered = self.gather[:, : (stop - first) * batch]
             # Indices are within bounds by construction; "clip" only spares numpy a buffered copy.
-            np.take(self.features, rows[:, first * batch : stop * batch], axis=0, out=gathered, mode="clip")
+            chosen = rows[:, first * batch : stop * batch]
+            np.take(self.features, chosen, axis=0, out=gathered, mode="clip")
+            if self.standardised:
+                np.subtract(gathered, self.centre, out=gathered)
+                np.divide(gathered, self.scale, out=gathered)
+                gathered[chosen == len(self.features) - 1] = 0  # the padding stays without effect
             for step in range(first, stop):
                 active = len(steps) if step < least else sum(count > step for count in steps)
                 if step and step % restart == 0:

@@ -160,7 +160,7 @@ def _level(
                 lambda train, labels, queries: logistic_predict(train, labels, queries, options.regularisation),
             )
         else:
-            _, predictions = evaluate(rows[names.CELL_KEYS], x, rows, probe)
+            _, predictions = evaluate(rows[names.CELL_KEYS], x, rows, probe.changed(variants=()))
         for metric in ("accuracy", "balanced_accuracy"):
             yield _accuracy(predictions, f"probe_{metric}", bootstrap.changed(metric=metric))
         nearest = _by_fold(
