@@ -47,7 +47,8 @@ def write_probe(root: Path, encoder: str, channels: str, right: dict[str, dict[s
     scores = grouped["accuracy"].mean().reset_index()
     scores["balanced_accuracy"], scores["macro_f1"] = scores["accuracy"], scores["accuracy"] - 0.01
     scores["n_cells"] = grouped.size().to_numpy()
-    scores["n_wells"], scores["n_train"], scores["epochs"], scores["best_epoch"] = 1, 1, 1, 1
+    scores["n_wells"], scores["n_train"], scores["epochs"], scores["best_epoch"] = 1, 90, 1, 1
+    scores["n_train_min"], scores["doubt"] = 30, ""
     folder = root / "probes" / encoder / channels
     write_table(scores, folder / "scores.parquet")
     write_table(table, folder / "predictions.parquet")

@@ -66,6 +66,13 @@ def variant_name(variant: str) -> str:
     return f"release_{variant}"
 
 
+def in_order(protocols: Sequence[str]) -> list[str]:
+    """Names of protocols and variants in the order of tables, each once."""
+    known = ["release", *map(variant_name, VARIANTS), *(name for name in PROTOCOLS if name != "release")]
+    present = set(protocols)
+    return [name for name in known if name in present] + sorted(present - set(known))
+
+
 class ProtocolChanges(Options):
     """Changes to the layout of a protocol; null keeps what the protocol has."""
 

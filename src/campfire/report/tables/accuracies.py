@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from campfire.core.columns import PROTOCOLS, QUADRANTS
+from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError
 from campfire.evaluation.options import Metric
+from campfire.evaluation.probes.options import in_order
 from campfire.evaluation.statistics import MEAN, bootstrap_accuracy
 from campfire.evaluation.tally import MIN_UNITS, UNEVEN, class_shares, has_uneven_classes
 from campfire.report.tables.inputs import Files, Settings
@@ -20,12 +21,14 @@ from campfire.report.tables.verdict import exceeds
 logger = logging.getLogger(__name__)
 
 
-def _quadrant(scores: pd.DataFrame, predictions: pd.DataFrame, classes: int) -> dict[str, float]:
+def _quadrant(scores: pd.DataFrame, predictions: pd.DataFrame, classes: int) -> dict[str, Any]:
     """What the scores and the scored cells of one quadrant add to its interval."""
-    row: dict[str, float] = {}
+    row: dict[str, Any] = {}
     for name in ("balanced_accuracy", "macro_f1"):
         row |= {name: scores[name].mean(), f"{name}_sd": scores[name].std(ddof=0)}
-    return row | {"n_classes": classes, "chance": 1 / classes, "majority": class_shares(predictions)[1]}
+    row |= {"n_classes": classes, "chance": 1 / classes, "majority": class_shares(predictions)[1]}
+    row |= {"n_train": int(scores["n_train"].min()), "n_train_min": int(scores["n_train_min"].min())}
+    return row | {"doubt": "; ".join(dict.fromkeys(text for text in scores["doubt"] if text))}
 
 
 def _above_chance(row: dict[str, Any]) -> bool:
@@ -87,7 +90,9 @@ def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFra
     n_cells; balanced_accuracy and macro_f1 with their sd; n_classes, chance (1 / n_classes), majority (share of the
     largest class); balanced_low and balanced_high, uneven (the largest class has over 1.25 times its equal share) and
     above_chance (the printed interval of accuracy lies above the largest class; that of balanced accuracy above 1 / K
-    where classes are uneven). Files are read one by one, so memory holds one encoder and channel set at a time.
+    where classes are uneven); n_train and n_train_min (training cells of the fit that has the fewest, and of its rarest
+    class) and doubt (why fits may not be trained properly, empty where they are). Files are read one by one, so memory
+    holds one encoder and channel set at a time.
     """
     rows: list[dict[str, Any]] = []
     for result in results:
@@ -98,7 +103,7 @@ def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFra
     table = pd.DataFrame(rows)
     encoders = options.order(list(table["encoder"]))
     table = table[table["encoder"].isin(encoders)]
-    protocols = [*PROTOCOLS, *sorted(set(table["protocol"]) - set(PROTOCOLS))]
+    protocols = in_order(list(table["protocol"]))
     ranks: dict[str, list[str]] = {
         "encoder": encoders,
         "channels": sorted(set(table["channels"]), key=options.channel_rank),
@@ -106,6 +111,21 @@ def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFra
         "split": list(QUADRANTS),
     }
     return table.sort_values(list(ranks), key=lambda c: c.map(ranks[str(c.name)].index), ignore_index=True)
+
+
+DOUBT = " ‡"
+"""Mark of a value whose fits may not be trained properly."""
+
+
+def doubt_notes(data: pd.DataFrame) -> list[str]:
+    """What the mark says of rows of tables/accuracies.csv; none without a marked row."""
+    reasons = dict.fromkeys(part for text in data["doubt"].fillna("") for part in str(text).split("; ") if part)
+    if not reasons:
+        return []
+    return [
+        f"‡ Some of these fits may not be trained properly ({'; '.join(reasons)}): sample more cells, or lower "
+        "probe.subsets or probe.folds (docs/your-screen.md)."
+    ]
 
 
 def leading_metric(predictions: pd.DataFrame) -> Metric:
@@ -142,12 +162,15 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
             "Macro F1": [number(value) for value in data["macro_f1"]],
             "Chance": [number(value) for value in data["chance"]],
             "Largest class": [number(value) for value in data["majority"]],
-            "Fits": data["n_fits"].astype(str),
+            "Fits": [f"{r['n_fits']}{DOUBT if r['doubt'] else ''}" for r in data.to_dict("records")],
+            "Training cells (rarest class)": [
+                f"{r['n_train']:,} ({r['n_train_min']:,})" for r in data.to_dict("records")
+            ],
             "Wells": [f"{value:,}" for value in data["n_wells"]],
             "Cells": [f"{value:,}" for value in data["n_cells"]],
         }
     )
-    notes = ("Accuracy: mean ± population standard deviation over fits. " + interval_note(options),)
+    notes = ("Accuracy: mean ± population standard deviation over fits. " + interval_note(options), *doubt_notes(data))
     return Table("Accuracy of the linear probes on single cells, every encoder and channel set.", data, layout, notes)
 
 

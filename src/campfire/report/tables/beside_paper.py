@@ -9,7 +9,7 @@ import pandas as pd
 from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError
 from campfire.evaluation.tally import MIN_UNITS
-from campfire.report.tables.accuracies import interval_note
+from campfire.report.tables.accuracies import DOUBT, doubt_notes, interval_note
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.paper import CLASSES, Printed
 from campfire.report.tables.render import interval, number
@@ -28,6 +28,7 @@ class Row:
 
 _OURS = ["accuracy", "sd", "sd_sample", "low", "high", "level", "balanced_accuracy", "macro_f1"]
 _OURS += ["balanced_accuracy_sd", "balanced_low", "balanced_high", "uneven", "above_chance"]
+_OURS += ["n_train", "n_train_min", "doubt"]
 _UNKNOWN = Printed("–", float("nan"), float("nan"))
 _COUNTS = ["n_fits", "n_wells", "n_cells", "n_classes", "chance", "majority"]
 
@@ -113,7 +114,8 @@ def _values(records: Mapping[Any, Any], columns: Sequence[str], best: Mapping[An
     cells = {}
     for split, quadrant in QUADRANTS.items():
         value, sd = (records[split][name] for name in columns[:2])
-        text = "–" if pd.isna(value) else f"{number(value)} ± {number(sd)}"
+        mark = DOUBT if isinstance(records[split]["doubt"], str) and records[split]["doubt"] else ""
+        text = "–" if pd.isna(value) else f"{number(value)} ± {number(sd)}{mark}"
         cells[quadrant] = f"**{text}**" if value == best.get(split) else text
     return cells
 
@@ -131,7 +133,8 @@ def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
     for split, rows in scored.groupby("split", sort=False):
         first = rows.iloc[0]
         counts.append(
-            f"{QUADRANTS[str(split)]}: {int(first['n_fits'])} fits, {int(first['n_wells']):,} wells, "
+            f"{QUADRANTS[str(split)]}: {int(first['n_fits'])} fits (at least "
+            f"{int(rows['n_train_min'].min()):,} training cells of each class), {int(first['n_wells']):,} wells, "
             f"{int(first['n_cells']):,} cells, {int(first['n_classes'])} compounds (chance {number(first['chance'])}, "
             f"largest class {number(first['majority'])})"
         )
@@ -155,4 +158,4 @@ def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
                 "compounds of JUMP-CP apart, this run another number or those of another screen; the difference "
                 "measures no agreement."
             )
-    return tuple(lines)
+    return (*lines, *doubt_notes(scored))

@@ -1,13 +1,17 @@
-"""The three protocols side by side: the same embeddings probed as released, as written and strictly."""
+"""Protocols and probes side by side: the same embeddings probed as released, on other scales, as written, strictly."""
 
 import pandas as pd
 
-from campfire.core.columns import PROTOCOLS, QUADRANTS
+from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError
-from campfire.report.tables.accuracies import interval_note
+from campfire.evaluation.probes.options import VARIANTS, in_order, variant_name
+from campfire.report.tables.accuracies import DOUBT, doubt_notes, interval_note
 from campfire.report.tables.inputs import Files, Settings, read_csv
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
+
+HEADS = {variant_name(variant): f"release, {variant}" for variant in VARIANTS}
+"""Heads of the columns of variants."""
 
 
 def collect(accuracies: pd.DataFrame, options: TableOptions, channels: str | None = None) -> pd.DataFrame:
@@ -22,45 +26,53 @@ def collect(accuracies: pd.DataFrame, options: TableOptions, channels: str | Non
             f"tables/accuracies.csv: {channels} was probed under fewer than two protocols; add them to probe"
         )
     columns = ["encoder", "label", "channels", "protocol", "task", "split", "quadrant", "accuracy", "sd", "low", "high"]
-    return rows[[*columns, "n_fits", "n_wells", "n_cells", "chance", "majority"]].reset_index(drop=True)
+    counts = ["n_fits", "n_wells", "n_cells", "n_train", "n_train_min", "doubt", "chance", "majority"]
+    return rows[[*columns, *counts]].reset_index(drop=True)
 
 
 def build(accuracies: pd.DataFrame, options: TableOptions, channels: str | None = None) -> Table:
     """Protocols in columns; `data` is what `collect` returns."""
     data = collect(accuracies, options, channels)
-    protocols = [name for name in PROTOCOLS if name in set(data["protocol"])]
+    protocols = in_order(list(data["protocol"]))
     lines = []
     for (label, split), rows in data.groupby(["label", "split"], sort=False):
         records = {record["protocol"]: record for record in rows.to_dict("records")}
         line = {"Encoder": label, "Quadrant": QUADRANTS[str(split)]}
         for protocol in protocols:
             record = records.get(protocol)
-            line[protocol] = (
-                f"{number(record['accuracy'])} {interval(record['low'], record['high'])}" if record else "–"
+            mark = DOUBT if record and isinstance(record["doubt"], str) and record["doubt"] else ""
+            line[HEADS.get(protocol, protocol)] = (
+                f"{number(record['accuracy'])}{mark} {interval(record['low'], record['high'])}" if record else "–"
             )
         line["Wells"] = f"{int(rows['n_wells'].max()):,}"
-        line["Largest class"] = " / ".join(
-            number(records[name]["majority"], 2) for name in protocols if name in records
-        )
+        shares = dict.fromkeys(number(records[name]["majority"], 2) for name in protocols if name in records)
+        line["Largest class"] = " / ".join(shares)
         lines.append(line)
     layout = pd.DataFrame(lines)
     layout["Encoder"] = layout["Encoder"].where(~layout["Encoder"].duplicated(), "")
     first = data["encoder"].iloc[0]
     means = data[data["encoder"] == first].groupby("protocol")["accuracy"].mean()
     answer = f"Mean accuracy of {data['label'].iloc[0]} over the quadrants: " + ", ".join(
-        f"{protocol} {number(means[protocol])}" for protocol in protocols if protocol in means.index
+        f"{HEADS.get(protocol, protocol)} {number(means[protocol])}"
+        for protocol in protocols
+        if protocol in means.index
     )
     notes = (
         "release: as the authors' code (control cells pooled over the wells of a plate; last-epoch weights; the "
-        "held-out probe stops early on the fold that it scores). paper: as the text (cells per well; the best epoch is "
-        "kept, which the scored fold chooses). strict: whole plates in a fold; inner wells choose the epoch.",
-        "All three probe one split of wells (split.protocol), the one that encoders were pretrained on; in the control "
-        "task strict differs from paper in nothing.",
-        "The release draws other cells than paper and strict, so columns also differ by sampling; the table of leaks "
-        "has the differences on identical cells. Largest class: what always guessing it would score, by protocol.",
+        "held-out probe stops early on the fold that it scores). release, standardised: every dimension is centred and "
+        "scaled by the training cells of a fit first, the rest is the same: the release's probe depends on the unit of "
+        "the embeddings. release, logistic: the same cells and folds; logistic regression trained until it converges "
+        "on standardised embeddings, its penalty chosen on wells that are not scored, so that neither unit nor "
+        "learning rate has a say. paper: as the text (cells per well; the best epoch is kept, which the scored fold chooses). "
+        "strict: whole plates in a fold, the classifier of release, logistic.",
+        "All probe one split of wells (split.protocol), the one that encoders were pretrained on.",
+        "The release draws other cells than paper and strict, so columns also differ by sampling; the table of leakage "
+        "has the differences on identical cells. Largest class: what always guessing it would score, by protocol where "
+        "they differ.",
         interval_note(options),
+        *doubt_notes(data),
     )
-    title = f"The three protocols side by side, channels {options.channel_label(channels or options.id_channels)}."
+    title = f"Protocols and probes side by side, channels {options.channel_label(channels or options.id_channels)}."
     return Table(title, data, layout, notes, f"{answer}.")
 
 

@@ -12,6 +12,7 @@ from campfire.core.files import read_table
 from campfire.evaluation.probes.evaluate import PREDICTION_COLUMNS
 
 SCORE_COLUMNS = ["protocol", "task", "fit", "split", "accuracy", "balanced_accuracy", "macro_f1", "n_cells"]
+SCORE_COLUMNS += ["n_train", "n_train_min", "doubt"]
 
 TASKS = {quadrant: task for task, pair in TASK_QUADRANTS.items() for quadrant in pair}
 """The probe that is scored on each quadrant."""
