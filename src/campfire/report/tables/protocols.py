@@ -63,8 +63,8 @@ def build(accuracies: pd.DataFrame, options: TableOptions, channels: str | None 
         "scaled by the training cells of a fit first, the rest is the same: the release's probe depends on the unit of "
         "the embeddings. release, logistic: the same cells and folds; logistic regression trained until it converges "
         "on standardised embeddings, its penalty chosen on wells that are not scored, so that neither unit nor "
-        "learning rate has a say. paper: as the text (cells per well; the best epoch is kept, which the scored fold chooses). "
-        "strict: whole plates in a fold, the classifier of release, logistic.",
+        "learning rate has a say. paper: as the text (cells per well; the best epoch is kept, which the scored fold "
+        "chooses). strict: whole plates in a fold, the classifier of release, logistic.",
         "All probe one split of wells (split.protocol), the one that encoders were pretrained on.",
         "The release draws other cells than paper and strict, so columns also differ by sampling; the table of leakage "
         "has the differences on identical cells. Largest class: what always guessing it would score, by protocol where "
