@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from campfire.core.errors import DataError
-from campfire.images.illumination import correct, estimate, read_function, read_functions, to_uint16
-from campfire.images.nuclei import match_objects, segment
-from support.nuclei_fields import real_dna, simulate_field
+from campfire.core.errors import ConfigError, DataError
+from campfire.images.illumination import Clipped, Shading, correct, estimate, read_function, read_functions, to_uint16
+from campfire.images.nuclei import match_objects, segment, segment_plate
+from campfire.images.tiles import open_plate, write_plate
+from support.nuclei_fields import real_dna, simulate_field, write_folder
 
 
 def vignette(shape, depth=0.5):
@@ -80,3 +81,55 @@ def test_estimate_finds_the_shading_of_many_fields():
         estimate([])
     with pytest.raises(DataError, match="shape"):
         estimate([np.ones((5, 5)), np.ones((5, 6))])
+
+
+@pytest.mark.parametrize("level", ["min", "mean", "median", "max"])
+def test_a_function_of_known_scale_is_brought_to_a_minimum_of_one(tmp_path, level):
+    function = vignette((60, 50))
+    path = tmp_path / "illum_DNA.npy"
+    np.save(path, function / getattr(np, level)(function))
+    np.testing.assert_allclose(read_function(path), function / function.min(), rtol=1e-5)
+
+
+def test_a_function_of_unknown_scale_is_refused(tmp_path):
+    path = tmp_path / "illum_DNA.npy"
+    for factor in (1500, 0.01, 1.4):  # counts, a fraction, a mean of something
+        np.save(path, vignette((60, 50)) * factor)
+        with pytest.raises(DataError, match=r"illum_DNA\.npy: the scale .* is unknown .*divide it by its minimum"):
+            read_function(path)
+
+
+def test_the_camera_offset_is_not_divided(tmp_path):
+    function = vignette((40, 50))
+    image = np.rint(100 + 900 * function).astype(np.uint16)
+    assert np.abs(correct(image, Shading(function, 100)) - 1000).max() < 1
+    assert np.abs(correct(image, function) - 1000).max() > 20
+    np.save(tmp_path / "illum_DNA.npy", function)
+    assert read_functions(tmp_path, ["DNA"], "gallery", 100)["DNA"].offset == 100
+    with pytest.raises(ConfigError, match="illumination_offset"):
+        read_functions(tmp_path, ["DNA"], "gallery", -5)
+
+
+def test_clipped_pixels_are_counted_and_limited(tmp_path):
+    clipped = Clipped()
+    to_uint16(np.array([[-3.0, 5.0, 70000.0, 65535.4]], np.float32), clipped)
+    assert (clipped.pixels, clipped.of) == (2, 4)
+    with pytest.raises(DataError, match=r"plate P1: 50\.00 % of the corrected pixels"):
+        clipped.check("plate P1")
+    Clipped(1, 2000).check("plate P1")
+
+
+def test_a_plate_with_its_offset(tmp_path):
+    """Nuclei and tiles take the same correction, and the index says which."""
+    image, _ = simulate_field((320, 340), 30, 14, seed=1)
+    function = vignette(image.shape)
+    write_folder(tmp_path / "P1", {("A01", "1"): {"DNA": to_uint16((image - 200.0) * function + 200)}})
+    np.save(tmp_path / "P1/illum_DNA.npy", function)
+    given = {"illumination": "gallery", "illumination_offset": 200.0}
+    nuclei, _ = segment_plate(tmp_path / "P1", 20 / 30, **given)
+    write_plate(tmp_path / "P1.npy", tmp_path / "P1", nuclei, ["DNA"], **given)
+    store = open_plate(tmp_path / "P1.npy")
+    assert (store.metadata["illumination_offset"], store.metadata["clipped_pixels"]) == (200, 0)
+    kept = nuclei[nuclei["kept"]].iloc[0]
+    top, left = int(kept["y"] + 0.5) - 56, int(kept["x"] + 0.5) - 56
+    assert np.abs(store.images[0, 0].astype(int) - image[top : top + 112, left : left + 112]).max() <= 2

@@ -25,6 +25,7 @@ rule nuclei:
         machine=lambda wildcards, input: run.machine("nuclei"),
         quality=run.options("quality"),
         illumination=run.config["illumination"],
+        illumination_offset=run.config["illumination_offset"],
         code=lambda wildcards: run.code("nuclei"),
     script:
         "../scripts/nuclei.py"

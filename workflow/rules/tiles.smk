@@ -23,6 +23,7 @@ rule cut_tiles:
         pixel_size_um=lambda wildcards: run.plate(wildcards.plate).pixel_size_um,
         tiles=run.options("tiles"),
         illumination=run.config["illumination"],
+        illumination_offset=run.config["illumination_offset"],
         code=lambda wildcards: run.code("tiles"),
     script:
         "../scripts/tiles.py"

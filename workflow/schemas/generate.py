@@ -201,6 +201,10 @@ def config_schema() -> dict[str, Any]:
         "known_bad": text("objects known to be corrupt (TSV: key, reason)"),
         "split": with_choices(options_schema(SplitOptions), protocol=PROTOCOLS, too_few=["error", "unused"]),
         "illumination": {"enum": ["none", "gallery"], "description": "divide by the plate's illumination function"},
+        "illumination_offset": {
+            "type": "number",
+            "description": "counts of the camera without light, left out of the division; CellProfiler uses 0",
+        },
         "quality": options_schema(QualityOptions),
         "nuclei": options_schema(NucleiOptions, leave_out=["tile_size", "border", "device"]),
         "tiles": options_schema(TileOptions),

@@ -16,6 +16,7 @@ nuclei, quality = segment_plate(
     options,
     QualityOptions(**params.quality),
     illumination=params.illumination,
+    illumination_offset=params.illumination_offset,
     workers=snakemake.threads,
 )
 write_table(nuclei, snakemake.output.nuclei, describe(options, params.pixel_size_um, params.illumination))

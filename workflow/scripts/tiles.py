@@ -15,6 +15,7 @@ write_plate(
     params.channels,
     TileOptions(**params.tiles),
     illumination=params.illumination,
+    illumination_offset=params.illumination_offset,
     pixel_size_um=params.pixel_size_um,
     segmentation=read_table_metadata(snakemake.input.nuclei),
     threads=snakemake.threads,

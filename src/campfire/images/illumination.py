@@ -3,18 +3,68 @@
 The Cell Painting Gallery publishes one function per plate and channel (`<plate>_Illum<Channel>.npy`, float32 of the
 image's shape, smallest value about 1), made by CellProfiler and applied as image / function. The paper does not
 mention the correction, so it is an option of the workflow: `none` or `gallery`.
+
+A function says where a field is brighter, and only together with its scale by how much. Its scale is known when its
+minimum, mean, median or maximum is 1; it is then brought to a minimum of 1, so that corrected counts never exceed the
+camera's. Any other function is refused.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from campfire.core.errors import DataError
+from campfire.core.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
 
 METHODS = ("none", "gallery")
+LEVELS: dict[str, Callable[[NDArray[np.float32]], Any]] = {
+    "minimum": np.min,
+    # CellProfiler and `estimate` set the second percentile to 1, so that single dark pixels do not count.
+    "2nd percentile": lambda function: np.percentile(function, 2),
+    "mean": np.mean,
+    "median": np.median,
+    "maximum": np.max,
+}
+"""Levels at which a function may be 1, in the order in which they are tried."""
+LEVEL_TOLERANCE = 0.02
+CLIPPED_MAX = 0.001
+"""Largest share of a plate's corrected pixels that may fall outside of 0 to 65535."""
+
+
+@dataclass(frozen=True)
+class Shading:
+    """An illumination function and how it is applied."""
+
+    function: NDArray[np.float32]
+    """(H, W), with a minimum of 1 or, from the gallery, about 1."""
+    offset: float = 0.0
+    """Counts that a camera gives without light: not shaded, so not divided."""
+
+
+@dataclass
+class Clipped:
+    """Corrected pixels that fall outside of uint16, counted by `to_uint16`."""
+
+    pixels: int = 0
+    of: int = 0
+
+    @property
+    def share(self) -> float:
+        return self.pixels / self.of if self.of else 0.0
+
+    def check(self, where: str) -> None:
+        """DataError when more than `CLIPPED_MAX` of the pixels are clipped."""
+        if self.share > CLIPPED_MAX:
+            raise DataError(
+                f"{where}: {100 * self.share:.2f} % of the corrected pixels fall outside of 0 to 65535 and would be "
+                "clipped; check the illumination functions and illumination_offset, or set illumination to none"
+            )
 
 
 def read_function(path: str | Path) -> NDArray[np.float32]:
@@ -33,33 +83,62 @@ def read_function(path: str | Path) -> NDArray[np.float32]:
     function = np.ascontiguousarray(function, dtype=np.float32)
     if not np.isfinite(function).all() or function.min() <= 0:
         raise DataError(f"{path}: an illumination function must be finite and positive everywhere")
-    return function
+    return _with_known_scale(function, path)
 
 
-def read_functions(folder: str | Path, channels: Iterable[str], method: str) -> dict[str, NDArray[np.float32]] | None:
-    """The functions of `channels` from `illum_<channel>.npy` in a plate's image folder; None when `method` is none."""
+def _with_known_scale(function: NDArray[np.float32], path: str | Path) -> NDArray[np.float32]:
+    """The function with a minimum of about 1; as it is where its minimum or 2nd percentile is 1 already."""
+    found = {level: float(measure(function)) for level, measure in LEVELS.items()}
+    level = next((level for level, value in found.items() if abs(value - 1) <= LEVEL_TOLERANCE), None)
+    if level is None:
+        raise DataError(
+            f"{path}: the scale of this illumination function is unknown (values from {found['minimum']:.4g} to "
+            f"{found['maximum']:.4g}, mean {found['mean']:.4g}); divide it by its minimum, or set illumination to none"
+        )
+    if level in ("minimum", "2nd percentile"):
+        return function
+    log.info("%s: 1 is its %s; it is brought to a minimum of 1", path, level)
+    return function / np.float32(found["minimum"])
+
+
+def read_functions(
+    folder: str | Path, channels: Iterable[str], method: str, offset: float = 0.0
+) -> dict[str, Shading] | None:
+    """The shading of `channels` from `illum_<channel>.npy` in a plate's image folder; None when `method` is none.
+
+    offset: counts that the camera gives without light. CellProfiler's own correction, and so the gallery's, uses 0.
+    """
     if method not in METHODS:
         raise DataError(f"unknown illumination correction {method!r}; use one of {', '.join(METHODS)}")
     if method == "none":
         return None
-    return {channel: read_function(Path(folder) / f"illum_{channel}.npy") for channel in channels}
+    if not 0 <= offset < 65535:
+        raise ConfigError(f"illumination_offset: {offset:g} is no camera offset; give counts, from 0 to 65535")
+    return {channel: Shading(read_function(Path(folder) / f"illum_{channel}.npy"), offset) for channel in channels}
 
 
-def correct(image: NDArray[Any], function: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`image` (H, W) divided by `function` (H, W), float32 in the image's unit.
+def correct(image: NDArray[Any], shading: Shading | NDArray[np.float32]) -> NDArray[np.float32]:
+    """`image` (H, W) divided by a function (H, W), float32 in the image's unit.
 
+    With an offset, what is above it is divided and the offset stays: (image - offset) / function + offset.
     Raises DataError when the shapes differ.
     """
+    function, offset = (shading.function, shading.offset) if isinstance(shading, Shading) else (shading, 0.0)
     if image.shape != function.shape:
         raise DataError(
             f"the illumination function has shape {function.shape}, the image {image.shape}; set illumination to none "
             "or give the function of this plate"
         )
-    return np.divide(image, function, dtype=np.float32)
+    if not offset:
+        return np.divide(image, function, dtype=np.float32)
+    return (image.astype(np.float32) - np.float32(offset)) / function + np.float32(offset)
 
 
-def to_uint16(image: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Corrected values rounded to the nearest count and clipped to uint16, as tiles store them."""
+def to_uint16(image: NDArray[np.float32], clipped: Clipped | None = None) -> NDArray[np.uint16]:
+    """Corrected values rounded to the nearest count and clipped to uint16, as tiles store them; `clipped` counts."""
+    if clipped is not None:
+        clipped.pixels += int(np.count_nonzero((image < -0.5) | (image >= 65535.5)))
+        clipped.of += image.size
     return np.clip(np.rint(image), 0, 65535).astype(np.uint16)
 
 

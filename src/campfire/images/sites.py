@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -25,7 +24,7 @@ from campfire.images.reader import read_image
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Function = NDArray[np.float32]
+Function = illumination.Shading
 
 
 @dataclass(frozen=True)

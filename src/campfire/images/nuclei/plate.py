@@ -38,6 +38,7 @@ def segment_plate(
     quality: QualityOptions | None = None,
     *,
     illumination: str = "none",
+    illumination_offset: float = 0.0,
     dna_channel: str = "DNA",
     workers: int = 1,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -46,7 +47,8 @@ def segment_plate(
     The next sites (for Cellpose, the next batch of them) are decoded while one is segmented. With `workers` above 1 the
     classical method runs in that many processes, with the same result, and Cellpose has as many decoding threads.
     Quality is measured on the images as stored, nuclei are found on the corrected DNA image when `illumination` is
-    `gallery`. Nuclei of a site that is left out are kept in the table, with `kept` false and the site's reason.
+    `gallery` (see `illumination.correct` for the offset). Nuclei of a site that is left out are kept in the table, with
+    `kept` false and the site's reason.
 
     Raises DataError when an image cannot be read, or when no nucleus of the plate is kept.
     """
@@ -59,7 +61,7 @@ def segment_plate(
     plate = str(sites[PLATE].iloc[0])
     if len(usable) < len(sites):
         log.warning("%s: %d of %d sites lack a channel and are left out", plate, len(sites) - len(usable), len(sites))
-    functions = illum.read_functions(images, [dna_channel], illumination)
+    functions = illum.read_functions(images, [dna_channel], illumination, illumination_offset)
     function = functions[dna_channel] if functions else None
     job = _Job(images, pixel_size_um, options, quality, function, dna_channel, channels)
     if workers > 1 and options.method == "classical":

@@ -15,7 +15,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -52,6 +52,7 @@ def write_plate(
     options: TileOptions | None = None,
     *,
     illumination: str = "none",
+    illumination_offset: float = 0.0,
     pixel_size_um: float | None = None,
     segmentation: Mapping[str, Any] | None = None,
     threads: int = 2,
@@ -59,6 +60,7 @@ def write_plate(
     """Cut the tiles of a plate's kept nuclei in one pass over its images and write the pair at `path` (`.npy`).
 
     images: the plate's image folder. nuclei: the plate's nuclei table; rows with `kept` false are left out.
+    `illumination_offset`: counts of the camera without light, which the correction leaves as they are.
     `pixel_size_um` and `segmentation` (how the nuclei were found) describe the tiles in the index. `threads` decode
     ahead; memory does not depend on the number of sites. Returns the index. Nothing is left under a final name when
     the plate fails.
@@ -71,7 +73,7 @@ def write_plate(
         raise DataError(f"{path}: a tile store is named by its .npy file")
     cells, sites = _plan(images, nuclei, channels)
     plate = str(cells[PLATE].iloc[0])
-    functions = illum.read_functions(images, channels, illumination)
+    functions = illum.read_functions(images, channels, illumination, illumination_offset)
     cutter = _Cutter(channels, options, functions is not None, _ranges(images, sites, channels, functions, options))
     shape = (len(cells), len(channels), options.size, options.size)
     header = _npy_header(shape, np.dtype(options.dtype))
@@ -85,22 +87,13 @@ def write_plate(
                 handle.write(header)
                 crcs = cutter.write(handle, iterate_sites(images, sites, channels, functions, threads), cells)
             index = cells[CELL_KEYS].assign(row=np.arange(len(cells), dtype=np.int64), crc32=crcs)
+            cutter.clipped.check(f"plate {plate}")
             description = {
-                "format": FORMAT,
-                "plate": plate,
-                "channels": channels,
-                "shape": list(shape),
-                "dtype": options.dtype,
-                "ranges": {channel: list(pair) for channel, pair in cutter.ranges.items()} if cutter.ranges else None,
-                "border": options.border,
+                **_describe(index, cutter, functions, len(header)),
                 "pixel_size_um": pixel_size_um,
                 "illumination": illumination,
-                "illumination_functions": _function_digests(functions),
+                "illumination_offset": illumination_offset if functions else None,
                 "segmentation": dict(segmentation or {}),
-                "bytes": len(header) + int(np.prod(shape)) * np.dtype(options.dtype).itemsize,
-                "wells": well_digests(index),
-                "digest": digest(index),
-                "software": f"campfire {campfire.__version__}",
             }
             write_table(index, index_partial, description)
             # An index of an earlier array must not stand beside the new one, not even for a moment.
@@ -112,6 +105,29 @@ def write_plate(
     seconds = time.monotonic() - started
     log.info("%s: %d tiles of %d sites in %.1f s, %s", plate, len(cells), len(sites), seconds, path)
     return index
+
+
+def _describe(
+    index: pd.DataFrame, cutter: "_Cutter", functions: Mapping[str, Function] | None, header_bytes: int
+) -> dict[str, Any]:
+    """What the index records about the array beside it."""
+    options = cutter.options
+    shape = [len(index), len(cutter.channels), options.size, options.size]
+    return {
+        "format": FORMAT,
+        "plate": str(index[PLATE].iloc[0]),
+        "channels": cutter.channels,
+        "shape": shape,
+        "dtype": options.dtype,
+        "ranges": {channel: list(pair) for channel, pair in cutter.ranges.items()} if cutter.ranges else None,
+        "border": options.border,
+        "illumination_functions": _function_digests(functions),
+        "clipped_pixels": cutter.clipped.pixels if functions else None,
+        "bytes": header_bytes + int(np.prod(shape)) * np.dtype(options.dtype).itemsize,
+        "wells": well_digests(index),
+        "digest": digest(index),
+        "software": f"campfire {campfire.__version__}",
+    }
 
 
 def _plan(images: str | Path, nuclei: pd.DataFrame, channels: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -170,6 +186,8 @@ class _Cutter:
     corrected: bool
     """Whether images come corrected for illumination, as float32."""
     ranges: dict[str, tuple[float, float]] | None
+    clipped: illum.Clipped = field(default_factory=illum.Clipped)
+    """Corrected pixels of the tiles that uint16 cannot hold."""
 
     def write(self, handle: BinaryIO, sites: Iterable[SiteImages], cells: pd.DataFrame) -> NDArray[np.uint32]:
         """Write the tiles of `cells`, which are in the order of `sites`, to an unbuffered file; CRC-32 of each."""
@@ -202,7 +220,7 @@ class _Cutter:
         tiles = cut(site.images, y, x, self.channels, size)
         if self.ranges is not None:
             return to_uint8(tiles, self.ranges, self.channels)
-        return illum.to_uint16(tiles) if self.corrected else tiles
+        return illum.to_uint16(tiles, self.clipped) if self.corrected else tiles
 
 
 def _write_all(handle: BinaryIO, tiles: NDArray[Any]) -> None:
@@ -212,11 +230,11 @@ def _write_all(handle: BinaryIO, tiles: NDArray[Any]) -> None:
         view = view[handle.write(view) :]
 
 
-def _function_digests(functions: Mapping[str, NDArray[np.float32]] | None) -> dict[str, str] | None:
+def _function_digests(functions: Mapping[str, Function] | None) -> dict[str, str] | None:
     """SHA-256 of each channel's illumination function (its float32 values in C order); None without correction."""
     if functions is None:
         return None
-    return {channel: hashlib.sha256(function.data).hexdigest() for channel, function in functions.items()}
+    return {channel: hashlib.sha256(shading.function.data).hexdigest() for channel, shading in functions.items()}
 
 
 def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
