@@ -20,6 +20,7 @@ COMMANDS = {
     "summary": Command("campfire.report.summary", "print the main accuracies of finished results"),
     "bundle": Command("campfire.runs.bundle", "check or unpack a bundle of cached embeddings"),
     "verify": Command("campfire.runs.verify", "find results that were altered after they were made"),
+    "mark-current": Command("campfire.runs.mark_current", "mark results that a change leaves as they are as current"),
     "scale": Command("campfire.runs.scale", "print what a run reads, writes and stores"),
     "orphans": Command("campfire.runs.slurm", "list or cancel Slurm jobs that a dead run left behind"),
     "simulate": Command("campfire.simulate.__main__", "simulate a JUMP-like screen"),

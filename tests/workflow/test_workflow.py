@@ -1,6 +1,8 @@
 """The workflow as a whole: generated files are current, and the paper's run can be planned without network."""
 
+import ast
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -90,3 +92,28 @@ def test_the_paper_run_is_planned_without_network(repository: Path, tmp_path: Pa
     assert counts["pretrain_run"] == 1 and counts["ablation_run"] == 61
     assert counts["embed"] == counts["probe"] == 13
     assert counts["total"] <= 3000
+
+
+def test_rules_say_what_and_the_library_says_how(repository: Path) -> None:
+    """No function, command line or exit hook in a rule file: those are typed and tested in campfire.runs."""
+    files = [
+        repository / "Snakefile",
+        *(repository / "workflow").glob("Snakefile"),
+        *(repository / "workflow").rglob("*.smk"),
+    ]
+    assert len(files) > 15
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        found = re.findall(r"^\s*def .*|sys\.argv|\batexit\b", text, re.MULTILINE)
+        assert not found, f"{path}: {found}"
+    assert len((repository / "workflow/Snakefile").read_text(encoding="utf-8").splitlines()) < 60
+
+
+def test_scripts_import_the_library_alone(repository: Path) -> None:
+    """So that the workflow can be a module of another one, whose folder is not this one."""
+    beside = {path.stem for path in (repository / "workflow/scripts").glob("*.py")}
+    for path in (repository / "workflow/scripts").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        named = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        named |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not named & beside and "sys.path" not in path.read_text(encoding="utf-8"), path

@@ -1,0 +1,74 @@
+"""Where a run finds its config, its files and its library, from wherever it is started."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snakemake.exceptions import WorkflowError
+
+import campfire
+from campfire.core.errors import ConfigError
+from campfire.runs.planning import as_workflow_errors, base_config, complete, folder_name, share_library, shipped
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("results", "results"),
+        ("results/", "results"),
+        ("./results//mine/", "results/mine"),
+        ("/data/results/", "/data/results"),
+        ("~/results", os.path.expanduser("~/results")),
+        ("../results", "../results"),
+        (7, 7),
+    ],
+)
+def test_a_folder_has_one_spelling(given: Any, name: Any) -> None:
+    assert folder_name("results", given) == name
+
+
+def test_a_folder_with_braces_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"config: results: 'results/run\{1\}' has braces.*choose a folder without"):
+        folder_name("results", "results/run{1}")
+
+
+def test_the_base_config_and_its_files_are_found_from_another_folder(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    workflow = repository / "workflow"
+    config: dict[str, Any] = {"results": "out/", "tiles": {"dtype": "uint8"}}
+    complete(config, workflow)
+    assert config["results"] == "out" and config["tiles"] == {"border": "drop", "dtype": "uint8"}
+    assert config["sheet"] == str(repository / "config/plates.tsv")
+    assert config["pretrain"]["ablation"]["tables"] == str(repository / "config/ablations")
+    again = dict(config)
+    complete(config, workflow)
+    assert config == again
+
+
+def test_the_users_own_files_go_first(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    workflow = repository / "workflow"
+    assert base_config(workflow) == str(repository / "config/config.yaml")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text("results: mine\n")
+    (tmp_path / "config/plates.tsv").write_text("")
+    assert base_config(workflow) == "config/config.yaml"
+    assert shipped("config/plates.tsv", workflow) == "config/plates.tsv"
+    assert shipped("config/known_bad.tsv", workflow) == str(repository / "config/known_bad.tsv")
+    assert shipped("nowhere.tsv", workflow) == "nowhere.tsv" and shipped(None, workflow) is None
+
+
+def test_jobs_import_the_library_of_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/elsewhere", "/more"]))
+    share_library()
+    share_library()
+    source = str(Path(campfire.__file__).parents[1])
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == [source, "/elsewhere", "/more"]
+
+
+def test_errors_with_a_remedy_are_snakemakes_own() -> None:
+    with pytest.raises(WorkflowError, match="put it right"), as_workflow_errors():
+        raise ConfigError("put it right")
