@@ -142,6 +142,13 @@ def test_targets_name_plates_of_the_run(make: Make) -> None:
         check_run(make(), ["results/tiles/Q9.npy"])
 
 
+def test_a_plate_may_have_dots_in_its_name(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "plates.tsv").write_text(SHEET.replace("Q1", "2016_04_01.P1.2"))
+    check_run(make(), ["results/tiles/2016_04_01.P1.2.npy", "results/figures/plate_layout/2016_04_01.P1.2.png"])
+    with pytest.raises(ConfigError, match="plate 2016_04_01 is not in"):
+        check_run(make(), ["results/tiles/2016_04_01.P9.2.npy"])
+
+
 def test_weights_must_be_there(make: Make) -> None:
     missing = {"dino_vits8": {"kind": "timm", "model": "vit", "weights": "none.safetensors"}}
     run = make(encoders=missing, evaluate=[{"encoder": "dino_vits8", "channel_sets": ["DNA_AGP_Mito"]}])

@@ -4,6 +4,7 @@ Every message names the file, plate or well it is about and says what to do. The
 error as one line, as `in_one_line` does for commands; anything else is a bug and keeps its traceback.
 """
 
+import errno
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -42,8 +43,37 @@ def reason(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+OS_REMEDIES = {
+    errno.ENOSPC: "make room on that disk and start again: what was finished is kept",
+    errno.EDQUOT: "make room within your quota and start again: what was finished is kept",
+    errno.EROFS: "that disk is mounted read-only; choose a place where you may write",
+    errno.EACCES: "you have no right to do that there; change the rights, or choose another place",
+    errno.EPERM: "you have no right to do that there; change the rights, or choose another place",
+    errno.ENOENT: "there is no such file or folder; correct the path",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; correct the path",
+    errno.EISDIR: "it is a folder, not a file; correct the path",
+    errno.EEXIST: "a part of the path is a file, not a folder, or the name is taken; choose another",
+    errno.ENAMETOOLONG: "the name is too long for this file system; shorten the name or the folders",
+    errno.ELOOP: "its links lead in a circle; correct the link",
+    errno.EMFILE: "too many files are open; raise the limit (`ulimit -n 4096`)",
+    errno.EIO: "the disk or network drive does not answer properly; check it and start again",
+    errno.ESTALE: "the network drive was mounted anew meanwhile; start again",
+    errno.ETXTBSY: "another program uses the file; end it and start again",
+}
+"""What to do about the operating system's errors on files."""
+
+
+def explain_os_error(error: OSError, path: object = None) -> str:
+    """An operating system's error on a file in one line: path, reason, remedy; "" for one that is not about files."""
+    remedy = OS_REMEDIES.get(error.errno or 0)
+    where = path or error.filename
+    if remedy is None or (where is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)):
+        return ""
+    return f"{where or 'results'}: {error.strerror}; {remedy}"
+
+
 def in_one_line(main: Callable[P, int]) -> Callable[P, int]:
-    """A command's `main`: an error with a remedy is one line on stderr and exit code 1."""
+    """A command's `main`: an error with a remedy, or on a file, is one line on stderr and exit code 1."""
 
     @wraps(main)
     def command(*args: P.args, **kwargs: P.kwargs) -> int:
@@ -51,6 +81,14 @@ def in_one_line(main: Callable[P, int]) -> Callable[P, int]:
             return main(*args, **kwargs)
         except CampfireError as error:
             print(f"error: {error}", file=sys.stderr)
+            return 1
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            explanation = explain_os_error(error)
+            if not explanation:
+                raise
+            print(f"error: {explanation}", file=sys.stderr)
             return 1
 
     return command

@@ -8,7 +8,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campfire.core.errors import CampfireError, DataError
+from campfire.core.errors import CampfireError, DataError, explain_os_error
 
 log = logging.getLogger(__name__)
 
@@ -28,18 +28,28 @@ os.umask(UMASK)
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` (same suffix); rename it into place only if the block succeeds."""
+    """Yield a temporary path beside `path` (same suffix); rename it into place only if the block succeeds.
+
+    Raises DataError, naming `path`, where it cannot be written: rights, a missing disk, a name that is too long.
+    """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
     partial = final.with_name(f".{final.stem}.{uuid.uuid4().hex[:8]}.partial{final.suffix}")
     try:
+        final.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         with open(partial, "rb") as handle:
             os.fsync(handle.fileno())
         os.chmod(partial, 0o666 & ~UMASK)  # safetensors makes files that a lab's group could not read
         os.replace(partial, final)
+    except OSError as error:
+        # Of what the block does, only failures to write this file are explained here.
+        ours = {str(partial), str(final), *map(str, final.parents)}
+        if str(error.filename) in ours and (explanation := explain_os_error(error, final)):
+            raise DataError(explanation) from error
+        raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -101,13 +101,15 @@ def check_plates(run: Run) -> None:
 
 def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
     """Check that files of a plate that are asked for belong to a plate of this run."""
-    pattern = rf"{re.escape(run.files.results)}/(?:{STAGES_BY_PLATE})/([^/.]+)(?:\..+)?"
+    pattern = rf"{re.escape(run.files.results)}/(?:{STAGES_BY_PLATE})/([^/]+)"
     for target in targets:
         match = re.fullmatch(pattern, target)
-        if match and match[1] not in run.all_plates:
+        # A plate's name may have dots, and so may what a file's name has behind it.
+        if match and not any(match[1] == plate or match[1].startswith(f"{plate}.") for plate in run.all_plates):
             raise ConfigError(
-                f"{target}: plate {match[1]} is not in {run.config['sheet'] or run.config['transfer']['sheet']}, or "
-                f"the split leaves it out; used are {', '.join(run.all_plates[:5])}, ..."
+                f"{target}: plate {match[1].partition('.')[0]} is not in "
+                f"{run.config['sheet'] or run.config['transfer']['sheet']}, or the split leaves it out; used are "
+                f"{', '.join(run.all_plates[:5])}, ..."
             )
 
 

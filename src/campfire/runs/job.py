@@ -1,7 +1,6 @@
 """What every script does first: log to the rule's log file, report errors in one line, record the job."""
 
 import atexit
-import errno
 import logging
 import os
 import sys
@@ -13,15 +12,8 @@ from typing import Any
 # Threads that spin while they wait take the cores from those that compute; read when NumPy and torch are imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from campfire.core.errors import CampfireError
+from campfire.core.errors import CampfireError, explain_os_error
 from campfire.runs.job_records import begin, end, seeds_in
-
-CANNOT_WRITE = {
-    errno.ENOSPC: "make room on that disk and start again: what was finished is kept",
-    errno.EDQUOT: "make room within your quota and start again: what was finished is kept",
-    errno.EROFS: "that disk is mounted read-only; put `results` and `logs` where you may write",
-    errno.EACCES: "you have no right to write there; put `results` and `logs` where you may write",
-}
 
 
 def start(snakemake: Any) -> logging.Logger:
@@ -44,10 +36,8 @@ def start(snakemake: Any) -> logging.Logger:
         took = f"after {time.monotonic() - began:.0f} s"
         if isinstance(error, CampfireError):
             log.error("ERROR %s: %s", took, error)
-        elif isinstance(error, OSError) and error.errno in CANNOT_WRITE:
-            log.error(
-                "ERROR %s: %s: %s; %s", took, error.filename or "results", error.strerror, CANNOT_WRITE[error.errno]
-            )
+        elif isinstance(error, OSError) and (explanation := explain_os_error(error)):
+            log.error("ERROR %s: %s", took, explanation)
         else:
             log.error("unexpected error %s", took, exc_info=(kind, error, trace))
 
