@@ -12,7 +12,6 @@ from campfire.core.yaml import merge, read_yaml
 from campfire.report import catalogue
 from campfire.runs.results import Results
 from campfire.runs.run import Run
-from campfire.screen.metadata import empty_sheet
 
 PAIRS = [("campfire", "DNA"), ("campfire", "DNA_AGP_Mito"), ("campfire", "DNA_ER_RNA"), ("untrained", "DNA_AGP_Mito")]
 
@@ -40,7 +39,8 @@ class Planned(Run):
 
 def results(config: dict[str, Any], groups: bool = True, **changes: Any) -> Results:
     sheet = pd.DataFrame({"role": "heldout", "group": ["M1", "M2"] * 2, "control": "neg" if groups else ""})
-    run = Planned(config, Path("workflow"), empty_sheet(), sheet)
+    plates = pd.DataFrame({"Metadata_Plate": ["Q1", "plate.2"], "role": ["id", "ood"]})
+    run = Planned(config, Path("workflow"), plates, sheet)
     facts = {"pairs": PAIRS, "pretraining_runs": ["campfire"], "transfer_encoders": ["campfire"]} | changes
     for name, value in facts.items():
         run.__dict__[name] = value
@@ -65,7 +65,9 @@ def test_a_run_has_only_what_its_evaluation_gives(config: dict[str, Any]) -> Non
     transfer = results(config, pairs=[])
     assert set(transfer.tables) == {"attrition", "transfer"} and transfer.findings
     assert results(config, groups=False, pairs=[]).findings == []
-    from_embeddings = results(config, on_disk=[])
+    from_embeddings, run_with_tiles = results(config, on_disk=[]), results(config)
+    assert run_with_tiles.inputs("figure", "cells")["tiles"] == ["out/tiles/Q1.npy"]
+    assert "cells" in run_with_tiles.figures and "cells" not in from_embeddings.figures
     assert "attrition" not in from_embeddings.tables and from_embeddings.members("plate_layout") == []
 
 

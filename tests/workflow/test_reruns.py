@@ -36,16 +36,14 @@ SCORED = planned(TABLES, FIGURES_OF_TABLES, figures("confusion"), tables("leakag
 """What is made of probe scores."""
 MOVED = planned("zprime", tables("transfer"), figures("figure_3_5"), CLOSING)
 """What is made of the transfer screen's wells."""
-SPLIT = planned("assign_wells", tables("quadrants"), figures("figure_2_1"))
+SPLIT = planned("assign_wells", tables("quadrants"), figures("figure_2_1 cells"))
+EMBEDDED = figures("embedding_map similarity")
+"""What is drawn from the embeddings of the first encoder."""
 PRETRAINED = figures("figure_3_3 training_curves")
 ATTRITION = planned("count_attrition", tables("attrition"))
 DRAWN = planned(
-    *(
-        figures("figure_2_1 figure_3_3 training_curves figure_3_5 confusion profiles"),
-        FIGURES_OF_TABLES,
-        "plate_layout",
-    ),
-    CLOSING,
+    figures("figure_2_1 figure_2_2 figure_3_3 training_curves figure_3_5 confusion profiles cells"),
+    *(EMBEDDED, FIGURES_OF_TABLES, "plate_layout", CLOSING),
 )
 PAIRS = ["campfire/DNA", "campfire/DNA_AGP_Mito", "campfire/DNA_ER_RNA", "untrained/DNA_AGP_Mito"]
 TRAINED = PAIRS[:3]
@@ -75,10 +73,10 @@ def run(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 JUMP_TILES = [
     *("sample", pairs(*PAIRS), "pretrain_run embed_transfer transfer_head plate_layout", ATTRITION),
-    *(PRETRAINED, SCORED, MOVED),
+    *(PRETRAINED, EMBEDDED, SCORED, MOVED),
 ]
-"""What is made of the tiles of an evaluation plate."""
-TILES = [*JUMP_TILES, "sample_transfer"]
+"""What is made of the tiles of an evaluation plate, whichever it is."""
+TILES = [*JUMP_TILES, figures("cells"), "sample_transfer"]
 """What is made of all tiles, those of the transfer screen included."""
 SPLIT_AGAIN = [SPLIT, *JUMP_TILES]
 
@@ -189,15 +187,15 @@ CASES: dict[str, tuple[Edit, Plan]] = {
     "tiles": (lambda run: run.configure(tiles={"dtype": "uint8"}), planned(plates(*EVERYTHING), *TILES)),
     "sample": (
         lambda run: run.configure(sample={"seed": 3}),
-        planned(pairs(*PAIRS), "sample sample_transfer embed_transfer transfer_head", SCORED, MOVED),
+        planned(pairs(*PAIRS), "sample sample_transfer embed_transfer transfer_head", EMBEDDED, SCORED, MOVED),
     ),
     "pretrain": (
         lambda run: run.configure(pretrain={"runs": {"campfire": {"epochs": 40}}}),
-        planned(*(pairs(*TRAINED), "pretrain_run embed_transfer transfer_head", PRETRAINED, SCORED, MOVED)),
+        planned(*(pairs(*TRAINED), "pretrain_run embed_transfer transfer_head", PRETRAINED, EMBEDDED, SCORED, MOVED)),
     ),
     "embed": (
         lambda run: run.configure(embed={"cells": "all"}),
-        planned(pairs(*PAIRS), "embed_transfer transfer_head", SCORED, MOVED),
+        planned(pairs(*PAIRS), "embed_transfer transfer_head", EMBEDDED, SCORED, MOVED),
     ),
     "one more channel set": (
         lambda run: run.configure(
@@ -207,7 +205,10 @@ CASES: dict[str, tuple[Edit, Plan]] = {
             ]
         ),
         # Cheap tables that do not show it run too: the sets' names are among the options that all tables have.
-        planned(pairs("campfire/DNA_AGP"), TABLES, FIGURES_OF_TABLES, tables("leakage transfer"), PROFILES, CLOSING),
+        planned(
+            *(pairs("campfire/DNA_AGP"), TABLES, FIGURES_OF_TABLES, tables("leakage transfer"), PROFILES),
+            *(figures("cells"), CLOSING),
+        ),
     ),
     "an encoder that nothing uses": (
         lambda run: run.configure(encoders={"dino_vits8": {"size": "native"}}),
@@ -222,7 +223,14 @@ CASES: dict[str, tuple[Edit, Plan]] = {
     "a label": (
         lambda run: run.configure(tables={"labels": {"campfire": "Ours"}}),
         planned(
-            *(TABLES, FIGURES_OF_TABLES, tables("leakage transfer"), PROFILES, figures("figure_3_5 training_curves")),
+            *(
+                TABLES,
+                FIGURES_OF_TABLES,
+                tables("leakage transfer"),
+                PROFILES,
+                figures("figure_3_5 training_curves"),
+                EMBEDDED,
+            ),
             CLOSING,
         ),
     ),
@@ -295,7 +303,7 @@ def test_one_encoder_on_one_channel_set_has_the_tables_that_it_can_have(run: Run
         ("scikit-learn", planned(probed(*PAIRS), SCORED)),
         (
             "timm",
-            planned(pairs(*PAIRS), "pretrain_run embed_transfer transfer_head", PRETRAINED, SCORED, MOVED),
+            planned(pairs(*PAIRS), "pretrain_run embed_transfer transfer_head", PRETRAINED, EMBEDDED, SCORED, MOVED),
         ),
         ("boto3", {}),
         ("pyarrow", {}),
@@ -326,7 +334,7 @@ def test_one_plate_fetched_again(run: Run) -> None:
     """What changed at the source nobody can see: the plate's download is forced, the rest follows."""
     expected = planned(
         *(plates("T1"), "pretrain_run embed_transfer transfer_head plate_layout", ATTRITION, pairs(*TRAINED)),
-        *(PRETRAINED, SCORED, MOVED),
+        *(PRETRAINED, EMBEDDED, SCORED, MOVED),
     )
     assert shown(run.plan(force=["results/download/T1.parquet"])) == shown(expected)
 
@@ -335,7 +343,7 @@ def test_a_split_made_first_leaves_plates_alone_whose_wells_stay(run: Run) -> No
     """`snakemake split`, then the rest: of the changed split only the plates with other wells are fetched again."""
     run.edit("plates.tsv", "s\tB1\tT2", "s\tB1\tT3\tCOMPOUND\ttrain\ns\tB1\tT2")
     run.complete("assign_wells", changed=["results/split/wells.parquet", "results/split/plates/T1.tsv"])
-    expected = planned(plates("T1", "T3"), *JUMP_TILES, tables("quadrants"), figures("figure_2_1"))
+    expected = planned(plates("T1", "T3"), *JUMP_TILES, tables("quadrants"), figures("figure_2_1 cells"))
     assert shown(run.plan()) == shown(expected)
 
 

@@ -50,6 +50,15 @@ FIGURES: Mapping[str, Caption] = {
         "pipetting patterns and blurred regions show as structure. Wells without images are blank. Sites are dropped "
         "by the thresholds of the configuration; the quality table has the reason for each.",
     ),
+    "figure_2_2": Caption(
+        "What is the model that was pretrained?",
+        "Drawn from the configuration of the first pretraining run. Each channel of a tile is cut into patches; the "
+        "encoder sees the visible ones (in colour) of all channels together and knows no channel names. The decoder "
+        "gets its output, a mask token for every masked patch and an embedding of each channel, and predicts the "
+        "pixels of all patches. After pretraining the decoder is dropped and nothing is masked: a cell's embedding is "
+        "the mean of its patch tokens. The drawing of masks is an example.",
+        paper="Figure 2.2",
+    ),
     "figure_3_3": Caption(
         "What does the model predict for the parts of a cell that it does not see?",
         "Tiles from validation wells, chosen before training: the masked input (masked patches in grey), "
@@ -67,6 +76,26 @@ FIGURES: Mapping[str, Caption] = {
         "and tiles per second. Diverging curves mean overfitting. The loss is the weighted objective of the "
         "configuration: it compares epochs of one run, and runs with the same objective. One value per epoch, no "
         "smoothing.",
+    ),
+    "cells": Caption(
+        "What do the cells of a compound look like?",
+        "Random cells of the control compounds and of a few held-out ones (grey names), all from one plate, the "
+        "negative control first. Left: {id_channels} in false colour. Right: the first of these cells, channel by "
+        "channel. Contrast runs from the 1st to the 99.7th percentile of the plate, the same for all cells, so "
+        "brightness can be compared. The csv names every cell.",
+    ),
+    "embedding_map": Caption(
+        "Do wells of a compound lie together, or wells of a plate and batch?",
+        "Mean embeddings of wells of the evaluation plates on their first two principal components (shares of the "
+        "variance in brackets), raw and after sphering by the negative control of each plate. The same map three "
+        "times: coloured by control compound, by batch (by plate where there is one batch), and by part of the split. "
+        "Channels: {id_channels}. Two components show what varies most, not all that separates compounds.",
+    ),
+    "similarity": Caption(
+        "Which compounds look alike?",
+        "Cosine similarity of the compounds' mean profiles over all evaluation plates, after sphering by the negative "
+        "control of each plate, in the order of a hierarchical clustering (average linkage). The diagonal is the "
+        "similarity between two halves of the compound's own plates: what replicates reach. Channels: {id_channels}.",
     ),
     "ood_gap": Caption(
         "How much accuracy is lost on held-out plates?",

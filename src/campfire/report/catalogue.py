@@ -26,6 +26,8 @@ SECTIONS = {
 
 NAMES = ("options.channel_labels", "options.compound_labels", "options.paper_screen")
 """Settings that the names of channels and compounds in print depend on."""
+SETS = ("options.id_channels", "options.channel_sets")
+"""Settings that say which channels the leading set holds."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Entry:
     settings: tuple[str, ...] = ("options",)
     """Fields of `Settings` that it depends on; `options.<name>` is one option of the section `tables`."""
     needs: tuple[str, ...] = ()
-    """What else the run must have, as `campfire.runs.results` knows it: ood_channels, protocols, channel_sets."""
+    """What else the run must have: ood_channels, protocols, comparisons, channel_sets, pretraining."""
     make: str = ""
     """The function that builds it; empty stands for `make` of the module of that name."""
     family: bool = False
@@ -86,6 +88,15 @@ TABLES = (
 FIGURES = (
     _figure("plate_layout", "Plate layout", "split", ["quality"], settings=NAMES, family=True),
     _figure("figure_2_1", "Figure 2.1", "split", ["wells"], settings=("controls", "plate_type", *NAMES)),
+    _figure("cells", "Cells of every compound", "split", ["tiles", "wells"], settings=("controls", *NAMES, *SETS)),
+    _figure(
+        *("embedding_map", "Maps of well profiles", "profiles", ["embeddings", "wells"]),
+        settings=("options.labels", "encoder", "controls", *NAMES),
+    ),
+    _figure(
+        *("similarity", "Similarity of compounds", "profiles", ["embeddings", "wells"]),
+        settings=("options.labels", "encoder", "controls", *NAMES),
+    ),
     _figure("ood_gap", "OOD gap", "quadrants", ["gaps"]),
     _figure("confusion", "Confusion", "quadrants", ["predictions"], settings=("options.protocol", *NAMES)),
     _figure("profiles", "Profiles", "profiles", ["profiles_table", "variance"], settings=()),
@@ -93,6 +104,11 @@ FIGURES = (
         *("figure_3_4", "Figure 3.4", "channels", ["accuracies"]),
         settings=("options", "encoder", "channel_sets"),
         needs=("channel_sets",),
+    ),
+    _figure(
+        *("figure_2_2", "Figure 2.2", "pretraining", []),
+        settings=("model", "channels", *NAMES),
+        needs=("pretraining",),
     ),
     _figure("figure_3_3", "Figure 3.3", "pretraining", ["snapshots"], settings=NAMES),
     _figure("training_curves", "Training curves", "pretraining", ["metrics"], settings=("options.labels",)),

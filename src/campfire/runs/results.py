@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
+from campfire.core.columns import PLATE
 from campfire.core.errors import ConfigError
 from campfire.evaluation.transfer.sheet import has_control_groups
 from campfire.report import captions, catalogue
@@ -55,6 +56,18 @@ class Results:
         entries = self.run.config["evaluate"][:1]
         return [name for entry in entries for name in entry["channel_sets"] if set(sets[name]) <= trained]
 
+    @cached_property
+    def id_plates(self) -> list[str]:
+        """Evaluation plates in distribution."""
+        sheet = self.run.sheet
+        return [str(name) for name in sheet.loc[sheet["role"] == "id", PLATE]]
+
+    @cached_property
+    def model(self) -> dict[str, Any]:
+        """Architecture of the first pretraining run; {} without one."""
+        run = next(iter(self.run.pretraining_runs), None)
+        return dict(self.run.pretraining(run).get("model", {})) if run else {}
+
     # What there is ---------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -69,6 +82,8 @@ class Results:
             "leakage": [files.leakage(encoder, self.id_channels) for encoder in lead],
             "profiles": [files.profiles(encoder, self.id_channels) for encoder in lead],
             "zprime": [files.zprime(encoder) for encoder in run.transfer_encoders if self.transfer_is_compared],
+            "embeddings": [path for encoder in lead[:1] for path in run.embeddings(encoder, self.id_channels)],
+            "tiles": run.available(files.tiles(plate) for plate in self.id_plates[:1]) if lead else [],
             "quality": run.available(files.quality(plate) for plate in run.all_plates),
         }
         for name, file in (("snapshots", "snapshots.npz"), ("metrics", "metrics.parquet")):
@@ -92,6 +107,7 @@ class Results:
             "protocols": len(self.run.config["probe"]["protocols"]) > 1,
             "comparisons": len(self.run.pairs) > 1,
             "channel_sets": bool(self.growing_sets),
+            "pretraining": bool(self.run.pretraining_runs),
         }
         return all(conditions[need] for need in entry.needs) and all(self._inputs[name] for name in entry.inputs)
 
@@ -182,6 +198,8 @@ class Results:
             "plate_type": self.run.evaluation_type,
             "encoder": lead,
             "channel_sets": self.growing_sets,
+            "channels": list(self.run.config["training_channels"]),
+            "model": self.model,
             "options": self.options,
         }
         chosen: dict[str, Any] = {}

@@ -31,6 +31,10 @@ class Settings:
     """The encoder that figures of a single encoder show."""
     channel_sets: tuple[str, ...] = ()
     """Channel sets of the figure of accuracy by channels."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Architecture of the pretrained model (`pretrain.runs.<run>.model`)."""
+    channels: tuple[str, ...] = ()
+    """Channels of pretraining."""
     title: str = ""
     """Title of the page of findings."""
     stage: str = ""
