@@ -76,9 +76,8 @@ def embed_plate(
     statistics = None
     if needs_plate(encoder.normalisation) and len(rows):
         statistics = plate_statistics(store.images).of(positions)
-    if isinstance(encoder, PlateEncoder) and encoder.plate_tiles and len(store.images):
-        seen = np.unique(np.linspace(0, len(store.images) - 1, min(len(store.images), encoder.plate_tiles)).astype(int))
-        encoder.begin_plate(torch.from_numpy(np.array(store.images[seen][:, positions])), channels)
+    if isinstance(encoder, PlateEncoder) and encoder.plate_tiles:
+        _show_plate(encoder, store, positions, channels)
     found = np.empty((len(rows), encoder.dim(channels)), dtype=np.float32)
     pinned = encoder.device.startswith("cuda")
 
@@ -122,3 +121,10 @@ def embed_plate(
         len(rows) / max(seconds, 1e-9),
     )
     return keys, found[back]
+
+
+def _show_plate(encoder: PlateEncoder, store: TileStore, positions: list[int], channels: Sequence[str]) -> None:
+    """Show the encoder some tiles of the plate, at even distances: the same ones whatever is embedded."""
+    count = len(store.images)
+    seen = np.unique(np.linspace(0, count - 1, min(count, encoder.plate_tiles)).round().astype(np.int64))
+    encoder.begin_plate(torch.from_numpy(np.array(store.images[seen][:, positions])), channels)

@@ -1,0 +1,65 @@
+"""Somebody else's embeddings: a script that knows nothing of this project but the images and their list.
+
+    python outside_embeddings.py S3_FOLDER TABLE.csv
+
+finds cells by its own threshold, describes each by simple numbers of a window, and loses one cell in twenty.
+"""
+
+import csv
+import gzip
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from skimage.filters import gaussian, threshold_otsu
+from skimage.io import imread
+
+CHANNELS = ("DNA", "AGP", "Mito")
+
+
+def listed(folder):
+    """(plate, well, site, paths of the channels) of every site in the lists of images below the folder."""
+    for path in sorted(folder.rglob("load_data*.csv*")):
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt") as handle:
+            for row in csv.DictReader(handle):
+                images = []
+                for channel in CHANNELS:
+                    place = row.get(f"URL_Orig{channel}")
+                    place = place or f"{row[f'PathName_Orig{channel}']}/{row[f'FileName_Orig{channel}']}"
+                    images.append(folder / place.removeprefix("s3://"))
+                yield row["Metadata_Plate"], row["Metadata_Well"], row["Metadata_Site"], images
+
+
+def describe(images, y, x, half=20):
+    """Mean, deviation and quantiles of each channel in a window round a cell."""
+    top, left = max(0, int(y) - half), max(0, int(x) - half)
+    windows = [image[top : top + 2 * half, left : left + 2 * half] for image in images]
+    numbers = []
+    for window in windows:
+        numbers += [window.mean(), window.std(), *np.quantile(window, (0.1, 0.5, 0.9, 0.99))]
+    return np.log1p(numbers)
+
+
+def main(folder, output):
+    random = np.random.default_rng(1)
+    rows = []
+    for plate, well, site, paths in listed(Path(folder)):
+        if not all(path.is_file() for path in paths):
+            continue
+        images = [imread(path).astype(float) for path in paths]
+        smooth = gaussian(images[0], 2)
+        labels, count = ndimage.label(smooth > threshold_otsu(smooth))
+        for y, x in ndimage.center_of_mass(labels > 0, labels, range(1, count + 1)):
+            if random.random() >= 0.05:
+                rows.append([plate, well, site, y, x, *describe(images, y, x)])
+    with open(output, "w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(
+            ["plate", "well", "field", "center_y", "center_x", *(f"feature_{i}" for i in range(len(rows[0]) - 5))]
+        )
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
