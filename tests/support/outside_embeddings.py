@@ -5,12 +5,13 @@
 finds cells by its own threshold, describes each by simple numbers of a window, and loses one cell in twenty.
 """
 
-import csv
-import gzip
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 from skimage.filters import gaussian, threshold_otsu
 from skimage.io import imread
@@ -18,30 +19,30 @@ from skimage.io import imread
 CHANNELS = ("DNA", "AGP", "Mito")
 
 
-def listed(folder):
+def listed(folder: Path) -> Iterator[tuple[str, str, str, list[Path]]]:
     """(plate, well, site, paths of the channels) of every site in the lists of images below the folder."""
-    for path in sorted(folder.rglob("load_data*.csv*")):
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt") as handle:
-            for row in csv.DictReader(handle):
-                images = []
-                for channel in CHANNELS:
-                    place = row.get(f"URL_Orig{channel}")
-                    place = place or f"{row[f'PathName_Orig{channel}']}/{row[f'FileName_Orig{channel}']}"
-                    images.append(folder / place.removeprefix("s3://"))
-                yield row["Metadata_Plate"], row["Metadata_Well"], row["Metadata_Site"], images
+    for path in sorted(found for found in folder.rglob("load_data*") if found.is_file()):
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        for row in table.astype(str).to_dict("records"):
+            images = []
+            for channel in CHANNELS:
+                place = row.get(f"URL_Orig{channel}")
+                place = place or f"{row[f'PathName_Orig{channel}']}/{row[f'FileName_Orig{channel}']}"
+                images.append(folder / place.removeprefix("s3://"))
+            yield row["Metadata_Plate"], row["Metadata_Well"], row["Metadata_Site"], images
 
 
-def describe(images, y, x, half=20):
+def describe(images: list[Any], y: float, x: float, half: int = 20) -> Any:
     """Mean, deviation and quantiles of each channel in a window round a cell."""
     top, left = max(0, int(y) - half), max(0, int(x) - half)
     windows = [image[top : top + 2 * half, left : left + 2 * half] for image in images]
-    numbers = []
+    numbers: list[float] = []
     for window in windows:
         numbers += [window.mean(), window.std(), *np.quantile(window, (0.1, 0.5, 0.9, 0.99))]
     return np.log1p(numbers)
 
 
-def main(folder, output):
+def main(folder: str, output: str) -> None:
     random = np.random.default_rng(1)
     rows = []
     for plate, well, site, paths in listed(Path(folder)):
@@ -53,12 +54,9 @@ def main(folder, output):
         for y, x in ndimage.center_of_mass(labels > 0, labels, range(1, count + 1)):
             if random.random() >= 0.05:
                 rows.append([plate, well, site, y, x, *describe(images, y, x)])
-    with open(output, "w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(
-            ["plate", "well", "field", "center_y", "center_x", *(f"feature_{i}" for i in range(len(rows[0]) - 5))]
-        )
-        writer.writerows(rows)
+    names = ["plate", "well", "field", "center_y", "center_x"]
+    names += [f"feature_{number}" for number in range(len(rows[0]) - len(names))]
+    pd.DataFrame(rows, columns=names).to_csv(output, index=False)
 
 
 if __name__ == "__main__":

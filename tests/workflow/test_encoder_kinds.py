@@ -81,7 +81,7 @@ def test_the_tables_cells_are_joined_and_the_missing_ones_told(finished: Path) -
     assert len(matching) == 4
     assert (matching["joined_by"] == "centre").all()
     assert (matching["matched"] + matching["missing"] == matching["cells"]).all()
-    assert 0 < matching["missing"].sum() <= 0.2 * matching["cells"].sum()
+    assert 0 < matching["missing"].sum() <= 0.25 * matching["cells"].sum()
     assert matching["distance"].max() < 8
     lost = sum(len(read_table_metadata(path)["missing"]) for path in folder.glob("*.parquet"))
     assert lost == matching["missing"].sum()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import job
+from campfire.runs import job
 
 log = job.start(snakemake)
 

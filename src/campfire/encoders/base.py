@@ -43,6 +43,6 @@ class PlateEncoder(Protocol):
     plate_tiles: int
     """How many tiles of a plate it looks at, at even distances; 0 for none."""
 
-    def begin_plate(self, images: Tensor, channels: Sequence[str]) -> None:
-        """Take in raw tiles (B, C, H, W) of the plate that is embedded next."""
+    def begin_plate(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, ...] | None = None) -> None:
+        """Take in raw tiles (B, C, H, W) of the plate that is embedded next; `statistics` as for `Encoder.embed`."""
         ...

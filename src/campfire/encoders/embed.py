@@ -77,7 +77,7 @@ def embed_plate(
     if needs_plate(encoder.normalisation) and len(rows):
         statistics = plate_statistics(store.images).of(positions)
     if isinstance(encoder, PlateEncoder) and encoder.plate_tiles:
-        _show_plate(encoder, store, positions, channels)
+        encoder.begin_plate(_some_tiles(store, positions, encoder.plate_tiles), channels, statistics)
     found = np.empty((len(rows), encoder.dim(channels)), dtype=np.float32)
     pinned = encoder.device.startswith("cuda")
 
@@ -123,8 +123,8 @@ def embed_plate(
     return keys, found[back]
 
 
-def _show_plate(encoder: PlateEncoder, store: TileStore, positions: list[int], channels: Sequence[str]) -> None:
-    """Show the encoder some tiles of the plate, at even distances: the same ones whatever is embedded."""
+def _some_tiles(store: TileStore, positions: list[int], most: int) -> torch.Tensor:
+    """At most so many raw tiles of the plate, at even distances: the same ones whatever is embedded."""
     count = len(store.images)
-    seen = np.unique(np.linspace(0, count - 1, min(count, encoder.plate_tiles)).round().astype(np.int64))
-    encoder.begin_plate(torch.from_numpy(np.array(store.images[seen][:, positions])), channels)
+    seen = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+    return torch.from_numpy(np.array(store.images[seen][:, positions]))

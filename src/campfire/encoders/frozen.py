@@ -66,7 +66,7 @@ class FrozenEncoder:
                 raise DataError(f"encoder {self.name}: {error}") from error
 
     @torch.inference_mode()
-    def begin_plate(self, images: Tensor, channels: Sequence[str]) -> None:
+    def begin_plate(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, ...] | None = None) -> None:
         """See `PlateEncoder.begin_plate`; nothing for encoders without a context."""
         if self._prepare_plate is not None:
             self._prepare_plate(images.to(self.device), channels)

@@ -8,6 +8,7 @@ from campfire.model.config import SIZES, ModelConfig
 if TYPE_CHECKING:
     from campfire.model.autoencoder import MaskedAutoencoder, Output
     from campfire.model.encoder import patchify, unpatchify
+    from campfire.model.relatives import build_model
     from campfire.model.weights import load_weights, read_header, save_weights, weights_digest
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "MaskedAutoencoder",
     "ModelConfig",
     "Output",
+    "build_model",
     "load_weights",
     "patchify",
     "read_header",
@@ -28,6 +30,7 @@ __getattr__ = lazy(
     {
         "MaskedAutoencoder": "autoencoder",
         "Output": "autoencoder",
+        "build_model": "relatives",
         "patchify": "encoder",
         "unpatchify": "encoder",
         "load_weights": "weights",

@@ -39,7 +39,7 @@ class MaskedAutoencoder(nn.Module):
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder = self._make_encoder()
         if config.decoder == "shared":
             self.decoder = Decoder(config)
         else:
@@ -48,13 +48,17 @@ class MaskedAutoencoder(nn.Module):
             self.channel_embed = nn.Parameter(torch.empty(config.channels, config.encoder_width))
         initialise(self, seed)
 
+    def _make_encoder(self) -> Encoder:
+        return Encoder(self.config)
+
     def embed(self, images: Tensor, channel_index: Tensor | None = None) -> Tensor:
         """Embeddings (B, D) float32 of whole tiles, nothing masked (paper 2.2; the release's eval mode).
 
         The encoder knows no channel labels, so `channel_index` does not change the result.
         """
         self._check(images, channel_index)
-        return self.encoder.pool(self.encoder(patchify(images, self.config.patch_size))).float()
+        patches = patchify(images, self.config.patch_size)
+        return self.encoder.pool(self._encode(patches, patches, channel_index, None, None, None)).float()
 
     def draw(
         self, batch: int, channels: int, generator: torch.Generator, device: torch.device | str | None = None
@@ -91,13 +95,15 @@ class MaskedAutoencoder(nn.Module):
         generator: torch.Generator | None = None,
         sums: Tensor | None = None,
         scale: Tensor | None = None,
+        groups: Tensor | None = None,
     ) -> Output:
         """Reconstruct from a random part of the patches (a training step, or validation with fixed `noise`).
 
         `noise` (B, N), or (B, C, N) when masks are not synchronised: the patches with the lowest values are kept.
         `paths` (2 depth, B): draws for stochastic depth. Both are drawn from `generator` when `noise` is None.
         `sums`: those of `channel_sums` over the tiles whose channel embeddings count, this batch's where None (in
-        training with `global` embeddings summed over all ranks). `scale`: see `channel_sums`.
+        training with `global` embeddings summed over all ranks). `scale`: see `channel_sums`. `groups` (B,): tiles of
+        one context, for relatives that have one.
         """
         self._check(images, channel_index)
         if noise is None:
@@ -106,7 +112,8 @@ class MaskedAutoencoder(nn.Module):
             draws = self.draw(images.shape[0], images.shape[1], generator, images.device)
             noise, paths = draws["noise"], draws.get("paths")
         kept = noise.argsort(dim=-1)[..., : self.config.kept]
-        return self._run(images, channel_index, kept[:, None] if noise.ndim == 2 else kept, paths, sums, scale)
+        kept = kept[:, None] if noise.ndim == 2 else kept
+        return self._run(images, channel_index, kept, paths, sums, scale, groups)
 
     @torch.no_grad()
     def reconstruct(
@@ -183,6 +190,7 @@ class MaskedAutoencoder(nn.Module):
         paths: Tensor | None,
         sums: Tensor | None,
         scale: Tensor | None,
+        groups: Tensor | None = None,
     ) -> Output:
         batch, channels = images.shape[:2]
         patch = self.config.patch_size
@@ -197,12 +205,24 @@ class MaskedAutoencoder(nn.Module):
             seen = patches.flatten(0, 2).index_select(0, rows).view(batch, channels, -1, patches.shape[3])
             ones = images.new_ones(batch, kept.shape[1], self.config.patches, dtype=torch.float32)
             mask = ones.scatter(2, kept, 0.0).expand(batch, channels, -1)
-        latent = self.encoder(seen, kept, paths)
+        latent = self._encode(seen, patches, index, kept, paths, groups)
         if self.config.decoder == "shared":
             predicted = self.decoder(latent, channels, context, kept)
         else:
             predicted = self._decode_each(latent, channel_index, channels, kept)
         return Output(unpatchify(predicted, patch), images, mask, latent)
+
+    def _encode(
+        self,
+        seen: Tensor,
+        patches: Tensor,
+        index: Tensor | None,
+        kept: Tensor | None,
+        paths: Tensor | None,
+        groups: Tensor | None,
+    ) -> Tensor:
+        """Latent tokens (B, 1 + C K, D) of the patches seen (B, C, K, P*P); relatives look at the rest, too."""
+        return self.encoder(seen, kept, paths)
 
     def _context(
         self, patches: Tensor, index: Tensor, sums: Tensor | None = None, scale: Tensor | None = None

@@ -16,6 +16,7 @@ SIZES = {
 
 Normalisation = Literal["tile", "plate", "tile_range", "plate_range", "tile_sd", "plate_sd", "none"]
 """How intensities are brought to scale, see campfire.model.normalise."""
+Family = Literal["campfire", "ca_mae", "channelvit", "chada_vit", "contextvit"]
 Rope = Literal["none", "mixed", "axial"]
 RopeForm = Literal["rotation", "cosine"]
 
@@ -62,6 +63,14 @@ class ModelConfig(Options):
     decoder: Literal["shared", "per_channel"] = option(
         "shared", "shared by all channels (the paper), or per_channel (as CA-MAE)", source="paper 2.2"
     )
+    family: Family = option(
+        "campfire",
+        "campfire (the paper); or a relative as a masked autoencoder: ca_mae, channelvit (an embedding per stain in "
+        "the encoder), chada_vit (an embedding per slot), contextvit (a token that tells of the plate)",
+    )
+    context_group: Literal["plate", "batch"] = option(
+        "plate", "contextvit: whose mean patch makes the context token: the tiles of a plate in a batch, or the batch"
+    )
     channels: int = option(5, "channel indices that learned embeddings and per-channel decoders know", ge=1)
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
@@ -71,6 +80,7 @@ class ModelConfig(Options):
                 "patch_size",
                 f"{self.patch_size} px does not divide tiles of {self.image_size} px; choose a divisor such as {near}",
             )
+        yield from self._family_contradictions()
         for part, width, heads in (
             ("", self.encoder_width, self.encoder_heads),
             ("decoder_", self.decoder_width, self.decoder_heads),
@@ -78,6 +88,20 @@ class ModelConfig(Options):
             multiple = heads * (4 if self.rope != "none" else 1)
             if width % 4 or width % multiple:
                 yield f"{part}width", f"{width} must be a multiple of 4 and of {multiple} ({heads} heads)"
+
+    def _family_contradictions(self) -> Iterator[tuple[str, str]]:
+        """What a relative of Campfire needs of other options."""
+        decoder = {"ca_mae": "per_channel"}.get(self.family, "shared")
+        if self.family != "campfire" and self.decoder != decoder:
+            yield "decoder", f"family {self.family} needs `decoder: {decoder}`"
+        if self.family in ("channelvit", "chada_vit") and self.channel_embedding != "learned":
+            yield "channel_embedding", f"family {self.family} learns its channel embeddings; set `learned`"
+        if self.family == "contextvit" and self.rope != "none":
+            yield "rope", "the context token of family contextvit has no place on the tile; set `none`"
+        if self.family == "ca_mae":
+            for name, wanted in (("sync_mask", False), ("drop_path", 0.0), ("rope", "none")):
+                if getattr(self, name) != wanted:
+                    yield name, f"family ca_mae has it not; set {str(wanted).lower()}"
 
     @property
     def encoder_width(self) -> int:

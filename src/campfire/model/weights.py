@@ -14,6 +14,7 @@ from campfire.core.files import atomic_path
 from campfire.core.text import some
 from campfire.model.autoencoder import MaskedAutoencoder
 from campfire.model.config import ModelConfig
+from campfire.model.relatives import build_model
 
 HEADER = "campfire"
 """Key of the JSON in the safetensors header."""
@@ -66,7 +67,7 @@ def load_weights(path: str | Path, device: str | torch.device = "cpu") -> tuple[
 def empty_model(config: ModelConfig) -> MaskedAutoencoder:
     """The model without values or memory, to be filled by `assign`."""
     with torch.device("meta"):
-        return MaskedAutoencoder(config)
+        return build_model(config)
 
 
 def assign(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:

@@ -52,7 +52,7 @@ class PlannedEncoder:
             spec["weights"] = self.files.pretrained(self.run)
         if self.options["kind"] == "untrained" and "run" in self.options:
             run = self.pretraining
-            spec |= {"model": run["model"], "seed": run["seed"]}
+            spec |= {"model": run["model"], "seed": run["seed"], "channels": list(run["channels"])}
             spec["imagenet"] = run.get("imagenet", "")
             spec["normalisation"] = run.get("augmentation", {}).get("normalisation", "tile")
         return spec

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from campfire.core.columns import channel_order
 from campfire.core.random import keyed_seed
-from campfire.model import MaskedAutoencoder, ModelConfig, Output
+from campfire.model import MaskedAutoencoder, ModelConfig, Output, build_model
 from campfire.model.channels import sum_over_ranks
 from campfire.model.normalise import PlateStatistics, needs_plate, normalise, plate_statistics, rescale
 from campfire.training.augment import AugmentOptions, augment, draw_channels
@@ -198,7 +198,7 @@ class Engine:
         how = nullcontext() if batch.total == self.options.global_batch else self._eager()
         with hold:
             with how:
-                values = self.run(*prepared, **draws, sums=sums)
+                values = self.run(*prepared, **draws, sums=sums, groups=self._groups(batch))
             # The processes' gradients are averaged: the weight makes that the mean over the step's tiles.
             (values[0] * (size * self.processes.world / batch.total)).backward()
         values = values.detach().double()
@@ -217,6 +217,13 @@ class Engine:
         empty = torch.zeros(1, *batch.images.shape[1:], device=self.device)
         scale = torch.zeros(2, *empty.shape[:2], device=self.device) if self._rescales() else None
         return Prepared(empty, self._index_for_model(batch.channels), scale)
+
+    def _groups(self, batch: Batch) -> Tensor | None:
+        """The plate of each tile, for a model whose tiles of one plate share a context."""
+        if self.config.family != "contextvit":
+            return None
+        plates = torch.from_numpy(batch.plates) if len(batch.rows) else torch.zeros(1, dtype=torch.int64)
+        return plates.to(self.device, non_blocking=True)
 
     def _update(self, number: int, rate: float) -> None:
         """Clip the gradients and move the weights, unless a gradient is not finite."""
@@ -258,7 +265,7 @@ class Engine:
             prepared = self.prepare(batch, source, training=False)
             size, channels = prepared.images.shape[:2]
             draws = self.model.draw(size, channels, self.generator)
-            output = self.task.reconstruct(*prepared, **draws, sums=context)
+            output = self.task.reconstruct(*prepared, **draws, sums=context, groups=self._groups(batch))
             sums[:-1] += self.task.terms(output).double() * size
             sums[-1] += size
             scores.add(output.prediction, output.target, output.pixel_mask(), batch.channels)
@@ -283,7 +290,7 @@ class Engine:
 
 def initial_model(config: ModelConfig, options: PretrainOptions) -> MaskedAutoencoder:
     """The model before its first step, on the CPU: also what the untrained twin is."""
-    model = MaskedAutoencoder(config, seed=options.seed)
+    model = build_model(config, seed=options.seed)
     if options.imagenet:
         from campfire.model.imagenet import initialise_from_imagenet
 

@@ -39,8 +39,10 @@ class ObjectiveOptions(Options):
     pixels: Literal["masked", "all"] = option(
         "masked", "pixels of the spatial term: masked or all; the other terms need the whole image"
     )
-    l1: Literal["complex", "amplitude"] = option(
-        "complex", "frequency term: modulus of the difference (complex), or difference of moduli (amplitude)"
+    l1: Literal["complex", "amplitude", "patch_amplitude"] = option(
+        "complex",
+        "frequency term: modulus of the difference (complex), difference of moduli (amplitude), or that of masked "
+        "patches, unnormalised (patch_amplitude: CA-MAE's)",
     )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from campfire.core.columns import CHANNELS
 from campfire.core.errors import ConfigError, WeightsError
-from campfire.core.options import Options, option
+from campfire.core.options import Names, Options, option
 from campfire.encoders.registry import register
 from campfire.model.config import Normalisation, Rope, RopeForm
 
@@ -31,6 +32,7 @@ class UntrainedOptions(Options):
     weights: str | None = option(None, "trained model file that it is the twin of")
     model: Mapping[str, Any] | None = option(None, "architecture, where there is no such run", internal=True)
     seed: int | None = option(None, "seed of the initial weights", internal=True)
+    channels: Names | None = option(None, "channels of that run", internal=True)
     normalisation: Normalisation | None = option(None, "how tiles are brought to scale")
     imagenet: str | None = option(None, "ImageNet weights that the twin starts from, `hub` or a file")
 
@@ -54,7 +56,8 @@ def make_pretrained(options: PretrainedOptions, name: str, device: str) -> Encod
     from campfire.model import load_weights
 
     model, header = load_weights(_needed(options.weights, name))
-    return CampfireEncoder(model, name, str(header.get("normalisation", "tile")), device)
+    channels = header.get("channels") or CHANNELS
+    return CampfireEncoder(model, name, str(header.get("normalisation", "tile")), device, channels)
 
 
 @register("release", ReleaseOptions)
@@ -83,17 +86,18 @@ def make_untrained(options: UntrainedOptions, name: str, device: str) -> Encoder
     imagenet = options.imagenet if options.imagenet is not None else header.get("imagenet")
     model = _initial(fields, int(seed), str(imagenet or ""), name)
     normalisation = options.normalisation or str(header.get("normalisation", "tile"))
-    return CampfireEncoder(model, name, normalisation, device)
+    channels = options.channels or header.get("channels") or CHANNELS
+    return CampfireEncoder(model, name, normalisation, device, channels)
 
 
 def _initial(fields: Mapping[str, Any], seed: int, imagenet: str, name: str) -> MaskedAutoencoder:
-    from campfire.model import MaskedAutoencoder, ModelConfig
+    from campfire.model import ModelConfig, build_model
 
     try:
         config = ModelConfig(**fields)
     except (TypeError, ConfigError) as error:
         raise ConfigError(f"encoder {name}: section `model`: {error}") from error
-    model = MaskedAutoencoder(config, seed=seed)
+    model = build_model(config, seed=seed)
     if imagenet:
         from campfire.model.imagenet import initialise_from_imagenet
 

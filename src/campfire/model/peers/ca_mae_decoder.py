@@ -1,6 +1,6 @@
 """The decoder and the loss of CA-MAE: a small transformer for each channel that looks at all channels' tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,24 +69,28 @@ class ChannelDecoders(nn.Module):
             for _ in range(shape.channels)
         )
 
-    def forward(self, latent: Tensor, restore: Tensor) -> Tensor:
-        """Decoded tokens (B, C T, width) of kept ones (B, 1 + K, width), class token first; `restore` (B, C T)."""
-        channels, tokens = self.shape.channels, restore.shape[1]
-        if tokens != self.shape.positions - 1:
+    def forward(self, latent: Tensor, restore: Tensor, which: Sequence[int] | None = None) -> Tensor:
+        """Decoded tokens (B, C T, width) of kept ones (B, 1 + K, width), class token first; `restore` (B, C T).
+
+        `which` of its channels these are; by default all, as in the published code, which takes no others.
+        """
+        chosen = range(self.shape.channels) if which is None else which
+        per_channel, tokens = (self.shape.positions - 1) // self.shape.channels, restore.shape[1]
+        if tokens != len(chosen) * per_channel:
             raise DataError(
-                f"CA-MAE: {tokens} tokens, but its decoder reconstructs exactly {self.shape.positions - 1}, those of "
-                f"{channels} channels; only the encoder takes other channels"
+                f"CA-MAE: {tokens} tokens, but its decoder reconstructs exactly {len(chosen) * per_channel}, those of "
+                f"{len(chosen)} channels; only the encoder takes other channels"
             )
         removed = self.mask_token.expand(len(latent), tokens - (latent.shape[1] - 1), -1).to(latent.dtype)
         both = torch.cat([latent[:, 1:], removed], dim=1)
         restored = both.gather(1, restore[..., None].expand(-1, -1, both.shape[2]))
-        labels = torch.cat([token.expand(-1, tokens // channels, -1) for token in self.modality_tokens], dim=1)
-        x = restored + self.pos_embeddings[:, 1:] + labels
+        labels = torch.cat([self.modality_tokens[m].expand(-1, per_channel, -1) for m in chosen], dim=1)
+        x = restored + self.pos_embeddings[:, 1 : 1 + tokens] + labels
         context = self.context_norm(x)
         decoded = []
-        for own, part in zip(self.decoders, x.chunk(channels, dim=1), strict=True):
+        for m, part in zip(chosen, x.split(per_channel, dim=1), strict=True):
             y = self.cross_attention(self.query_norm(part), context)
-            decoded.append(own(y + self.mlp(self.out_norm(y))))
+            decoded.append(self.decoders[m](y + self.mlp(self.out_norm(y))))
         return torch.cat(decoded, dim=1)
 
 

@@ -1,0 +1,184 @@
+"""Campfire's relatives as masked autoencoders, trained by the same trainer on the same tiles.
+
+ChannelViT and ChAda-ViT were published without a decoder; here they are masked autoencoders, which differ from Campfire
+in one thing each: the encoder's tokens carry a learned embedding, of the stain (ChannelViT) or of the channel's place
+in the image (ChAda-ViT, with usual pre-norm blocks instead of its own). ContextViT's token, which tells of the plate,
+stands beside Campfire's class token; unlike in the published code its gradient always reaches the patches. CA-MAE is
+in `ca_mae_autoencoder`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from campfire.core.errors import ConfigError
+from campfire.model.autoencoder import MaskedAutoencoder
+from campfire.model.config import ModelConfig
+from campfire.model.encoder import Encoder, patchify
+from campfire.model.layers import Linear
+from campfire.model.peers.contextvit import group_means
+
+SLOTS = 10
+"""Places of channels in an image that ChAda-ViT knows."""
+
+
+class LabelledEncoder(Encoder):
+    """An encoder whose tokens carry an embedding of their channel's label."""
+
+    def __init__(self, config: ModelConfig, labels: int) -> None:
+        super().__init__(config)
+        self.channel_embed = nn.Parameter(torch.empty(labels, config.encoder_width))
+
+    def forward(
+        self,
+        patches: Tensor,
+        positions: Tensor | None = None,
+        paths: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """As `Encoder.forward`; `labels` (C,) or (B, C) int64 of the channels."""
+        place = self.pos_embed[0, 1:]
+        tokens = self.project(patches) + (place if positions is None else place[positions])
+        if labels is not None:
+            tokens = tokens + self.channel_embed[labels].unsqueeze(-2)
+        start = self.cls_token + self.pos_embed[:, :1]
+        x = torch.cat([start.to(tokens.dtype).expand(len(patches), -1, -1), tokens.flatten(1, 2)], dim=1)
+        return self.transform(x, positions, patches.shape[1], paths)
+
+
+class ChannelViTAutoencoder(MaskedAutoencoder):
+    """Tokens carry the embedding of their stain; a stain that training never had has an embedding nobody trained."""
+
+    def _make_encoder(self) -> Encoder:
+        return LabelledEncoder(self.config, self.config.channels)
+
+    def _encode(
+        self,
+        seen: Tensor,
+        patches: Tensor,
+        index: Tensor | None,
+        kept: Tensor | None,
+        paths: Tensor | None,
+        groups: Tensor | None,
+    ) -> Tensor:
+        if index is None:
+            raise ConfigError("family channelvit embeds channels by their stain; give channel_index")
+        return self.encoder(seen, kept, paths, index.to(seen.device))
+
+
+class ChAdaViTAutoencoder(MaskedAutoencoder):
+    """Tokens carry the embedding of their channel's place in the image, whatever its stain."""
+
+    def _make_encoder(self) -> Encoder:
+        return LabelledEncoder(self.config, SLOTS)
+
+    def _encode(
+        self,
+        seen: Tensor,
+        patches: Tensor,
+        index: Tensor | None,
+        kept: Tensor | None,
+        paths: Tensor | None,
+        groups: Tensor | None,
+    ) -> Tensor:
+        return self.encoder(seen, kept, paths, self._slots(seen))
+
+    def _context(
+        self, patches: Tensor, index: Tensor, sums: Tensor | None = None, scale: Tensor | None = None
+    ) -> Tensor:
+        """The decoder, too, is told the place and not the stain."""
+        return self.channel_embed[self._slots(patches) % len(self.channel_embed)]
+
+    def _slots(self, patches: Tensor) -> Tensor:
+        channels = patches.shape[1]
+        if channels > min(SLOTS, self.config.channels):
+            raise ConfigError(
+                f"family chada_vit: {channels} channels, but it has {min(SLOTS, self.config.channels)} slots; "
+                "set model.channels, or give fewer channels"
+            )
+        return torch.arange(channels, device=patches.device)
+
+
+class ContextEncoder(Encoder):
+    """An encoder with a second token beside the class token: the context of the tile's group."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.context = Linear(config.encoder_width, config.encoder_width)
+
+    def forward(
+        self,
+        patches: Tensor,
+        positions: Tensor | None = None,
+        paths: Tensor | None = None,
+        context: Tensor | None = None,
+    ) -> Tensor:
+        """As `Encoder.forward`; `context` (B, D) takes part and is left out of the result."""
+        assert context is not None
+        place = self.pos_embed[0, 1:]
+        tokens = self.project(patches) + (place if positions is None else place[positions])
+        start = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype).expand(len(patches), -1, -1)
+        x = torch.cat([start, context[:, None].to(tokens.dtype), tokens.flatten(1, 2)], dim=1)
+        x = self.transform(x, positions, patches.shape[1], paths)
+        return torch.cat([x[:, :1], x[:, 2:]], dim=1)
+
+
+class ContextAutoencoder(MaskedAutoencoder):
+    """Campfire with ContextViT's token: the mean patch of all tiles of a group in the batch, through a linear layer.
+
+    All patches count, masked ones too, before positions. Groups are of this process's batch.
+    """
+
+    encoder: ContextEncoder
+
+    def _make_encoder(self) -> Encoder:
+        return ContextEncoder(self.config)
+
+    def _encode(
+        self,
+        seen: Tensor,
+        patches: Tensor,
+        index: Tensor | None,
+        kept: Tensor | None,
+        paths: Tensor | None,
+        groups: Tensor | None,
+    ) -> Tensor:
+        if groups is None or self.config.context_group == "batch":
+            groups = torch.zeros(len(patches), dtype=torch.long, device=patches.device)
+        means = group_means(self.encoder.project(patches.flatten(1, 2).mean(dim=1, keepdim=True)), groups)
+        return self.encoder(seen, kept, paths, self.encoder.context(means))
+
+    @torch.no_grad()
+    def context_of(self, images: Tensor) -> Tensor:
+        """The context token (D,) of normalised tiles of one plate."""
+        patches = patchify(images, self.config.patch_size).flatten(1, 2)
+        return self.encoder.context(self.encoder.project(patches.mean(dim=(0, 1))))
+
+    def embed_in(self, images: Tensor, context: Tensor) -> Tensor:
+        """Embeddings (B, D) of whole tiles in the context (D,) of their plate, whatever the batch."""
+        self._check(images, None)
+        patches = patchify(images, self.config.patch_size)
+        latent = self.encoder(patches, None, None, context.expand(len(patches), -1))
+        return self.encoder.pool(latent).float()
+
+
+def _ca_mae(config: ModelConfig, seed: int) -> MaskedAutoencoder:
+    from campfire.model.ca_mae_autoencoder import CaMaeAutoencoder
+
+    return CaMaeAutoencoder(config, seed)
+
+
+FAMILIES: dict[str, Callable[[ModelConfig, int], MaskedAutoencoder]] = {
+    "campfire": MaskedAutoencoder,
+    "channelvit": ChannelViTAutoencoder,
+    "chada_vit": ChAdaViTAutoencoder,
+    "contextvit": ContextAutoencoder,
+    "ca_mae": _ca_mae,
+}
+"""`model.family` to its class."""
+
+
+def build_model(config: ModelConfig, seed: int = 0) -> MaskedAutoencoder:
+    """The masked autoencoder of a configuration, with initial values drawn from `seed`."""
+    return FAMILIES[config.family](config, seed)
