@@ -1,6 +1,7 @@
 """Embedding tables: a cell's keys and its embedding as one fixed-size list column. Needs no torch."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from campfire.core.columns import CELL_KEYS
+from campfire.core.columns import CELL_KEYS, NUCLEUS, SITE, WELL
 from campfire.core.errors import DataError
 from campfire.core.files import read_table_metadata, write_table
+from campfire.screen.wells import well_name
 
 COLUMN = "embedding"
 
@@ -38,7 +40,7 @@ def write(
     if bad.any():
         cell = "/".join(str(value) for value in keys.loc[bad, CELL_KEYS].iloc[0])
         raise DataError(f"{path}: {bad.sum()} embeddings are not finite, the first of cell {cell}; check the weights")
-    table = pa.Table.from_pandas(keys.reset_index(drop=True), preserve_index=False)
+    table = pa.Table.from_pandas(plain_keys(keys, path).reset_index(drop=True), preserve_index=False)
     width = array.shape[1]
     column = pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), width)
     table = table.append_column(COLUMN, column)
@@ -65,7 +67,41 @@ def read(path: str | Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
         values = chunk.flatten().to_numpy(zero_copy_only=False)
         array[start : start + len(chunk)] = values.reshape(len(chunk), width)
         start += len(chunk)
-    return table.drop_columns([COLUMN]).to_pandas(), array
+    return plain_keys(table.drop_columns([COLUMN]).to_pandas(), path), array
+
+
+def plain_keys(keys: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """Cell keys as this project writes them: plate and site text without a number's .0, wells A01, nuclei whole.
+
+    Tables made elsewhere have them as pandas read them: sites and plates as numbers, nuclei as text, wells as A1.
+    Columns that are so already stay as they are. DataError for a missing key and a nucleus that is no whole number.
+    """
+    changed = {}
+    for column in (name for name in CELL_KEYS if name in keys):
+        values = keys[column]
+        if values.isna().any():
+            raise DataError(f"{path}: {int(values.isna().sum())} rows have no {column}; fill them in or leave them out")
+        if column == NUCLEUS:
+            if not pd.api.types.is_integer_dtype(values):
+                numbers = pd.to_numeric(values, errors="coerce")
+                if numbers.isna().any() or (numbers % 1 != 0).any():
+                    bad = values[numbers.isna() | (numbers % 1 != 0)].iloc[0]
+                    raise DataError(f"{path}: nucleus {bad!r} is no whole number; give the label of the nucleus")
+                changed[column] = numbers.astype(np.int32)
+            continue
+        plain = {value: _plain_key(value, column) for value in values.unique()}
+        if any(not isinstance(value, str) or value != text for value, text in plain.items()):
+            changed[column] = values.map(plain).astype(object)
+    return keys.assign(**changed) if changed else keys
+
+
+def _plain_key(value: Any, column: str) -> str:
+    text = str(value).strip()
+    if column != WELL and not isinstance(value, str) and text.endswith(".0"):
+        text = text[:-2]
+    if column == SITE and (number := re.fullmatch(r"0*(\d+)(?:[.]0+)?", text)):
+        return number[1]
+    return (well_name(text) or text) if column == WELL else text
 
 
 def leave_out_missing(sample: pd.DataFrame, paths: Iterable[str | Path]) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def check_wells(wells: Iterable[str], where: str, wells_per_plate: int | None = 
     names = [name for text in listed if (name := well_name(text))]
     if wells_per_plate is not None or not names:
         return wells_per_plate or min(FORMATS)
-    _refuse_shifted(names, where)
+    refuse_shifted(names, where)
     size = plate_format(names)
     beyond = outlying(names)
     if beyond:
@@ -132,7 +132,7 @@ def _positions(wells: Iterable[str]) -> set[tuple[int, int]]:
     return {well_position(well) for well in wells}
 
 
-def _refuse_shifted(names: list[str], where: str) -> None:
+def refuse_shifted(names: list[str], where: str) -> None:
     """DataError for wells that fill a whole plate of 96 or 384 but for being one column or row too far."""
     places = {well_position(name) for name in names}
     rows, columns = {row for row, _ in places}, {column for _, column in places}

@@ -100,9 +100,12 @@ def gather(
     rows = index.get_indexer(pd.MultiIndex.from_frame(sample[names.CELL_KEYS]))
     if (rows < 0).any():
         first = sample[rows < 0].iloc[0]
+        there = ", ".join(repr(keys[name].iloc[0]) for name in names.CELL_KEYS) if len(keys) else "no cell"
         raise DataError(
-            f"probes: {int((rows < 0).sum())} sampled cells have no embedding, first plate {first[names.PLATE]}, well "
-            f"{first[names.WELL]}, site {first[names.SITE]}, nucleus {first[names.NUCLEUS]}; embed that plate again"
+            f"probes: {int((rows < 0).sum())} of {len(sample)} sampled cells have no embedding, first plate "
+            f"{first[names.PLATE]!r}, well {first[names.WELL]!r}, site {first[names.SITE]!r}, nucleus "
+            f"{first[names.NUCLEUS]}; the first embedding is of {there}: write the keys of both alike, or embed that "
+            "plate again"
         )
     compounds = sorted(sample[names.COMPOUND].unique())
     if len(compounds) < 2:

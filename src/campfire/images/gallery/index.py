@@ -20,7 +20,7 @@ from campfire.images.gallery.client import NotFoundError, RefusedError, read_obj
 from campfire.images.gallery.options import S3Options
 from campfire.images.gallery.same_picture import describe, places_of_copies
 from campfire.screen.sheets import decode_text, parse_sheet
-from campfire.screen.wells import check_wells, outlying, well_name, well_problem
+from campfire.screen.wells import outlying, refuse_shifted, well_name, well_problem
 
 log = logging.getLogger(__name__)
 
@@ -222,15 +222,15 @@ def _places(table: pd.DataFrame, plate: str, name: str) -> tuple[dict[str, list[
         sites.append(str(int(number[1])) if number else site.strip() or "?")
         where = f"line {line}: {well!r} {problem}" if problem else ""
         problems.append(where or ("" if number else f"line {line}: {site!r} is no site number"))
-    named = [well for well in wells if well]
-    beyond = set(outlying(dict.fromkeys(named)))
+    named = list(dict.fromkeys(well for well in wells if well))
+    try:
+        refuse_shifted(named, f"{name}: plate {plate}")
+    except DataError as error:
+        raise RefusedTableError(str(error)) from error
+    beyond = set(outlying(named))
     for row, well in enumerate(wells):
         if well in beyond:
             wells[row], problems[row] = "", f"line {table.index[row]}: {well!r} is beyond P24, on a plate of 384 wells"
-    try:
-        check_wells([well for well in wells if well], f"{name}: plate {plate}")
-    except DataError as error:
-        raise RefusedTableError(str(error)) from error
     return {PLATE: [plate] * len(table), WELL: wells, SITE: sites}, problems
 
 
