@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
 BRIEFLY := $(SNAKEMAKE) --quiet rules host
 SERVED := $(CAMPFIRE) serve $(DEMO)-screen/s3 --
 
-.PHONY: help setup demo smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure report has-demo clean-demo lock envs schema
+.PHONY: help setup demo smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure report has-demo clean-demo lock envs config-table
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -119,8 +119,8 @@ lock: setup ## resolve the dependencies again
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.lock --universal --generate-hashes --python-version 3.11 --quiet -o requirements-dev.lock
 	$(MAKE) envs
 
-schema: setup ## write the config schema from the option classes
-	$(BIN)/python workflow/schemas/generate.py
+config-table: setup ## write the table of options in config/README.md from the option classes
+	$(BIN)/python -m campfire.runs.config.table config/README.md
 
 envs: setup ## write envs/*.yaml from requirements.lock
 	$(BIN)/python envs/generate.py

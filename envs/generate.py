@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ["jsonschema", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml"]
+SHARED = ["numpy", "pandas", "pyarrow", "pydantic", "pyyaml"]
 GROUPS = {
     "images": [*SHARED, "boto3", "cellpose", "imagecodecs", "scikit-image", "scipy", "tifffile", "torch"],
     "torch": [*SHARED, "cp-measure", "safetensors", "scikit-image", "scipy", "tifffile", "timm", "torch"],

@@ -17,7 +17,7 @@ import campfire.images.tiles.store as store
 from campfire.core.errors import ConfigError, DataError
 from campfire.core.files import read_table, read_table_metadata
 from campfire.images.nuclei import describe, segment_plate
-from campfire.images.nuclei.options import NucleiOptions
+from campfire.images.options import NucleiOptions
 from campfire.images.tiles import TileOptions, cut, fits, open_plate, origins, write_plate
 from support.nuclei_fields import CHANNEL_FILES, real_folder, write_folder
 

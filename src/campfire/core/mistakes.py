@@ -49,6 +49,8 @@ class Mistake:
 
     path: Path
     text: str
+    spoils: Path | None = None
+    """What cannot be relied on because of it, where that is not the option at `path` alone."""
 
     def line(self, section: str = "") -> str:
         """`section.path: text`."""
@@ -70,7 +72,7 @@ def nearest(word: object, known: Sequence[object]) -> str:
 
 def kind_at(options: type[BaseModel], values: Any, path: Path) -> tuple[Any, FieldInfo | None]:
     """The type that a path into `values` leads to, and the last field on the way."""
-    kind, field = _chosen(options, values), None
+    kind, field = chosen(options, values), None
     for step in path:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             field = kind.model_fields.get(str(step))
@@ -79,17 +81,17 @@ def kind_at(options: type[BaseModel], values: Any, path: Path) -> tuple[Any, Fie
             arguments = [argument for argument in typing.get_args(kind) if argument is not Ellipsis]
             kind = arguments[-1] if arguments else None
         values = step_into(values, step)
-        kind = _chosen(kind, values)
+        kind = chosen(kind, values)
     return kind, field
 
 
-def _chosen(kind: Any, values: Any) -> Any:
+def chosen(kind: Any, values: Any) -> Any:
     """A type without Annotated and null; of several option classes that of the `kind` that the values name."""
     while typing.get_origin(kind) is typing.Annotated:
         kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) not in (typing.Union, types.UnionType):
         return kind
-    branches = [_chosen(branch, values) for branch in typing.get_args(kind) if branch is not type(None)]
+    branches = [chosen(branch, values) for branch in typing.get_args(kind) if branch is not type(None)]
     wanted = values.get("kind") if isinstance(values, Mapping) else None
     for branch in branches:
         named = branch.model_fields.get("kind") if isinstance(branch, type) and issubclass(branch, BaseModel) else None
@@ -133,14 +135,16 @@ def _explain(options: type[BaseModel], values: Mapping[str, Any], details: Error
     path, kind, given = _path(values, details), details["type"], details["input"]
     context: Mapping[str, Any] = details.get("ctx", {})
     if kind == "contradictions":
-        yield from (Mistake((*path, *name.split(".")) if name else path, text) for name, text in context["found"])
+        for name, text in context["found"]:
+            yield Mistake((*path, *name.split(".")) if name else path, text, spoils=path)
         return
     if kind == "extra_forbidden":
         holder, _ = kind_at(options, values, path[:-1])
         yield Mistake(path, f"no such option; {nearest(path[-1], _keys(holder))}")
         return
     expected, field = kind_at(options, values, path)
-    yield Mistake(path, _sentence(kind, given, context, details["msg"]) + _meaning(field, expected))
+    sentence = _sentence(kind, given, context, details["msg"]) + _meaning(field, expected)
+    yield Mistake(path, sentence, spoils=path[:-1] if kind == "missing" else None)
 
 
 def _keys(holder: Any) -> list[str]:

@@ -18,7 +18,7 @@ class SampleOptions(Options):
 
     section: ClassVar[str] = "sample"
 
-    protocols: ProtocolNames = option(PROTOCOLS, "release, paper and strict, any of them", follows="probe.protocols")
+    protocols: ProtocolNames = option(PROTOCOLS, "release, paper and strict, any of them", internal=True)
     control_cells: int = option(
         100,
         "cells of each well (paper, strict) or of each plate, compound and split (release) for the controls",

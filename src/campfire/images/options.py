@@ -1,7 +1,7 @@
-"""Options of the measures by which sites are left out: the `quality` section of the config."""
+"""Options of nuclei and of what leaves a site out: `nuclei` and `quality` of the config."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from campfire.core.options import Names, Options, option
 
@@ -44,3 +44,35 @@ class QualityOptions(Options):
     def contradictions(self) -> Iterator[tuple[str, str]]:
         if self.nuclei_min is not None and self.nuclei_max is not None and self.nuclei_max < self.nuclei_min:
             yield "nuclei_max", f"{self.nuclei_max} is below nuclei_min ({self.nuclei_min}): no site would remain"
+
+
+class NucleiOptions(Options):
+    """How nuclei are segmented, and which of them become tiles."""
+
+    section: ClassVar[str] = "nuclei"
+
+    method: Literal["classical", "cellpose"] = option(
+        "classical", "classical (scikit-image, no weights) or cellpose (3.1)", source="docs/decisions.md"
+    )
+    diameter_um: float = option(20.0, "typical diameter of a nucleus", unit="um", ge=1, le=200)
+    min_area_um2: float = option(40.0, "smaller objects are left out with the reason small", unit="um2", ge=0)
+    max_area_um2: float = option(1600.0, "larger objects are left out with the reason large", unit="um2", gt=0)
+    tile_size: int = option(
+        112, "side of the tiles that will be cut around the nuclei", unit="px", follows="tiles.size", ge=2
+    )
+    border: Literal["drop", "pad"] = option(
+        "drop",
+        "drop leaves out nuclei whose tile does not fit into the field; pad keeps them unless the field cuts them",
+        follows="tiles.border",
+    )
+    model: str = option("nuclei", "name of the Cellpose model", min_length=1)
+    weights: str | None = option(None, "file of the Cellpose model; null takes it from Cellpose's own folder")
+    device: str = option("auto", "where Cellpose runs; auto takes a GPU when there is one", execution=True)
+    batch_size: int = option(32, "Cellpose's tiles of 224 px per forward pass", execution=True, ge=1)
+    sites_per_batch: int = option(4, "sites whose Cellpose tiles are batched together", execution=True, ge=1)
+    flow_threshold: float = option(0.4, "Cellpose's largest flow error of an object; 0 keeps all", ge=0)
+    cellprob_threshold: float = option(0.0, "Cellpose's least pixel score")
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.min_area_um2 >= self.max_area_um2:
+            yield "min_area_um2", f"{self.min_area_um2:g} must be smaller than max_area_um2 ({self.max_area_um2:g})"

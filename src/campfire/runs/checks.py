@@ -1,79 +1,17 @@
 """Whether names, sheets, weights and targets fit together, before anything starts. Each check raises a ConfigError."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from campfire.core.errors import ConfigError
 from campfire.encoders import KINDS
 from campfire.encoders.registry import options_of
 from campfire.runs.files import weight_files
-from campfire.runs.plates import NUCLEAR_STAIN
 from campfire.runs.run import Run
 
 STAGES_BY_PLATE = "images|download|nuclei|quality|tiles|embeddings/[^/]+/[^/]+|figures/plate_layout"
-
-
-def check_config(config: Mapping[str, Any]) -> None:
-    """Check what the schema cannot: names that refer to each other, and the channel that nuclei are found on."""
-    for name, spec in config["encoders"].items():
-        if spec["kind"] == "pretrained" and ("run" in spec) == ("weights" in spec):
-            raise ConfigError(
-                f"config: encoder {name}: give either `run`, a pretraining run of this config, or `weights`, a file"
-            )
-    if config["evaluate"] and not config["sheet"]:
-        raise ConfigError(
-            "config: `evaluate` needs a `sheet` of plates; for a transfer screen alone set `evaluate: []`"
-        )
-    known = {
-        "channels": set(config["channels"]),
-        "encoder": set(config["encoders"]),
-        "channel set": set(config["channel_sets"]),
-        "run": set(config["pretrain"]["runs"]),
-    }
-    for kind, name, place in _references(config):
-        if name not in known[kind]:
-            raise ConfigError(
-                f"config: unknown {kind} `{name}` in {place}; known: {', '.join(sorted(known[kind]))}"
-                + _suggestion(name, known[kind])
-            )
-    if NUCLEAR_STAIN not in config["channels"] and config["sheet"]:
-        raise ConfigError(
-            f"config: `channels` ({', '.join(config['channels'])}) has no DNA, which nucleus segmentation requires; "
-            "call the nuclear stain DNA, e.g. by campfire.images.gallery.arrange --channels DAPI=DNA "
-            "(docs/your-screen.md)"
-        )
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f"; did you mean `{near[0]}`?" if near else ""
-
-
-def _references(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """(kind, name, place) of each name in the config that something else in it must define."""
-    # Sets that are not evaluated do not matter: they may be the default config's, and a transfer screen has its own.
-    evaluated = {name for entry in config["evaluate"] for name in entry["channel_sets"]}
-    for name, channels in config["channel_sets"].items():
-        if name in evaluated:
-            yield from (("channels", channel, f"channel_sets.{name}") for channel in channels)
-    yield from (("channels", channel, "training_channels") for channel in config["training_channels"])
-    for entry in config["evaluate"]:
-        yield "encoder", entry["encoder"], "evaluate"
-        yield from (("channel set", name, f"evaluate.{entry['encoder']}") for name in entry["channel_sets"])
-    yield from (("encoder", name, "transfer.encoders") for name in config["transfer"]["encoders"])
-    yield "channel set", config["transfer"]["channel_set"], "transfer.channel_set"
-    yield "run", config["pretrain"]["ablation"]["run"], "pretrain.ablation"
-    tables = config["tables"]
-    yield from (("encoder", name, "tables.encoders") for name in tables.get("encoders", []))
-    for pair in tables.get("twins", {}).items():
-        yield from (("encoder", name, "tables.twins") for name in pair)
-    for name, spec in config["encoders"].items():
-        if "run" in spec:
-            yield "run", spec["run"], f"encoders.{name}"
 
 
 def check_run(run: Run, targets: Iterable[str] = ()) -> None:

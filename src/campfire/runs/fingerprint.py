@@ -30,7 +30,7 @@ CARRIER_MODULES = frozenset(
 )
 """Modules that read, write or report values without changing one: an edit of them reruns nothing."""
 CARRIERS = frozenset(
-    {"boto3", "botocore", "imagecodecs", "jsonschema", "moto", "pyarrow", "safetensors", "snakemake", "tifffile"}
+    {"boto3", "botocore", "imagecodecs", "moto", "pyarrow", "safetensors", "snakemake", "tifffile"}
     | {"urllib3", "yaml"}
 )
 """Libraries that carry data without changing it: their versions do not count."""

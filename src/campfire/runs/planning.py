@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from snakemake.logging import logger
 import campfire
 from campfire.core.errors import CampfireError, ConfigError
 from campfire.core.yaml import merge, read_yaml
-from campfire.runs.checks import check_config, check_run
-from campfire.runs.configuration import validate
+from campfire.runs.checks import check_run
+from campfire.runs.config import Config
 from campfire.runs.copies import restore_times
 from campfire.runs.results import Results
 from campfire.runs.run import Run
@@ -38,18 +38,17 @@ def base_config(workflow: str | Path) -> str:
     return str(own if own.is_file() else Path(workflow).parent / own)
 
 
-def read_run(config: dict[str, Any], workflow: str | Path) -> Run:
+def read_run(config: dict[str, Any], workflow: str | Path, files: Iterable[str | Path] = ()) -> Run:
     """The checked run of a config; any mistake ends planning with a message that says what to do.
 
     config: Snakemake's, which is completed in place, so that scripts see the same
     workflow: the folder of the workflow's files
+    files: the YAML files that the config comes from, for the lines of mistakes
     """
     share_library()
     with as_workflow_errors():
-        complete(config, Path(workflow))
-        validate(config, read_yaml(Path(workflow) / "schemas/config.schema.yaml"))
+        complete(config, Path(workflow), files)
         run = Run.read(config, workflow)
-        check_config(config)
         # Snakemake hands its targets on to the workflow only after all rules are read.
         check_run(run, sys.argv[1:])
     return run
@@ -63,12 +62,12 @@ def read_results(run: Run) -> Results:
     return results
 
 
-def complete(config: dict[str, Any], workflow: Path) -> None:
-    """Lay a config over the base config and spell its paths in one way, in place.
+def complete(config: dict[str, Any], workflow: Path, files: Iterable[str | Path] = ()) -> None:
+    """Lay a config over the base config, check it, fill in defaults and spell its paths in one way, in place.
 
     Files that the workflow ships are found beside it where the working folder has none of that name.
     """
-    config.update(merge(read_yaml(base_config(workflow)), config))
+    config.update(Config.read(merge(read_yaml(base_config(workflow)), config), files).plain())
     for key in ("results", "logs"):
         config[key] = folder_name(key, config[key])
     for key in ("sheet", "known_bad"):
@@ -77,20 +76,18 @@ def complete(config: dict[str, Any], workflow: Path) -> None:
     config["pretrain"] = {**config["pretrain"], "ablation": {**study, "tables": shipped(study["tables"], workflow)}}
 
 
-def folder_name(key: str, value: Any) -> Any:
+def folder_name(key: str, value: str) -> str:
     """A folder for outputs without `~`, doubled or closing slashes, so that one folder has one name in all records."""
-    if not isinstance(value, str):
-        return value  # the schema says what is wrong with it
     if set(value) & set("{}"):
         raise ConfigError(
             f"config: {key}: {value!r} has braces, which Snakemake reads as wildcards; choose a folder without them"
         )
-    return os.path.normpath(os.path.expanduser(value)) if value else value
+    return os.path.normpath(os.path.expanduser(value))
 
 
-def shipped(path: Any, workflow: Path) -> Any:
+def shipped(path: str | None, workflow: Path) -> str | None:
     """A relative path below the working folder, or beside the workflow where only that has it."""
-    if not isinstance(path, str) or not path or Path(path).exists():
+    if not path or Path(path).exists():
         return path
     beside = workflow.parent / path
     return str(beside) if beside.exists() else path

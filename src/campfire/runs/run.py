@@ -17,6 +17,7 @@ from campfire.core.errors import ConfigError
 from campfire.evaluation.transfer.sheet import check_trainable
 from campfire.evaluation.transfer.sheet import read_sheet as read_transfer_sheet
 from campfire.runs import plates, settings
+from campfire.runs.config import Config
 from campfire.runs.encoders import PlannedEncoder
 from campfire.runs.files import Files, weight_files
 from campfire.runs.fingerprint import code_state
@@ -43,8 +44,12 @@ class Run:
     transfer_sheet: pd.DataFrame | None
 
     @classmethod
-    def read(cls, config: Mapping[str, Any], workflow: str | Path) -> "Run":
-        """The run of a config that fits its schema; ConfigError or DataError for sheets that cannot be used."""
+    def read(cls, config: Mapping[str, Any], workflow: str | Path, files: Iterable[str | Path] = ()) -> "Run":
+        """The run of a config; ConfigError or DataError for a config that is wrong or sheets that cannot be used.
+
+        files: the YAML files that the config comes from, so that a message can name the line.
+        """
+        config = Config.read(config, files).plain()
         sheet = read_sheet(config["sheet"]) if config["sheet"] else empty_sheet()
         used = plates_with_wells(sheet, SplitOptions(**config["split"]))
         sheet = sheet[sheet[PLATE].isin(used)].reset_index(drop=True)
@@ -251,9 +256,7 @@ class Run:
 
     def nuclei_options(self) -> dict[str, Any]:
         """Options of the nuclei, with what they must agree on with the tiles: a nucleus is kept when its tile fits."""
-        tiles = self.config["tiles"]
-        shape = {"tile_size": tiles.get("size", 112), "border": tiles.get("border", "drop")}
-        return {**settings.result_options("nuclei", self.config["nuclei"]), **shape}
+        return settings.result_options("nuclei", self.config["nuclei"])
 
     def profile_options(self) -> dict[str, Any]:
         """Options of profiles; the first control is the negative one unless the section says otherwise."""

@@ -1,28 +1,34 @@
 """Which options decide a result and which only say how a machine computes it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-S3_SOURCE = frozenset({"bucket", "prefix", "folder"})
-EXECUTION_OPTIONS: Mapping[str, Callable[[str], bool]] = {
-    "s3": lambda name: name not in S3_SOURCE,
-    "nuclei": frozenset({"device", "batch_size", "sites_per_batch"}).__contains__,
-    "embed": frozenset({"batch_size"}).__contains__,
-    "transfer.head": frozenset({"checkpoint_every"}).__contains__,
-}
-"""Section -> whether an option of it leaves results unchanged. Sections that are not listed have no such option."""
+from campfire.core.mistakes import kind_at
+from campfire.core.options import Options, is_execution
+from campfire.runs.config import Config
+
+
+@cache
+def _execution(section: str) -> frozenset[str]:
+    """The options of a section that leave results unchanged: those whose class declares them so."""
+    kind, _ = kind_at(Config, {}, tuple(section.split(".")))
+    if not (isinstance(kind, type) and issubclass(kind, Options)):
+        return frozenset()
+    return frozenset(name for name in kind.model_fields if is_execution(kind, name))
 
 
 def result_options(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that decide the result, with keys in order: a change of one reruns what it affects."""
-    leaves_unchanged = EXECUTION_OPTIONS.get(section, lambda name: False)
-    chosen: dict[str, Any] = in_order({name: value for name, value in options.items() if not leaves_unchanged(name)})
+    chosen: dict[str, Any] = in_order(
+        {name: value for name, value in options.items() if name not in _execution(section)}
+    )
     return chosen
 
 
 def execution_options(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that only say how a machine does the work: a change of one reruns nothing."""
-    return {name: value for name, value in options.items() if EXECUTION_OPTIONS[section](name)}
+    return {name: value for name, value in options.items() if name in _execution(section)}
 
 
 def in_order(value: Any) -> Any:

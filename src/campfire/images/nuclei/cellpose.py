@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from campfire.core.digests import file_sha256
 from campfire.core.errors import ConfigError, WeightsError
-from campfire.images.nuclei.options import NucleiOptions
+from campfire.images.options import NucleiOptions
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from campfire.core.columns import NUCLEUS
 from campfire.core.errors import DataError
 from campfire.images.nuclei.debris import is_debris
-from campfire.images.nuclei.options import NucleiOptions
+from campfire.images.options import NucleiOptions
 from campfire.images.tiles.cut import fits
 
 DEBRIS = "debris"

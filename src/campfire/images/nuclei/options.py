@@ -1,43 +1,9 @@
-"""Options of the nuclei stage, and their description for the tables' metadata."""
+"""How a nuclei table says what it was made with."""
 
-from collections.abc import Iterator
 from importlib.metadata import version
-from typing import Any, ClassVar, Literal
+from typing import Any
 
-from campfire.core.options import Options, option
-
-
-class NucleiOptions(Options):
-    """How nuclei are segmented, and which of them become tiles."""
-
-    section: ClassVar[str] = "nuclei"
-
-    method: Literal["classical", "cellpose"] = option(
-        "classical", "classical (scikit-image, no weights) or cellpose (3.1)", source="docs/decisions.md"
-    )
-    diameter_um: float = option(20.0, "typical diameter of a nucleus", unit="um", ge=1, le=200)
-    min_area_um2: float = option(40.0, "smaller objects are left out with the reason small", unit="um2", ge=0)
-    max_area_um2: float = option(1600.0, "larger objects are left out with the reason large", unit="um2", gt=0)
-    tile_size: int = option(
-        112, "side of the tiles that will be cut around the nuclei", unit="px", follows="tiles.size", ge=2
-    )
-    border: Literal["drop", "pad"] = option(
-        "drop",
-        "drop leaves out nuclei whose tile does not fit into the field; pad keeps them unless the field cuts them",
-        follows="tiles.border",
-    )
-    model: str = option("nuclei", "name of the Cellpose model", min_length=1)
-    weights: str | None = option(None, "file of the Cellpose model; null takes it from Cellpose's own folder")
-    device: str = option("auto", "where Cellpose runs; auto takes a GPU when there is one", execution=True)
-    batch_size: int = option(32, "Cellpose's tiles of 224 px per forward pass", execution=True, ge=1)
-    sites_per_batch: int = option(4, "sites whose Cellpose tiles are batched together", execution=True, ge=1)
-    flow_threshold: float = option(0.4, "Cellpose's largest flow error of an object; 0 keeps all", ge=0)
-    cellprob_threshold: float = option(0.0, "Cellpose's least pixel score")
-
-    def contradictions(self) -> Iterator[tuple[str, str]]:
-        if self.min_area_um2 >= self.max_area_um2:
-            yield "min_area_um2", f"{self.min_area_um2:g} must be smaller than max_area_um2 ({self.max_area_um2:g})"
-
+from campfire.images.options import NucleiOptions
 
 _CELLPOSE_ONLY = ("model", "weights", "device", "batch_size", "sites_per_batch", "flow_threshold", "cellprob_threshold")
 

@@ -20,9 +20,8 @@ from campfire.core.processes import main_hidden
 from campfire.images import illumination as illum
 from campfire.images.nuclei.debris import is_debris
 from campfire.images.nuclei.measure import DEBRIS, FEWEST, advise_tile_size, measure
-from campfire.images.nuclei.options import NucleiOptions
 from campfire.images.nuclei.segment import segment_all
-from campfire.images.options import QualityOptions
+from campfire.images.options import NucleiOptions, QualityOptions
 from campfire.images.quality import SITE_REASON, describe_depth, judge_sites, measure_site, settle_saturation, summarise
 from campfire.images.sites import Function, SiteImages, channels_of, prepare_sites, read_sites, with_channels
 

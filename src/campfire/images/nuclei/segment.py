@@ -10,7 +10,7 @@ from campfire.core.errors import ConfigError, DataError
 from campfire.core.options import plausible_pixel_size
 from campfire.images.nuclei.classical import segment_classical
 from campfire.images.nuclei.debris import Segmentation
-from campfire.images.nuclei.options import NucleiOptions
+from campfire.images.options import NucleiOptions
 
 
 def segment(

@@ -9,6 +9,8 @@ from campfire.core.errors import in_one_line
 from campfire.screen.metadata import find_well_table, read_sheet, read_structures, read_wells
 from campfire.screen.split import PROTOCOLS, SplitOptions, make_split, wells_per_quadrant, write_split
 
+DEFAULTS = SplitOptions()
+
 
 @in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,17 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--protocol", default="release", choices=PROTOCOLS, help="rules of the split (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=SplitOptions.seed, help="seed of all draws (default: %(default)s)")
-    parser.add_argument("--held-out", type=int, default=SplitOptions.held_out, help="number of held-out compounds")
-    parser.add_argument(
-        "--wells-train", type=int, default=SplitOptions.wells_train, help="training wells of a compound"
-    )
-    parser.add_argument("--wells-val", type=int, default=SplitOptions.wells_val, help="validation wells of a compound")
-    parser.add_argument("--wells-test", type=int, default=SplitOptions.wells_test, help="test wells of a compound")
+    parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="seed of all draws (default: %(default)s)")
+    parser.add_argument("--held-out", type=int, default=DEFAULTS.held_out, help="number of held-out compounds")
+    parser.add_argument("--wells-train", type=int, default=DEFAULTS.wells_train, help="training wells of a compound")
+    parser.add_argument("--wells-val", type=int, default=DEFAULTS.wells_val, help="validation wells of a compound")
+    parser.add_argument("--wells-test", type=int, default=DEFAULTS.wells_test, help="test wells of a compound")
     parser.add_argument("--compound-fraction", type=float, help="probability that a training-plate well is used")
     parser.add_argument(
         "--too-few",
-        default=SplitOptions.too_few,
+        default=DEFAULTS.too_few,
         choices=("error", "unused"),
         help="compounds with too few wells: stop, or leave out",
     )
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wells_test=given.wells_test,
         compound_fraction=given.compound_fraction,
         too_few=given.too_few,
-        controls=given.controls or SplitOptions.controls,
+        controls=given.controls or DEFAULTS.controls,
     )
     sheet = read_sheet(given.plates)
     compounds = given.metadata / "compound.csv.gz"

@@ -1,0 +1,180 @@
+"""The root of the config: which sections there are, and the option class that each of them is."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from campfire.core.columns import CHANNELS, PROTOCOLS
+from campfire.core.options import Names, Options, PixelSize, about, option
+from campfire.encoders import KINDS
+from campfire.evaluation.options import ProtocolNames, SampleOptions
+from campfire.evaluation.probes.options import ProbeOptions
+from campfire.evaluation.profiles.options import ProfileOptions
+from campfire.evaluation.transfer.options import HeadOptions, ZprimeOptions
+from campfire.images.gallery.options import S3Options
+from campfire.images.options import NucleiOptions, QualityOptions
+from campfire.images.tiles.options import TileOptions
+from campfire.report.tables.options import TableOptions
+from campfire.screen.split.options import SplitOptions
+from campfire.training.options import AblationOptions, PretrainOptions
+
+if TYPE_CHECKING:
+    EncoderOptions = Options
+else:
+    EncoderOptions = Annotated[reduce(or_, (kind.options for kind in KINDS.values())), Field(discriminator="kind")]
+"""An entry of `encoders`: `kind` says which of the registered option classes it is."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""A name that becomes part of paths."""
+Channel = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+$")]
+ChannelNames = Annotated[Sequence[Channel], Field(min_length=1), AfterValidator(tuple)]
+Stage = Literal["images", "tiles", "pretrain", "embed", "all"]
+
+
+def _listed(value: Any) -> Any:
+    """Text with commas, as --config gives it, as a list."""
+    if value is None:
+        return []
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class MetadataTable(Options):
+    """A table of JUMP's metadata and where it is."""
+
+    address: str = option(..., "https or file address, or a path", min_length=1)
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = option(
+        None, "its SHA-256; null does not check"
+    )
+
+
+class PretrainSection(Options):
+    """Pretraining."""
+
+    runs: Mapping[Name, PretrainOptions] = option({}, "pretraining runs by name")
+    ablation: AblationOptions = option(AblationOptions(), "the ablation study", source="paper App. B")
+
+
+class Evaluation(Options):
+    """An encoder on channel sets."""
+
+    encoder: str = option(..., "name of an encoder")
+    channel_sets: Names = option(..., "names of channel sets", min_length=1)
+
+
+class EmbedSection(Options):
+    """Embedding."""
+
+    cells: Literal["sampled", "all"] = option(
+        "sampled", "sampled: cells that the probes use; all: every tile", source="docs/decisions.md"
+    )
+    batch_size: int = option(512, "tiles per forward pass", execution=True, ge=1)
+
+
+class ProbeSection(ProbeOptions):
+    """The linear probes, and the protocols that they follow."""
+
+    protocols: ProtocolNames = option(PROTOCOLS, "evaluation protocols that are run side by side", min_length=1)
+
+
+class TransferSection(Options):
+    """The transfer screen: another screen, on which a head is trained on frozen embeddings."""
+
+    sheet: str | None = option(None, "wells of the transfer screen (TSV); null leaves it out")
+    pixel_size_um: PixelSize = option(0.597976, "pixel size of that screen", unit="um")
+    channel_set: str = option("DNA_AGP_Mito", "channel set that is embedded", source="paper 3.5")
+    encoders: Names = option((), "encoders that are transferred")
+    cells_per_well: int = option(200, "most cells embedded per well", source="docs/decisions.md", ge=1)
+    head: HeadOptions | None = option(HeadOptions(), "head on the embeddings; null trains none", source="paper 3.5")
+    zprime: ZprimeOptions = option(ZprimeOptions(), "Z' between control groups")
+
+
+class Config(Options):
+    """The whole config."""
+
+    results: str = option("results", "root of everything that is written", execution=True, min_length=1)
+    logs: str = option("logs", "root of the log files", execution=True, min_length=1)
+    start_from: Literal["images", "embeddings"] = option(
+        "images", "images: the whole chain; embeddings: tables and figures from cached embeddings alone"
+    )
+    redo: Annotated[Sequence[Stage], BeforeValidator(_listed), AfterValidator(tuple)] = option(
+        (), "finished stages that may be redone: images, tiles, pretrain, embed or all", execution=True
+    )
+    show_plan: bool = option(False, "print what the plan costs (`make plan`)", execution=True)
+    sheet: str | None = option(
+        None, "sheet of plates (TSV): source, batch, plate, type, role; null: a transfer screen alone"
+    )
+    metadata: Mapping[Literal["plate", "well", "compound"], MetadataTable] = option({}, "JUMP's metadata tables")
+    channels: ChannelNames = option(
+        tuple(CHANNELS), "channels fetched for evaluation plates; the nuclear stain is called DNA"
+    )
+    training_channels: ChannelNames = option(
+        ("DNA", "AGP", "Mito"), "channels that pretraining sees", source="paper 3.1"
+    )
+    pixel_size_um: PixelSize = option(
+        0.597976, "pixel size (Opera Phenix of source_3: JUMP microscope_config.csv)", unit="um"
+    )
+    s3: S3Options = option(S3Options(), "where the images are and how hard to try")
+    known_bad: str | None = option(None, "objects known to be corrupt (TSV: key, reason)")
+    split: SplitOptions = option(SplitOptions(), "which wells train and which test")
+    illumination: Literal["none", "gallery"] = option(
+        "none", "divide by the plate's illumination function", source="docs/decisions.md"
+    )
+    quality: QualityOptions = option(QualityOptions(), "which sites are left out")
+    nuclei: NucleiOptions = option(NucleiOptions(), "how nuclei are segmented")
+    tiles: TileOptions = option(TileOptions(), "how tiles are cut and stored")
+    sample: SampleOptions = option(SampleOptions(), "how many cells the probes use")
+    pretrain: PretrainSection = option(PretrainSection(), "pretraining runs and the ablation study")
+    ablation: Any = option(
+        "all", "trials of the target `ablation`: all, a stage (loss), stages, or trials by stage ({loss: [1, 3]})"
+    )
+    channel_sets: Mapping[Name, ChannelNames] = option({}, "named sets of channels", source="paper 3.3, 3.4")
+    encoders: Mapping[Name, EncoderOptions] = option({}, "encoders by name")
+    evaluate: Annotated[Sequence[Evaluation], AfterValidator(tuple)] = option((), "what is embedded and probed")
+    embed: EmbedSection = option(EmbedSection(), "embedding")
+    probe: ProbeSection = option(ProbeSection(), "linear probes")
+    profiles: ProfileOptions = option(ProfileOptions(), "k-NN, wells, replicate retrieval, variance")
+    transfer: TransferSection = option(TransferSection(), "the transfer screen")
+    tables: TableOptions = option(TableOptions(), "tables and figures")
+
+    section: ClassVar[str] = ""
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> "Config":
+        """The config of plain values; one ConfigError lists all mistakes, with the line in `files` where they stand.
+
+        files: the YAML files that the values come from, a later one laid over the earlier ones.
+        """
+        from campfire.runs.config.read import read
+
+        return read(values, files)
+
+    def part(self, path: str) -> Any:
+        """What stands at a path, e.g. `split`, `transfer.head`, `pretrain.runs.campfire`."""
+        found: Any = self
+        for key in path.split("."):
+            found = found[key] if isinstance(found, Mapping) else getattr(found, key)
+        return found
+
+    def plain(self) -> dict[str, Any]:
+        """All options as plain values with defaults filled in; of an encoder only what is set.
+
+        What the workflow sets itself (`internal`) is left out.
+        """
+        values: dict[str, Any] = _plain(self, self.model_dump(mode="json"))
+        for name, encoder in values["encoders"].items():
+            values["encoders"][name] = {key: value for key, value in encoder.items() if value is not None}
+        return values
+
+
+def _plain(value: Any, dumped: Any) -> Any:
+    """Dumped options without internal ones."""
+    if isinstance(value, Options):
+        names = (name for name in type(value).model_fields if not about(type(value), name).get("internal"))
+        return {name: _plain(getattr(value, name), dumped[name]) for name in names}
+    if isinstance(value, Mapping):
+        return {key: _plain(item, dumped[key]) for key, item in value.items()}
+    return dumped

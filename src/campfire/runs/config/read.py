@@ -1,0 +1,185 @@
+"""Reading a config: values that follow others, everything that is wrong in one list, each mistake with its line."""
+
+import typing
+from collections import Counter
+from collections.abc import Iterable, Mapping, MutableMapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from campfire.core.errors import ConfigError
+from campfire.core.mistakes import Mistake, chosen, find_mistakes, kind_at, step_into
+from campfire.core.mistakes import Path as Place
+from campfire.core.options import about
+from campfire.encoders import KINDS
+from campfire.runs.config.checks import check_together
+from campfire.runs.config.model import Config
+from campfire.runs.config.places import Places
+
+RENAMED: Mapping[str, str] = {}
+"""Keys of former versions -> what they are called now."""
+
+
+def read(values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Config:
+    """See Config.read."""
+    given: dict[str, Any] = deepcopy(_plain(values))
+    mistakes = list(_renamed(given))
+    _forget_runs(given)
+    original = deepcopy(given)
+    config = _build(given, mistakes)
+    if config is not None:
+        spoilt = [mistake.path if mistake.spoils is None else mistake.spoils for mistake in mistakes]
+        mistakes += [
+            mistake for mistake, sections in check_together(config, original) if not _touches(spoilt, sections)
+        ]
+    if mistakes or config is None:
+        places = Places(files, values)
+        lines = dict.fromkeys(f"{places.of(mistake.path)}{mistake.line()}" for mistake in mistakes)
+        raise ConfigError("\n".join(lines))
+    return config
+
+
+def _forget_runs(values: Mapping[str, Any]) -> None:
+    """Take `run` from encoders whose kind has none: an entry of the default config, to which another kind was given."""
+    encoders = values.get("encoders")
+    for encoder in encoders.values() if isinstance(encoders, Mapping) else ():
+        kind = KINDS.get(str(encoder.get("kind"))) if isinstance(encoder, dict) else None
+        if kind is not None and "run" not in kind.options.model_fields:
+            encoder.pop("run", None)
+
+
+def _plain(value: Any) -> Any:
+    """Mappings as dicts and sequences as lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _touches(spoilt: Iterable[Place], sections: Iterable[str]) -> bool:
+    """Whether something that a check looks at could not be read."""
+    looked_at = [tuple(section.split(".")) for section in sections]
+    return any(path[: len(section)] == section[: len(path)] for path in spoilt for section in looked_at)
+
+
+def _renamed(values: MutableMapping[str, Any]) -> Iterable[Mistake]:
+    """Answer keys of former versions, and take them out."""
+    for old, new in RENAMED.items():
+        *above, key = old.split(".")
+        holder: Any = values
+        for step in above:
+            holder = step_into(holder, step)
+        if isinstance(holder, MutableMapping) and key in holder:
+            del holder[key]
+            yield Mistake((*above, key), f"this option is called `{new}` now; rename it")
+
+
+def _build(values: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
+    """The config, made of what is right; mistakes are added to the list. None where too much is wrong."""
+    seen: Counter[Mistake] = Counter()
+    for _ in range(50):
+        _add(mistakes, _fill_in(Config, values, values))
+        _set_defaults(values)
+        try:
+            return Config.model_validate(values)
+        except ValidationError as error:
+            found = find_mistakes(Config, values, error)
+        _add(mistakes, found)
+        for mistake in found:
+            path = mistake.path if mistake.spoils is None else mistake.spoils
+            # A mistake that comes back, since defaults contradict what another option says, takes its section along.
+            path = path[: len(path) - seen[mistake]]
+            if not path:
+                return None
+            _take_out(values, path)
+            seen[mistake] += 1
+    return None
+
+
+def _add(mistakes: list[Mistake], found: Iterable[Mistake]) -> None:
+    """Add mistakes that are not in the list yet."""
+    mistakes += [mistake for mistake in dict.fromkeys(found) if mistake not in mistakes]
+
+
+def _take_out(values: dict[str, Any], path: Place) -> None:
+    """Remove what stands at a path, so that the rest can be checked; of a list the whole list goes."""
+    while path and isinstance(path[-1], int):
+        path = path[:-1]
+    holder: Any = values
+    for step in path[:-1]:
+        holder = step_into(holder, step)
+    if isinstance(holder, dict):
+        holder.pop(path[-1], None)
+
+
+def _fill_in(kind: Any, values: Any, root: Mapping[str, Any], path: Place = ()) -> list[Mistake]:
+    """Fill in options that follow others; an option that says something else, or that is no key, is a mistake."""
+    if not isinstance(values, dict):
+        return []
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [
+            mistake
+            for name, field in kind.model_fields.items()
+            for mistake in _fill_in_field(kind, name, field.annotation, values, root, path)
+        ]
+    arguments = typing.get_args(kind)
+    if not arguments:
+        return []
+    found: list[Mistake] = []
+    for key, value in values.items():
+        found += _fill_in(chosen(arguments[-1], value), value, root, (*path, key))
+    return found
+
+
+def _fill_in_field(
+    kind: type[BaseModel], name: str, annotation: Any, values: dict[str, Any], root: Mapping[str, Any], path: Place
+) -> list[Mistake]:
+    """One option of `_fill_in`; options below it are filled in as well."""
+    told = about(kind, name)
+    if told.get("internal"):
+        if name in values:
+            del values[name]
+            return [Mistake((*path, name), "the workflow sets this itself; remove it")]
+        return []
+    if source := told.get("follows"):
+        wanted = _value_at(root, source)
+        given = values.get(name, wanted)
+        values[name] = wanted
+        contradicts = f"{given!r} contradicts {source} ({wanted!r}), which it follows; remove it"
+        return [] if given == wanted else [Mistake((*path, name), contradicts)]
+    below = values.get(name, {}) if name in values or _is_options(annotation, values.get(name)) else None
+    found = _fill_in(chosen(annotation, below), below, root, (*path, name))
+    if below and name not in values:
+        values[name] = below
+    return found
+
+
+def _is_options(annotation: Any, value: Any) -> bool:
+    kind = chosen(annotation, value)
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _value_at(root: Mapping[str, Any], source: str) -> Any:
+    """What the option at a dotted path is: as given, else its default."""
+    path = tuple(source.split("."))
+    value: Any = root
+    for step in path:
+        value = step_into(value, step)
+    if value is not None:
+        return value
+    _, field = kind_at(Config, root, path)
+    return field.default if field else None
+
+
+def _set_defaults(values: dict[str, Any]) -> None:
+    """Defaults that another option gives, and that may be overridden: a run's channels, the negative control."""
+    runs = step_into(step_into(values, "pretrain"), "runs")
+    if "training_channels" in values and isinstance(runs, Mapping):
+        for run in runs.values():
+            if isinstance(run, dict):
+                run.setdefault("channels", values["training_channels"])
+    controls = step_into(step_into(values, "split"), "controls")
+    profiles = values.setdefault("profiles", {})
+    if isinstance(profiles, dict) and isinstance(controls, list) and controls:
+        profiles.setdefault("negative_control", controls[0])
