@@ -138,7 +138,7 @@ def test_scored_cells_choose_no_penalty(protocol: str) -> None:
     """What a fit scores may hold anything: its classifier is the same."""
     sample, x = screen(7, 12, signal=0.5)
     options = ProbeOptions(folds=3)
-    layouts = {**options.protocols("release"), **options.protocols("strict")}
+    layouts = {**options.layouts("release"), **options.layouts("strict")}
     cells = labelled(sample, "heldout")
     features = x[(sample["task"] == "heldout").to_numpy()]
     labels = cells["label"].to_numpy()

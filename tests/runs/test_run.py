@@ -118,8 +118,8 @@ def test_the_order_of_keys_in_the_config_does_not_count(make: Make) -> None:
     ("changes", "words"),
     [
         ({"evaluate": [{"encoder": "campfyre", "channel_sets": ["DNA"]}]}, "unknown encoder `campfyre`.*`campfire`"),
-        ({"channel_sets": {"DNA": ["DNA", "Actin"]}}, "unknown channels `Actin` in channel_sets.DNA"),
-        ({"sheet": None}, "`evaluate` needs a `sheet`"),
+        ({"channel_sets": {"DNA": ["DNA", "Actin"]}}, "channel_sets.DNA.1: unknown channel `Actin`"),
+        ({"sheet": None}, "evaluate: needs a `sheet`"),
         ({"channels": ["AGP", "Mito"], "training_channels": ["AGP"], "evaluate": []}, "has no DNA"),
         ({"encoders": {"campfire": {"weights": "w.safetensors"}}}, "give either `run`"),
     ],

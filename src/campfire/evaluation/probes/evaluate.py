@@ -44,7 +44,7 @@ def evaluate(
     for group, drawn in sample.groupby(["protocol", "task"], sort=False):
         sampled, task = map(str, group)  # type: ignore[call-overload]
         cells, features, compounds = gather(keys, embeddings, drawn)
-        for name, protocol in options.protocols(sampled).items():
+        for name, protocol in options.layouts(sampled).items():
             layout = plan(task, protocol, cells, options)
             labels = cells["label"].to_numpy()
             fits = fit_probe(features, labels, layout.fits, len(compounds), protocol, options)

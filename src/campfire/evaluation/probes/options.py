@@ -166,7 +166,7 @@ class ProbeOptions(Options):
         made = {k: v for change in changes.values() for k, v in change.values().items() if v is not None}
         return Protocol(**{**PROTOCOLS[name].__dict__, **made})
 
-    def protocols(self, name: str) -> dict[str, Protocol]:
+    def layouts(self, name: str) -> dict[str, Protocol]:
         """What is run on the cells of protocol `name`, by its name in tables: itself and its variants."""
         own = self.protocol(name)
         beside = self.variants if name == "release" else ()
