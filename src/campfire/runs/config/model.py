@@ -123,6 +123,14 @@ class Config(Options):
     illumination: Literal["none", "gallery"] = option(
         "none", "divide by the plate's illumination function", source="docs/decisions.md"
     )
+    illumination_offset: float = option(
+        0.0,
+        "signal of the camera without light, left out of the division; CellProfiler uses 0",
+        unit="counts",
+        source="docs/decisions.md",
+        ge=0,
+        le=65535,
+    )
     quality: QualityOptions = option(QualityOptions(), "which sites are left out")
     nuclei: NucleiOptions = option(NucleiOptions(), "how nuclei are segmented")
     tiles: TileOptions = option(TileOptions(), "how tiles are cut and stored")
