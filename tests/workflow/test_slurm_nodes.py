@@ -121,7 +121,7 @@ def test_a_node_that_dies_costs_the_steps_since_the_last_checkpoint(
         subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=True)
         wait_for(lambda: job_of("rule_pretrain_run") == number, 120)
         assert nodes_of(number) == "n[1,3]"
-        assert running.wait(400) == 0, (tmp_path / "output.txt").read_text()[-3000:]
+        assert running.wait(600) == 0, (tmp_path / "output.txt").read_text()[-3000:]
     assert kept[-1].name in read(place / "logs/pretrain/campfire.log")
     assert same_weights(place / MODEL, alone)
     assert not ranks(place)
@@ -135,7 +135,7 @@ def test_a_drained_node_finishes_its_job_and_gets_no_other(
         wait_for(lambda: checkpoints(place), 120)
         number = job_of("rule_pretrain_run")
         subprocess.run(["scontrol", "update", "nodename=n1", "state=drain", "reason=test"], check=True)
-        assert running.wait(400) == 0, (tmp_path / "output.txt").read_text()[-3000:]
+        assert running.wait(600) == 0, (tmp_path / "output.txt").read_text()[-3000:]
     (job,) = (job for job in jobs() if job["JobId"] == number)
     assert job["JobState"] == "COMPLETED" and job.get("Restarts", "0") == "0"
     assert same_weights(place / MODEL, alone)
