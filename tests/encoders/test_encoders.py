@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 from campfire.core.errors import ConfigError, DataError, WeightsError
 from campfire.encoders import Encoder, load, resolve_device
+from campfire.encoders.base import POOLINGS
 from campfire.encoders.cell_features import measure_tile, nucleus_mask
-from campfire.encoders.timm_models import stretch
-from campfire.model import MaskedAutoencoder, ModelConfig, save_weights
+from campfire.model import MaskedAutoencoder, ModelConfig, patchify, save_weights
 from campfire.model.normalise import PlateStatistics, normalise
 from campfire.model.released_checkpoint import save_checkpoint
 
@@ -67,11 +67,14 @@ def test_the_authors_checkpoint_is_an_encoder(run, tmp_path):
     _, model = run
     save_file(model.state_dict(), tmp_path / "release.safetensors")
     spec = {"kind": "release", "weights": str(tmp_path / "release.safetensors"), "heads": 2, "decoder_heads": 2}
+    with pytest.raises(ConfigError, match="set `normalisation` to one of tile, plate"):
+        load(spec, "cpu")
+    spec["normalisation"] = "tile"
     cosine, rotation = load(spec, "cpu"), load({**spec, "rope_form": "rotation"}, "cpu")
     torch.testing.assert_close(rotation.embed(raw(), RGB), model.embed(normalise(raw(), "tile")))
     assert (cosine.embed(raw(), RGB) - rotation.embed(raw(), RGB)).abs().max() > 1e-4
     save_checkpoint(model, tmp_path / "ours.ckpt")
-    ours = load({"kind": "release", "weights": str(tmp_path / "ours.ckpt")}, "cpu")
+    ours = load({"kind": "release", "weights": str(tmp_path / "ours.ckpt"), "normalisation": "tile"}, "cpu")
     torch.testing.assert_close(ours.embed(raw(), RGB), rotation.embed(raw(), RGB))
 
 
@@ -90,7 +93,7 @@ def test_normalisation_of_the_plate_needs_its_statistics(run, tmp_path):
 
 def test_digests_tell_apart_what_embeds_differently(run):
     path, _ = run
-    kinds = {"kind": "release", "weights": str(path)}
+    kinds = {"kind": "release", "weights": str(path), "normalisation": "tile"}
     specs = [kinds, {**kinds, "normalisation": "plate"}, {**kinds, "rope_form": "cosine"}, {**kinds, "name": "other"}]
     digests = [load(spec, "cpu").digest for spec in specs]
     assert digests[0] == digests[3]
@@ -150,7 +153,8 @@ def test_a_timm_model_from_a_file_sees_three_channels_as_rgb(timm_file):
     encoder = load({"kind": "timm", "model": TINY, "weights": str(path)}, "cpu")
     model.reset_classifier(0)
     images = raw(2, size=112)
-    values = torch.nn.functional.interpolate(stretch(images), (224, 224), mode="bicubic", antialias=True)
+    values = normalise(images, "tile_range")
+    values = torch.nn.functional.interpolate(values, (224, 224), mode="bicubic", antialias=True)
     mean, deviation = (torch.tensor(model.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
     expected = model((values.clamp(0, 1) - mean) / deviation)
     torch.testing.assert_close(encoder.embed(images, RGB), expected, atol=1e-5, rtol=1e-4)
@@ -168,6 +172,43 @@ def test_other_channel_numbers_are_averaged_or_concatenated(timm_file):
     grey = load({**spec, "combine": "concatenate", "rgb": False}, "cpu")
     assert grey.embed(raw(1, size=112), RGB).shape == (1, grey.dim(RGB)) == (1, 576)
     assert len({average.digest, joined.digest, grey.digest}) == 3
+
+
+def test_pooling_of_a_timm_model(timm_file):
+    spec = {"kind": "timm", "model": TINY, "weights": str(timm_file[0])}
+    encoders = {how: load({**spec, "pooling": how}, "cpu") for how in POOLINGS}
+    images = raw(2, size=112)
+    own = load(spec, "cpu")
+    found = {how: encoder.embed(images, RGB) for how, encoder in encoders.items()}
+    torch.testing.assert_close(found["cls"], own.embed(images, RGB))  # timm's own for this model
+    torch.testing.assert_close(found["cls+mean"], torch.cat([found["cls"], found["mean"]], dim=1))
+    assert (found["mean"] - found["cls"]).abs().max() > 0.01
+    assert [encoders[how].dim(RGB) for how in POOLINGS] == [192, 192, 384]
+    assert len({encoder.digest for encoder in encoders.values()}) == 3
+    with pytest.raises(ConfigError, match="pooling 'max' is not one of cls"):
+        load({**spec, "pooling": "max"}, "cpu")
+    with pytest.raises(ConfigError, match="no class token"):
+        load({"kind": "timm", "model": "resnet10t", "weights": "random", "pooling": "cls"}, "cpu")
+
+
+def test_a_timm_model_can_keep_the_brightness_that_a_tile_has_on_its_plate(timm_file):
+    encoder = load({"kind": "timm", "model": TINY, "weights": str(timm_file[0]), "normalisation": "plate_range"}, "cpu")
+    images = raw(2, size=112)
+    statistics = PlateStatistics(*np.float32([[9] * 3, [9] * 3, [0] * 3, [2000] * 3]))
+    dim, bright = (encoder.embed((images.int() // part).to(torch.uint16), RGB, statistics) for part in (3, 1))
+    assert (dim - bright).abs().max() > 0.01
+    by_tile = load({"kind": "timm", "model": TINY, "weights": str(timm_file[0])}, "cpu")
+    dim, bright = (by_tile.embed((images.int() * part).to(torch.uint16), RGB, statistics) for part in (3, 1))
+    torch.testing.assert_close(dim, bright, atol=1e-4, rtol=1e-3)
+
+
+def test_pooling_of_campfire(run):
+    path, model = run
+    found = {how: load({"kind": "pretrained", "weights": str(path), "pooling": how}, "cpu") for how in POOLINGS}
+    latent = model.encoder(patchify(normalise(raw(), "tile"), model.config.patch_size))
+    torch.testing.assert_close(found["cls"].embed(raw(), RGB), latent[:, 0].detach())
+    torch.testing.assert_close(found["mean"].embed(raw(), RGB), model.embed(normalise(raw(), "tile")).detach())
+    assert found["cls+mean"].embed(raw(), RGB).shape[1] == found["cls+mean"].dim(RGB) == 2 * found["cls"].dim(RGB)
 
 
 def test_timm_weights_of_another_model_are_refused(timm_file, tmp_path):
@@ -188,11 +229,11 @@ def test_random_timm_weights_leave_the_global_generator_alone():
 def test_stretching_forgets_gain_and_clips_outliers():
     images = raw(2, size=112).float()
     images[0, 0, 0, 0] = 60000
-    values = stretch(images)
+    values = normalise(images, "tile_range")
     assert values.min() >= 0
     assert values.max() <= 1
-    torch.testing.assert_close(stretch(images * 5 + 100), values, atol=1e-4, rtol=1e-4)
-    assert stretch(torch.full((1, 1, 8, 8), 7.0)).abs().max() == 0
+    torch.testing.assert_close(normalise(images * 5 + 100, "tile_range"), values, atol=1e-4, rtol=1e-4)
+    assert normalise(torch.full((1, 1, 8, 8), 7.0), "tile_range").abs().max() == 0
 
 
 def cell(radius: int = 14, nucleus: float = 9000) -> np.ndarray:

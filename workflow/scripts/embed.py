@@ -41,6 +41,7 @@ for tiles, output in zip(snakemake.input.tiles, snakemake.output, strict=True):
             store.check(find_rows(store, cells).tolist())  # opening compares a few tiles; here each that is used
             keys, vectors = embed_plate(encoder, store, cells, channels, **params.machine)
             facts = {"encoder": name, "channels": channels, "weights": encoder.digest, "made_of": made_of}
+            facts |= {name: getattr(encoder, name) for name in ("pooling", "normalisation") if hasattr(encoder, name)}
             embeddings.write(kept, keys, vectors, facts)
     finished.append((kept, output))
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch import Tensor
 
+POOLINGS = ("cls", "mean", "cls+mean")
+"""How tokens become an embedding: the class token, the mean of the patch tokens, or both one after the other."""
+
 
 @runtime_checkable
 class Encoder(Protocol):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from campfire.core.columns import CHANNELS, channel_order
-from campfire.core.errors import DataError
+from campfire.core.errors import ConfigError, DataError
+from campfire.encoders.base import POOLINGS
 from campfire.model import MaskedAutoencoder, weights_digest
 from campfire.model.normalise import normalise
 from campfire.model.relatives import ContextAutoencoder
@@ -28,12 +29,17 @@ class CampfireEncoder:
         normalisation: str = "tile",
         device: str = "cpu",
         trained_channels: Sequence[str] = CHANNELS,
+        pooling: str = "mean",
     ) -> None:
+        if pooling not in POOLINGS:
+            raise ConfigError(f"encoder {name}: pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
         self.name = name
         self.device = device
         self.normalisation = normalisation
+        self.pooling = pooling
         # Models that compute differently may hold the same tensors: the configuration and the scale belong to it.
-        text = json.dumps([weights_digest(model.encoder), model.config.to_dict(), normalisation], sort_keys=True)
+        settings = [weights_digest(model.encoder), model.config.to_dict(), normalisation, pooling]
+        text = json.dumps(settings, sort_keys=True)
         self.digest = hashlib.sha256(text.encode()).hexdigest()
         self.model = model.to(device).eval()
         self.order = channel_order(trained_channels)
@@ -42,8 +48,8 @@ class CampfireEncoder:
         self._context: Tensor | None = None
 
     def dim(self, channels: Sequence[str]) -> int:
-        """The encoder's width, whatever the channels."""
-        return self.model.config.encoder_width
+        """The encoder's width for each token that is pooled, whatever the channels."""
+        return self.model.config.encoder_width * len(self.pooling.split("+"))
 
     @torch.inference_mode()
     def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, ...] | None = None) -> Tensor:
@@ -59,8 +65,8 @@ class CampfireEncoder:
             if isinstance(self.model, ContextAutoencoder):
                 if self._context is None:
                     raise DataError(f"encoder {self.name}: no plate's context; call begin_plate with some of its tiles")
-                return self.model.embed_in(values, self._context)
-            return self.model.embed(values, self._index(channels))
+                return self.model.embed_in(values, self._context, self.pooling)
+            return self.model.embed(values, self._index(channels), self.pooling)
 
     @torch.inference_mode()
     def begin_plate(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, ...] | None = None) -> None:

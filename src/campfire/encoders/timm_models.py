@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from campfire.core.errors import ConfigError, DataError, WeightsError, reason
+from campfire.encoders.base import POOLINGS
 from campfire.model.imagenet import create_strictly, differences
+from campfire.model.normalise import normalise
 
 log = logging.getLogger(__name__)
 
 COMBINE = ("average", "concatenate")
+STRETCHES = ("tile_range", "plate_range")
+"""Normalisations to [0, 1], as images of the web are."""
 
 
 class TimmEncoder:
@@ -24,10 +28,10 @@ class TimmEncoder:
 
     `size`: edge to which tiles are resized, or `native`. `combine`: how the embeddings of single channels are put
     together (`average`, `concatenate`); with `rgb=False` also those of three channels. Each channel of each tile is
-    stretched from its 0.1 to its 99.9 percentile to [0, 1] and then scaled by the model's own mean and deviation.
+    stretched from its 0.1 to its 99.9 percentile (with `plate_range` from those of its plate, which keeps brightness)
+    to [0, 1] and then scaled by the model's own mean and deviation. `pooling`: `cls`, `mean` (of the patch tokens) or
+    `cls+mean`; None is what timm's model does by itself.
     """
-
-    normalisation = "percentile"
 
     def __init__(
         self,
@@ -40,19 +44,30 @@ class TimmEncoder:
         rgb: bool = True,
         device: str = "cpu",
         edge: int = 224,
+        pooling: str | None = None,
+        normalisation: str = "tile_range",
     ) -> None:
+        if normalisation not in STRETCHES:
+            raise ConfigError(f"encoder {name}: normalisation {normalisation!r} is not one of {', '.join(STRETCHES)}")
+        if pooling is not None and pooling not in POOLINGS:
+            raise ConfigError(f"encoder {name}: pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
+        if pooling is not None and getattr(model, "cls_token", None) is None:
+            raise ConfigError(f"encoder {name}: the model has no class token; leave `pooling` out")
         if combine not in COMBINE:
             raise ConfigError(f"encoder {name}: combine {combine!r} is not one of {', '.join(COMBINE)}")
         self.name = name
         self.device = device
         self.size = size
         self.combine = combine
+        self.pooling = pooling or f"timm ({getattr(model, 'global_pool', '') or 'own'})"
+        self.parts = pooling.split("+") if pooling else []
+        self.normalisation = normalisation
         self.rgb = rgb
         self._width = _output_width(model.eval(), edge, name)
         self.model = model.to(device)
         self._mean = torch.tensor(list(mean), device=device)[:, None, None]
         self._deviation = torch.tensor(list(deviation), device=device)[:, None, None]
-        settings = [size, combine, rgb, list(mean), list(deviation)]
+        settings = [size, combine, rgb, list(mean), list(deviation), pooling, normalisation]
         digest = hashlib.sha256(json.dumps(settings).encode())
         for key, value in sorted(model.state_dict().items()):
             digest.update(key.encode())
@@ -61,7 +76,7 @@ class TimmEncoder:
 
     def dim(self, channels: Sequence[str]) -> int:
         """The model's width, times the number of channels where single channels are concatenated."""
-        width = self._width
+        width = self._width * max(1, len(self.parts))
         return width * len(channels) if self.combine == "concatenate" and not self._as_rgb(len(channels)) else width
 
     def _as_rgb(self, channels: int) -> bool:
@@ -69,9 +84,9 @@ class TimmEncoder:
 
     @torch.inference_mode()
     def embed(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, ...] | None = None) -> Tensor:
-        """See `Encoder.embed`; `statistics` are not used."""
+        """See `Encoder.embed`."""
         batch, count = images.shape[:2]
-        values = stretch(images.to(self.device, non_blocking=True))
+        values = normalise(images.to(self.device, non_blocking=True), self.normalisation, statistics)
         if self.size != "native":
             edge = int(self.size)
             values = functional.interpolate(values, (edge, edge), mode="bicubic", antialias=True).clamp(0, 1)
@@ -79,7 +94,7 @@ class TimmEncoder:
             values = values.reshape(batch * count, 1, *values.shape[2:]).expand(-1, 3, -1, -1)
         with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.device.startswith("cuda")):
             try:
-                output = self.model((values - self._mean) / self._deviation)
+                output = self._pool((values - self._mean) / self._deviation)
             except AssertionError as error:
                 height, width = values.shape[2:]
                 raise DataError(
@@ -91,15 +106,14 @@ class TimmEncoder:
         output = output.reshape(batch, count, -1)
         return output.mean(dim=1) if self.combine == "average" else output.flatten(1)
 
-
-def stretch(images: Tensor, low: float = 0.001, high: float = 0.999) -> Tensor:
-    """Raw tiles (B, C, H, W) to float32 in [0, 1]: each channel of each tile from its low to its high quantile."""
-    values = images.float()
-    ranked = values.flatten(2).sort(dim=2).values
-    last = ranked.shape[2] - 1
-    floor = ranked[..., round(low * last), None, None]
-    span = ranked[..., round(high * last), None, None] - floor
-    return ((values - floor) / span.clamp_min(1e-8)).clamp(0, 1)
+    def _pool(self, values: Tensor) -> Tensor:
+        """Embeddings (B, D) of scaled RGB images."""
+        if not self.parts:
+            return self.model(values)
+        tokens = self.model.forward_features(values)  # type: ignore[operator]
+        first = int(getattr(self.model, "num_prefix_tokens", 1))
+        pooled = {"cls": tokens[:, 0], "mean": tokens[:, first:].mean(dim=1)}
+        return torch.cat([pooled[part] for part in self.parts], dim=1)
 
 
 def load_timm(spec: dict[str, Any], name: str, device: str) -> TimmEncoder:
@@ -133,7 +147,8 @@ def load_timm(spec: dict[str, Any], name: str, device: str) -> TimmEncoder:
             *(name, model_name, tuple(mean), tuple(deviation), weights),
         )
     combine, rgb = str(spec.get("combine", "average")), bool(spec.get("rgb", True))
-    return TimmEncoder(model, name, mean, deviation, size, combine, rgb, device, edge)
+    scale = str(spec.get("normalisation") or "tile_range")
+    return TimmEncoder(model, name, mean, deviation, size, combine, rgb, device, edge, spec.get("pooling"), scale)
 
 
 def _create(model_name: str, weights: str, seed: int, options: dict[str, Any], name: str) -> nn.Module:

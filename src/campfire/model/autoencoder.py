@@ -46,19 +46,19 @@ class MaskedAutoencoder(nn.Module):
             self.decoders = nn.ModuleList(Decoder(config, context=False) for _ in range(config.channels))
         if config.channel_embedding == "learned" and config.decoder == "shared":
             self.channel_embed = nn.Parameter(torch.empty(config.channels, config.encoder_width))
-        initialise(self, seed)
+        initialise(self, seed, config.rope_base, config.rope_start)
 
     def _make_encoder(self) -> Encoder:
         return Encoder(self.config)
 
-    def embed(self, images: Tensor, channel_index: Tensor | None = None) -> Tensor:
+    def embed(self, images: Tensor, channel_index: Tensor | None = None, pooling: str = "mean") -> Tensor:
         """Embeddings (B, D) float32 of whole tiles, nothing masked (paper 2.2; the release's eval mode).
 
-        The encoder knows no channel labels, so `channel_index` does not change the result.
+        `pooling`: see `Encoder.pool`. The encoder knows no channel labels: `channel_index` changes nothing.
         """
         self._check(images, channel_index)
         patches = patchify(images, self.config.patch_size)
-        return self.encoder.pool(self._encode(patches, patches, channel_index, None, None, None)).float()
+        return self.encoder.pool(self._encode(patches, patches, channel_index, None, None, None), pooling).float()
 
     def draw(
         self, batch: int, channels: int, generator: torch.Generator, device: torch.device | str | None = None

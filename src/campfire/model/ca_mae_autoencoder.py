@@ -87,8 +87,10 @@ class CaMaeAutoencoder(MaskedAutoencoder):
             if isinstance(module, ca_mae.ParallelBlock | Block):
                 module.compile(**how)
 
-    def embed(self, images: Tensor, channel_index: Tensor | None = None) -> Tensor:
-        """Embeddings (B, D) float32 of whole tiles of any channels up to `config.channels`."""
+    def embed(self, images: Tensor, channel_index: Tensor | None = None, pooling: str = "mean") -> Tensor:
+        """Embeddings (B, D) float32 of whole tiles of any channels up to `config.channels`; pooled by the mean alone."""
+        if pooling != "mean":
+            raise ConfigError(f"pooling {pooling}: a CA-MAE pools by the mean of its patch tokens; set pooling to mean")
         self._check(images, None)
         if images.shape[1] > self.config.channels:
             raise ConfigError(f"{images.shape[1]} channels, but the model has positions for {self.config.channels}")

@@ -53,6 +53,14 @@ class ModelConfig(Options):
     rope_form: RopeForm = option(
         "rotation", "rotation, or cosine: queries and keys times the cosine only, as the released code does"
     )
+    rope_base: float = option(
+        10.0, "base of the rotary frequencies; Heo et al. take 10 for mixed and 100 for axial, the release 10", gt=1
+    )
+    rope_start: Literal["random", "zero"] = option(
+        "random",
+        "mixed: initial angles of learnt frequencies, random by head (Heo et al.), or zero, which leaves the attention "
+        "of ImageNet weights as it was trained",
+    )
     channel_embedding: Literal["global", "batch", "sample", "learned"] = option(
         "global", "mean patch over all ranks (global), the rank (batch), the sample; or learned", source="paper 2.2"
     )
@@ -74,6 +82,11 @@ class ModelConfig(Options):
     channels: int = option(5, "channel indices that learned embeddings and per-channel decoders know", ge=1)
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.rope_start == "zero" and self.rope == "mixed" and self.rope_form == "cosine":
+            yield (
+                "rope_start",
+                "zero angles get no gradient through cosines alone; choose random, or rope_form rotation",
+            )
         if self.image_size % self.patch_size:
             near = _divisor_near(self.image_size, self.patch_size)
             yield (

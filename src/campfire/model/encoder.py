@@ -68,7 +68,7 @@ class Stack(nn.Module):
         config = self.config
         scales = None if paths is None else self._branch_scales(paths)
         places = None if config.rope == "none" else token_places(config.grid, positions, channels, x.device)
-        frequencies = axial_frequencies(self.head_dim, x.device) if config.rope == "axial" else None
+        frequencies = axial_frequencies(self.head_dim, config.rope_base, x.device) if config.rope == "axial" else None
         for i, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             turn = block.freqs if config.rope == "mixed" else frequencies
@@ -106,6 +106,11 @@ class Encoder(Stack):
         """Patches (..., P*P) to patch embeddings (..., D), before any positions."""
         return self.patch_embed["proj"](patches)
 
-    def pool(self, latent: Tensor) -> Tensor:
-        """Embedding (B, D): the norm of the mean patch token, the class token left out (the release's order)."""
-        return self.norm(latent[:, 1:].mean(dim=1))
+    def pool(self, latent: Tensor, pooling: str = "mean") -> Tensor:
+        """Embedding of latent tokens (B, 1 + C K, D).
+
+        mean: the norm of the mean patch token, (B, D), the class token left out (the release's order). cls: the class
+        token (B, D). cls+mean: both, one after the other, (B, 2 D).
+        """
+        parts = {"cls": lambda: latent[:, 0], "mean": lambda: self.norm(latent[:, 1:].mean(dim=1))}
+        return torch.cat([parts[name]() for name in pooling.split("+")], dim=1)

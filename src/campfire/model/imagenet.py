@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from campfire.core.errors import ConfigError, WeightsError, reason
 from campfire.model.autoencoder import MaskedAutoencoder
+from campfire.model.positions import sincos_table
 
 SOURCES = {
     (192, 12): "vit_tiny_patch16_224.augreg_in21k_ft_in1k",
@@ -23,8 +24,10 @@ def initialise_from_imagenet(model: MaskedAutoencoder, weights: str = "hub") -> 
     """Copy the transformer blocks, norm, class token and patch projection of a timm ViT into the encoder.
 
     The projection is summed over the three colours (a grey image gives what it gave as RGB) and resampled to the
-    patch size; sin-cos positions, rotary frequencies and the decoder stay as they are. `weights` is `hub` or a
-    file. WeightsError with the address of the weights when they cannot be had or do not fit.
+    patch size. MAE's sin-cos table has the column in its first half, ours (as the release's) the row: weights that
+    were trained with it have the halves of their features swapped. Positions and the decoder stay as they are; rotary
+    frequencies that do not start at zero (`rope_start`) turn queries and keys as these weights never saw them.
+    `weights` is `hub` or a file. WeightsError with the address of the weights when they cannot be had or do not fit.
     """
     config = model.config
     name = SOURCES.get((config.encoder_width, config.encoder_depth))
@@ -99,5 +102,28 @@ def copy_transformer(source: nn.Module, model: MaskedAutoencoder) -> None:
         raise WeightsError(
             f"the ImageNet model does not fit the encoder: {', '.join(missing[:5])} differ or are absent"
         )
+    swap = columns_first(given["pos_embed"])
     for name, value in wanted.items():
-        value.copy_(given[name])
+        value.copy_(swap_features(name, given[name]) if swap else given[name])
+
+
+def columns_first(positions: Tensor) -> bool:
+    """Whether a position table (1, 1 + N, D) is MAE's: sines and cosines, of the column in the first half."""
+    width, grid = positions.shape[2], round((positions.shape[1] - 1) ** 0.5)
+    if width % 4 or grid**2 + 1 != positions.shape[1]:
+        return False
+    rows, columns = sincos_table(width, grid)[:, 1:].to(positions).chunk(2, dim=2)
+    return bool((positions[:, 1:].float() - torch.cat([columns, rows], dim=2)).abs().max() < 1e-3)
+
+
+def swap_features(name: str, value: Tensor) -> Tensor:
+    """A tensor of a ViT with the halves of the features that run from block to block swapped.
+
+    Swapped in all tensors, the model computes the same, with the halves of its output swapped.
+    """
+    if name.endswith(("qkv.weight", "fc1.weight")):  # take features in
+        return value.roll(value.shape[1] // 2, dims=1)
+    if name.endswith(("qkv.bias", "fc1.bias")):
+        return value
+    place = value.ndim - 1 if name.endswith("token") else 0
+    return value.roll(value.shape[place] // 2, dims=place)  # give features out, or weigh them

@@ -8,7 +8,7 @@ from campfire.model.positions import mixed_frequencies
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, seed: int) -> None:
+def initialise(model: nn.Module, seed: int, rope_base: float = 10.0, rope_start: str = "random") -> None:
     """Draw all trainable values as the release does: Xavier-uniform matrices, zero biases, N(0, 0.02) tokens.
 
     Values are drawn on the CPU in the order of the parameters, so a seed gives the same model everywhere; the fixed
@@ -24,7 +24,8 @@ def initialise(model: nn.Module, seed: int) -> None:
         if last in ("cls_token", "mask_token", "channel_embed"):
             nn.init.trunc_normal_(values, std=0.02, generator=generator)
         elif last == "freqs":
-            values = mixed_frequencies(heads[name], parameter.shape[2] * 2 // heads[name], generator)
+            values = mixed_frequencies(heads[name], parameter.shape[2] * 2 // heads[name], generator, rope_base)
+            values = values * (rope_start != "zero")
         elif name.endswith("patch_embed.proj.bias"):
             bound = float(model.get_parameter(name[:-4] + "weight").flatten(1).shape[1]) ** -0.5
             nn.init.uniform_(values, -bound, bound, generator=generator)

@@ -3,9 +3,6 @@
 import torch
 from torch import Tensor
 
-ROPE_BASE = 10.0
-"""Base of the rotary frequencies, as in Heo et al. for learnt 2-D RoPE."""
-
 
 def sincos_table(width: int, grid: int) -> Tensor:
     """Sin-cos positions (1, 1 + grid^2, width), float32; row 0 (class token) is zero.
@@ -23,14 +20,16 @@ def sincos_table(width: int, grid: int) -> Tensor:
     return torch.cat([torch.zeros(1, width, dtype=torch.float64, device="cpu"), table])[None].float()
 
 
-def rope_magnitudes(head_dim: int, device: torch.device | str | None = None) -> Tensor:
-    """Frequencies 10^(-4j / head_dim), j < head_dim / 4, float32 (head_dim / 4,)."""
-    return ROPE_BASE ** (-4.0 * torch.arange(head_dim // 4, device=device) / head_dim)
+def rope_magnitudes(head_dim: int, base: float = 10.0, device: torch.device | str | None = None) -> Tensor:
+    """Frequencies base^(-4j / head_dim), j < head_dim / 4, float32 (head_dim / 4,); 10 is the release's base."""
+    return base ** (-4.0 * torch.arange(head_dim // 4, device=device) / head_dim)
 
 
-def mixed_frequencies(heads: int, head_dim: int, generator: torch.Generator | None = None) -> Tensor:
+def mixed_frequencies(
+    heads: int, head_dim: int, generator: torch.Generator | None = None, base: float = 10.0
+) -> Tensor:
     """Initial learnt frequencies (2, 1, heads * head_dim / 2): x then y, each head turned by a random angle."""
-    magnitude = rope_magnitudes(head_dim, "cpu")
+    magnitude = rope_magnitudes(head_dim, base, "cpu")
     turn = torch.rand(heads, 1, generator=generator, device="cpu") * 2 * torch.pi
     quarter = turn + torch.pi / 2
     x = torch.cat([magnitude * turn.cos(), magnitude * quarter.cos()], dim=1)
@@ -52,9 +51,9 @@ def token_places(grid: int, positions: Tensor | None, channels: int, device: tor
     return torch.cat([places.new_zeros(len(places), 1, 2), places], dim=1)
 
 
-def axial_frequencies(head_dim: int, device: torch.device) -> Tensor:
+def axial_frequencies(head_dim: int, base: float, device: torch.device) -> Tensor:
     """Rotary frequencies (2, 1, head_dim / 2): the first half turns with the column, the second with the row."""
-    magnitude = rope_magnitudes(head_dim, device)
+    magnitude = rope_magnitudes(head_dim, base, device)
     nothing = torch.zeros_like(magnitude)
     return torch.stack([torch.cat([magnitude, nothing]), torch.cat([nothing, magnitude])])[:, None]
 

@@ -155,12 +155,12 @@ class ContextAutoencoder(MaskedAutoencoder):
         patches = patchify(images, self.config.patch_size).flatten(1, 2)
         return self.encoder.context(self.encoder.project(patches.mean(dim=(0, 1))))
 
-    def embed_in(self, images: Tensor, context: Tensor) -> Tensor:
+    def embed_in(self, images: Tensor, context: Tensor, pooling: str = "mean") -> Tensor:
         """Embeddings (B, D) of whole tiles in the context (D,) of their plate, whatever the batch."""
         self._check(images, None)
         patches = patchify(images, self.config.patch_size)
         latent = self.encoder(patches, None, None, context.expand(len(patches), -1))
-        return self.encoder.pool(latent).float()
+        return self.encoder.pool(latent, pooling).float()
 
 
 def _ca_mae(config: ModelConfig, seed: int) -> MaskedAutoencoder:

@@ -303,7 +303,7 @@ def make_optimiser(
 ) -> tuple[torch.optim.AdamW, list[str]]:
     """AdamW (fused where torch has it) and the names of its parameters in its own order."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    matrices = [(n, p) for n, p in named if options.decay == "all" or (p.ndim >= 2 and "token" not in n)]
+    matrices = [(n, p) for n, p in named if options.decay == "all" or _decays(n, p)]
     chosen = {n for n, _ in matrices}
     others = [(n, p) for n, p in named if n not in chosen]
     groups = [
@@ -318,3 +318,8 @@ def make_optimiser(
         fused=device.type in ("cuda", "cpu"),
     )
     return optimiser, [name for name, _ in matrices + others]
+
+
+def _decays(name: str, parameter: nn.Parameter) -> bool:
+    """Whether `decay: matrices` decays a parameter: no biases, norms, tokens, embeddings or rotary frequencies."""
+    return parameter.ndim >= 2 and not name.endswith(("token", "freqs", "channel_embed"))

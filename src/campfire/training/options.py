@@ -115,7 +115,8 @@ class PretrainOptions(Options):
     min_learning_rate: float = option(1e-6, "learning rate at the end of the cosine", ge=0, le=10)
     weight_decay: float = option(5e-3, "AdamW's decoupled weight decay", source="paper 3.1", ge=0)
     decay: Literal["matrices", "all"] = option(
-        "matrices", "what decays: matrices (no biases, norms or tokens, as MAE does) or all (AdamW in torch)"
+        "matrices",
+        "what decays: matrices (no biases, norms, tokens, embeddings or rotary frequencies) or all (AdamW in torch)",
     )
     betas: Numbers = option((0.9, 0.95), "AdamW's betas (MAE's; the paper is silent)", min_length=2, max_length=2)
     clip: float = option(1.0, "largest gradient norm; 0 does not clip", ge=0)

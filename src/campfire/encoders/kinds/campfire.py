@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from campfire.core.columns import CHANNELS
 from campfire.core.errors import ConfigError, WeightsError
@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from campfire.model import MaskedAutoencoder
 
 
+Pooling = Literal["cls", "mean", "cls+mean"]
+POOLED = "class token, mean of the patch tokens (as released), or both"
+
+
 class PretrainedOptions(Options):
     """Weights of a pretraining run."""
 
     kind: Literal["pretrained"] = "pretrained"
     run: str | None = option(None, "pretraining run of this config")
     weights: str | None = option(None, "model file of a run made elsewhere")
+    pooling: Pooling = option("mean", POOLED, source="release")
 
 
 class UntrainedOptions(Options):
@@ -35,6 +40,7 @@ class UntrainedOptions(Options):
     channels: Names | None = option(None, "channels of that run", internal=True)
     normalisation: Normalisation | None = option(None, "how tiles are brought to scale")
     imagenet: str | None = option(None, "ImageNet weights that the twin starts from, `hub` or a file")
+    pooling: Pooling = option("mean", POOLED, source="release")
 
 
 class ReleaseOptions(Options):
@@ -46,7 +52,10 @@ class ReleaseOptions(Options):
     rope_form: RopeForm | None = option(None, "true rotation, or the release's cosine")
     heads: int | None = option(None, "attention heads of the encoder", ge=1)
     decoder_heads: int | None = option(None, "attention heads of the decoder", ge=1)
-    normalisation: Normalisation | None = option(None, "how tiles are brought to scale")
+    normalisation: Normalisation | None = option(
+        None, "how tiles were brought to scale in its training; must be given, nothing published tells"
+    )
+    pooling: Pooling = option("mean", POOLED, source="release")
 
 
 @register("pretrained", PretrainedOptions)
@@ -57,7 +66,7 @@ def make_pretrained(options: PretrainedOptions, name: str, device: str) -> Encod
 
     model, header = load_weights(_needed(options.weights, name))
     channels = header.get("channels") or CHANNELS
-    return CampfireEncoder(model, name, str(header.get("normalisation", "tile")), device, channels)
+    return CampfireEncoder(model, name, _scale(header, name), device, channels, options.pooling)
 
 
 @register("release", ReleaseOptions)
@@ -66,10 +75,15 @@ def make_release(options: ReleaseOptions, name: str, device: str) -> Encoder:
     from campfire.encoders.campfire_vit import CampfireEncoder
     from campfire.model.released_checkpoint import load_checkpoint
 
+    if options.normalisation is None:
+        raise ConfigError(
+            f"encoder {name}: the authors' checkpoint does not say how its tiles were brought to scale, and neither do "
+            f"paper and release; set `normalisation` to one of {', '.join(get_args(Normalisation))} (docs/encoders.md)"
+        )
     known = ("rope", "rope_form", "heads", "decoder_heads")
     choices = {key: value for key in known if (value := getattr(options, key))}
     model = load_checkpoint(_needed(options.weights, name), **choices)
-    return CampfireEncoder(model, name, options.normalisation or "tile", device)
+    return CampfireEncoder(model, name, options.normalisation, device, pooling=options.pooling)
 
 
 @register("untrained", UntrainedOptions)
@@ -85,9 +99,9 @@ def make_untrained(options: UntrainedOptions, name: str, device: str) -> Encoder
         raise ConfigError(f"encoder {name}: an untrained twin needs the trained `weights`, or `model` and `seed`")
     imagenet = options.imagenet if options.imagenet is not None else header.get("imagenet")
     model = _initial(fields, int(seed), str(imagenet or ""), name)
-    normalisation = options.normalisation or str(header.get("normalisation", "tile"))
+    normalisation = options.normalisation or _scale(header, name)
     channels = options.channels or header.get("channels") or CHANNELS
-    return CampfireEncoder(model, name, normalisation, device, channels)
+    return CampfireEncoder(model, name, normalisation, device, channels, options.pooling)
 
 
 def _initial(fields: Mapping[str, Any], seed: int, imagenet: str, name: str) -> MaskedAutoencoder:
@@ -103,6 +117,16 @@ def _initial(fields: Mapping[str, Any], seed: int, imagenet: str, name: str) -> 
 
         initialise_from_imagenet(model, imagenet)
     return model.eval()
+
+
+def _scale(header: Mapping[str, Any], name: str) -> str:
+    """The normalisation that a weight file names; a wrong one would give wrong embeddings without a word."""
+    if not header.get("normalisation"):
+        raise ConfigError(
+            f"encoder {name}: the weight file's header does not name the `normalisation` of its training; write it "
+            f"with one of {', '.join(get_args(Normalisation))} (campfire.model.save_weights)"
+        )
+    return str(header["normalisation"])
 
 
 def _needed(weights: str | None, name: str) -> str:

@@ -30,6 +30,12 @@ class TimmOptions(Options):
     )
     deviation: Numbers | None = option(None, "their deviation", min_length=3, max_length=3)
     seed: int = option(0, "seed of random weights", ge=0)
+    pooling: Literal["cls", "mean", "cls+mean"] | None = option(
+        None, "class token, mean of the patch tokens, or both; by default what the timm model does by itself"
+    )
+    normalisation: Literal["tile_range", "plate_range"] = option(
+        "tile_range", "tiles are stretched to [0, 1] by their own percentiles, or by those of their plate"
+    )
 
 
 @register("timm", TimmOptions)
