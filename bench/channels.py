@@ -126,7 +126,7 @@ def separation(weights: Path, sets: list[dict[str, Any]], channels: list[str], b
     with torch.no_grad():
         for part in torch.randperm(len(images), generator=generator).split(batch)[: len(images) // batch]:
             sums = model.channel_sums(images[part], index, None if scale is None else scale[:, part])
-            drawn.append(model._embedding(label_means(sums, index)))
+            drawn.append(model.channel_embeddings(label_means(sums, index)))
     values = torch.stack(drawn)  # (batches, channels, D)
     centre = values.mean(0)
     noise = (values - centre).square().sum(2).mean().sqrt()

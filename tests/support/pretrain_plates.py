@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from campfire.core.columns import NUCLEUS, PLATE, PLATE_TYPE, SITE, WELL
 from campfire.core.files import write_table
@@ -18,16 +19,25 @@ SMALL_MODEL = {
 }  # fmt: skip
 
 
-def write_plate(folder: Path, plate: str, tiles: int, channels: list[str], seed: int = 0, size: int = 28) -> Path:
-    """A plate of `tiles` uint16 tiles in ten wells (A01 .. A10), cells of a well contiguous."""
+def write_plate(
+    folder: Path,
+    plate: str,
+    tiles: int,
+    channels: list[str],
+    seed: int = 0,
+    size: int = 28,
+    images: NDArray[np.uint16] | None = None,
+) -> Path:
+    """A plate of `tiles` uint16 tiles (blurred discs, or `images`) in ten wells, cells of a well contiguous."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:size, :size]
     centre = rng.uniform(0.3 * size, 0.7 * size, (tiles, 2, 1, 1))
     distance = np.hypot(rows - centre[:, 0], columns - centre[:, 1])
     radius = rng.uniform(0.1 * size, 0.3 * size, (tiles, 1, 1))
     layers = [np.exp(-((distance / (radius * (1 + 0.4 * c))) ** 2)) for c in range(len(channels))]
-    images = 200 + 3000 * np.stack(layers, axis=1) + rng.normal(0, 40, (tiles, len(channels), size, size))
-    images = images.clip(0, 65535).astype(np.uint16)
+    if images is None:
+        discs = 200 + 3000 * np.stack(layers, axis=1) + rng.normal(0, 40, (tiles, len(channels), size, size))
+        images = discs.clip(0, 65535).astype(np.uint16)
     index = pd.DataFrame(
         {
             PLATE: plate,

@@ -26,7 +26,7 @@ class CampfireEncoder:
         self,
         model: MaskedAutoencoder,
         name: str,
-        normalisation: str = "tile",
+        normalisation: str,
         device: str = "cpu",
         trained_channels: Sequence[str] = CHANNELS,
         pooling: str = "mean",

@@ -235,14 +235,14 @@ class MaskedAutoencoder(nn.Module):
             return self.channel_embed[index]
         with torch.no_grad(), torch.autocast(patches.device.type, enabled=False):
             if mode == "sample":
-                return self._embedding(self._summaries(patches, scale))
+                return self.channel_embeddings(self._summaries(patches, scale))
             if sums is None:
                 sums = label_sums(self._summaries(patches, scale), index)
                 sums = sum_over_ranks(sums) if self.training and mode == "global" else sums
-            return self._embedding(label_means(sums, index))
+            return self.channel_embeddings(label_means(sums, index))
 
-    def _embedding(self, means: Tensor) -> Tensor:
-        """Channel embeddings (..., D') of mean summaries (..., K)."""
+    def channel_embeddings(self, means: Tensor) -> Tensor:
+        """Channel embeddings (..., D') of the means (..., K) that `label_means` makes of `channel_sums`."""
         pixels = self.config.patch_size**2
         centre = self.encoder.project(means[..., :pixels])
         if self.config.channel_context == "mean":

@@ -8,6 +8,7 @@ from typing import Any
 from campfire.runs.files import Files, existing, weight_files
 from campfire.runs.fingerprint import syntax_digest
 from campfire.runs.settings import in_order
+from campfire.training.options import AugmentOptions
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class PlannedEncoder:
             run = self.pretraining
             spec |= {"model": run["model"], "seed": run["seed"], "channels": list(run["channels"])}
             spec["imagenet"] = run.get("imagenet", "")
-            spec["normalisation"] = run.get("augmentation", {}).get("normalisation", "tile")
+            spec["normalisation"] = AugmentOptions(**run.get("augmentation", {})).normalisation
         return spec
 
     @property

@@ -56,13 +56,18 @@ class AugmentOptions(Options):
     section: ClassVar[str] = "augmentation"
 
     normalisation: Normalisation = option(
-        "tile",
-        "how intensities are brought to scale: z-score (tile, plate), range or deviation alone, each by the tile or by "
-        "its plate's statistics, or none (campfire.model.normalise)",
-        source="docs/decisions.md",
+        "tile_sd",
+        "how intensities are brought to scale: standard deviations above the background (tile_sd, plate_sd), range "
+        "(tile_range, plate_range) or z-score (tile, plate: channels cannot be told apart), by the tile or its plate's "
+        "statistics; or none, thousands of counts",
+        source="docs/channels.md",
     )
     channel_scale: Literal["input", "tile", "plate", "tile_range", "plate_range", "tile_sd", "plate_sd", "none"] = (
-        option("input", "scale in which the channel embedding sees patches: the input's, or another normalisation")
+        option(
+            "input",
+            "scale in which the channel embedding sees patches: the input's, or another normalisation",
+            source="docs/channels.md",
+        )
     )
     flip: bool = option(True, "random flips along both axes", source="paper 3.1")
     rotation: Literal["none", "right", "any"] = option(
