@@ -15,7 +15,7 @@ from torch.nn import functional
 from campfire.core.digests import file_sha256
 from campfire.core.errors import ConfigError, DataError, WeightsError, reason
 from campfire.encoders.registry import Source, known_channels
-from campfire.encoders.timm_models import stretch
+from campfire.model.normalise import normalise
 from campfire.model.peers.weights import read_tensors
 from campfire.model.weights import weights_digest
 
@@ -76,11 +76,11 @@ class FrozenEncoder:
 
 
 def grey_levels(images: Tensor) -> Tensor:
-    """Raw tiles (B, C, H, W) as float32 in 0..255: 8-bit ones as they are, others stretched by `stretch`.
+    """Raw tiles (B, C, H, W) as float32 in 0..255: 8-bit ones as they are, others stretched to their range.
 
     Published encoders take 8-bit images; the 0.1 and 99.9 percentiles of each channel of each tile become 0 and 255.
     """
-    return images.float() if images.dtype == torch.uint8 else stretch(images) * 255
+    return images.float() if images.dtype == torch.uint8 else normalise(images, "tile_range") * 255
 
 
 def resize(values: Tensor, edge: int | None, mode: str = "bicubic") -> Tensor:

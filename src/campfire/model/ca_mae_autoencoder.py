@@ -88,7 +88,7 @@ class CaMaeAutoencoder(MaskedAutoencoder):
                 module.compile(**how)
 
     def embed(self, images: Tensor, channel_index: Tensor | None = None, pooling: str = "mean") -> Tensor:
-        """Embeddings (B, D) float32 of whole tiles of any channels up to `config.channels`; pooled by the mean alone."""
+        """Embeddings (B, D) float32 of whole tiles of up to `config.channels` channels, pooled by the mean."""
         if pooling != "mean":
             raise ConfigError(f"pooling {pooling}: a CA-MAE pools by the mean of its patch tokens; set pooling to mean")
         self._check(images, None)
