@@ -185,7 +185,7 @@ def test_pooling_of_a_timm_model(timm_file):
     assert (found["mean"] - found["cls"]).abs().max() > 0.01
     assert [encoders[how].dim(RGB) for how in POOLINGS] == [192, 192, 384]
     assert len({encoder.digest for encoder in encoders.values()}) == 3
-    with pytest.raises(ConfigError, match="pooling 'max' is not one of cls"):
+    with pytest.raises(ConfigError, match="pooling: 'max' is not one of cls"):
         load({**spec, "pooling": "max"}, "cpu")
     with pytest.raises(ConfigError, match="no class token"):
         load({"kind": "timm", "model": "resnet10t", "weights": "random", "pooling": "cls"}, "cpu")
