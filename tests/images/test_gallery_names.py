@@ -138,6 +138,7 @@ def test_files_beside_the_images_are_passed_over(tmp_path: Path, caplog: pytest.
     ("names", "words"),
     [
         (("B02_1_DAPI.tif", "B02_1_DAPI.tiff"), r"B02_1_DAPI.tif and .*B02_1_DAPI.tiff: both are .*their suffix"),
+        (("B02_1_DAPI.png", "B02_1_DAPI.tif"), r"png and .*tif: both are .*their suffix.* as in \[.\]tif\$"),
         (("B02_1_DAPI.z1.tif", "B02_1_DAPI.z2.tif"), r"focal planes \(z 1\).*--plane"),
         (("TimePoint_1/B02_1_DAPI.tif", "TimePoint_2/B02_1_DAPI.tif"), r"timepoints \(timepoint 1\).*--time"),
         (("a/B02_1_DAPI.tif", "b/B02_1_DAPI.tif"), r"a/B02_1_DAPI.tif and .*b/B02.*a group `plate`"),
@@ -148,6 +149,12 @@ def test_two_files_for_one_place_are_both_named_with_the_remedy_that_fits(
 ) -> None:
     with pytest.raises(DataError, match=words):
         find_images(write(tmp_path, *names), PATTERN, plate="P1")
+
+
+def test_links_that_a_copy_turned_into_text_are_named(tmp_path: Path) -> None:
+    (tmp_path / "B02_1_DAPI.tif").write_text("../store/B02_1_DAPI.tif")
+    with pytest.raises(DataError, match="no image matches .*left out: 1 links stored as text.*copy the images"):
+        find_images(tmp_path, PATTERN, plate="P1")
 
 
 def test_focal_planes_are_chosen_or_projected(tmp_path: Path) -> None:

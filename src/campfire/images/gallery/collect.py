@@ -71,7 +71,8 @@ def find_images(
         rows.append({**place, "plane": reading.plane, "time": reading.time, "path": folder / name})
     if not seen:
         example = f"; the first of {len(unread)} is {unread[0]}" if unread else "; there is no .tif, .tiff or .png"
-        raise DataError(f"{folder}: no image matches {pattern!r}{example}; correct the pattern")
+        other = "".join(f"; left out: {len(names)} {kind}" for kind, names in files.passed_over.items())
+        raise DataError(f"{folder}: no image matches {pattern!r}{example}{other}; correct the pattern or the folder")
     tell_left_out(str(folder), seen, channels, {"images that the pattern does not match": unread, **files.passed_over})
     table = pd.DataFrame(rows, columns=[*COLUMNS[:-1], "plane", "time", "path"])
     return checked(table, str(folder), plane, time, plate_format)
@@ -220,7 +221,8 @@ def _explain_twice(twice: pd.DataFrame) -> str:
     if one == other:
         return f"{one}: is listed twice as {place}; take one of the two rows out"
     if one.with_suffix("") == other.with_suffix(""):
-        remedy = f"they differ by their suffix: end the pattern with one of them, as in [.]{one.suffix[1:]}$"
+        kept = one if one.suffix.lower().startswith(".tif") else other
+        remedy = f"they differ by their suffix: end the pattern with one of them, as in [.]{kept.suffix[1:]}$"
     elif plane := _difference(str(one), str(other), ("z", "p", "plane", "zstep", "slice")):
         remedy = f"focal planes ({plane})? Read them by a group `plane`, and choose with --plane N or --plane max"
     elif time := _difference(str(one), str(other), ("t", "timepoint", "time")):

@@ -9,6 +9,8 @@ from pathlib import Path
 SUFFIXES = (".tif", ".tiff", ".png")
 _SIDE_FOLDERS = ("@eadir", "__macosx", "thumbs", "thumbnails")
 _PREVIEW = re.compile(r"(^|[^a-z])(thumb|thumbnail|preview)s?([^a-z]|$)")
+LONGEST_LINK = 1024
+"""Bytes of a link's text."""
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 
 
@@ -64,4 +66,17 @@ def _kind(path: Path, name: str) -> str:
         return "links to nothing"
     if path.suffix.lower() not in SUFFIXES:
         return f"files of other kinds ({path.suffix.lower() or 'no suffix'})"
+    if _is_text_of_link(path):
+        return "links stored as text, as a copy from another system leaves (copy the images themselves)"
     return ""
+
+
+def _is_text_of_link(path: Path) -> bool:
+    """Whether a file holds nothing but the path of an image."""
+    try:
+        if path.stat().st_size > LONGEST_LINK:
+            return False
+        text = path.read_bytes().decode("ascii")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return text.strip().lower().endswith(SUFFIXES) and "\n" not in text.strip()
