@@ -153,7 +153,7 @@ def test_two_files_for_one_place_are_both_named_with_the_remedy_that_fits(
 
 def test_links_that_a_copy_turned_into_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "B02_1_DAPI.tif").write_text("../store/B02_1_DAPI.tif")
-    with pytest.raises(DataError, match="no image matches .*left out: 1 links stored as text.*copy the images"):
+    with pytest.raises(DataError, match=r"no image matches .*left out: 1 links stored as text.*copy the images"):
         find_images(tmp_path, PATTERN, plate="P1")
 
 

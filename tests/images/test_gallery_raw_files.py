@@ -203,3 +203,27 @@ def test_eight_bit_and_inverted_images_are_written_as_counts(raw: Path, tmp_path
     read = {path.name: tifffile.imread(path) for path in (tmp_path / "out").rglob("B02_1_*.tiff")}
     np.testing.assert_array_equal(read["B02_1_DAPI.tiff"], small)
     np.testing.assert_array_equal(read["B02_1_GFP.tiff"], image(1))
+
+
+def test_a_plate_that_is_a_copy_of_another_is_said(raw: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for plate in ("P1", "P2"):
+        (raw / plate).mkdir()
+        for path in raw.glob("*.tif"):
+            (raw / plate / path.name).write_bytes(path.read_bytes())
+    for path in raw.glob("*.tif"):
+        path.unlink()
+    arrange(find_images(raw, r"(?P<plate>P\d)/" + PATTERN), tmp_path / "out")
+    assert "plate P2: 4 of 4 images are the same pictures as on another plate" in caplog.text
+    assert "of plate P1; is one plate a copy of the other?" in caplog.text
+
+
+@pytest.mark.parametrize("channels", ["DAPI=DNA,GFP=DNA", "DAPI=DNA,DAPI=ER"])
+def test_two_channels_never_become_one(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], channels: str
+) -> None:
+    (raw / "B02_1_GFP.tif").unlink()
+    (raw / "B02_2_DAPI.tif").unlink()  # the two would not meet in any site
+    arguments = [str(raw), str(tmp_path / "out"), "--plate", "P1", "--pattern", PATTERN, "--channels", channels]
+    assert main(arguments) == 1
+    told = capsys.readouterr().err
+    assert ("both to be called DNA" in told or "DAPI is named twice" in told) and told.count("\n") == 1

@@ -152,3 +152,13 @@ def test_a_misnamed_illumination_function_falls_back_to_the_documented_place(tmp
     options = bucket.options("http://unused", folder=str(bucket.folder))
     plan, _ = plan_download(connect(options), options, SOURCE, BATCH, PLATE, bucket.wells, ["DNA"], illumination=True)
     assert plan["key"].iloc[-1] == bucket.illumination_key("DNA")
+
+
+def test_one_function_named_for_two_channels_is_not_believed(caplog: pytest.LogCaptureFixture) -> None:
+    bucket = Bucket(Path(), "my-bucket", [("B02", "1")])
+    both = bucket.url(bucket.illumination_key("AGP"))
+    rows = bucket.url_table().assign(URL_IllumDNA=both, URL_IllumAGP=both)
+    index = parse_load_data(rows, S3Options(bucket="my-bucket"), SOURCE, BATCH, PLATE, "load_data.csv")
+    assert index["illum_key_DNA"][0] == bucket.illumination_key("DNA")
+    assert index["illum_key_AGP"][0] == bucket.illumination_key("AGP")
+    assert "is the illumination function of several channels" in caplog.text

@@ -58,14 +58,14 @@ def test_wells_must_be_there_once():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"protocol": "papre"}, "unknown protocol 'papre'; use release, paper, strict"),
-        ({"compound_fraction": 1.5}, "compound_fraction is 1.5"),
-        ({"wells_train": 0}, "wells_train is 0"),
+        ({"protocol": "papre"}, "split.protocol: 'papre' is not one of release, paper, strict; did you mean `paper`"),
+        ({"compound_fraction": 1.5}, "split.compound_fraction: 1.5 must be at most 1"),
+        ({"wells_train": 0}, "split.wells_train: 0 must be at least 1"),
         ({"wells_test": 0}, "below min_wells_test"),
-        ({"controls": "NEG"}, "controls is a text"),
+        ({"controls": "NEG"}, "split.controls: 'NEG' is not valid; expected a list"),
         ({"controls": ["NEG", "NEG"]}, "twice"),
         ({"held_out_compounds": ["JCP2022_033924"]}, "both held out and a control"),
-        ({"seed": -1}, "seed is -1"),
+        ({"seed": -1}, "split.seed: -1 must be at least 0"),
     ],
 )
 def test_wrong_options(options, message):

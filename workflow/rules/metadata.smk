@@ -8,7 +8,7 @@ rule fetch_metadata:
     conda:
         "../../envs/images.yaml"
     params:
-        source=lambda wildcards: run.config["metadata"][wildcards.table],
+        source=lambda wildcards: run.metadata_source(wildcards.table),
         code=lambda wildcards: run.code("metadata", libraries=False),
     script:
         "../scripts/metadata.py"

@@ -22,7 +22,7 @@ from campfire.runs.encoders import PlannedEncoder
 from campfire.runs.files import Files, weight_files
 from campfire.runs.fingerprint import code_state
 from campfire.runs.plates import Plate
-from campfire.screen.metadata import empty_sheet, read_sheet
+from campfire.screen.metadata import empty_sheet, local_content, read_sheet
 from campfire.screen.split import SplitOptions, plates_with_wells
 from campfire.training import result_values
 
@@ -223,6 +223,12 @@ class Run:
             for pair in self.pairs
             for path in (self.files.probe_scores(*pair), self.files.probe_predictions(*pair))
         ]
+
+    def metadata_source(self, table: str) -> dict[str, Any]:
+        """Where a metadata table comes from; a table of this machine with the digest of what it holds now."""
+        source = dict(self.config["metadata"][table])
+        content = local_content(source["address"])
+        return {**source, "content": content} if content else source
 
     def structures(self) -> str | list[str]:
         """The table of the compounds' structures where the split goes by it, else []."""

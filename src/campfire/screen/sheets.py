@@ -30,6 +30,12 @@ _PLAIN_COLUMNS = (SOURCE, BATCH, PLATE, WELL, "plate", "well", "key")
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 _EXCEL_ERRORS = {"#N/A", "#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"}
+_MISSING = {"na", "n/a", "nan", "none", "null", "-", "?", "#", "."}
+_DATE = re.compile(
+    r"\d{1,2}[-. /](jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)([-. /]\d{2,4})?|"
+    r"(jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[-. /]\d{2}|(19|20)\d\d-\d\d-\d\d( 00:00:00)?",
+    re.IGNORECASE,
+)
 _SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+")
 
 
@@ -117,17 +123,38 @@ def parse_sheet(
     return table
 
 
-def warn_of_look_alikes(values: Iterable[str], what: str, where: str | Path) -> None:
-    """Log a warning for names that differ only in case, inner blanks or the way a letter is encoded."""
+def warn_of_doubtful_names(values: Iterable[str], what: str, where: str | Path) -> None:
+    """Log a warning for names that look alike, stand for a missing value, or that a spreadsheet made a date.
+
+    Alike are names that differ only in case, inner blanks, the kind of dash or quote, or how a letter is encoded.
+    """
+    names = set(values)
     alike: dict[str, set[str]] = {}
-    for value in set(values):
-        plain = re.sub(r"[\s\u200b-\u200d\u2060\ufeff]+", "", unicodedata.normalize("NFKC", value)).casefold()
-        alike.setdefault(plain, set()).add(value)
-    pairs = [" and ".join(repr(name) for name in sorted(names)) for names in alike.values() if len(names) > 1]
+    for name in names:
+        alike.setdefault(_plain(name), set()).add(name)
+    pairs = [" and ".join(repr(name) for name in sorted(group)) for group in alike.values() if len(group) > 1]
     if pairs:
         log.warning(
             "%s: %s are taken for different %ss; write them alike if they are one", where, some(sorted(pairs), 3), what
         )
+    if missing := sorted(name for name in names if name.lower() in _MISSING):
+        log.warning(
+            "%s: a %s is called %s and taken as one; if it stands for a missing value, take those rows out",
+            *(where, what, some([repr(name) for name in missing], 3)),
+        )
+    if dates := sorted(name for name in names if _DATE.fullmatch(name)):
+        log.warning(
+            "%s: a %s is called %s; did a spreadsheet make a date of a name such as SEPT2? Format the column as text",
+            *(where, what, some([repr(name) for name in dates], 3)),
+        )
+
+
+def _plain(name: str) -> str:
+    """A name without what is easily overlooked in it."""
+    text = unicodedata.normalize("NFKC", name)
+    text = re.sub(r"[\s\u200b-\u200d\u2060\ufeff]+", "", text)
+    text = re.sub(r"[\u2010-\u2015\u2212]", "-", text)
+    return re.sub(r"[\u2018\u2019\u2032\u00b4`]", "'", text).casefold()
 
 
 def refuse_rows(

@@ -9,7 +9,7 @@ from campfire.core import columns as names
 from campfire.core.errors import ConfigError
 from campfire.screen.metadata.tables import named_wells
 from campfire.screen.names import name_problem
-from campfire.screen.sheets import read_sheet_file, refuse_rows, warn_of_look_alikes
+from campfire.screen.sheets import read_sheet_file, refuse_rows, warn_of_doubtful_names
 
 SHEET_COLUMNS = [names.SOURCE, names.BATCH, names.PLATE, names.WELL, "group", "control", "treatment", "role"]
 CONTROLS = ("neg", "pos", "")
@@ -37,7 +37,7 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     if (roles > 1).any():
         raise ConfigError(f"{path}: plate {roles[roles > 1].index[0]} has wells of both roles; a plate has one role")
     for column in (names.PLATE, "group", "treatment"):
-        warn_of_look_alikes(sheet[column], column.removeprefix("Metadata_").lower(), path)
+        warn_of_doubtful_names(sheet[column], column.removeprefix("Metadata_").lower(), path)
     return sheet.sort_values(names.WELL_KEYS, ignore_index=True)
 
 

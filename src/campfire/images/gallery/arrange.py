@@ -67,6 +67,7 @@ def arrange(images: pd.DataFrame, out: str | Path, copy: bool = False, threads: 
     """
     out = Path(out)
     summary: list[dict[str, Any]] = []
+    seen: dict[str, tuple[str, Place]] = {}
     for (source, batch, plate), table in images.groupby(["source", "batch", "plate"]):
         folder = f"{source}/images/{batch}/images/{plate}"
         rows = table.assign(
@@ -75,6 +76,7 @@ def arrange(images: pd.DataFrame, out: str | Path, copy: bool = False, threads: 
         _refuse_own_output(rows, out)
         with ThreadPoolExecutor(threads) as pool:
             pictures = list(pool.map(lambda row: _place(row["path"], out / row["key"], copy), rows.to_dict("records")))
+        _warn_of_other_plates(rows, pictures, str(plate), seen)
         rows = _without_bad_sites(rows, pictures, str(plate))
         where = out / f"{source}/workspace/load_data_csv/{batch}/{plate}/load_data.csv"
         sites = _write_load_data(rows, where, str(plate))
@@ -159,6 +161,28 @@ def _without_bad_sites(rows: pd.DataFrame, pictures: list[str | ImageError], pla
     return rows[[place[:2] not in bad for place in places]]
 
 
+def _warn_of_other_plates(
+    rows: pd.DataFrame, pictures: list[str | ImageError], plate: str, seen: dict[str, tuple[str, Place]]
+) -> None:
+    """Warn of pictures that another plate has too; `seen`, pictures with plate and place, gets those of this one."""
+    places = list(rows[["well", "site", "channel"]].itertuples(index=False, name=None))
+    shared = [
+        (place, seen[digest])
+        for place, digest in zip(places, pictures, strict=True)
+        if isinstance(digest, str) and digest in seen
+    ]
+    if shared:
+        place, (other, other_place) = shared[0]
+        log.warning(
+            "plate %s: %d of %d images are the same pictures as on another plate, such as %s and %s of plate %s; is "
+            "one plate a copy of the other?",
+            *(plate, len(shared), len(places), place_in_words(place), place_in_words(other_place), other),
+        )
+    for place, digest in zip(places, pictures, strict=True):
+        if isinstance(digest, str) and digest:
+            seen.setdefault(digest, (plate, place))
+
+
 def _write_load_data(rows: pd.DataFrame, where: Path, plate: str) -> int:
     """Write load_data.csv and the list of files beside it; returns the number of sites."""
     addresses = rows.assign(address=[f"s3://{BUCKET}/{key}" for key in rows["key"]])
@@ -188,13 +212,17 @@ def _write_load_data(rows: pd.DataFrame, where: Path, plate: str) -> int:
 
 def _channels(text: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    return {old.strip(): new.strip() or old.strip() for old, _, new in pairs}
+    names = [(old.strip(), new.strip() or old.strip()) for old, _, new in pairs]
+    given = [old for old, _ in names]
+    if twice := [old for old in given if given.count(old) > 1]:
+        raise ConfigError(f"--channels {text}: {twice[0]} is named twice; leave one of them out")
+    return dict(names)
 
 
 def _replacement(text: str) -> tuple[str, str]:
     old, equals, new = text.partition("=")
     if not (old and equals and new):
-        raise argparse.ArgumentTypeError(f"{text!r} is not old=new")
+        raise ConfigError(f"--replace {text}: give the old and the new beginning of a path as old=new")
     return old, new
 
 

@@ -94,6 +94,10 @@ def tell_left_out(
     passed_over: Mapping[str, list[str]],
 ) -> None:
     """Warn of files that are not taken; ConfigError for a channel that is asked for and on no image."""
+    new = list((channels or {}).values())
+    if twice := [name for name in new if new.count(name) > 1]:
+        both = " and ".join(old for old, name in (channels or {}).items() if name == twice[0])
+        raise ConfigError(f"{where}: {both} are both to be called {twice[0]}; give each channel a name of its own")
     absent = [name for name in channels or {} if name not in seen]
     if absent:
         raise ConfigError(

@@ -163,13 +163,14 @@ def parse_load_data(
         columns[key_column(channel)] = keys
     _refuse_mostly_bad(table, columns, problems, bad_lines, name)
     documented = {channel: f"{illumination_root}{plate}_Illum{channel}.npy" for channel in found}
-    for channel in found:
-        functions = [
+    functions = {
+        channel: [
             illumination_key(value, options, illumination_root) for value in _locations(table, style, f"Illum{channel}")
         ]
-        # load_data.csv names no function, though the gallery has them, at one place for every plate.
-        named = next(filter(None, functions), documented[channel])
-        columns[illumination_column(channel)] = [function or named for function in functions]
+        for channel in found
+    }
+    for channel, keys in _functions(functions, documented, name).items():
+        columns[illumination_column(channel)] = keys
     index = pd.DataFrame(columns).assign(problem=problems)
     index = _one_row_per_site(index[index[WELL] != ""], used, name)
     index = _without_copies(index, used, name)
@@ -232,6 +233,27 @@ def _places(table: pd.DataFrame, plate: str, name: str) -> tuple[dict[str, list[
         if well in beyond:
             wells[row], problems[row] = "", f"line {table.index[row]}: {well!r} is beyond P24, on a plate of 384 wells"
     return {PLATE: [plate] * len(table), WELL: wells, SITE: sites}, problems
+
+
+def _functions(named: dict[str, list[str]], documented: dict[str, str], name: str) -> dict[str, list[str]]:
+    """The key of each channel's illumination function in each row: as named, else at the documented place.
+
+    load_data.csv names no function, though the gallery has them, at one place for every plate. One function that is
+    named for two channels is wrong for one of them, so neither is believed.
+    """
+    first = {channel: next(filter(None, keys), "") for channel, keys in named.items()}
+    twice = {key for key in first.values() if key and list(first.values()).count(key) > 1}
+    result = {}
+    for channel, keys in named.items():
+        if first[channel] in twice:
+            log.warning(
+                "%s: %s is the illumination function of several channels; for %s that of its documented place is used",
+                *(name, first[channel], channel),
+            )
+            result[channel] = [documented[channel]] * len(keys)
+        else:
+            result[channel] = [key or first[channel] or documented[channel] for key in keys]
+    return result
 
 
 def _refuse_mostly_bad(

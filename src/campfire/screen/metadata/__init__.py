@@ -1,6 +1,6 @@
 """JUMP metadata: fetching the published tables, reading the sheet of plates, reading wells."""
 
-from campfire.screen.metadata.download import fetch
+from campfire.screen.metadata.download import fetch, local_content
 from campfire.screen.metadata.jump import (
     CONTROLS,
     NEGATIVE_CONTROL,
@@ -31,6 +31,7 @@ __all__ = [
     "empty_sheet",
     "fetch",
     "find_well_table",
+    "local_content",
     "make_sheet",
     "read_plates",
     "read_sheet",

@@ -67,6 +67,18 @@ def fetch(address: str | Path, destination: str | Path, sha256: str | None = Non
     return final
 
 
+def local_content(address: str | Path) -> str:
+    """SHA-256 of what a table of this machine holds, however compressed; "" for other addresses and absent files.
+
+    It tells when a user's own table was edited since it was copied.
+    """
+    parts = urlsplit(str(address))
+    path = Path(unquote(parts.path)) if parts.scheme.lower() == "file" else Path(str(address))
+    if parts.scheme.lower() not in ("", "file") or not path.is_file():
+        return ""
+    return _digests(path)[-1]
+
+
 def _digests(path: Path) -> list[str]:
     """SHA-256 of a file and, for a readable *.gz, of its content."""
     with open(path, "rb") as handle:

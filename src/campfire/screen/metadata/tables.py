@@ -11,7 +11,7 @@ from campfire.core.errors import CampfireError, ConfigError, DataError
 from campfire.core.text import some
 from campfire.screen.metadata.jump import PAPER_OOD_PLATES, ROLES
 from campfire.screen.names import name_problem
-from campfire.screen.sheets import read_sheet_file, refuse_rows, warn_of_look_alikes
+from campfire.screen.sheets import read_sheet_file, refuse_rows, warn_of_doubtful_names
 from campfire.screen.wells import FORMAT_COLUMN, FORMATS, check_wells, well_name, well_problem
 
 INCHIKEY = "Metadata_InChIKey"
@@ -39,7 +39,7 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
             problems[int(number)] = problem
         first_line.setdefault(plate, int(number))
     refuse_rows(table, problems, path)
-    warn_of_look_alikes(table[PLATE], "plate", path)
+    warn_of_doubtful_names(table[PLATE], "plate", path)
     return table.reset_index(drop=True)
 
 
@@ -77,7 +77,7 @@ def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.Dat
             f"{path}, line {empty.index[0]}: {_some_wells(empty)} has no {COMPOUND}; give a compound id or remove the "
             "row"
         )
-    warn_of_look_alikes(wells[COMPOUND], "compound", path)
+    warn_of_doubtful_names(wells[COMPOUND], "compound", path)
     return wells.reset_index(drop=True)
 
 
