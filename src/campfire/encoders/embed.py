@@ -110,16 +110,9 @@ def embed_plate(
             if now - said > 10:
                 said, done = now, start + len(tiles)
                 logger.info("plate %s: %d of %d tiles, %.0f tiles/s", plate, done, len(rows), done / (now - begin))
-    seconds = time.perf_counter() - begin
-    logger.info(
-        "plate %s: %d cells with %s on %s in %.1f s, %.0f tiles/s",
-        plate,
-        len(keys),
-        encoder.name,
-        "+".join(channels),
-        seconds,
-        len(rows) / max(seconds, 1e-9),
-    )
+    seconds, words = time.perf_counter() - begin, f"{encoder.name} on {'+'.join(channels)}"
+    rate = len(rows) / max(seconds, 1e-9)
+    logger.info("plate %s: %d cells with %s in %.1f s, %.0f tiles/s", plate, len(keys), words, seconds, rate)
     return keys, found[back]
 
 

@@ -1,12 +1,13 @@
 """Differences behind the claims: paired over identical cells, with intervals over wells and over plates."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from campfire.core.columns import QUADRANTS
+from campfire.core.columns import CELL_KEYS, QUADRANTS
 from campfire.core.errors import DataError
 from campfire.evaluation.plate_intervals import holm
 from campfire.evaluation.statistics import MEAN, paired_bootstrap
@@ -18,6 +19,8 @@ from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import Table, interval, number
 from campfire.report.tables.sources import ProbeResult, find, probe_results
 from campfire.report.tables.verdict import ABOVE, BELOW, DIFFERS, INCLUDES, TOUCHES, leading, verdict
+
+log = logging.getLogger(__name__)
 
 FEW_PLATES = f"fewer than {MIN_UNITS} plates of a side, so nothing follows for others"
 MEANINGS = {
@@ -46,6 +49,7 @@ def _paired(results: Sequence[ProbeResult], first: Pair, second: Pair, options: 
     """Rows of `statistics.paired_bootstrap`; the mean's row gets the wells of all quadrants."""
     tables = [find(results, *pair).predictions(options.protocol) for pair in (first, second)]
     tables = [table[table["split"].isin(list(QUADRANTS))] for table in tables]
+    tables = list(common_cells(*tables))
     try:
         metric = leading_metric(tables[0])
         rows = paired_bootstrap(tables[0], tables[1], options.bootstrap(metric))
@@ -54,6 +58,24 @@ def _paired(results: Sequence[ProbeResult], first: Pair, second: Pair, options: 
     mean = rows["split"] == MEAN
     rows.loc[mean, "n_wells"] = rows.loc[~mean, "n_wells"].sum()
     return rows
+
+
+def common_cells(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two tables of predictions on the cells that both scored; unchanged where these are all.
+
+    An embedding table made elsewhere may lack cells, and then folds fall differently: what is left of a cell's fits is
+    numbered anew in both.
+    """
+    keys = ["task", "split", *CELL_KEYS]
+    cells = [pd.MultiIndex.from_frame(table[keys]) for table in (first, second)]
+    inside = [cells[0].isin(cells[1]), cells[1].isin(cells[0])]
+    if all(kept.all() for kept in inside):
+        return first, second
+    lost = [int((~kept).sum()) for kept in inside]
+    log.warning("%d and %d predictions of cells that only one of two encoders has are not compared", *lost)
+    parts = [table[kept].sort_values([*keys, "fit"]) for table, kept in zip((first, second), inside, strict=True)]
+    one, other = (part.assign(fit=part.groupby(keys, sort=False).cumcount()) for part in parts)
+    return one, other
 
 
 def collect(
