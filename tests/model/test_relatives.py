@@ -61,6 +61,14 @@ def test_a_masked_pass_reconstructs_and_trains_every_parameter(family: str) -> N
     assert not still or family == "ca_mae"
 
 
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "ca_mae"])
+def test_rotary_positions_go_with_every_family(family: str) -> None:
+    model = build_model(config(family, rope="mixed"), seed=1)
+    output = model(images(), INDEX, generator=torch.Generator().manual_seed(2))
+    output.prediction.square().mean().backward()
+    assert all(v.grad is not None for n, v in model.named_parameters() if n.endswith("freqs"))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_learns_to_reconstruct(family: str) -> None:
     model = build_model(config(family), seed=1).train()
@@ -163,7 +171,5 @@ def test_what_a_family_needs_is_said_at_once() -> None:
     assert len(str(caught.value).splitlines()) == 4  # decoder, sync_mask, drop_path, rope
     with pytest.raises(ConfigError, match="channel_embedding"):
         ModelConfig(family="channelvit")
-    with pytest.raises(ConfigError, match="rope"):
-        ModelConfig(family="contextvit")
     with pytest.raises(ConfigError, match="did you mean `channelvit`"):
         ModelConfig(family="channel_vit")

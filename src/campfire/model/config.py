@@ -109,8 +109,6 @@ class ModelConfig(Options):
             yield "decoder", f"family {self.family} needs `decoder: {decoder}`"
         if self.family in ("channelvit", "chada_vit") and self.channel_embedding != "learned":
             yield "channel_embedding", f"family {self.family} learns its channel embeddings; set `learned`"
-        if self.family == "contextvit" and self.rope != "none":
-            yield "rope", "the context token of family contextvit has no place on the tile; set `none`"
         if self.family == "ca_mae":
             for name, wanted in (("sync_mask", False), ("drop_path", 0.0), ("rope", "none")):
                 if getattr(self, name) != wanted:

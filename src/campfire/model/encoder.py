@@ -67,13 +67,17 @@ class Stack(nn.Module):
         """
         config = self.config
         scales = None if paths is None else self._branch_scales(paths)
-        places = None if config.rope == "none" else token_places(config.grid, positions, channels, x.device)
+        places = None if config.rope == "none" else self._places(positions, channels, x.device)
         frequencies = axial_frequencies(self.head_dim, config.rope_base, x.device) if config.rope == "axial" else None
         for i, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             turn = block.freqs if config.rope == "mixed" else frequencies
             x = block(x, places, turn, None if scales is None else scales[i])
         return self.norm(x)
+
+    def _places(self, positions: Tensor | None, channels: int, device: torch.device) -> Tensor:
+        """Column and row of every token, see `positions.token_places`."""
+        return token_places(self.config.grid, positions, channels, device)
 
     def _branch_scales(self, paths: Tensor) -> Tensor:
         """Weights (depth, 2, B) of the branches. The blocks themselves know no rate, so that all compile as one."""

@@ -107,6 +107,11 @@ class ContextEncoder(Encoder):
         super().__init__(config)
         self.context = Linear(config.encoder_width, config.encoder_width)
 
+    def _places(self, positions: Tensor | None, channels: int, device: torch.device) -> Tensor:
+        """The context token is at the origin, where the class token is: rotary positions turn neither."""
+        places = super()._places(positions, channels, device)
+        return torch.cat([places[:, :1], places], dim=1)
+
     def forward(
         self,
         patches: Tensor,
