@@ -7,7 +7,7 @@ import pytest
 
 from campfire.core.yaml import merge, read_yaml
 from campfire.model.config import Family
-from campfire.runs.configuration import validate
+from campfire.runs.config import Config
 from campfire.training import PretrainOptions
 
 FAMILIES = Family.__args__  # type: ignore[attr-defined]
@@ -19,7 +19,7 @@ def config(repository: Path) -> dict[str, Any]:
     config = read_yaml(repository / "config/config.yaml")
     for name in ("demo", "compare"):
         config = merge(config, read_yaml(repository / f"config/{name}.yaml"))
-    validate(config, read_yaml(repository / "workflow/schemas/config.schema.yaml"))
+    Config.read(config)
     return config
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from campfire.core.errors import ConfigError
 from campfire.encoders import KINDS
-from campfire.encoders.registry import options_of
 from campfire.runs.files import weight_files
 from campfire.runs.run import Run
 
@@ -19,7 +18,6 @@ def check_run(run: Run, targets: Iterable[str] = ()) -> None:
     targets = list(targets)
     check_plates(run)
     check_plate_targets(run, targets)
-    check_encoders(run)
     if not run.from_embeddings:
         check_weights(run, ablation="ablation" in targets)
         check_factories(run)
@@ -49,18 +47,6 @@ def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
                 f"{run.config['sheet'] or run.config['transfer']['sheet']}, or the split leaves it out; used are "
                 f"{', '.join(run.all_plates[:5])}, ..."
             )
-
-
-def check_encoders(run: Run) -> None:
-    """Check the options of every encoder that is used; the ConfigError lists all mistakes."""
-    wrong: list[str] = []
-    for name in run.encoders:
-        try:
-            options_of({"name": name, **run.config["encoders"][name]})
-        except ConfigError as error:
-            wrong += str(error).splitlines()
-    if wrong:
-        raise ConfigError("\n".join(wrong))
 
 
 def check_weights(run: Run, ablation: bool = False) -> None:
