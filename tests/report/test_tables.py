@@ -170,7 +170,7 @@ def test_configured_claims(results):
     assert set(data["second"]) == {"campfire/AGP"} and set(data["statement"]) == {"S"}
     with pytest.raises(ConfigError, match="encoder/channel_set"):
         tables.differences.collect(results, tables.TableOptions(claims=[{**claim, "first": "campfire"}]))
-    with pytest.raises(ConfigError, match="lacks `first`"):
+    with pytest.raises(ConfigError, match=r"claims\.0\.first: is missing"):
         tables.differences.collect(results, tables.TableOptions(claims=[{"statement": "S", "second": "a/b"}]))
     with pytest.raises(DataError, match="no probe of encoder nobody"):
         tables.differences.collect(results, tables.TableOptions(claims=[{**claim, "first": "nobody/DNA"}]))

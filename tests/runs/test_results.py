@@ -94,7 +94,7 @@ def test_inputs_and_settings_are_named(config: dict[str, Any]) -> None:
 def test_a_figure_that_is_not_there_is_answered_with_the_nearest(config: dict[str, Any]) -> None:
     run = results(config)
     assert "did you mean figure_3_4?" in run.explain("out/figures/figure_34.pdf")
-    assert "It has attrition, accuracies" in run.explain("out/tables/nothing.csv")
+    assert "It has attrition, ranking" in run.explain("out/tables/nothing.csv")
     for fine in ("out/figures/claims.svg", "out/figures/plate_layout/Q9.svg", "out/tables/ablation_loss.md", "all"):
         assert run.explain(fine) == ""
 
@@ -102,3 +102,18 @@ def test_a_figure_that_is_not_there_is_answered_with_the_nearest(config: dict[st
 def test_the_leading_channel_set_must_be_evaluated(config: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"no encoder of `evaluate` has the channel set DNA_AGP_Mito.*to one of DNA"):
         results(config, pairs=PAIRS[:1])
+
+
+def test_labels_follow_what_was_run(config: dict[str, Any]) -> None:
+    """No ImageNet on a twin with random weights, no paper's row beside a random baseline; the user's names stay."""
+    run = merge(config["pretrain"]["runs"]["campfire"], {"imagenet": ""})
+    encoders = {"dino_vits8": {"weights": "random"}}
+    random = merge(config, {"pretrain": {"runs": {"campfire": run}}, "encoders": encoders})
+    evaluated = {"encoders": ["campfire", "untrained", "dino_vits8"]}
+    assert results(config, **evaluated).labels["untrained"] == "Untrained twin (ImageNet weights)"
+    found = results(random, **evaluated)
+    assert found.labels["untrained"] == "Untrained twin"
+    assert found.labels["dino_vits8"] == "DinoViT-S8 (random weights)" and "dino_vits8" not in found.options["paper"]
+    assert found.options["paper"]["campfire"] == "Campfire"
+    named = merge(random, {"tables": {"labels": {"untrained": "Mine"}}})
+    assert results(named, **evaluated).labels["untrained"] == "Mine"

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.workflow
 
 EVERYTHING = PLATES + TRANSFER
 CLOSING = "findings provenance"
-TABLES = tables("accuracies table_3_1 table_3_2 differences gaps protocols")
+TABLES = tables("ranking accuracies table_3_1 table_3_2 differences gaps protocols")
 FIGURES_OF_TABLES = figures("figure_3_4 ood_gap claims")
 PROFILES = planned(tables("profiles variance"), figures("profiles"))
 SCORED = planned(TABLES, FIGURES_OF_TABLES, figures("confusion"), tables("leakage"), PROFILES, CLOSING)

@@ -71,11 +71,13 @@ FIGURES: Mapping[str, Caption] = {
         paper="Figure 3.3",
     ),
     "training_curves": Caption(
-        "Did pretraining converge, and does it generalise to wells it was not trained on?",
-        "Loss per epoch on training tiles (solid) and on validation wells with fixed masks (dashed), learning rate, "
-        "and tiles per second. Diverging curves mean overfitting. The loss is the weighted objective of the "
-        "configuration: it compares epochs of one run, and runs with the same objective. One value per epoch, no "
-        "smoothing.",
+        "Did pretraining converge, and did the model learn to fill in each channel?",
+        "Loss per epoch on training tiles (solid) and on validation wells with fixed masks (dashed); the loss is the "
+        "weighted objective, so it compares epochs of one run and runs with the same objective. Masked error: mean "
+        "squared error at masked pixels of validation wells by channel, relative to the tile's variance. A model "
+        "fills in a channel when its error is below that of the channel's mean tile (dashed). Below the dotted line "
+        "it knows the channel: this is the least error of a decoder that cannot tell channels apart. Then learning "
+        "rate and tiles per second. One value per epoch, no smoothing.",
     ),
     "cells": Caption(
         "What do the cells of a compound look like?",
@@ -167,6 +169,13 @@ TABLES: Mapping[str, Caption] = {
         "section `quality` of the configuration; nuclei when the field cuts them, when the tile does not fit into the "
         "field, or when they are too small or too large. A plate with more than s3.max_bad_share missing or corrupt "
         "sites stops the run instead.",
+    ),
+    "ranking": Caption(
+        "Which encoder is best?",
+        "Mean accuracy over the four quadrants on {id_channels}, best encoder first, with the paired difference of "
+        "the best to each other one. Untrained twins, classical features and other simple baselines compete on equal "
+        "terms. The best is chosen on these data, which favours it.",
+        has_protocol=True,
     ),
     "accuracies": Caption(
         "What are all accuracies?",
@@ -330,6 +339,28 @@ def counts(name: str, data: pd.DataFrame) -> str:
     return f"n: {', '.join(found)}." if found else ""
 
 
+def _filled_in(data: pd.DataFrame, run: object) -> str:
+    """Whether the last epoch's masked errors are below both floors, channel by channel; "" without them."""
+    rows = data[(data["run"] == run) & (data["quantity"] == "masked_error")]
+    if rows.empty:
+        return ""
+    own = data[(data["run"] == run) & (data["epoch"] == rows["epoch"].max())]
+    values = own[own["channel"].fillna("") != ""].pivot_table("value", "channel", "quantity", sort=False)
+    values = values.reindex(list(dict.fromkeys(rows["channel"])))
+    filled = values["masked_error"] < values["floor_tile"]
+    known = filled & (values["masked_error"] < values["floor_blind"])
+    parts = [
+        f"{name} {number(row['masked_error'], 2)} (mean tile {number(row['floor_tile'], 2)}, channel-blind "
+        f"{number(row['floor_blind'], 2)})"
+        for name, row in values.iterrows()
+    ]
+    return (
+        f"Run {run} fills in {int(filled.sum())} of {len(values)} channels better than the channel's mean tile, and "
+        f"{int(known.sum())} better than a decoder could that cannot tell channels apart. Error at masked pixels of "
+        f"validation wells, 1 being that of the tile's own mean: {'; '.join(parts)}."
+    )
+
+
 def _curves(data: pd.DataFrame) -> str:
     parts = []
     for run, rows in data[data["quantity"] == "loss"].groupby("run", sort=False):
@@ -338,10 +369,11 @@ def _curves(data: pd.DataFrame) -> str:
         first, last = line.iloc[0], line.iloc[-1]
         wells = "validation wells" if split == "val" else "training tiles"
         parts.append(
-            f"The loss of run {run} on {wells} went from {number(first['value'])} (epoch {int(first['epoch'])}) to "
-            f"{number(last['value'])} (epoch {int(last['epoch'])})"
+            f"Its loss on {wells} went from {number(first['value'])} (epoch {int(first['epoch'])}) to "
+            f"{number(last['value'])} (epoch {int(last['epoch'])})."
         )
-    return "; ".join(parts) + "."
+        parts[-1:] = [_filled_in(data, run) or f"Run {run}.", parts[-1]]
+    return " ".join(parts)
 
 
 ANSWERS: Mapping[str, Callable[[pd.DataFrame], str]] = {"training_curves": _curves}

@@ -69,6 +69,7 @@ def _figure(name: str, title: str, section: str, inputs: Sequence[str], **more: 
 
 TABLES = (
     _table("attrition", "Attrition", "split", ["attrition"], settings=()),
+    _table("ranking", "Which encoder is best", "quadrants", ["probes"]),
     _table("accuracies", "Accuracies", "quadrants", ["probes"]),
     _table("table_3_1", "Table 3.1", "quadrants", ["accuracies"], optional=("differences",)),
     _table("gaps", "OOD gaps", "quadrants", ["probes"]),
@@ -111,7 +112,7 @@ FIGURES = (
         needs=("pretraining",),
     ),
     _figure("figure_3_3", "Figure 3.3", "pretraining", ["snapshots"], settings=NAMES),
-    _figure("training_curves", "Training curves", "pretraining", ["metrics"], settings=("options.labels",)),
+    _figure("training_curves", "Training curves", "pretraining", ["metrics"], settings=("options.labels", *NAMES)),
     _figure("claims", "Claims", "quadrants", ["differences"], settings=()),
     _figure("figure_3_5", "Figure 3.5", "transfer", ["zprime"], settings=("options.labels",)),
 )

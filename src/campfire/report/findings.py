@@ -1,13 +1,13 @@
 """The results as one page to read: question, answer in a sentence, figure, table; chapter by chapter.
 
-The page is made from the files of tables and figures alone and needs no other file, script or network.
+It is made from saved tables and figures and needs no other file, script or network.
 """
 
 import base64
 import html
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,31 +38,33 @@ class Chapter:
 
 
 CHAPTERS = (
+    Chapter("Encoders", "Which encoder is best?", (), ("ranking",)),
     Chapter(
         "The split",
-        "Which wells are trained on, and which are kept for which test?",
+        "Which wells are used for training, and which are held out for which test?",
         ("figure_2_1",),
         ("quadrants", "attrition"),
     ),
+    Chapter("Cells", "What do the cells of a compound look like?", ("cells",)),
     Chapter(
         "Pretraining",
-        "Did the model learn to fill in the parts of a cell it does not see?",
-        ("figure_3_3", "training_curves"),
+        "Did the model learn to fill in the parts of a cell that it does not see?",
+        ("training_curves", "figure_3_3", "figure_2_2"),
     ),
     Chapter(
         "Plates and compounds",
-        "Do representations generalise to plates and compounds that were held out?",
+        "Do representations generalise to held-out plates and compounds?",
         ("ood_gap",),
         ("table_3_1", "gaps"),
     ),
     Chapter(
         "Channels",
-        "Does the representation improve as channels are added, and does it carry over to channels never seen?",
+        "Does the representation improve as channels are added, and does it transfer to unseen channels?",
         ("figure_3_4",),
         ("table_3_2",),
         ("_channels",),
     ),
-    Chapter("Differences", "Which of the differences hold up?", ("claims",), ("differences",)),
+    Chapter("Differences", "Which differences hold up?", ("claims",), ("differences",)),
     Chapter(
         "Protocols and leakage",
         "How much does data leakage add to the accuracies?",
@@ -72,14 +74,28 @@ CHAPTERS = (
     Chapter(
         "Profiles of wells",
         "Are replicates retrieved across plates, and how much of a profile is plate and batch?",
-        ("profiles",),
+        ("profiles", "embedding_map", "similarity"),
         ("profiles", "variance"),
     ),
-    Chapter(
-        "Another screen", "Does the representation carry over to another cell type?", ("figure_3_5",), ("transfer",)
-    ),
-    Chapter("All numbers", "What was measured in all?", ("confusion",), ("accuracies",)),
+    Chapter("Another screen", "Does the representation transfer to another cell type?", ("figure_3_5",), ("transfer",)),
+    Chapter("All numbers", "What are all accuracies?", ("confusion",), ("accuracies",)),
 )
+
+PAGE_STYLE = STYLE + (
+    "h2{margin-top:3rem;border-top:1px solid #ddd;padding-top:1rem}h3{font-size:.95rem;margin-top:1.6rem}"
+    "img{max-width:100%;height:auto}figure{margin:1rem 0}figcaption{color:#555;font-size:.85rem;max-width:62rem}"
+    ".question{font-style:italic;margin-bottom:.2rem}.wide{overflow-x:auto}dt{margin-top:.6rem}dd{margin-left:1rem}"
+    "summary{cursor:pointer;color:#555;font-size:.85rem}body{max-width:80rem}td,th{white-space:nowrap}"
+    ".wide table{font-size:.82rem}.wide td,.wide th{padding:.15rem .45rem}.name{white-space:normal;max-width:16rem}"
+)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A chapter in HTML, and what the contents say of it."""
+
+    section: str
+    contents: str
 
 
 def _table(path: Path) -> tuple[str, str]:
@@ -130,6 +146,45 @@ def _claims(path: Path | None, endings: tuple[str, ...]) -> list[str]:
     return [html.escape(sentence(record)) for record in rows.to_dict("records")]
 
 
+@dataclass(frozen=True)
+class _Sources:
+    """The saved tables (json) and figures (png) of a run by name, and its table of differences."""
+
+    tables: Mapping[str, Path]
+    figures: Mapping[str, Path]
+    differences: Path | None
+
+    @classmethod
+    def of(cls, files: Iterable[str | Path]) -> "_Sources":
+        paths = [Path(path) for path in files]
+        return cls(
+            tables={path.stem: path for path in paths if path.suffix == ".json"},
+            figures={path.stem: path for path in paths if path.suffix == ".png"},
+            differences=next((path for path in paths if path.name == "differences.csv"), None),
+        )
+
+
+def _chapter(chapter: Chapter, sources: _Sources, options: TableOptions) -> _Written | None:
+    """Question, answers, figures, tables; None for a chapter of which the run has nothing."""
+    tables = [_table(sources.tables[name]) for name in chapter.tables if name in sources.tables]
+    images = [_figure(sources.figures[name], options) for name in chapter.figures if name in sources.figures]
+    if not tables and not images:
+        return None
+    answers = _claims(sources.differences, chapter.claims)
+    answers += [answer for answer, _ in [*tables, *images] if answer]
+    anchor, question = chapter.title.lower().replace(" ", "-"), html.escape(chapter.question)
+    lines = [
+        f'<section id="{anchor}"><h2>{html.escape(chapter.title)}</h2>',
+        f'<p class="question">{question}</p>',
+        *(f'<p class="answer">{answer}</p>' for answer in answers),
+        *(image for _, image in images),
+        *(table for _, table in tables),
+        "</section>",
+    ]
+    contents = f'<dt><a href="#{anchor}">{question}</a></dt><dd>{" ".join(answers[:2])}</dd>' if answers else ""
+    return _Written("\n".join(lines), contents)
+
+
 def build(
     files: Iterable[str | Path],
     title: str,
@@ -140,54 +195,22 @@ def build(
 
     It opens with every question and its answer. Raises DataError when no file belongs to a chapter or one is damaged.
     """
-    options = options or TableOptions()
-    paths = [Path(path) for path in files]
-    tables = {path.stem: path for path in paths if path.suffix == ".json"}
-    figures = {path.stem: path for path in paths if path.suffix == ".png"}
-    differences = next((path for path in paths if path.name == "differences.csv"), None)
-    sections, summary = [], []
-    for chapter in chapters:
-        chosen = [_table(tables[name]) for name in chapter.tables if name in tables]
-        images = [_figure(figures[name], options) for name in chapter.figures if name in figures]
-        if not chosen and not images:
-            continue
-        answers = _claims(differences, chapter.claims)
-        answers += [answer for answer, _ in [*chosen, *images] if answer]
-        name = chapter.title.lower().replace(" ", "-")
-        sections.append(
-            "\n".join(
-                [
-                    f'<section id="{name}"><h2>{html.escape(chapter.title)}</h2>',
-                    f'<p class="question">{html.escape(chapter.question)}</p>',
-                    *(f'<p class="answer">{answer}</p>' for answer in answers),
-                    *(image for _, image in images),
-                    *(rest for _, rest in chosen),
-                    "</section>",
-                ]
-            )
-        )
-        if answers:
-            summary.append(
-                f'<dt><a href="#{name}">{html.escape(chapter.question)}</a></dt><dd>{" ".join(answers[:2])}</dd>'
-            )
-    if not sections:
+    options, sources = options or TableOptions(), _Sources.of(files)
+    written = [found for chapter in chapters if (found := _chapter(chapter, sources, options))]
+    if not written:
         raise DataError("findings: none of the files is a table or figure of the report; make tables and figures first")
     about = (
-        f"Numbers are those of protocol {options.protocol} unless a table says otherwise; intervals "
-        f"({100 * options.level:g} %) resample wells and hold no spread over pretraining runs."
+        f"Numbers are those of protocol {options.protocol} unless a table says otherwise. Intervals "
+        f"({100 * options.level:g} %) say what they are over, plates or wells; none covers the spread over pretraining "
+        "runs."
     )
     if not options.paper_screen:
         about += " This run is not on the paper's screen: its numbers neither confirm nor contradict the paper's."
-    style = STYLE + (
-        "h2{margin-top:3rem;border-top:1px solid #ddd;padding-top:1rem}h3{font-size:.95rem;margin-top:1.6rem}"
-        "img{max-width:100%;height:auto}figure{margin:1rem 0}figcaption{color:#555;font-size:.85rem;max-width:62rem}"
-        ".question{font-style:italic;margin-bottom:.2rem}.wide{overflow-x:auto}dt{margin-top:.6rem}dd{margin-left:1rem}"
-        "summary{cursor:pointer;color:#555;font-size:.85rem}body{max-width:80rem}td,th{white-space:nowrap}"
-        ".wide table{font-size:.82rem}.wide td,.wide th{padding:.15rem .45rem}.name{white-space:normal;max-width:16rem}"
-    )
+    contents = "".join(chapter.contents for chapter in written)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{style}</style></head><body>\n<h1>{html.escape(title)}</h1>\n"
-        f'<p class="note">{html.escape(about)}</p>\n<dl>{"".join(summary)}</dl>\n' + "\n".join(sections) + "\n"
-        "</body></html>\n"
+        f"<style>{PAGE_STYLE}</style></head><body>\n<h1>{html.escape(title)}</h1>\n"
+        f'<p class="note">{html.escape(about)}</p>\n<dl>{contents}</dl>\n'
+        + "\n".join(chapter.section for chapter in written)
+        + "\n</body></html>\n"
     )

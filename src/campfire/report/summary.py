@@ -3,41 +3,80 @@
 import argparse
 import logging
 import sys
+import textwrap
 from pathlib import Path
 
 import pandas as pd
 
 from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError, in_one_line
-from campfire.report.tables.render import interval, number
+from campfire.evaluation.statistics import MEAN
+from campfire.report import captions
+from campfire.report.tables.differences import sentence
+from campfire.report.tables.render import interval, load, number
+
+WIDTH = 100
+"""Characters of a line in the terminal."""
 
 
-def summarise(root: str | Path, protocol: str = "", channels: str = "DNA_AGP_Mito") -> str:
-    """The four accuracies of each encoder, the paired differences over the quadrants, and where to look.
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
-    root: results folder of a run with tables/accuracies.csv and tables/differences.csv; else a DataError.
-    protocol: by default that of the differences, the run's leading one.
+
+def summarise(root: str | Path, protocol: str = "", channels: str = "") -> str:
+    """Which encoder wins, whether the model learned to fill in, the accuracies, the differences, and where to look.
+
+    root: results folder of a run with its tables; else a DataError. protocol: by default that of the ranking, the run's
+    leading one. channels: a channel set, by default that of the ranking.
     """
     root = Path(root)
     try:
-        accuracies, differences = (pd.read_csv(root / f"tables/{name}.csv") for name in ("accuracies", "differences"))
+        accuracies = pd.read_csv(root / "tables/accuracies.csv")
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: no such table; run the workflow's target `tables` first") from error
-    protocol = protocol or str(differences["protocol"].iloc[0])
+    lines = []
+    ranking, curves, differences = (
+        root / name for name in ("tables/ranking.json", "figures/training_curves.csv", "tables/differences.csv")
+    )
+    if ranking.is_file():
+        lines += ["Which encoder is best?", *_wrapped(load(ranking).answer)]
+    if curves.is_file():
+        answer = captions.ANSWERS["training_curves"](pd.read_csv(curves))
+        lines += ["Did the model learn to fill in what it does not see?", *_wrapped(answer)]
+    compared = pd.read_csv(differences) if differences.is_file() else pd.DataFrame()
+    protocol = protocol or str((compared if len(compared) else accuracies)["protocol"].iloc[0])
+    channels = channels or _leading(accuracies, compared)
+    lines += _accuracies(accuracies, protocol, channels)
+    if len(compared):
+        lines.append("Which differences hold up (mean over the quadrants)?")
+        for record in compared[compared["split"] == MEAN].to_dict("records"):
+            lines += _wrapped(sentence(record))
+    lines += [
+        f"{name}: {root / name}"
+        for name in ("findings.html", "report.html", "tables", "figures")
+        if (root / name).exists()
+    ]
+    return "\n".join(lines)
+
+
+def _leading(accuracies: pd.DataFrame, compared: pd.DataFrame) -> str:
+    """The channel set of the first comparison, else the one that most encoders were evaluated on."""
+    if len(compared):
+        return str(compared["first"].iloc[0]).partition("/")[2]
+    return str(accuracies.groupby("channels")["encoder"].nunique().idxmax())
+
+
+def _accuracies(accuracies: pd.DataFrame, protocol: str, channels: str) -> list[str]:
     rows = accuracies[(accuracies["protocol"] == protocol) & (accuracies["channels"] == channels)]
-    lines = [f"Accuracy on {channels} ({protocol} protocol), 95 % interval over wells, chance in brackets:"]
+    level = f"{100 * float(rows['level'].iloc[0]):g} %" if len(rows) else ""
+    name = rows["channel_label"].iloc[0] if len(rows) else channels
+    lines = [f"Accuracy on {name} (protocol {protocol}), {level} interval over wells, chance in brackets:"]
     for label, encoder in rows.groupby("label", sort=False):
         lines.append(f"  {label}")
         for record in encoder.to_dict("records"):
             value, bounds = number(record["accuracy"]), interval(record["low"], record["high"])
             lines.append(f"    {QUADRANTS[record['split']]:<28}{value} {bounds} ({number(record['chance'])})")
-    lines.append("Paired differences, mean over the quadrants:")
-    for record in differences[differences["split"] == "mean"].to_dict("records"):
-        value = number(record["difference"], signed=True)
-        bounds = interval(record["low"], record["high"], signed=True)
-        lines.append(f"  {record['statement']} ({record['second']}): {value} {bounds}")
-    lines += [f"{name}: {root / name}" for name in ("report.html", "tables", "figures") if (root / name).exists()]
-    return "\n".join(lines)
+    return lines
 
 
 @in_one_line

@@ -4,7 +4,7 @@ The catalogue (`campfire.report.catalogue`) lists all there may be; `Results` sa
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -216,7 +216,27 @@ class Results:
         """Section `tables` of the config, and what each channel set that is used holds."""
         used = {channels for _, channels in self.run.pairs} | {self.run.config["transfer"]["channel_set"]}
         sets = {name: channels for name, channels in self.run.config["channel_sets"].items() if name in used}
-        return {"channel_sets": sets, **self.run.config["tables"]}
+        named = self.run.config["tables"]
+        return {"channel_sets": sets, **named, "labels": self.labels, "paper": self._paper(named.get("paper", {}))}
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Names of encoders in print: the config's, else for what was run: a twin says what its weights are."""
+        labels = dict(self.run.config["tables"].get("labels", {}))
+        for name in self.run.encoders:
+            options = self.run.encoder(name).options
+            if options["kind"] == "untrained":
+                run = options.get("run")
+                start = self.run.pretraining(run).get("imagenet") if run else options.get("imagenet")
+                labels.setdefault(name, "Untrained twin (ImageNet weights)" if start else "Untrained twin")
+            elif options.get("weights") == "random":
+                labels[name] = f"{labels.get(name, name)} (random weights)"
+        return labels
+
+    def _paper(self, rows: Mapping[str, str]) -> dict[str, str]:
+        """The paper's row beside each encoder, left out where the encoder has random weights."""
+        random = {name for name in rows if self.run.config["encoders"].get(name, {}).get("weights") == "random"}
+        return {name: row for name, row in rows.items() if name not in random}
 
     def caption(self, kind: Kind, name: str) -> str:
         """The caption of a table or figure for the Snakemake report (reStructuredText)."""
