@@ -23,10 +23,13 @@ from campfire.images.nuclei.measure import DEBRIS, FEWEST, advise_tile_size, mea
 from campfire.images.nuclei.segment import segment_all
 from campfire.images.options import NucleiOptions, QualityOptions
 from campfire.images.quality import SITE_REASON, describe_depth, judge_sites, measure_site, settle_saturation, summarise
+from campfire.images.registration import Relation, choose_sites, judge_channels, relate
 from campfire.images.sites import Function, SiteImages, channels_of, prepare_sites, read_sites, with_channels
 
 log = logging.getLogger(__name__)
 
+_RELATIONS = "relations"
+"""Where a site's measures carry how its channels lie to each other; no column of the table."""
 Result = tuple[pd.DataFrame, dict[str, Any]]
 
 
@@ -62,12 +65,13 @@ def segment_plate(
         log.warning("%s: %d of %d sites lack a channel and are left out", plate, len(sites) - len(usable), len(sites))
     functions = illum.read_functions(images, [dna_channel], illumination, illumination_offset)
     function = functions[dna_channel] if functions else None
-    job = _Job(images, pixel_size_um, options, quality, function, dna_channel, channels)
+    looked_at = frozenset(usable[SITE_KEYS].iloc[choose_sites(len(usable))].itertuples(index=False, name=None))
+    job = _Job(images, pixel_size_um, options, quality, function, dna_channel, channels, looked_at)
     if workers > 1 and options.method == "classical":
         results = _in_processes(job, usable, workers)
     else:
         results = job.run(usable, threads=max(2, workers))
-    nuclei, rows = _collect(results, plate, len(usable))
+    nuclei, rows, relations = _collect(results, plate, len(usable))
     _mark_debris(nuclei)
     measures, bits = settle_saturation(_count_objects(rows, nuclei), quality)
     log.info("%s: %s", plate, describe_depth(measures, bits))
@@ -76,6 +80,8 @@ def segment_plate(
     log.info("%s: %s; %s", plate, summarise(judged), _count(nuclei))
     if advice := advise_tile_size(nuclei, options.tile_size):
         log.warning("plate %s: %s", plate, advice)
+    for oddity in judge_channels(relations, dna_channel):
+        log.warning("plate %s: %s", plate, oddity)
     if not nuclei["kept"].any():
         raise DataError(
             f"plate {plate}: no nucleus to keep in {len(judged)} sites ({summarise(judged)}; {_count(nuclei)}); check "
@@ -96,6 +102,8 @@ class _Job:
     """Illumination function of the DNA channel, if images are corrected."""
     dna_channel: str
     channels: list[str]
+    looked_at: frozenset[tuple[str, str, str]]
+    """Plate, well and site of those whose channels are compared."""
 
     def run(self, table: pd.DataFrame, threads: int) -> Iterator[Result]:
         """Nuclei and quality of each site of `table`, in order; several share a batch when Cellpose segments.
@@ -122,7 +130,10 @@ class _Job:
         keys = {PLATE: site.plate, WELL: site.well, SITE: site.site}
         dna = site.images[self.dna_channel]
         corrected = dna if self.function is None else illum.correct(dna, self.function)
-        return keys, corrected, measure_site(site.images, self.quality)
+        measures = measure_site(site.images, self.quality)
+        if (site.plate, site.well, site.site) in self.looked_at:
+            measures[_RELATIONS] = relate(site.images, self.dna_channel)
+        return keys, corrected, measures
 
 
 def _in_processes(job: _Job, sites: pd.DataFrame, workers: int, chunk: int = 8) -> Iterator[Result]:
@@ -136,12 +147,15 @@ def _in_processes(job: _Job, sites: pd.DataFrame, workers: int, chunk: int = 8) 
             yield from results
 
 
-def _collect(results: Iterable[Result], plate: str, n_sites: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The two tables of all sites, with a line on progress every ten seconds."""
-    tables, rows = [], []
+def _collect(
+    results: Iterable[Result], plate: str, n_sites: int
+) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, Relation]]]:
+    """The two tables of all sites, and how channels lie in some; a line on progress every ten seconds."""
+    tables, rows, relations = [], [], []
     started = reported = time.monotonic()
     for table, row in results:
         tables.append(table)
+        relations.append(row.pop(_RELATIONS, {}))
         rows.append(row)
         if time.monotonic() - reported > 10:
             reported = time.monotonic()
@@ -149,7 +163,7 @@ def _collect(results: Iterable[Result], plate: str, n_sites: int) -> tuple[pd.Da
     if not rows:
         raise DataError(f"plate {plate}: no site has an image in every channel; see its download table for what failed")
     filled = [table for table in tables if len(table)] or tables[:1]
-    return pd.concat(filled, ignore_index=True), pd.DataFrame(rows)
+    return pd.concat(filled, ignore_index=True), pd.DataFrame(rows), relations
 
 
 def _mark_debris(nuclei: pd.DataFrame) -> None:
