@@ -96,6 +96,8 @@ def test_brightness_is_that_of_nuclei_not_of_what_is_brightest() -> None:
         y, x = divmod(n, 4)
         signal[40 + 90 * y : 60 + 90 * y, 40 + 90 * x : 60 + 90 * x] += 100 if n else 10000
     assert typical_brightness(signal, 400) == pytest.approx(100, rel=0.05)
+    signal[:120, :120] = 8000  # a tenth of the field, in the place of one nucleus
+    assert typical_brightness(signal, 400) == pytest.approx(100, rel=0.05)
     assert typical_brightness(np.zeros((50, 50), np.float32), 400) is None
 
 

@@ -92,20 +92,32 @@ def typical_brightness(signal: NDArray[np.float32], typical_area: float) -> floa
     noise = 1.4826 * float(np.median(np.abs(sample - middle)))
     if not sample.max() > middle + 6 * noise:
         return None
-    # On a logarithmic scale nuclei lie between background and debris, however bright that is.
+    # On a logarithmic scale nuclei lie between background and debris, however bright that is. Where debris covers much,
+    # the first cut parts it from all else, and the next one down has the nuclei: the cut with the most objects counts.
     scaled = np.log(np.maximum(sample - middle, 0) + max(3 * noise, 1e-3 * float(np.quantile(sample, 0.99) - middle)))
     level = _otsu(scaled)
-    labels, count = ndimage.label(scaled > level)
-    if not count:
-        return None
-    area = np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(float)
-    bright = np.bincount(labels.ravel(), weights=sample.ravel(), minlength=count + 1)[1:] / area
-    weight = np.where(area >= 0.25 * 0.3 * typical_area, np.minimum(area, 0.25 * 3 * typical_area), 0.0)
+    best = _objects(sample, scaled > level, typical_area / 4)
+    below = scaled[scaled <= level]
+    lower = _objects(sample, scaled > _otsu(below), typical_area / 4) if below.size else best
+    if len(lower[0]) > 2 * len(best[0]) + 2:
+        best = lower
+    bright, weight = best
     if not weight.any():
         return None
     order = np.argsort(bright, kind="stable")
     cumulative = np.cumsum(weight[order])
     return float(bright[order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])
+
+
+def _objects(
+    sample: NDArray[np.float32], foreground: NDArray[np.bool_], typical_area: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean signal and weight (area, of three nuclei at most) of the foreground's objects of a third of a nucleus up."""
+    labels, count = ndimage.label(foreground)
+    area = np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(float)
+    bright = np.bincount(labels.ravel(), weights=sample.ravel(), minlength=count + 1)[1:] / area
+    large = area >= 0.3 * typical_area
+    return bright[large], np.minimum(area[large], 3 * typical_area)
 
 
 def _otsu(values: NDArray[np.float32]) -> float:
