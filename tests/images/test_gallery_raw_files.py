@@ -1,5 +1,6 @@
 """The user's own files: never changed, links followed, the same picture in two places found, lists as people have."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -90,6 +91,25 @@ def test_the_arranged_folder_can_be_moved(raw: Path, tmp_path: Path) -> None:
     arrange(find_images(raw, PATTERN, plate="P1"), tmp_path / "out")
     (tmp_path / "out").rename(tmp_path / "elsewhere")
     np.testing.assert_array_equal(tifffile.imread(next((tmp_path / "elsewhere").rglob("B02_1_DAPI.tiff"))), image(0))
+
+
+def test_where_there_are_no_links_images_are_copied(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    arrange(find_images(raw, PATTERN, plate="P1"), tmp_path / "out")
+    assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*.tiff"))
+
+
+def test_raw_data_that_have_moved_are_named(raw: Path, tmp_path: Path) -> None:
+    arrange(find_images(raw, PATTERN, plate="P1"), tmp_path / "out")
+    raw.rename(tmp_path / "elsewhere")
+    options = S3Options(folder=str(tmp_path / "out"), bucket=BUCKET, prefix="", disk_reserve_gb=0)
+    client = connect(options)
+    plan, _ = plan_download(client, options, "mine", "1", "P1", ["B02"], ["DAPI"])
+    with pytest.raises(DataError, match=rf"leads to {raw}/B02_.*which is not there; mount its disk"):
+        fetch_plate(client, plan, tmp_path / "P1", options)
 
 
 def test_a_copy_under_another_name_costs_its_sites_or_the_plate(

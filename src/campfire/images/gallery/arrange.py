@@ -19,6 +19,7 @@ is printed. Your images are never changed: OUT has links to them, or with --copy
 """
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -123,18 +124,24 @@ def _place(path: Path | tuple[Path, ...], target: Path, copy: bool) -> str | Ima
 
 
 def _link_or_copy(source: Path, target: Path, copy: bool) -> None:
-    """Put a link to `source`, wherever that leads, or a copy of it at `target`; `source` stays as it is."""
-    if copy:
-        with atomic_path(target) as partial:
-            shutil.copyfile(source, partial)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        os.symlink(source.resolve(), partial)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Put a link to `source`, wherever that leads, or a copy of it at `target`; `source` stays as it is.
+
+    Where the file system knows no links (FAT, some network drives), it is a copy.
+    """
+    if not copy:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            os.symlink(source.resolve(), partial)
+            os.replace(partial, target)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
+                raise
+        finally:
+            partial.unlink(missing_ok=True)
+    with atomic_path(target) as partial:
+        shutil.copyfile(source, partial)
 
 
 def _without_bad_sites(rows: pd.DataFrame, pictures: list[str | ImageError], plate: str) -> pd.DataFrame:

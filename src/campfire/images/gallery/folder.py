@@ -50,6 +50,11 @@ class FolderClient:
         from botocore.exceptions import ClientError
 
         path = self.root / key
+        if path.is_symlink() and not path.exists():
+            raise DataError(
+                f"{path}: leads to {os.readlink(path)}, which is not there; mount its disk, or arrange the images "
+                "again from where they are now"
+            )
         if not path.is_file() or ".." in Path(key).parts or Path(key).is_absolute():
             raise ClientError({"Error": {"Code": "NoSuchKey", "Message": f"no file {path}"}}, "GetObject")
         return path
