@@ -357,3 +357,17 @@ def test_split_colours_differ_for_colour_blind_readers():
         seen = [np.clip(view @ colour, 0, 1) ** (1 / 2.2) for colour in colours.values()]
         apart = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
         assert min(apart) > 0.12
+
+
+def test_names_of_the_users_are_drawn_as_they_are():
+    """A $ in a name is no formula: unbalanced ones would fail, pairs would be drawn as another name."""
+
+    @figures.style.styled
+    def drawn() -> list[str]:
+        figure = figures.style.new_figure(2, 2)
+        axes = figure.subplots()
+        text = axes.set_title("$\\undefined{ $M_1$ {x}")
+        figure.canvas.draw()
+        return [str(text.get_parse_math()), text.get_text()]
+
+    assert drawn() == ["False", "$\\undefined{ $M_1$ {x}"]

@@ -62,7 +62,7 @@ def channel_colour(channel: str, channels: Sequence[str]) -> tuple[float, float,
 
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
-    "mathtext.fontset": "dejavusans",
+    "text.parse_math": False,  # names of the user's may have a $
     "font.size": 7.0,
     "axes.titlesize": 7.5,
     "axes.titleweight": "bold",

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from campfire.core.errors import DataError
 from campfire.report.figures.style import CYCLE, GREY, INK, PAGE, Drawn, new_figure, panel_letter, styled
@@ -135,9 +135,11 @@ def draw(data: pd.DataFrame) -> Figure:
             values = rows["value"]
             if values.min() > 0 and values.max() / values.min() > 8:
                 axes.set_yscale("log")
+                axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+                axes.yaxis.set_minor_formatter(NullFormatter())
             _loss_legend(axes, rows, runs)
         elif quantity == "lr":
-            axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+            axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
             axes.set_ylim(bottom=0)
         else:
             axes.set_ylim(0, float(rows["value"].max()) * 1.1)
