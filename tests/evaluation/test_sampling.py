@@ -183,9 +183,9 @@ def test_saved_share_is_of_distinct_cells():
 
 def test_wrong_input_is_named():
     nuclei, wells = screen()
-    with pytest.raises(ConfigError, match="unknown protocol 'papr'"):
+    with pytest.raises(ConfigError, match="'papr' is not one of release"):
         SampleOptions(protocols=["papr"])
-    with pytest.raises(ConfigError, match="heldout_cells is 0"):
+    with pytest.raises(ConfigError, match="heldout_cells: 0 must be at least 1"):
         SampleOptions(heldout_cells=0)
     with pytest.raises(DataError, match="P1: its nuclei come twice"):
         draw_sample([nuclei[0], nuclei[0]], wells, SampleOptions(), controls=["NEG"])

@@ -1,5 +1,6 @@
 """What a run needs, read from its config and sheets alone."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,20 @@ def test_weights_must_be_there(make: Make) -> None:
     check_run(run)
     with pytest.raises(ConfigError, match=r"pretrain.ablation.imagenet.large: no ImageNet weights"):
         check_run(run, ["ablation"])
+
+
+def test_weights_of_another_tile_size_and_unknown_models_are_answered_together(make: Make, tmp_path: Path) -> None:
+    header = json.dumps({"__metadata__": {"campfire": json.dumps({"model": {"image_size": 98}})}}).encode()
+    (tmp_path / "other.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    run = make(
+        encoders={
+            "other": {"kind": "pretrained", "weights": "other.safetensors"},
+            "tinny": {"kind": "timm", "model": "vit_tinny", "weights": "random"},
+        },
+        evaluate=[{"encoder": name, "channel_sets": ["DNA_AGP_Mito"]} for name in ("other", "tinny")],
+    )
+    with pytest.raises(ConfigError) as caught:
+        check_run(run)
+    lines = str(caught.value).splitlines()
+    assert any("encoders.tinny.model: timm has no model 'vit_tinny'" in line for line in lines)
+    assert any("other.safetensors was trained on tiles of 98 px, but tiles.size is 112" in line for line in lines)

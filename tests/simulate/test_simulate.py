@@ -200,8 +200,10 @@ def test_writing_again_replaces_the_earlier_screen(screen: Path, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("fields: 3", "unknown option fields"), ("field: wide", "field is 'wide'"), ("field: 10", "field is 10"),
-     ("- 1", "name: value"), ("workers: true", "workers is True"), ("penetrance: 2.0", "penetrance is 2.0")],
+    [("fields: 3", "fields: no such option; did you mean `field`"), ("field: wide", "field: 'wide' is not valid"),
+     ("field: 10", "field: 10 must be at least 136"),
+     ("- 1", "name: value"), ("workers: true", "workers: True is not valid"),
+     ("penetrance: 2.0", "penetrance: 2.0 must be at most 1")],
 )  # fmt: skip
 def test_wrong_options_are_answered_in_words(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "screen.yaml"

@@ -112,7 +112,8 @@ def test_a_stage_inherits_the_best_before_it(folder: Path) -> None:
     base = PretrainOptions().as_dict()
     best = {"loss": 24, "architecture": 15}
     options = stage_base("optimiser", base, AblationOptions(tables=str(folder)), best)
-    assert options["objective"] == row_changes("loss", read_stage("loss", folder).loc[24].to_dict())["objective"]
+    row = row_changes("loss", read_stage("loss", folder).loc[24].to_dict())["objective"]
+    assert options["objective"] == {**base["objective"], **row}
     assert options["model"]["patch_size"] == 8 and options["imagenet"] == ""
     assumed = stage_base("optimiser", base, AblationOptions(tables=str(folder)))
     assert assumed["objective"]["high_fraction"] == 0.1 and assumed["model"]["patch_size"] == 14

@@ -1,12 +1,15 @@
 """Whether names, sheets, weights and targets fit together, before anything starts. Each check raises a ConfigError."""
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from campfire.core.errors import ConfigError
 from campfire.encoders import KINDS
+from campfire.encoders.timm_names import unknown_timm_model
 from campfire.runs.files import weight_files
 from campfire.runs.run import Run
 
@@ -14,15 +17,28 @@ STAGES_BY_PLATE = "images|download|nuclei|quality|tiles|embeddings/[^/]+/[^/]+|f
 
 
 def check_run(run: Run, targets: Iterable[str] = ()) -> None:
-    """Check everything that sheets, weight files and the targets asked for can have wrong."""
+    """Check everything that sheets, weight files and the targets asked for can have wrong; one error lists it all."""
     targets = list(targets)
-    check_plates(run)
-    check_plate_targets(run, targets)
+    checks: list[Callable[[], object]] = [
+        lambda: check_plates(run),
+        lambda: check_plate_targets(run, targets),
+        lambda: check_timm_names(run),
+    ]
     if not run.from_embeddings:
-        check_weights(run, ablation="ablation" in targets)
-        check_factories(run)
-        for name in run.pretraining_runs:
-            run.training_tiles(name)
+        checks += [
+            lambda: check_weights(run, ablation="ablation" in targets),
+            lambda: check_tile_size(run),
+            lambda: check_factories(run),
+            *(partial(run.training_tiles, name) for name in run.pretraining_runs),
+        ]
+    wrong: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            wrong += str(error).splitlines()
+    if wrong:
+        raise ConfigError("\n".join(wrong))
 
 
 def check_plates(run: Run) -> None:
@@ -47,6 +63,14 @@ def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
                 f"{run.config['sheet'] or run.config['transfer']['sheet']}, or the split leaves it out; used are "
                 f"{', '.join(run.all_plates[:5])}, ..."
             )
+
+
+def check_timm_names(run: Run) -> None:
+    """Check that timm has the models that its encoders name."""
+    for name in run.encoders:
+        options = run.config["encoders"][name]
+        if options["kind"] == "timm" and (unknown := unknown_timm_model(options["model"])):
+            raise ConfigError(f"config: encoders.{name}.model: {unknown}")
 
 
 def check_weights(run: Run, ablation: bool = False) -> None:
@@ -77,6 +101,33 @@ def check_weights(run: Run, ablation: bool = False) -> None:
                 f"{place}: no ImageNet weights at {weights}; put the file there, or set `hub` to load them from the "
                 "model hub, or leave it empty for random initial weights (docs/encoders.md)"
             )
+
+
+def check_tile_size(run: Run) -> None:
+    """Check that weight files of runs made elsewhere were trained on tiles of this run's size."""
+    size = run.config["tiles"]["size"]
+    for name in run.encoders:
+        options = run.config["encoders"][name]
+        path = options.get("weights")
+        if options["kind"] not in ("pretrained", "untrained") or not path or not Path(path).is_file():
+            continue
+        trained_on = _stored_tile_size(Path(path))
+        if trained_on is not None and trained_on != size:
+            raise ConfigError(
+                f"config: encoders.{name}.weights: {path} was trained on tiles of {trained_on} px, but tiles.size is "
+                f"{size}; set tiles.size to {trained_on}, or name weights of this size"
+            )
+
+
+def _stored_tile_size(path: Path) -> int | None:
+    """The tile size in the header of a weight file, read without torch; None where it says none."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            metadata = json.loads(file.read(min(length, 100_000_000))).get("__metadata__", {})
+        return int(json.loads(metadata["campfire"])["model"]["image_size"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # whoever loads it says what is wrong with it
 
 
 def _missing(weights: str | None) -> bool:
