@@ -160,6 +160,24 @@ def test_one_tile_size_fills_all_others(base: dict[str, Any]) -> None:
     assert config.nuclei.border == "drop"
 
 
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ("all", {"loss": None, "architecture": None, "optimiser": None}),
+        ("loss", {"loss": None}),
+        ("loss,optimiser", {"loss": None, "optimiser": None}),
+        ({"loss": [1, 3], "optimiser": "all"}, {"loss": (1, 3), "optimiser": None}),
+        ({"loss": 3}, {"loss": (3,)}),
+    ],
+)
+def test_trials_are_chosen_by_stage(base: dict[str, Any], given: Any, chosen: dict[str, Any]) -> None:
+    assert Config.read({**base, "trials": given}).trials == chosen
+
+
+def test_a_wrong_stage_is_answered(answer: Answer) -> None:
+    assert "did you mean `loss`" in answer(trials={"los": [1]})
+
+
 def test_training_channels_and_control_are_defaults(base: dict[str, Any]) -> None:
     changes = {"training_channels": ["DNA", "ER"], "split": {"controls": ["C1", "C2"]}}
     config = Config.read(merge(base, changes))
@@ -173,6 +191,8 @@ def test_another_kind_may_be_given_to_an_encoder_of_the_default_config(base: dic
 
 
 def test_former_keys_are_answered_with_the_new_ones(base: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"config: ablation: this option is called `trials` now; rename it"):
+        Config.read(merge(base, {"ablation": "loss"}))
     monkeypatch.setattr("campfire.runs.config.read.RENAMED", {"probe.rounds": "probe.epochs"})
     with pytest.raises(ConfigError, match=r"probe.rounds: this option is called `probe.epochs` now"):
         Config.read(merge(base, {"probe": {"rounds": 3}}))

@@ -57,7 +57,7 @@ def folder(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "tables": str(repository / "config/ablations"), "recipe": RECIPE, "imagenet": {"large": "", "huge": ""},
             },
         },
-        "ablation": {"loss": [1, 3], "optimiser": [11]},
+        "trials": {"loss": [1, 3], "optimiser": [11]},
     }  # fmt: skip
     (root / "config.yaml").write_text(yaml.safe_dump(config))
     return root

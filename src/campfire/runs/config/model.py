@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from campfire.core.columns import CHANNELS, PROTOCOLS
-from campfire.core.options import Names, Options, PixelSize, about, option
+from campfire.core.options import Counts, Names, Options, PixelSize, about, option
 from campfire.encoders import KINDS
 from campfire.evaluation.options import ProtocolNames, SampleOptions
 from campfire.evaluation.probes.options import ProbeOptions
@@ -33,6 +33,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 Channel = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+$")]
 ChannelNames = Annotated[Sequence[Channel], Field(min_length=1), AfterValidator(tuple)]
 Stage = Literal["images", "tiles", "pretrain", "embed", "all"]
+AblationStage = Literal["loss", "architecture", "optimiser"]
+STAGES: tuple[AblationStage, ...] = get_args(AblationStage)
 
 
 def _listed(value: Any) -> Any:
@@ -40,6 +42,18 @@ def _listed(value: Any) -> Any:
     if value is None:
         return []
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _by_stage(value: Any) -> Any:
+    """A choice of trials by stage; null stands for all of a stage."""
+    if value == "all":
+        return dict.fromkeys(STAGES)
+    if isinstance(value, str | list | tuple):
+        return dict.fromkeys(_listed(value))
+    if isinstance(value, Mapping):
+        chosen = {stage: None if trials == "all" else trials for stage, trials in value.items()}
+        return {stage: [trials] if isinstance(trials, int) else trials for stage, trials in chosen.items()}
+    return value
 
 
 class MetadataTable(Options):
@@ -136,8 +150,9 @@ class Config(Options):
     tiles: TileOptions = option(TileOptions(), "how tiles are cut and stored")
     sample: SampleOptions = option(SampleOptions(), "how many cells the probes use")
     pretrain: PretrainSection = option(PretrainSection(), "pretraining runs and the ablation study")
-    ablation: Any = option(
-        "all", "trials of the target `ablation`: all, a stage (loss), stages, or trials by stage ({loss: [1, 3]})"
+    trials: Annotated[Mapping[AblationStage, Counts | None], BeforeValidator(_by_stage)] = option(
+        dict.fromkeys(STAGES),
+        "trials of the target `ablation`: all, a stage (loss), stages, or trials by stage ({loss: [1, 3]}; null: all)",
     )
     channel_sets: Mapping[Name, ChannelNames] = option({}, "named sets of channels", source="paper 3.3, 3.4")
     encoders: Mapping[Name, EncoderOptions] = option({}, "encoders by name")

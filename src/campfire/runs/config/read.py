@@ -18,7 +18,7 @@ from campfire.runs.config.checks import check_together
 from campfire.runs.config.model import Config
 from campfire.runs.config.places import Places
 
-RENAMED: Mapping[str, str] = {}
+RENAMED: Mapping[str, str] = {"ablation": "trials"}
 """Keys of former versions -> what they are called now."""
 
 
