@@ -230,12 +230,12 @@ def test_sources_of_leakage_have_an_interval_each():
     assert "+0.080 [−0.010, +0.160] on OOD compound + ID plate (Campfire); 1 of 6 intervals" in table.answer
     with pytest.raises(DataError, match="run the rule `leakage_effects`"):
         tables.leakage.build({}, OPTIONS)
-    assert not any(note.startswith("Places") for note in table.notes)
+    assert not any(note.startswith("Well positions") for note in table.notes)
     place = ("control", "test_ood_plate", "place", 0.3, 0.111, 0.189, 0.1, 0.3, 45)
     priced = leak_prices()
     priced.loc[len(priced)] = list(place)
     table = tables.leakage.build({"campfire": priced}, OPTIONS)
-    assert table.notes[-1].startswith("Places")
+    assert table.notes[-1].startswith("Well positions")
     row = table.layout[table.layout["What is changed"].str.startswith("Wells of one treatment")].iloc[0]
     assert row["ID compound + OOD plate"] == "**+0.189 [+0.100, +0.300]**"
 

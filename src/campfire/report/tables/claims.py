@@ -46,7 +46,7 @@ def configured(options: TableOptions) -> list[Claim]:
 
 
 def default(results: Sequence[ProbeResult], options: TableOptions) -> list[Claim]:
-    """What can be claimed from the results at hand.
+    """The claims that the available results allow.
 
     For every encoder that has an untrained twin (else for the first encoder): trained against untrained, on channels
     seen in pretraining and on unseen ones; the in-distribution channels against the best single one of them; against

@@ -1,4 +1,4 @@
-"""What each leak of an evaluation is worth: one change at a time, on identical cells."""
+"""How much each source of data leakage adds to the accuracies: one change at a time, on identical cells."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -65,7 +65,7 @@ def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
         )
         certain = [verdict(low, high) in DIFFERS for low, high in zip(data["low"], data["high"], strict=True)]
         answer = (
-            f"All leaks of the release's probe together are worth {parts} ({whole['label'].iloc[0]}); "
+            f"All sources of leakage in the release's probe together add {parts} ({whole['label'].iloc[0]}); "
             f"{sum(certain)} of {len(data)} intervals of the table exclude zero."
         )
     wells = ", ".join(
@@ -75,20 +75,20 @@ def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
         "Accuracy with the change minus accuracy without it, on identical cells (those of the strict sample). A row "
         "compares two layouts of the fits that differ in that respect alone, the last two rows whole protocols. Bold: "
         "the interval excludes zero. Empty: the change does not concern that task.",
-        f"Wells: {wells}. Plates of the control task are priced by cross-validation over all its ID wells. "
+        f"Wells: {wells}. The effect of plates in the control task comes from cross-validation over all its ID wells. "
         + interval_note(options)
         + " They are not corrected for the number of comparisons.",
-        "What the split itself may leak (OOD plates that share a batch with training plates, untreated wells) acts in "
-        "pretraining and is not priced here: compare a run of the strict split (docs/strict.md).",
+        "Leakage through the split (OOD plates that share a batch with training plates, untreated wells) acts in "
+        "pretraining and is not quantified here: compare with a run of the strict split (docs/strict.md).",
     )
     if "place" in set(data["leak"]):
         notes += (
-            "Places: compounds keep their wells on all plates of a shared layout, on OOD plates too. What that may add "
-            "is seen on the negative control's wells of OOD plates: balanced accuracy of naming the well on a plate "
-            "that was not trained on, minus chance, with as many places as the task has compounds, or all there are; "
-            "its interval is over plates.",
+            "Well positions: compounds keep their wells on all plates of a shared layout, OOD plates included. What "
+            "that may add shows in the negative control's wells of OOD plates: balanced accuracy of identifying the "
+            "well on a plate that was not trained on, minus chance, with as many positions as the task has compounds, "
+            "or all there are. The interval is over plates.",
         )
-    title = f"What each leak of the evaluation is worth, channels {options.channel_label(options.id_channels)}."
+    title = f"Effect of each source of data leakage, channels {options.channel_label(options.id_channels)}."
     return Table(title, data, layout, notes, answer)
 
 

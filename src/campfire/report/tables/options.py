@@ -28,7 +28,7 @@ class TableOptions(Options):
     section: ClassVar[str] = "tables"
 
     protocol: ProtocolName = option(
-        "release", "protocol of the main tables and figures (release, paper or strict); the leak table shows all"
+        "release", "protocol of the main tables and figures (release, paper or strict); the table of leakage shows all"
     )
     encoders: Names = option(
         (), "encoders in the order of the tables; others that were evaluated follow in alphabetical order"

@@ -42,7 +42,7 @@ def build(wells: pd.DataFrame, protocol: str) -> Table:
     if fixed:
         notes += (
             f"{fixed} of {len(layouts)} compounds of two or more evaluation plates are in the same wells on all of "
-            "them: no split tells what they do from what their place does; the table of leaks prices places.",
+            "them: no split separates their effect from that of the well position; the table of leakage quantifies it.",
         )
     answer = f"{used:,} of {total:,} wells have a role; {tested:,} of them are test wells."
     return Table("Plates, compounds and wells of every part of the split.", data, layout, notes, answer)
