@@ -107,7 +107,7 @@ def test_a_node_that_dies_costs_the_steps_since_the_last_checkpoint(
     """Slurm puts the job back into its queue; it resumes on the nodes that are left, and no rank outlives its run."""
     run, place = training_run(repository, tmp_path / "run", profile, **LONG)
     with begun(run, place, tmp_path / "output.txt") as running:
-        wait_for(lambda: checkpoints(place), 120)
+        wait_for(lambda: checkpoints(place), 400)
         number = job_of("rule_pretrain_run")
         assert nodes_of(number) == "n[1-2]"
         began = ranks(place)
@@ -132,7 +132,7 @@ def test_a_drained_node_finishes_its_job_and_gets_no_other(
 ) -> None:
     run, place = training_run(repository, tmp_path / "run", profile, **LONG)
     with begun(run, place, tmp_path / "output.txt") as running:
-        wait_for(lambda: checkpoints(place), 120)
+        wait_for(lambda: checkpoints(place), 400)
         number = job_of("rule_pretrain_run")
         subprocess.run(["scontrol", "update", "nodename=n1", "state=drain", "reason=test"], check=True)
         assert running.wait(600) == 0, (tmp_path / "output.txt").read_text()[-3000:]
