@@ -32,6 +32,12 @@ class QualityOptions(Options):
         ge=1,
         le=65535,
     )
+    dead_max: float | None = option(
+        0.05, "largest share of a channel's rows or columns that are constant or copies of their neighbour", ge=0, le=1
+    )
+    stripes_max: float | None = option(
+        5.0, "largest scatter of a channel's rows or columns, in deviations of the pixel noise", gt=0
+    )
     debris_max: float | None = option(0.1, "largest share of a field covered by debris", ge=0, le=1)
     empty_contrast: float = option(
         5.0,

@@ -5,7 +5,7 @@ with thresholds as options. What a threshold drops is recorded with its reason, 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +17,18 @@ from campfire.images.options import QualityOptions
 
 log = logging.getLogger(__name__)
 
-REASONS = ("empty", "blurred", "saturated", "debris", "few nuclei", "many nuclei")
+REASONS = (
+    "another size",
+    "dead rows",
+    "striped",
+    "inverted",
+    "empty",
+    "blurred",
+    "saturated",
+    "debris",
+    "few nuclei",
+    "many nuclei",
+)
 SITE_REASON = "site "
 """Prefix of a nucleus's `reason` when its whole site is left out, e.g. `site blurred`."""
 
@@ -28,11 +39,13 @@ def measure_site(images: Mapping[str, NDArray[Any]], options: QualityOptions | N
     images: channel to (H, W) image in counts, before illumination correction. Returns `focus_<ch>` (power-spectrum
     slope, see `focus`), `maximum_<ch>` (largest count), `saturated_<ch>` (fraction of pixels at full scale; see
     `pile_up` where that is not given), `background_<ch>` (5th percentile, counts), `contrast_<ch>` (brightest 0.1 %
-    above the median, in deviations of the pixel noise; inf without noise) and `empty` (no signal in the focus channel,
-    or in any channel when that one is not given).
+    above the median, in deviations of the pixel noise; inf without noise), `dead_<ch>` and `stripes_<ch>` (see
+    `dead_lines`, `stripes`), `height`, `width` (px), `inverted` (the focus channel is dark on bright) and `empty` (no
+    signal in the focus channel, or in any channel when that one is not given).
     """
     options = options or QualityOptions()
     row: dict[str, Any] = {}
+    inverted: dict[str, bool] = {}
     for channel, image in images.items():
         low, middle, high = quantiles(image, (0.05, 0.5, 0.999))
         noise = noise_deviation(image)
@@ -43,8 +56,13 @@ def measure_site(images: Mapping[str, NDArray[Any]], options: QualityOptions | N
         full = pile_up(image) if scale is None else np.count_nonzero(image >= scale)
         row[f"saturated_{channel}"] = float(full / image.size)
         row[f"background_{channel}"] = low
+        row[f"dead_{channel}"] = dead_lines(image)
+        row[f"stripes_{channel}"] = stripes(image, noise)
+        inverted[channel] = middle - low > max(4 * signal, options.empty_contrast * noise)
         row[f"contrast_{channel}"] = signal / noise if noise > 0 else (float("inf") if signal > 0 else 0.0)
     judged = [options.focus_channel] if options.focus_channel in images else list(images)
+    row["height"], row["width"] = next(iter(images.values())).shape if images else (0, 0)
+    row["inverted"] = any(inverted[channel] for channel in judged if channel == options.focus_channel)
     row["empty"] = all(row[f"contrast_{channel}"] < options.empty_contrast for channel in judged)
     return row
 
@@ -55,6 +73,33 @@ def quantiles(image: NDArray[Any], fractions: tuple[float, ...]) -> list[float]:
         return [float(value) for value in np.quantile(image, fractions)]
     cumulative = np.cumsum(np.bincount(image.ravel(), minlength=1))
     return [float(np.searchsorted(cumulative, fraction * image.size)) for fraction in fractions]
+
+
+def dead_lines(image: NDArray[Any]) -> float:
+    """Largest share of an image's rows, or of its columns, that are constant or a copy of the line before.
+
+    A failing camera, a transfer cut short and padding after a registration leave such lines; shot noise never does.
+    Lines at the image's largest count are saturated, not dead.
+    """
+    shares, highest = [], image.max()
+    for lines in (image, image.T):
+        sample = lines[:, :: max(1, lines.shape[1] // 64)]
+        constant = (sample == sample[:, :1]).all(axis=1)
+        repeated = np.concatenate([[False], (sample[1:] == sample[:-1]).all(axis=1)])
+        full = (sample == highest).all(axis=1)
+        shares.append(float(((constant | repeated) & ~full).mean()))
+    return max(shares)
+
+
+def stripes(image: NDArray[Any], noise: float) -> float:
+    """Scatter of the medians of neighbouring rows, or columns, in deviations of the pixel noise; about 0.3 in JUMP."""
+    scatter = 0.0
+    for lines in (image, image.T):
+        middle = np.median(lines[:, :: max(1, lines.shape[1] // 64)], axis=1)
+        second = np.abs(middle[2:] - 2 * middle[1:-1] + middle[:-2])
+        scatter = max(scatter, float(1.4826 * np.median(second) / np.sqrt(6)))
+    # Images of few bits have no noise that is smaller than their step.
+    return scatter / max(noise, 1.0)
 
 
 FEWEST_SATURATED = 16
@@ -176,6 +221,8 @@ def judge_sites(table: pd.DataFrame, options: QualityOptions | None = None) -> p
     def mark(bad: Any, text: str) -> None:
         reason[(reason == "") & np.asarray(bad, dtype=bool)] = text
 
+    for bad, text in _camera_faults(table, options):
+        mark(bad, text)
     mark(table["empty"], "empty")
     focus_column = f"focus_{options.focus_channel}"
     if focus_column in table:
@@ -198,6 +245,19 @@ def judge_sites(table: pd.DataFrame, options: QualityOptions | None = None) -> p
     if options.nuclei_max is not None:
         mark(table["nuclei"] > options.nuclei_max, "many nuclei")
     return table.assign(kept=reason == "", reason=reason)
+
+
+def _camera_faults(table: pd.DataFrame, options: QualityOptions) -> Iterator[tuple[Any, str]]:
+    """Which sites are no pictures as the plate's others are, reason by reason; only for measures that are there."""
+    if "height" in table:
+        size = table["height"].astype(int).astype(str) + "x" + table["width"].astype(int).astype(str)
+        yield size != size.mode()[0], "another size"
+    for prefix, limit, text in (("dead_", options.dead_max, "dead rows"), ("stripes_", options.stripes_max, "striped")):
+        columns = [name for name in table.columns if str(name).startswith(prefix)]
+        if limit is not None and columns:
+            yield (table[columns] > limit).any(axis=1), text
+    if "inverted" in table:
+        yield table["inverted"], "inverted"
 
 
 def summarise(table: pd.DataFrame) -> str:

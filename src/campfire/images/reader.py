@@ -46,6 +46,8 @@ class Picture:
     dtype: str
     """The stored type, e.g. uint8."""
     compression: str
+    pixel_size_um: float | None = None
+    """Edge of a pixel as the file's OME or ImageJ metadata state it; None where they do not."""
 
     @property
     def full_scale(self) -> int:
@@ -159,7 +161,8 @@ def _decode_tiff(handle: Any, file: str) -> Picture:
             )
         compression = getattr(page.compression, "name", str(page.compression))
         plain = image is stored and stored.dtype == np.uint16 and page.bitspersample == 16 and len(tiff.pages) == 1
-        return Picture(image.astype(np.uint16, copy=False), bits, plain, str(stored.dtype), compression)
+        pixels = image.astype(np.uint16, copy=False)
+        return Picture(pixels, bits, plain, str(stored.dtype), compression, _pixel_size(tiff, page))
 
 
 def _tag(page: Any, name: str, default: Any) -> Any:
@@ -227,6 +230,23 @@ def _offset(stored: NDArray[Any], description: str, page: Any, file: str) -> NDA
     if scale != 1 or offset != int(offset):
         raise ImageError(file, f"states a scale of {scale:g} and an offset of {offset:g}", "save the plain counts")
     return stored if offset == 0 else stored.astype(np.int64) + int(offset)
+
+
+_MICROMETRES = {"µm": 1.0, "um": 1.0, "micron": 1.0, "\\u00B5m": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
+
+
+def _pixel_size(tiff: Any, page: Any) -> float | None:
+    """Micrometres per px of OME (PhysicalSizeX) or ImageJ (unit and XResolution); other writers' dpi mean nothing."""
+    description = page.description or ""
+    if tiff.is_ome and (size := re.search(r'PhysicalSizeX="([-+.\deE]+)"', description)):
+        unit = re.search(r'PhysicalSizeXUnit="([^"]+)"', description)
+        factor = _MICROMETRES.get(unit[1] if unit else "µm")
+        return float(size[1]) * factor if factor else None
+    if tiff.is_imagej and (unit := re.search(r"^unit=(\S+)", description, re.MULTILINE)):
+        top, bottom = _tag(page, "XResolution", (0, 1))
+        factor = _MICROMETRES.get(unit[1])
+        return bottom / top * factor if factor and top else None
+    return None
 
 
 def _upright(image: NDArray[Any], orientation: int, file: str) -> NDArray[Any]:

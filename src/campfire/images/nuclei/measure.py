@@ -33,7 +33,7 @@ def measure(
     in `debris`, or too bright for a cell beside the field's other objects), `edge` (cut by the field's edge), `border`
     (its tile does not fit; only with border: drop), `small`, `large`.
 
-    Raises DataError when the shapes differ.
+    Raises DataError when the shapes differ, or when a label marks separate objects.
     """
     from scipy.ndimage import find_objects
 
@@ -56,6 +56,7 @@ def measure(
     boxes = np.array(
         [[s.start for s in objects[k - 1]] + [s.stop for s in objects[k - 1]] for k in present], dtype=np.int32
     ).reshape(-1, 4)
+    _refuse_scattered(labels, present, area, boxes)
     edge = (boxes[:, 0] == 0) | (boxes[:, 1] == 0) | (boxes[:, 2] == height) | (boxes[:, 3] == width)
     signal = intensity - _background(labels, dna)
     dirt = np.isin(present, np.array(list(debris), dtype=np.int64)) | _too_bright(signal, area)
@@ -85,6 +86,24 @@ def measure(
             "reason": reason,
         }
     )
+
+
+def _refuse_scattered(
+    labels: NDArray[np.integer[Any]], present: NDArray[np.int64], area: NDArray[np.int64], boxes: NDArray[np.int32]
+) -> None:
+    """DataError for a label on objects that do not touch: their common centroid would lie on neither."""
+    from scipy.ndimage import label
+
+    extent = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    for k in np.flatnonzero(area < 0.5 * extent):
+        top, left, bottom, right = boxes[k]
+        pieces, count = label(labels[top:bottom, left:right] == present[k], structure=np.ones((3, 3)))
+        sizes = np.sort(np.bincount(pieces.ravel())[1:])
+        if count > 1 and sizes[-2] > 0.1 * area[k]:
+            raise DataError(
+                f"label {present[k]} marks {count} separate objects ({top}:{bottom}, {left}:{right} px); number every "
+                "nucleus of a field by itself, also where a label image was put together from parts"
+            )
 
 
 FEWEST = 5

@@ -23,6 +23,7 @@ from campfire.images.nuclei.measure import DEBRIS, FEWEST, advise_tile_size, mea
 from campfire.images.nuclei.segment import segment_all
 from campfire.images.options import NucleiOptions, QualityOptions
 from campfire.images.quality import SITE_REASON, describe_depth, judge_sites, measure_site, settle_saturation, summarise
+from campfire.images.reader import decode_image
 from campfire.images.registration import Relation, choose_sites, judge_channels, relate
 from campfire.images.sites import Function, SiteImages, channels_of, prepare_sites, read_sites, with_channels
 
@@ -65,6 +66,7 @@ def segment_plate(
         log.warning("%s: %d of %d sites lack a channel and are left out", plate, len(sites) - len(usable), len(sites))
     functions = illum.read_functions(images, [dna_channel], illumination, illumination_offset)
     function = functions[dna_channel] if functions else None
+    _compare_pixel_size(images / str(usable[f"path_{dna_channel}"].iloc[0]), plate, pixel_size_um)
     looked_at = frozenset(usable[SITE_KEYS].iloc[choose_sites(len(usable))].itertuples(index=False, name=None))
     job = _Job(images, pixel_size_um, options, quality, function, dna_channel, channels, looked_at)
     if workers > 1 and options.method == "classical":
@@ -164,6 +166,16 @@ def _collect(
         raise DataError(f"plate {plate}: no site has an image in every channel; see its download table for what failed")
     filled = [table for table in tables if len(table)] or tables[:1]
     return pd.concat(filled, ignore_index=True), pd.DataFrame(rows), relations
+
+
+def _compare_pixel_size(path: Path, plate: str, pixel_size_um: float) -> None:
+    """Warn when an image states another pixel size than the one given: nuclei and tiles would have another scale."""
+    stated = decode_image(path).pixel_size_um
+    if stated is not None and abs(stated / pixel_size_um - 1) > 0.02:
+        log.warning(
+            "plate %s: %s states %.4g um per px, pixel_size_um is %.4g; correct pixel_size_um unless the file is wrong",
+            *(plate, path, stated, pixel_size_um),
+        )
 
 
 def _mark_debris(nuclei: pd.DataFrame) -> None:
