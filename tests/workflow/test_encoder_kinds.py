@@ -69,6 +69,8 @@ def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_each_kind_has_a_row_in_table_3_1(finished: Path) -> None:
     table = pd.read_csv(finished / "results/tables/table_3_1.csv")
     text = table.to_csv()
+    notes = (finished / "results/tables/table_3_1.md").read_text()
+    assert "openphenom: code CC BY-NC 4.0; weights non-commercial" in notes
     for name in yaml.safe_load((finished / "kinds.yaml").read_text())["encoders"]:
         scores = read_table(finished / f"results/probes/{name}/{SET}/scores.parquet")
         assert scores["accuracy"].between(0, 1).all()

@@ -93,9 +93,9 @@ def options_of(spec: Mapping[str, Any]) -> tuple[Kind, Options, str]:
 
 
 def licence_of(spec: Mapping[str, Any]) -> str:
-    """The licence of an encoder's published code and weights as tables show it; "" where it is the user's own."""
+    """The licence of an encoder's published code and weights, or of a table, as tables show it; "" without one."""
     kind = KINDS.get(str(spec.get("kind")))
-    return kind.source.licence if kind is not None and kind.source is not None else ""
+    return kind.source.licence if kind is not None and kind.source is not None else str(spec.get("licence") or "")
 
 
 def known_channels(order: Sequence[str], channels: Sequence[str], name: str) -> list[int]:

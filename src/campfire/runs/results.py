@@ -12,6 +12,7 @@ from typing import Any
 
 from campfire.core.columns import PLATE
 from campfire.core.errors import ConfigError
+from campfire.encoders import licence_of
 from campfire.evaluation.transfer.sheet import has_control_groups
 from campfire.report import captions, catalogue
 from campfire.report.catalogue import SECTIONS, Entry, Kind
@@ -197,6 +198,7 @@ class Results:
             "controls": list(split["controls"]),
             "plate_type": self.run.evaluation_type,
             "encoder": lead,
+            "licences": self.licences,
             "channel_sets": self.growing_sets,
             "channels": list(self.run.config["training_channels"]),
             "model": self.model,
@@ -210,6 +212,13 @@ class Results:
             elif option in self.options:
                 chosen.setdefault(section, {})[option] = self.options[option]
         return chosen
+
+    @cached_property
+    def licences(self) -> dict[str, str]:
+        """Licences of the published encoders that are evaluated."""
+        used = dict.fromkeys(encoder for encoder, _ in self.run.pairs)
+        found = {name: licence_of(self.run.config["encoders"][name]) for name in used}
+        return {name: licence for name, licence in found.items() if licence}
 
     @cached_property
     def options(self) -> dict[str, Any]:

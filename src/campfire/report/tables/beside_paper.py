@@ -1,7 +1,7 @@
 """What Tables 3.1 and 3.2 share: models in rows, the four quadrants in columns, the paper's value beside ours."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -12,7 +12,7 @@ from campfire.evaluation.tally import MIN_UNITS
 from campfire.report.tables.accuracies import DOUBT, doubt_notes, interval_note
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.paper import CLASSES, Printed
-from campfire.report.tables.render import interval, number
+from campfire.report.tables.render import Table, interval, number
 from campfire.report.tables.sources import TASKS
 
 
@@ -126,6 +126,13 @@ def _brackets(records: Mapping[Any, Any], columns: Sequence[str]) -> dict[str, s
     }
 
 
+def with_licences(table: Table, licences: Mapping[str, str], options: TableOptions) -> Table:
+    """The table with a note of the licences of the published encoders in it."""
+    encoders = dict.fromkeys(str(name) for name in table.data["encoder"])
+    known = [f"{options.label(name)}: {licences[name]}" for name in encoders if licences.get(name)]
+    return replace(table, notes=(*table.notes, f"Licences. {'. '.join(known)}.")) if known else table
+
+
 def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
     """What the numbers mean: task, protocol, n, spread, interval, and when the paper's value is of another task."""
     scored = long.dropna(subset=["accuracy"])
@@ -143,6 +150,9 @@ def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
         "deviation over fits (training subsets for ID compounds, folds for OOD compounds). " + interval_note(options),
         "; ".join(counts) + ".",
     ]
+    scored_cells = scored.groupby("model", sort=False)["n_cells"].sum()
+    for name, count in scored_cells[scored_cells < scored_cells.max()].items():
+        lines.append(f"{name}: {int(count):,} of {int(scored_cells.max()):,} cells; it has no embedding of the others.")
     if len(set(scored["model"])) > 1:
         lines.append("Bold: the highest value of a quadrant; which differences hold up is in the table of differences.")
     if scored["uneven"].eq(True).any():

@@ -22,6 +22,9 @@ from campfire.report.tables.verdict import ABOVE, BELOW, DIFFERS, INCLUDES, TOUC
 
 log = logging.getLogger(__name__)
 
+SHARED = 0.5
+"""Least share of each encoder's scored cells that the other must have scored as well."""
+
 FEW_PLATES = f"fewer than {MIN_UNITS} plates of a side, so nothing follows for others"
 MEANINGS = {
     ABOVE: "above zero",
@@ -63,13 +66,14 @@ def _paired(results: Sequence[ProbeResult], first: Pair, second: Pair, options: 
 def common_cells(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Two tables of predictions on the cells that both scored; unchanged where these are all.
 
+    Unchanged, too, where either has few of the other's: such results are not comparable, and the statistics say so.
     An embedding table made elsewhere may lack cells, and then folds fall differently: what is left of a cell's fits is
     numbered anew in both.
     """
     keys = ["task", "split", *CELL_KEYS]
     cells = [pd.MultiIndex.from_frame(table[keys]) for table in (first, second)]
     inside = [cells[0].isin(cells[1]), cells[1].isin(cells[0])]
-    if all(kept.all() for kept in inside):
+    if all(kept.all() for kept in inside) or any(kept.mean() < SHARED for kept in inside):
         return first, second
     lost = [int((~kept).sum()) for kept in inside]
     log.warning("%d and %d predictions of cells that only one of two encoders has are not compared", *lost)

@@ -27,6 +27,8 @@ class Settings:
     """Compounds of the control task (`split.controls`)."""
     plate_type: str = ""
     """Plate type of the evaluation plates (TARGET2 in JUMP)."""
+    licences: Mapping[str, str] = field(default_factory=dict)
+    """Encoder to the licence of its published code and weights, where there is one."""
     encoder: str = ""
     """The encoder that figures of a single encoder show."""
     channel_sets: tuple[str, ...] = ()

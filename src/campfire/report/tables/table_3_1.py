@@ -62,4 +62,5 @@ def build(accuracies: pd.DataFrame, options: TableOptions, differences: pd.DataF
 
 def make(files: Files, settings: Settings) -> Table:
     """The table from those of accuracies and, where the run has it, of differences."""
-    return build(read_csv(files, "accuracies"), settings.options, read_csv_if_there(files, "differences"))
+    table = build(read_csv(files, "accuracies"), settings.options, read_csv_if_there(files, "differences"))
+    return beside_paper.with_licences(table, settings.licences, settings.options)
