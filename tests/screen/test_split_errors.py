@@ -77,6 +77,10 @@ def test_lists_from_yaml_are_accepted():
     assert SplitOptions(controls=["a", "b"]) == SplitOptions(controls=("a", "b"))
 
 
+def test_blanks_around_a_compound_of_the_config_are_no_part_of_it():
+    assert list(SplitOptions(controls=["DMSO ", " a"]).controls) == ["DMSO", "a"]
+
+
 def write_screen(folder: Path) -> tuple[Path, Path]:
     sheet, wells = small_screen()
     wells = wells.assign(Metadata_Source="source_9")

@@ -34,3 +34,19 @@ def name_problem(kind: str, text: str) -> str:
     if kind != "channel" and text.endswith("."):
         return "ends with a dot, which some file systems drop"
     return ""
+
+
+def plain_name(text: str) -> str:
+    """`text`, if it can be part of a path as plates can; a ValueError that says why not."""
+    return _checked("plate", text)
+
+
+def plain_channel(text: str) -> str:
+    """`text`, if it can be the name of a channel; a ValueError that says why not."""
+    return _checked("channel", text)
+
+
+def _checked(kind: str, text: str) -> str:
+    if problem := name_problem(kind, text):
+        raise ValueError(f"the name {text!r} {problem}")
+    return text

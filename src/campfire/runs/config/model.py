@@ -19,6 +19,7 @@ from campfire.images.gallery.options import S3Options
 from campfire.images.options import NucleiOptions, QualityOptions
 from campfire.images.tiles.options import TileOptions
 from campfire.report.tables.options import TableOptions
+from campfire.screen.names import plain_channel, plain_name
 from campfire.screen.split.options import SplitOptions
 from campfire.training.options import AblationOptions, PretrainOptions
 
@@ -28,9 +29,9 @@ else:
     EncoderOptions = Annotated[reduce(or_, (kind.options for kind in KINDS.values())), Field(discriminator="kind")]
 """An entry of `encoders`: `kind` says which of the registered option classes it is."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, AfterValidator(plain_name)]
 """A name that becomes part of paths."""
-Channel = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+$")]
+Channel = Annotated[str, AfterValidator(plain_channel)]
 ChannelNames = Annotated[Sequence[Channel], Field(min_length=1), AfterValidator(tuple)]
 Stage = Literal["images", "tiles", "pretrain", "embed", "all"]
 AblationStage = Literal["loss", "architecture", "optimiser"]

@@ -1,11 +1,16 @@
 """Options of the split and what each protocol makes of those left open."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator
 
 from campfire.core.columns import ProtocolName
 from campfire.core.options import Names, Options, Seed, option
 from campfire.screen.metadata import CONTROLS, UNTREATED
+
+Compounds = Annotated[Names, AfterValidator(lambda names: tuple(name.strip() for name in names))]
+"""Compounds as the tables of wells have them: without blanks at their ends."""
 
 PROTOCOL_DEFAULTS: dict[str, dict[str, Any]] = {
     "release": {
@@ -50,7 +55,7 @@ class SplitOptions(Options):
         source="paper 2.1",
         ge=0,
     )
-    held_out_compounds: Names | None = option(None, "these compounds instead of a draw")
+    held_out_compounds: Compounds | None = option(None, "these compounds instead of a draw")
     wells_train: int = option(
         14, "training wells of each in-distribution compound, one per plate", source="paper 2.1", ge=1
     )
@@ -74,7 +79,7 @@ class SplitOptions(Options):
     compound_seed: Seed = option(
         10, "seed of that draw (the release fixes it at 10 whatever the seed)", source="release"
     )
-    controls: Names = option(CONTROLS, "negative and positive controls; never held out", source="paper 2.1")
+    controls: Compounds = option(CONTROLS, "negative and positive controls; never held out", source="paper 2.1")
     reference_wells: int = option(
         0,
         "surplus wells of the first control, fetched on each in-distribution plate to normalise it by",
