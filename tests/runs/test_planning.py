@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 import campfire
 from campfire.core.errors import ConfigError
-from campfire.runs.planning import as_workflow_errors, base_config, complete, folder_name, share_library, shipped
+from campfire.runs.planning import base_config, complete, folder_name, for_snakemake, share_library, shipped
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,12 @@ def test_jobs_import_the_library_of_the_plan(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_errors_with_a_remedy_are_snakemakes_own() -> None:
-    with pytest.raises(WorkflowError, match="put it right"), as_workflow_errors():
-        raise ConfigError("put it right")
+    @for_snakemake
+    def read(value: int) -> int:
+        if value < 0:
+            raise ConfigError("put it right")
+        return value
+
+    assert read(1) == 1
+    with pytest.raises(WorkflowError, match="put it right"):
+        read(-1)

@@ -1,14 +1,12 @@
 """The paper's ablation study: trials of Tables 2.3 to 2.5 in stages, each upon the best trial of the one before."""
 
-from campfire.runs.planning import as_workflow_errors
-from campfire.runs.study import STAGES, Study
+from campfire.runs.planning import read_study
 
-with as_workflow_errors():
-    study = Study(run)
+study = read_study(run)
 
 
 wildcard_constraints:
-    stage="|".join(STAGES),
+    stage="|".join(study.stages),
     trial=r"trial_\d+",
 
 

@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -19,17 +19,24 @@ from campfire.runs.copies import restore_times
 from campfire.runs.results import Results
 from campfire.runs.run import Run
 from campfire.runs.slurm import explain_lock
+from campfire.runs.study import Study
 
+P = ParamSpec("P")
+T = TypeVar("T")
 NOTHING_RUNS = {"-n", "--dry-run", "--dryrun", "--unlock"}
 
 
-@contextmanager
-def as_workflow_errors() -> Iterator[None]:
-    """Turn errors with a remedy into Snakemake's own kind, which it prints without a traceback."""
-    try:
-        yield
-    except CampfireError as error:
-        raise WorkflowError(str(error)) from None
+def for_snakemake(function: Callable[P, T]) -> Callable[P, T]:
+    """A function whose errors with a remedy are of Snakemake's own kind, which it prints without its inner calls."""
+
+    @wraps(function)
+    def planned(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except CampfireError as error:
+            raise WorkflowError(str(error)) from None
+
+    return planned
 
 
 def base_config(workflow: str | Path) -> str:
@@ -38,6 +45,7 @@ def base_config(workflow: str | Path) -> str:
     return str(own if own.is_file() else Path(workflow).parent / own)
 
 
+@for_snakemake
 def read_run(config: dict[str, Any], workflow: str | Path, files: Iterable[str | Path] = ()) -> Run:
     """The checked run of a config; any mistake ends planning with a message that says what to do.
 
@@ -46,20 +54,25 @@ def read_run(config: dict[str, Any], workflow: str | Path, files: Iterable[str |
     files: the YAML files that the config comes from, for the lines of mistakes
     """
     share_library()
-    with as_workflow_errors():
-        complete(config, Path(workflow), files)
-        run = Run.read(config, workflow)
-        # Snakemake hands its targets on to the workflow only after all rules are read.
-        check_run(run, sys.argv[1:])
+    complete(config, Path(workflow), files)
+    run = Run.read(config, workflow)
+    # Snakemake hands its targets on to the workflow only after all rules are read.
+    check_run(run, sys.argv[1:])
     return run
 
 
+@for_snakemake
 def read_results(run: Run) -> Results:
     """The tables and figures of a run; a target that asks for one it does not have ends planning with those it has."""
-    with as_workflow_errors():
-        results = Results(run)
-        results.check(sys.argv[1:])
+    results = Results(run)
+    results.check(sys.argv[1:])
     return results
+
+
+@for_snakemake
+def read_study(run: Run) -> Study:
+    """The ablation study of a run."""
+    return Study(run)
 
 
 def complete(config: dict[str, Any], workflow: Path, files: Iterable[str | Path] = ()) -> None:

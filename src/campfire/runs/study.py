@@ -14,6 +14,9 @@ from campfire.training.ablation import STAGES
 class Study:
     """What the rules of the target `ablation` ask for."""
 
+    stages = STAGES
+    """In the paper's order."""
+
     def __init__(self, run: Run) -> None:
         self.run = run
         self.options: dict[str, Any] = dict(run.config["pretrain"]["ablation"])
