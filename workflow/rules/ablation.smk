@@ -93,7 +93,7 @@ rule ablation_ranking:
 
 rule ablation_table:
     input:
-        ranking=run.files.ranking("{stage}"),
+        ranking=[run.files.ranking("{stage}")],
     output:
         report(
             results.files("table", "ablation_{stage}")[0],
