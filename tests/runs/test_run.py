@@ -11,7 +11,7 @@ from campfire.core.errors import ConfigError
 from campfire.core.yaml import merge, read_yaml
 from campfire.runs.checks import check_run
 from campfire.runs.plates import bad_objects
-from campfire.runs.run import Run
+from campfire.runs.run import SCRIPTS, Run
 from campfire.runs.settings import execution_options, result_options
 from support.plans import CHANGES, SHEET, TRANSFER, transfer_sheet
 
@@ -175,3 +175,14 @@ def test_weights_of_another_tile_size_and_unknown_models_are_answered_together(m
     lines = str(caught.value).splitlines()
     assert any("encoders.tinny.model: timm has no model 'vit_tinny'" in line for line in lines)
     assert any("other.safetensors was trained on tiles of 98 px, but tiles.size is 112" in line for line in lines)
+
+
+def test_scripts_of_a_workflow_at_a_url_are_fetched(make: Make, repository: Path, tmp_path: Path) -> None:
+    assert sorted(SCRIPTS) == sorted(path.stem for path in (repository / "workflow/scripts").glob("*.py"))
+    here = make()
+    away = Run(
+        here.config, Path("https://example.org/workflow"), here.sheet, here.transfer_sheet,
+        fetch=lambda name: str(repository / "workflow" / name),
+    )  # fmt: skip
+    assert away.code("embed") == here.code("embed")
+    assert away.stage_digests() == here.stage_digests()

@@ -46,16 +46,22 @@ def base_config(workflow: str | Path) -> str:
 
 
 @for_snakemake
-def read_run(config: dict[str, Any], workflow: str | Path, files: Iterable[str | Path] = ()) -> Run:
+def read_run(
+    config: dict[str, Any],
+    workflow: str | Path,
+    files: Iterable[str | Path] = (),
+    fetch: Callable[[str], str] | None = None,
+) -> Run:
     """The checked run of a config; any mistake ends planning with a message that says what to do.
 
     config: Snakemake's, which is completed in place, so that scripts see the same
     workflow: the folder of the workflow's files
     files: the YAML files that the config comes from, for the lines of mistakes
+    fetch: local path of a file of a workflow that is at a URL
     """
     share_library()
     complete(config, Path(workflow), files)
-    run = Run.read(config, workflow)
+    run = Run.read(config, workflow, fetch=fetch)
     # Snakemake hands its targets on to the workflow only after all rules are read.
     check_run(run, sys.argv[1:])
     return run
@@ -80,7 +86,10 @@ def complete(config: dict[str, Any], workflow: Path, files: Iterable[str | Path]
 
     Files that the workflow ships are found beside it where the working folder has none of that name.
     """
-    config.update(Config.read(merge(read_yaml(base_config(workflow)), config), files).plain())
+    base = base_config(workflow)
+    if not Path(base).is_file():
+        raise ConfigError(f"{base}: no such file; copy the folder config of the workflow here, as snakedeploy does")
+    config.update(Config.read(merge(read_yaml(base), config), files).plain())
     for key in ("results", "logs"):
         config[key] = folder_name(key, config[key])
     for key in ("sheet", "known_bad"):

@@ -4,7 +4,7 @@ The workflow's rules ask this object for every path and parameter; it knows noth
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,12 @@ from campfire.screen.split import SplitOptions, plates_with_wells
 from campfire.training import result_values
 
 ROLES_EVALUATED = ("id", "ood")
+SCRIPTS = (
+    "ablation_options", "ablation_ranking", "attrition", "bundle", "check_source", "embed", "embed_table", "figure",
+    "findings", "images", "leakage", "metadata", "nuclei", "pretrain", "probe", "profiles", "provenance", "sample",
+    "sample_transfer", "split", "table", "tiles", "transfer_head", "transfer_means", "zprime"
+)  # fmt: skip
+"""The scripts of workflow/scripts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +41,7 @@ class Run:
 
     config: the checked config
     workflow: the folder of the workflow's files (workflow/)
+    fetch: local path of a workflow's file that is at a URL, e.g. fetch("scripts/embed.py"); unused beside a checkout
     sheet: the plates whose wells the split may use; transfer_sheet: the wells of the transfer screen, None without one
     """
 
@@ -42,9 +49,16 @@ class Run:
     workflow: Path
     sheet: pd.DataFrame
     transfer_sheet: pd.DataFrame | None
+    fetch: Callable[[str], str] | None = None
 
     @classmethod
-    def read(cls, config: Mapping[str, Any], workflow: str | Path, files: Iterable[str | Path] = ()) -> "Run":
+    def read(
+        cls,
+        config: Mapping[str, Any],
+        workflow: str | Path,
+        files: Iterable[str | Path] = (),
+        fetch: Callable[[str], str] | None = None,
+    ) -> "Run":
         """The run of a config; ConfigError or DataError for a config that is wrong or sheets that cannot be used.
 
         files: the YAML files that the config comes from, so that a message can name the line.
@@ -58,7 +72,7 @@ class Run:
             transfer_sheet = read_transfer_sheet(transfer["sheet"])
             if transfer["head"] is not None:
                 check_trainable(transfer_sheet, transfer["sheet"])
-        return cls(config, Path(workflow), sheet, transfer_sheet)
+        return cls(config, Path(workflow), sheet, transfer_sheet, fetch)
 
     @cached_property
     def files(self) -> Files:
@@ -301,13 +315,17 @@ class Run:
         As a parameter of a rule it reruns what an edit affects. Rules ask for it in a lambda: every job reads the
         whole workflow, and reading all scripts costs a second.
         """
-        return code_state(self.workflow / "scripts" / f"{script}.py", *functions, with_libraries=libraries)
+        return code_state(self.script(script), *functions, with_libraries=libraries)
 
     def embed_code(self, encoder: str) -> str:
         """The code of the embedding script and of a user-supplied encoder."""
         return " ".join(filter(None, [self.code("embed"), self.encoder(encoder).own_code]))
 
+    def script(self, name: str) -> Path:
+        """The file of a script, fetched where the workflow is at a URL."""
+        path = self.workflow / "scripts" / f"{name}.py"
+        return path if path.is_file() or not self.fetch else Path(self.fetch(f"scripts/{name}.py"))
+
     def stage_digests(self) -> dict[str, str]:
         """Code and library versions of every script."""
-        scripts = sorted((self.workflow / "scripts").glob("*.py"))
-        return {script.stem: code_state(script) for script in scripts if script.stem != "job"}
+        return {name: code_state(self.script(name)) for name in SCRIPTS}
