@@ -48,11 +48,13 @@ def folder(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(split_table(PLATES), root / "results/split/wells.parquet")
     for seed, plate in enumerate(PLATES):
         write_plate(root / "results/tiles", plate, 60, ["DNA", "AGP", "Mito"], seed)
+    model = {name: value for name, value in SMALL_MODEL.items() if name != "image_size"}  # it follows the tiles
     config: dict[str, Any] = {
         "sheet": "plates.tsv",
+        "tiles": {"size": SMALL_MODEL["image_size"]},
         "known_bad": str(repository / "config/known_bad.tsv"),
         "pretrain": {
-            "runs": {"campfire": {"model": SMALL_MODEL, "imagenet": "", "log_steps": 1}},
+            "runs": {"campfire": {"model": model, "imagenet": "", "log_steps": 1}},
             "ablation": {
                 "tables": str(repository / "config/ablations"), "recipe": RECIPE, "imagenet": {"large": "", "huge": ""},
             },
