@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from campfire.core.errors import DataError
 from campfire.runs import cost
 from campfire.runs.cost import PlannedJob
 
@@ -64,15 +63,3 @@ def test_table(jobs: list[PlannedJob]) -> None:
     assert "images    images           2  again  3.0 GB    30 min         -  cut_tiles: changed options" in text
     assert "40.0 h" in text and "4.5 GB" in text
     assert "3 jobs as they took last time, 1 as the median of their rule, 2 without a record" in text
-
-
-@pytest.mark.parametrize(
-    ("given", "read"), [(None, []), ([], []), ("images, pretrain", ["images", "pretrain"]), (["all"], ["all"])]
-)
-def test_stages_of_a_config_value(given: object, read: list[str]) -> None:
-    assert cost.stages(given) == read
-
-
-def test_other_values_are_refused() -> None:
-    with pytest.raises(DataError, match="redo: 3"):
-        cost.stages(3)

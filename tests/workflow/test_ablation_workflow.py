@@ -73,7 +73,7 @@ def test_the_next_stage_inherits_the_best_trial(folder: Path, repository: Path) 
     assert sorted(ranking["trial"]) == [1, 3] and ranking["score"].notna().all()
     row = read_stage("loss", repository / "config/ablations").loc[best_trial(ranking)]
     following = json.loads((study / "optimiser/trial_11/options.json").read_text())
-    assert following["objective"] == row_changes("loss", row.to_dict())["objective"]
+    assert row_changes("loss", row.to_dict())["objective"].items() <= following["objective"].items()
     assert (following["learning_rate"], following["weight_decay"]) == (5e-4, 5e-3)
     assert following["model"]["patch_size"] == 14  # the architecture stage was not run: the paper's choice
     trained = read_header(study / "optimiser/trial_11/model.safetensors")["options"]

@@ -69,7 +69,6 @@ def test_finished_expensive_work_is_not_redone_unasked(run: Run) -> None:
     assert "embed" not in message and "analysis" not in message
     assert "pretrain_run" in stopped(run, redo=["images"])
     assert stopped(run, redo="images,pretrain") == ""
-    assert "redo: no stage tile; there are images" in stopped(run, redo="tile")
 
 
 def test_the_guard_lets_inexpensive_and_first_work_pass(run: Run, repository: Path, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from campfire.core.errors import DataError
 from campfire.core.text import size, work_hours
 
 DEAR = ("images", "tiles", "pretrain", "embed")
@@ -175,17 +174,6 @@ def forbidden(rows: Iterable[StageCost], guarded: Mapping[str, float], redo: Col
         for row in rows
         if row.stage not in redo and (guarded[row.stage] == 0 or hours[row.stage] > guarded[row.stage])
     ]
-
-
-def stages(text: object) -> list[str]:
-    """Stage names from a config value: a list, or text with commas; DataError for anything else."""
-    if text is None:
-        return []
-    if isinstance(text, str):
-        return [name.strip() for name in text.split(",") if name.strip()]
-    if isinstance(text, list | tuple) and all(isinstance(name, str) for name in text):
-        return list(text)
-    raise DataError(f"redo: {text!r} is not a list of stages")
 
 
 def render(rows: Iterable[StageCost]) -> str:
