@@ -58,8 +58,18 @@ def test_tables_hold_the_papers_rows(stage: str, count: int, folder: Path, share
     assert len(read_stage(stage, folder)) == count
 
 
-def test_sixty_one_runs(folder: Path) -> None:
-    assert sum(len(choose_trials(stage, folder)) for stage in STAGES) == 61
+def test_sixty_one_printed_rows_and_the_mask_ratio(folder: Path) -> None:
+    counts = {stage: len(choose_trials(stage, folder)) for stage in STAGES}
+    assert counts == {"loss": 27, "architecture": 22, "mask": 2, "optimiser": 12}
+
+
+def test_the_mask_ratio_is_perturbed_alone(folder: Path) -> None:
+    """App. B: "We then perturbed the p_m alone, and found that increasing the mask ratio p_m = 0.8" was better."""
+    base, study = PretrainOptions().as_dict(), AblationOptions(tables=str(folder))
+    low, high = (trial_options("mask", trial, base, study, {"architecture": 15}) for trial in (1, 2))
+    assert (low["model"].pop("mask_ratio"), high["model"].pop("mask_ratio")) == (0.75, 0.8)
+    assert low == high and low["global_batch"] == 128 and low["model"]["patch_size"] == 8
+    assert stage_base("optimiser", base, study, {"mask": 1})["model"]["mask_ratio"] == 0.75
 
 
 def test_filters_fit_the_permuted_header_in_every_row(folder: Path) -> None:
@@ -140,7 +150,7 @@ def test_ranking_weighs_loss_and_error_alike(folder: Path) -> None:
 
 
 def test_wrong_tables_and_trials_are_explained(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="choose from loss, architecture, optimiser"):
+    with pytest.raises(ConfigError, match="choose from loss, architecture, mask, optimiser"):
         read_stage("depth", folder)
     with pytest.raises(ConfigError, match="no trial 28; there are 1 to 27"):
         choose_trials("loss", folder, [1, 28])
@@ -159,7 +169,7 @@ def test_wrong_tables_and_trials_are_explained(folder: Path, tmp_path: Path) -> 
     ("selection", "expected"),
     [
         ("loss", {"loss": 27}),
-        ("all", {"loss": 27, "architecture": 22, "optimiser": 12}),
+        ("all", {"loss": 27, "architecture": 22, "mask": 2, "optimiser": 12}),
         (["optimiser", "loss"], {"loss": 27, "optimiser": 12}),
         ({"loss": 3}, {"loss": 1}),
         ({"architecture": [2, 3], "loss": "all"}, {"loss": 27, "architecture": 2}),

@@ -61,7 +61,7 @@ def test_outputs_keep_the_contract(whole: Path, plates: list[Path]) -> None:
     mask = snapshots["mask"]
     assert mask.mean() == pytest.approx(0.75) and (snapshots["masked"][mask] == 0).all()
     assert np.array_equal(snapshots["masked"][~mask], snapshots["target"][~mask])
-    assert np.abs(snapshots["target"].mean(axis=(2, 3))).max() < 1e-4
+    assert np.allclose(snapshots["target"].std(axis=(2, 3)), 1, atol=1e-4)
     errors = ((snapshots["reconstruction"] - snapshots["target"]) ** 2).mean(axis=(1, 2, 3, 4))
     assert errors[-1] < errors[0]
     index = pd.read_parquet(plates[0].with_suffix(".parquet")).set_index(CELL_KEYS[1:])
@@ -73,7 +73,7 @@ def test_outputs_keep_the_contract(whole: Path, plates: list[Path]) -> None:
 
 def test_weights_say_how_they_were_made(whole: Path) -> None:
     model, header = load_weights(whole / "model.safetensors")
-    assert header["normalisation"] == "tile" and header["seed"] == 4 and header["channels"] == ["DNA", "AGP", "Mito"]
+    assert header["normalisation"] == "tile_sd" and header["seed"] == 4 and header["channels"] == ["DNA", "AGP", "Mito"]
     assert len(header["code"]) == 1 and header["software"].startswith("campfire ") and header["torch"]
     assert PretrainOptions(**header["options"]) == options() and len(header["data"]) == 64
     assert model.embed(torch.zeros(2, 3, 28, 28)).shape == (2, 32)
@@ -172,7 +172,7 @@ def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path, "aaaa")
     shutil.rmtree(tmp_path / "aaaa")
     (tmp_path / "aaaa").write_text("")
-    with pytest.raises(DataError, match="cannot write this checkpoint"):
+    with pytest.raises(DataError, match="a part of the path is a file"):
         folder.save(1, {"x": torch.zeros(1)}, {})
 
 
@@ -318,8 +318,8 @@ def test_plate_normalisation_and_other_architectures(plates: list[Path], tmp_pat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"channels": []}, "`channels` is empty"),
-        ({"channels": "DNA"}, "is a list"),
+        ({"channels": []}, "needs at least 1"),
+        ({"channels": "DNA"}, "expected a list"),
         ({"global_batch": 8, "batch_size": 16}, "global_batch"),
         ({"warmup_epochs": 9}, "warmup_epochs"),
         ({"precision": "fp8"}, "precision"),
@@ -332,7 +332,7 @@ def test_wrong_options_are_explained(changes: dict[str, Any], message: str) -> N
 
 
 def test_wrong_sections_are_explained(plates: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"section `model`.*patchsize"):
+    with pytest.raises(ConfigError, match="model.patchsize: no such option"):
         train(options(model={"patchsize": 3}), plates, split_table(PLATES), tmp_path / "r", tmp_path / "s")
     config = tmp_path / "run.json"
     for text, message in (("{", "not a readable JSON"), ("{}", "lacks options")):

@@ -16,7 +16,7 @@ localrules:
 
 
 rule ablation:
-    """Tables of the paper's 61 ablation runs, or of those that `ablation` names."""
+    """Tables of the paper's ablation runs (61 printed rows and the mask ratio), or of those that `ablation` names."""
     input:
         [run.files.table(f"ablation_{stage}") for stage in study.trials],
 

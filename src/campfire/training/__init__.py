@@ -1,6 +1,27 @@
 """Self-supervised pretraining: one CPU to many GPU nodes, resumable at any step.
 
 `train` runs in this process (or in each process that torchrun started); `launch` starts the processes of a machine.
+The loop in outline (`trainer.Run`, `engine.Engine`; every draw comes from a seed and the place in the run):
+
+    train_tiles, val_tiles = open_sources(plates, wells)            # rows of tile files, by split
+    model = build_model(config, seed)                               # or from ImageNet weights
+    for epoch in range(epochs):
+        for step in plan_epoch(train_tiles):                        # the same steps on every process
+            channels = draw_channels(seed, step)                    # one subset for the whole step
+            parts = loader.take(step, channels)                     # accumulated passes of this process
+            prepared = [augment(normalise(tiles)) for tiles in parts]
+            sums = sum_over_ranks(sum(model.channel_sums(part) for part in prepared))
+            for part in prepared:
+                output = model(part, noise, sums)                   # mask, encode, decode with channel embeddings
+                loss = objective(output) * share_of_the_step        # masked pixels and filtered images
+                loss.backward()                                     # DDP averages after the last part
+            clip(gradients)
+            optimiser.step(rate(step), skip=not finite(gradients))
+            if it_is_time: log(sums), checkpoint(), stop_on_signal()
+        scores = validate(val_tiles)                                # loss; errors and likeness of channels
+        warn_if(predictions of channels are alike)
+        reconstruct(snapshot_tiles), checkpoint()
+    write(model.safetensors, metrics.parquet, snapshots.npz)
 """
 
 from collections.abc import Callable, Sequence
@@ -59,8 +80,8 @@ def launch(
     """Train in new processes and return the exit code: 0, EXIT_RESUMABLE or another.
 
     processes: of each node, one per GPU. nodes: 1 is this machine; several are those of the Slurm job we are in,
-    started by srun with `threads` CPUs each. SIGTERM and SIGUSR1 are passed on, and the processes have time to write
-    a checkpoint. `tell` (such as `log.info`) gets every line that they write; without it they share our output.
+    started by srun with `threads` CPUs each. Signals to stop are passed on, and the processes have time to write a
+    checkpoint. `tell` (such as `log.info`) gets every line that they write; without it they share our output.
     code: names the code that trains (see `train`).
     """
     from campfire.core.files import write_json

@@ -237,7 +237,9 @@ class AblationOptions(Options):
 
     section: ClassVar[str] = "pretrain.ablation"
 
-    tables: str = option("config/ablations", "folder of loss.tsv, architecture.tsv and optimiser.tsv", min_length=1)
+    tables: str = option(
+        "config/ablations", "folder of loss.tsv, architecture.tsv, mask.tsv, optimiser.tsv", min_length=1
+    )
     run: str = option("campfire", "pretraining run whose options every trial starts from", min_length=1)
     reading: Literal["permuted", "literal"] = option(
         "permuted",

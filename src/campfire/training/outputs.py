@@ -66,7 +66,7 @@ class Snapshots:
                 np.save(partial, prediction[: self.count].astype(np.float32))
 
     def collect(self, epochs: Sequence[int]) -> dict[str, NDArray[Any]]:
-        """The arrays of snapshots.npz (docs/contracts.md); masked pixels of `masked` are 0, the mean of a tile."""
+        """The arrays of snapshots.npz (docs/contracts.md); masked pixels of `masked` are 0."""
         if not self.count:
             size = self.engine.config.image_size
             none = np.empty((0, 0, size, size), np.float32)

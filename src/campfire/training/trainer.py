@@ -14,29 +14,27 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from campfire.core.errors import CampfireError, ConfigError, InterruptedRunError
+from campfire.core.errors import ConfigError, InterruptedRunError
 from campfire.core.files import read_table, single_writer
 from campfire.core.random import keyed_generator
 from campfire.model import read_header
-from campfire.training.channel_scores import BLIND, blindness
 from campfire.training.checkpoints import Checkpoint, StateFolder, load_optimiser, optimiser_tensors
 from campfire.training.engine import Engine
 from campfire.training.epoch_plan import EpochPlan, plan_epoch
 from campfire.training.flops import peak_rate, training_flops
 from campfire.training.learning_rate import schedule
-from campfire.training.loader import Loader, save_batches
+from campfire.training.loader import Loader
 from campfire.training.meter import Meter, columns, memory_gib
 from campfire.training.options import UNKNOWN_CODE, PretrainOptions
 from campfire.training.outputs import Snapshots, metrics_table, write_outputs
 from campfire.training.processes import Processes, StopSignal, join
 from campfire.training.progress import Journal
 from campfire.training.source import Source, open_sources
+from campfire.training.watch import ChannelWatch, SkippedSteps
 
 log = logging.getLogger(__name__)
 
 CAP_TRAIN, CAP_VAL = 5, 6
-SAVED_STEPS = 8
-"""Most skipped steps whose tiles are saved between two looks at the device."""
 
 
 def train(
@@ -132,8 +130,8 @@ class Run:
         self.journal = Journal(self.state.folder / "log.jsonl" if processes.first else None)
         self.snapshots = Snapshots(self.engine, val_tiles if val_tiles.tiles else train_tiles, self.state.folder)
         self.progress = Progress()
-        self.blind = False
-        """Whether the last validation found that channels are predicted alike."""
+        self.channels = ChannelWatch(self.journal, options.channels)
+        self.skipped = SkippedSteps(self.engine, self.loader, self.journal, self.state.folder, self._plan)
         self.saved_at = time.monotonic()
         most = max(len(g.channels) for g in train_tiles.groups)
         self.flops = {c: training_flops(self.engine.config, c) for c in range(1, most + 1)}
@@ -271,7 +269,8 @@ class Run:
         skipped, norm = engine.skipped.double()[None], engine.norm.double()[None]
         everyone = self.processes.gather(torch.cat([skipped, norm, flags, engine.sums]))
         if everyone[0, 0] > progress.skipped:
-            self._report_skipped(int(everyone[0, 0]))
+            before, progress.skipped = progress.skipped, int(everyone[0, 0])
+            self.skipped.report(before, progress.skipped)
         sums = everyone[:, 4:].contiguous()
         values = meter.read(sums.sum(0))
         progress.norm = float(everyone[0, 1])
@@ -326,7 +325,7 @@ class Run:
         if every and self.val_tiles.tiles and (done % every == 0 or done == options.epochs):
             validated = self._validate(done)
             progress.history.append(validated)
-            text += f", validation {validated['loss']:.4f}" + self._channels(done, validated)
+            text += f", validation {validated['loss']:.4f}" + self.channels.describe(done, validated)
         if done in options.snapshots() and self.processes.first:
             self.snapshots.write(done)
         self.journal.say("%s, %.0f tiles/s", text, row["tiles_per_s"])
@@ -340,22 +339,6 @@ class Run:
         if stopping:
             self._interrupt()
 
-    def _channels(self, epoch: int, row: dict[str, Any]) -> str:
-        """What the epoch's line says about channels; a warning where the decoder does not tell them apart."""
-        errors = [f"{c} {row[f'masked_error_{c}']:.3f}" for c in self.options.channels if f"masked_error_{c}" in row]
-        blind = blindness(row)
-        if blind is not None and blind >= BLIND and not self.blind:
-            self.journal.say(
-                "epoch %d: masked patches of all channels are predicted alike (%.2f of what sets the channels apart is "
-                "missing from the predictions). Early on this passes. If it stays, the decoder does not know its "
-                "channels: stop, and choose a normalisation that keeps their means (docs/channels.md)", epoch, blind,
-                level=logging.WARNING,
-            )  # fmt: skip
-        elif blind is not None and blind < BLIND and self.blind:
-            self.journal.say("epoch %d: predictions of channels now differ (%.2f)", epoch, blind)
-        self.blind = blind is not None and blind >= BLIND
-        return f", masked error {', '.join(errors)}" if errors else ""
-
     def _validate(self, epoch: int) -> dict[str, Any]:
         began, world = time.monotonic(), self.processes.world
         plan = plan_epoch([g.tiles for g in self.val_tiles.groups], self.options.batch_size * world, world, None)
@@ -365,37 +348,3 @@ class Run:
         row["tiles"] = float(self.val_tiles.tiles)
         self.journal.record("validation", **row)
         return row
-
-    def _report_skipped(self, skipped: int) -> None:
-        """Save the tiles of steps that were skipped since the last look; end the run where there are too many."""
-        options, before = self.options, self.progress.skipped
-        numbers = self.engine.bad_steps.tolist()
-        recent = [numbers[k % len(numbers)] for k in range(max(before, skipped - len(numbers)), skipped)]
-        for number in recent[:SAVED_STEPS]:
-            path = self._save_tiles(number)
-            epoch, step = divmod(number, self.steps)
-            self.journal.record("nonfinite", step=number, file=path.name)
-            self.journal.say(
-                "step %d of epoch %d was skipped: its loss or gradient is not finite (%d of at most %d skipped steps). "
-                "Its tiles are in %s; look there for damaged ones",
-                step + 1, epoch + 1, skipped, options.skip_steps, path, level=logging.WARNING,
-            )  # fmt: skip
-        self.progress.skipped = skipped
-        if skipped > options.skip_steps:
-            raise CampfireError(
-                f"the loss of {skipped} steps was not finite, more than `skip_steps` ({options.skip_steps}); their "
-                f"tiles are in {self.state.folder}. Look there for damaged tiles. A higher `skip_steps` goes on from "
-                "the newest checkpoint; a lower learning_rate or clip begins anew"
-            )
-
-    def _save_tiles(self, number: int) -> Path:
-        """Write this process's tiles of a step."""
-        epoch, step = divmod(number, self.steps)
-        subset = self.engine.choose
-        batches = self.loader.epoch(self._plan(epoch), epoch, step, lambda s, c: subset(epoch * self.steps + s, c))
-        with closing(batches):
-            first = next(batches)
-            found = [first, *islice(batches, first.parts - 1)]
-        path = self.state.folder / f"nonfinite-step-{number:09d}-rank-{self.processes.rank}.npz"
-        save_batches(path, found, self.train_tiles)
-        return path

@@ -10,11 +10,12 @@ from campfire.training.ablation import PAPER_CHOICE, PAPER_TABLE, read_stage
 HEADS = {
     "trial": "Trial", "patch_size": "Patch size", "drop_path_rate": "Drop path", "sync_mask": "Sync mask",
     "imagenet1k_weights": "ImageNet1k", "encoder_size": "Encoder", "learning_rate": "Learning rate",
-    "weight_decay": "Weight decay",
+    "weight_decay": "Weight decay", "p_m": "p_m",
 }  # fmt: skip
 TITLES = {
     "loss": "the objective's weights and filters, as the paper prints them",
     "architecture": "the architecture",
+    "mask": "the mask ratio alone (App. B)",
     "optimiser": "learning rate and weight decay",
 }
 FOUND = ["epochs", "validation_loss", "reconstruction_error", "rank_loss", "rank_error", "score", "best"]
@@ -64,7 +65,8 @@ def build(stage: str, rows: pd.DataFrame, ranking: pd.DataFrame) -> Table:
             "Weights under the paper's names; where `pretrain.ablation.reading` is permuted, as by default, the last "
             "three are taken as those of frequency, high- and low-pass, which is how h and l are given in all 27 rows.",
         )
-    title = f"Table {PAPER_TABLE[stage]}. Ablation of {TITLES[stage]}."
+    table = f"Table {PAPER_TABLE[stage]}. " if PAPER_TABLE[stage] else ""
+    title = f"{table}Ablation of {TITLES[stage]}."
     return Table(title, data, pd.DataFrame(lines), notes, answer)
 
 
