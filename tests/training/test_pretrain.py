@@ -332,7 +332,7 @@ def test_wrong_options_are_explained(changes: dict[str, Any], message: str) -> N
 
 
 def test_wrong_sections_are_explained(plates: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="model.patchsize: no such option"):
+    with pytest.raises(ConfigError, match=r"model\.patchsize: no such option"):
         train(options(model={"patchsize": 3}), plates, split_table(PLATES), tmp_path / "r", tmp_path / "s")
     config = tmp_path / "run.json"
     for text, message in (("{", "not a readable JSON"), ("{}", "lacks options")):
