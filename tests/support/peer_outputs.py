@@ -159,7 +159,7 @@ def recompute_channelvit(folder: Path, variant: str) -> Computed:
         found["intermediate_first_cls"] = first[:, 0]
     loss = model.encode(values, everything)[:, 0].square().mean()
     found |= {"eval_loss": loss, "eval_grad": gradient_norms(model, loss)}
-    for seed in range(4):
+    for seed in range(8):
         kept = torch.tensor(channelvit.channel_sample(values.shape[1], random.Random(seed)))
         output = model.encode(values[:, kept], kept)[:, 0]
         loss = output.square().mean()
@@ -204,11 +204,12 @@ def _contextvit_variant(model: contextvit.ContextViT, values: Tensor, other: Ten
     images = values.clone().requires_grad_()
     output = model.encode(images, groups)[:, 0]
     loss = output.square().mean()
-    (from_output,) = torch.autograd.grad(output[2].square().mean(), images, retain_graph=True)
+    for number in range(len(output)):
+        (share,) = torch.autograd.grad(output[number].square().mean(), images, retain_graph=True)
+        found[f"image_gradient_norms_from_output_{number}"] = share.flatten(1).norm(dim=1)
     found |= {"cls": output, "loss": loss, "grad": gradient_norms(model, loss)}
     assert images.grad is not None
     found["image_gradient_norms"] = images.grad.flatten(1).norm(dim=1)
-    found["image_gradient_norms_from_output_2"] = from_output.flatten(1).norm(dim=1)
     return found
 
 
@@ -236,7 +237,7 @@ def recompute_chada_vit(folder: Path, variant: str) -> Computed:
             found[f"cls_alone_{number}"] = model(image[None])[0, 0]
             found[f"cls_reversed_{number}"] = model(image.flip(0)[None])[0, 0]
         blank = images[0].clone()
-        blank[1] = 0
+        blank[1:2] = 0
         found["cls_other_size"] = model(case["images_other_size"][None, :, 0] / 255)[:, 0]
         for suffix in ("", "_zero_bias"):
             bias = model.token_learner.proj.bias
@@ -278,7 +279,8 @@ def recompute_cell_dino(folder: Path, variant: str) -> Computed:
                 f"last1_unit{suffix}": cell_dino.unit(normed[:, 0]),
             }
     values = cell_dino.prepare(case["images"])
-    found["normalised_constant_channel_max"] = values[1, 2].abs().max()
+    constant = case["images"].flatten(2).amax(dim=2) == case["images"].flatten(2).amin(dim=2)
+    found["normalised_constant_channel_max"] = values[constant].abs().max() if constant.any() else values.abs().max()
     with torch.no_grad():
         found["cls_masked"] = model(values, case["mask"])[:, 0]
         found["cls_reversed_channels"] = cell_dino.embed(model, values.flip(1))

@@ -8,7 +8,7 @@ inputs.npz and outputs*.npz), prints a line per set of outputs, and exits with 1
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class Report:
     outputs: dict[str, float] = field(default_factory=dict)
     gradients: dict[str, float] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    error: str = ""
+    """Why nothing could be computed."""
 
     @property
     def passed(self) -> bool:
@@ -51,6 +53,8 @@ class Report:
 
     def line(self) -> str:
         """One line of text."""
+        if self.error:
+            return f"FAIL {self.peer:22} {self.file:38} {self.error}"
         name, worst = max(self.outputs.items(), key=lambda item: item[1], default=("nothing", np.inf))
         text = f"{'ok  ' if self.passed else 'FAIL'} {self.peer:22} {self.file:38}"
         text += f" {len(self.outputs):3} outputs, worst {worst:.1e} ({name})"
@@ -146,8 +150,17 @@ def check(folder: Path) -> list[Report]:
         if not place.is_dir():
             continue
         paths = sorted(place.glob("outputs*.npz"))
-        reports += [compare(peer, path, recompute(place, path.stem.removeprefix("outputs"))) for path in paths]
+        reports += [_attempt(peer, path, recompute) for path in paths]
     return reports
+
+
+def _attempt(peer: str, path: Path, recompute: Callable[[Path, str], Mapping[str, Any]]) -> Report:
+    """The report of one file; an encoder that cannot be loaded must not hide what the others give."""
+    try:
+        computed = recompute(path.parent, path.stem.removeprefix("outputs"))
+    except Exception as error:
+        return Report(peer, path.name, error=f"{type(error).__name__}: {error}")
+    return compare(peer, path, computed)
 
 
 def main(arguments: list[str]) -> int:
