@@ -1,5 +1,6 @@
 """Figures of cells and of well profiles: what is chosen, placed and compared, against hand calculation."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from campfire.core.errors import DataError
+from campfire.evaluation.profiles import normalise, well_means
 from campfire.model.config import ModelConfig
 from campfire.report.figures import cells, embedding_map, figure_2_2, save, similarity
 from campfire.report.tables import TableOptions
@@ -39,6 +41,20 @@ def embedded(shift: float = 3.0) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     x += np.random.default_rng(0).normal(0, 0.3, x.shape)
     x[:, 2] += shift * (keys["Metadata_Plate"] == "P2").to_numpy()
     return keys, x.astype(np.float32)
+
+
+def by_plate(keys: pd.DataFrame, x: NDArray[np.float32]) -> Iterator[tuple[pd.DataFrame, NDArray[np.float32]]]:
+    for rows in keys.groupby("Metadata_Plate").indices.values():
+        yield keys.iloc[rows].reset_index(drop=True), x[rows]
+
+
+def test_profiles_plate_by_plate_are_those_of_all_cells_at_once() -> None:
+    keys, x = embedded()
+    compound = keys.merge(wells(), on=["Metadata_Plate", "Metadata_Well"])["Metadata_JCP2022"]
+    table, means = well_means(keys, normalise(keys, x, (compound == "C1").to_numpy(), "sphered"))
+    found, own = embedding_map.profiles(by_plate(keys, x), wells(), "C1")["sphered"]
+    assert found["Metadata_Well"].tolist() == table["Metadata_Well"].tolist()
+    np.testing.assert_allclose(own, means, atol=1e-4)
 
 
 def index() -> pd.DataFrame:
@@ -81,7 +97,7 @@ def test_the_sheet_has_a_row_per_compound(tmp_path: Path) -> None:
 
 
 def test_sphering_takes_the_plates_away_and_leaves_the_compounds() -> None:
-    found = embedding_map.profiles(*embedded(), wells(), "C1")
+    found = embedding_map.profiles(by_plate(*embedded()), wells(), "C1")
     assert set(found) == {"raw", "sphered"}
     distance = {}
     for kind, (table, means) in found.items():
@@ -91,7 +107,7 @@ def test_sphering_takes_the_plates_away_and_leaves_the_compounds() -> None:
         ]
         distance[kind] = np.linalg.norm(c1[0] - c1[1])
     assert distance["raw"] == pytest.approx(3, abs=0.4) and distance["sphered"] < 1e-4
-    alone = embedding_map.profiles(*embedded(), wells(), "another")
+    alone = embedding_map.profiles(by_plate(*embedded()), wells(), "another")
     assert set(alone) == {"raw"}, "without a negative control nothing can be sphered"
 
 
@@ -105,7 +121,9 @@ def test_principal_components_are_those_of_the_covariance() -> None:
 
 
 def test_the_map_redraws_from_its_csv(tmp_path: Path) -> None:
-    data = embedding_map.prepare(embedding_map.profiles(*embedded(), wells(), "C1"), CONTROLS, "Ours", OPTIONS)
+    data = embedding_map.prepare(
+        embedding_map.profiles(by_plate(*embedded()), wells(), "C1"), CONTROLS, "Ours", OPTIONS
+    )
     assert len(data) == 2 * 12 and set(data["label"]) == {"DMSO", "C2", ""}
     first = save(embedding_map.draw(data), data, tmp_path / "a")
     again = pd.read_csv(tmp_path / "a.csv", float_precision="round_trip")
@@ -116,7 +134,7 @@ def test_the_map_redraws_from_its_csv(tmp_path: Path) -> None:
 
 
 def test_similarity_is_the_cosine_of_means_and_replicates_stand_on_the_diagonal() -> None:
-    table, means = embedding_map.profiles(*embedded(shift=0), wells(), "another")["raw"]
+    table, means = embedding_map.profiles(by_plate(*embedded(shift=0)), wells(), "another")["raw"]
     data = similarity.prepare(table, means, "Ours", OPTIONS)
     cell = data.set_index(["first", "second"])["similarity"]
     own = {name: means[(table["Metadata_JCP2022"] == name).to_numpy()].mean(0) for name in ("C2", "H1")}

@@ -102,5 +102,8 @@ def test_another_screen_goes_from_tiffs_to_tables(repository: Path, screen: Path
     scores = read_table(root / "probes/campfire/unseen/scores.parquet")
     assert set(scores["split"]) == {"test", "test_ood_plate", "test_ood_compound", "test_ood_both"}
     assert "drugA" in set(read_table(root / "probes/campfire/unseen/predictions.parquet")["truth"])
-    assert "Nu + Actin + Tubulin" in (root / "tables/accuracies.md").read_text()
+    table = (root / "tables/table_3_1.md").read_text()
+    assert "DNA + Actin + Tubulin" in table and "Untrained twin" in table, "named as the user names them"
+    assert "ImageNet" not in table and "paper" not in table and "Nu +" not in table
+    assert "drugA" in (root / "figures/similarity.csv").read_text()
     assert (root / "figures/figure_3_3.png").stat().st_size > 0

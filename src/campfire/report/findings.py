@@ -110,7 +110,7 @@ def _table(path: Path) -> tuple[str, str]:
 def _small(image: "Image.Image") -> bytes:
     """The image as WebP, sheets of images smaller still: a browser shows a page in Snakemake's report up to 2 MB."""
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=60 if image.width * image.height > 2_000_000 else 75, method=4)
+    image.save(buffer, "WEBP", quality=50 if image.width * image.height > 2_000_000 else 75, method=4)
     return buffer.getvalue()
 
 

@@ -63,16 +63,16 @@ def normalise(
             reference = out[rows[controls[rows]]]
             spread = reference.std(axis=0)
             out[rows] = (out[rows] - reference.mean(axis=0)) / np.where(spread > 1e-8, spread, 1)
-        return (out @ _whitening(out[controls], shrinkage)).astype(np.float32)
-    out = (out - out[controls].mean(axis=0)) @ _whitening(out[controls], shrinkage)
+        return (out @ whitening(out[controls], shrinkage)).astype(np.float32)
+    out = (out - out[controls].mean(axis=0)) @ whitening(out[controls], shrinkage)
     for rows in rows_of.values():
         reference = out[rows[controls[rows]]]
         own = min(0.9, max(shrinkage, x.shape[1] / (x.shape[1] + len(reference))))
-        out[rows] = (out[rows] - reference.mean(axis=0)) @ _whitening(reference, own)
+        out[rows] = (out[rows] - reference.mean(axis=0)) @ whitening(reference, own)
     return out.astype(np.float32)
 
 
-def _whitening(reference: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
+def whitening(reference: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
     """(D, D) symmetric inverse square root of the shrunk covariance of `reference` (M, D)."""
     covariance = np.atleast_2d(np.cov(reference, rowvar=False))
     values, vectors = np.linalg.eigh(covariance)

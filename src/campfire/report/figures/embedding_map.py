@@ -1,5 +1,8 @@
 """Well profiles as maps of two dimensions: do compounds lie together, or plates and batches?"""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,42 +13,72 @@ from campfire.core.columns import BATCH, COMPOUND, PLATE, WELL, WELL_KEYS
 from campfire.core.errors import DataError
 from campfire.core.files import read_table
 from campfire.encoders import embedding_table
-from campfire.evaluation.profiles import normalise, well_means
+from campfire.evaluation.profiles.normalise import well_means, whitening
 from campfire.report.figures.figure_2_1 import NAMES
 from campfire.report.figures.style import CYCLE, GREY, PAGE, PALE, SPLIT_COLOURS, Drawn, new_figure, styled
 from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.profiles import REPRESENTATIONS
 
-SHOWN = ("raw", "sphered")
+SHRINKAGE = 0.01
+"""Share of the mean variance mixed into the covariance of the controls, as `normalise` does."""
 MARKERS = "oDs^vPX*"
 MOST_COLOURS = len(CYCLE)
 
 
-def profiles(
-    keys: pd.DataFrame, embeddings: NDArray[np.float32], wells: pd.DataFrame, negative: str
-) -> dict[str, tuple[pd.DataFrame, NDArray[np.float32]]]:
-    """Representation -> wells with compound, batch and split, and their mean embeddings (W, D).
+@dataclass(frozen=True)
+class _Plate:
+    """What is kept of a plate: its wells, their mean embeddings raw and scaled by its controls, its control cells."""
 
-    keys (N,) and embeddings (N, D) are those of cells; wells: split/wells.parquet; negative: the negative control. A
-    plate without two cells of that control cannot be normalised; then only `raw` is there.
-    """
-    columns = [*WELL_KEYS, COMPOUND, BATCH, "split"]
-    cells = keys[WELL_KEYS].merge(wells[columns], on=WELL_KEYS, how="left", validate="many_to_one")
+    wells: pd.DataFrame
+    raw: NDArray[np.float32]
+    scaled: NDArray[np.float32]
+    controls: NDArray[np.float64]
+
+
+def _plate(keys: pd.DataFrame, embeddings: NDArray[np.float32], wells: pd.DataFrame, negative: str) -> _Plate | None:
+    """Centre and scale one plate by its negative control, as `normalise` does; None without a known well."""
+    cells = keys[WELL_KEYS].merge(wells[[*WELL_KEYS, COMPOUND]], on=WELL_KEYS, how="left", validate="many_to_one")
     known = cells[COMPOUND].notna().to_numpy()
-    cells, embeddings = cells[known].reset_index(drop=True), embeddings[known]
-    if cells.empty:
+    if not known.any():
+        return None
+    cells, x = cells[known].reset_index(drop=True), embeddings[known].astype(np.float64)
+    table, raw = well_means(cells, embeddings[known])
+    reference = x[(cells[COMPOUND] == negative).to_numpy()]
+    if len(reference) < 2:
+        return _Plate(table, raw, np.empty((0, 0), np.float32), reference)
+    centre, spread = reference.mean(axis=0), reference.std(axis=0)
+    spread = np.where(spread > 1e-8, spread, 1)
+    return _Plate(table, raw, ((raw - centre) / spread).astype(np.float32), (reference - centre) / spread)
+
+
+def profiles(
+    plates: Iterable[tuple[pd.DataFrame, NDArray[np.float32]]], wells: pd.DataFrame, negative: str
+) -> dict[str, tuple[pd.DataFrame, NDArray[np.float32]]]:
+    """Representation (raw, sphered) -> wells with compound, batch and split, and their mean embeddings (W, D).
+
+    plates: keys (N,) and embeddings (N, D) of the cells of one plate after the other, so that one is in memory at a
+    time: sphering is linear, and a well's mean can be sphered as its cells are. wells: split/wells.parquet; negative:
+    the negative control. With a plate that has fewer than two cells of it only `raw` is there.
+    """
+    found = [plate for keys, x in plates if (plate := _plate(keys, x, wells, negative))]
+    if not found:
         raise DataError("embeddings: no cell lies in a well of split/wells.parquet")
-    controls = (cells[COMPOUND] == negative).to_numpy()
-    found = {}
-    for kind in SHOWN:
-        try:
-            x = normalise(cells, embeddings, controls, kind)  # type: ignore[arg-type]
-        except DataError:
-            continue
-        table, means = well_means(cells, x)
-        found[kind] = table.merge(wells[columns], on=WELL_KEYS, validate="one_to_one"), means
-    return found
+    columns = [*WELL_KEYS, COMPOUND, BATCH, "split"]
+    table = pd.concat([plate.wells for plate in found], ignore_index=True)
+    table = table.merge(wells[columns], on=WELL_KEYS, how="left", validate="one_to_one")
+    representations = {"raw": (table, np.concatenate([plate.raw for plate in found]))}
+    if all(len(plate.scaled) for plate in found):
+        matrix = whitening(np.concatenate([plate.controls for plate in found]), SHRINKAGE)
+        sphered = np.concatenate([plate.scaled for plate in found]) @ matrix
+        representations["sphered"] = (table, sphered.astype(np.float32))
+    return representations
+
+
+def read_profiles(files: Files, negative: str) -> dict[str, tuple[pd.DataFrame, NDArray[np.float32]]]:
+    """`profiles` of the embeddings and split/wells.parquet among the inputs of a figure."""
+    plates = (embedding_table.read(path) for path in files["embeddings"])
+    return profiles(plates, read_table(files["wells"][0]), negative)
 
 
 def principal_components(x: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -143,7 +176,6 @@ def draw(data: pd.DataFrame) -> Figure:
 
 def make(files: Files, settings: Settings) -> Drawn:
     """The figure from the embeddings of the first encoder on the leading channel set and split/wells.parquet."""
-    keys, embeddings = embedding_table.read_plates(files["embeddings"])
-    found = profiles(keys, embeddings, read_table(files["wells"][0]), settings.controls[0])
+    found = read_profiles(files, settings.controls[0])
     data = prepare(found, settings.controls, settings.options.label(settings.encoder), settings.options)
     return Drawn(draw(data), data)

@@ -8,9 +8,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from campfire.core.columns import COMPOUND, PLATE
-from campfire.core.files import read_table
-from campfire.encoders import embedding_table
-from campfire.report.figures.embedding_map import profiles
+from campfire.report.figures.embedding_map import read_profiles
 from campfire.report.figures.style import PAGE, Drawn, new_figure, styled
 from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
@@ -102,8 +100,7 @@ def draw(data: pd.DataFrame) -> Figure:
 
 def make(files: Files, settings: Settings) -> Drawn:
     """The figure from the embeddings of the first encoder on the leading channel set and split/wells.parquet."""
-    keys, embeddings = embedding_table.read_plates(files["embeddings"])
-    found = profiles(keys, embeddings, read_table(files["wells"][0]), settings.controls[0])
+    found = read_profiles(files, settings.controls[0])
     wells, means = found.get("sphered") or found["raw"]
     data = prepare(wells, means, settings.options.label(settings.encoder), settings.options)
     return Drawn(draw(data), data)
