@@ -19,7 +19,7 @@ help: ## list the targets
 setup: $(BIN)/.ready ## make the environment in .venv
 
 $(BIN)/.ready: requirements-uv.lock requirements-dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "campfire needs Python 3.11 or newer; set PYTHON=...")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12) and "campfire needs Python 3.11 or 3.12 (Cellpose 3 has no NumPy for newer ones); set PYTHON=python3.12, say")'
 	@test ! -L .venv || rm .venv  # --clear would empty the environment that a link points to
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock

@@ -27,8 +27,8 @@ ROOT = HERE.parent
 NEEDED = ("numpy", "pandas", "pyarrow", "pydantic", "yaml", "safetensors", "timm", "torch")
 PAPER_TILES_PER_S = 565.0
 """Tiles a second and A100 that the paper's 1,920 GPU hours amount to (docs/scale.md)."""
-PAPER_TILES = 84_400_000 * 50
-"""Tile passes of the paper's run: 50 epochs over the training tiles (an estimate, docs/scale.md)."""
+PAPER_TILES = 78_100_000 * 50
+"""Tile passes of the paper's run: 50 epochs over the training tiles (docs/scale.md)."""
 
 
 @dataclass(frozen=True)
