@@ -69,7 +69,7 @@ def explain_os_error(error: OSError, path: object = None) -> str:
     where = path or error.filename
     if remedy is None or (where is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)):
         return ""
-    return f"{where or 'results'}: {error.strerror}; {remedy}"
+    return f"{where or 'output'}: {error.strerror}; {remedy}"
 
 
 def in_one_line(main: Callable[P, int]) -> Callable[P, int]:

@@ -50,7 +50,7 @@ def read_sheet_file(
     try:
         body = path.read_bytes()
     except FileNotFoundError as problem:
-        raise error(f"{path}: no such {what}; correct its path in the config") from problem
+        raise error(f"{path}: no such {what}; correct its path") from problem
     except OSError as problem:
         raise error(f"{path}: cannot read the {what} ({problem.strerror}); make the file readable") from problem
     return parse_sheet(decode_text(body, str(path), what, error), str(path), columns, what, error)

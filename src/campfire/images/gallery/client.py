@@ -8,7 +8,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from campfire.core.errors import ConfigError
 from campfire.images.gallery.connect import connect
@@ -57,20 +57,35 @@ class Reply:
     """ETag, or "@" and the time of the last change where S3 gives no ETag."""
 
 
-def _call(options: S3Options, key: str, call: Callable[[], Any]) -> Any:
-    """A small request, tried `options.attempts` times while S3 is unavailable; raises a kind of `faults`."""
+T = TypeVar("T")
+
+
+def _until_available(options: S3Options, ask: Callable[[bool], T]) -> T:
+    """The answer of `ask`, tried `options.attempts` times while S3 is unavailable; it is told which is the last."""
     backoff = Backoff(options)
     while True:
+        try:
+            return ask(backoff.spent)
+        except UnavailableError as error:
+            if backoff.spent:
+                raise
+            log.warning("%s (attempt %d of %d)", error, backoff.attempt, options.attempts)
+        backoff.wait()
+
+
+def _call(options: S3Options, key: str, call: Callable[[], Any]) -> Any:
+    """A small request, tried again while S3 is unavailable; raises a kind of `faults`."""
+
+    def ask(last: bool) -> Any:
         try:
             return call()
         except Exception as error:
             kind = translate(error, options, key)
             if kind is error:
                 raise
-            if not isinstance(kind, UnavailableError) or backoff.spent:
-                raise kind from error
-            log.warning("%s (attempt %d of %d)", kind, backoff.attempt, options.attempts)
-        backoff.wait()
+            raise kind from error
+
+    return _until_available(options, ask)
 
 
 def read_once(client: Any, options: S3Options, key: str, stop: threading.Event | None = None) -> Reply:
@@ -141,26 +156,24 @@ def read_object(client: Any, options: S3Options, key: str) -> bytes:
     not those of their ETag, are a server whose ETags are no MD5s: ConfigError names `s3.check_etag`. Raises the kinds
     of `faults` otherwise.
     """
-    backoff = Backoff(options)
-    seen = ""
-    while True:
-        try:
-            reply = read_once(client, options, key)
-            if options.check_etag and reply.stored_md5 not in ("", reply.md5):
-                if reply.md5 == seen:
-                    raise ConfigError(
-                        f"{address_of(options, key)}: came twice with the same bytes, whose MD5 is not the ETag "
-                        f"{reply.stored_md5}; if the ETags of this server are no MD5s, set s3.check_etag: false"
-                    )
-                seen = reply.md5
-                raise UnavailableError(f"{address_of(options, key)}: the bytes do not match their ETag; run again")
-            if reply.body or backoff.spent:
-                return reply.body
-        except UnavailableError as error:
-            if backoff.spent:
-                raise
-            log.warning("%s (attempt %d of %d)", error, backoff.attempt, options.attempts)
-        backoff.wait()
+    where = address_of(options, key)
+    wrong: list[str] = []
+
+    def ask(last: bool) -> bytes:
+        reply = read_once(client, options, key)
+        if options.check_etag and reply.stored_md5 not in ("", reply.md5):
+            if reply.md5 in wrong[-1:]:
+                raise ConfigError(
+                    f"{where}: came twice with the same bytes, whose MD5 is not the ETag {reply.stored_md5}; if the "
+                    "ETags of this server are no MD5s, set s3.check_etag: false"
+                )
+            wrong.append(reply.md5)
+            raise UnavailableError(f"{where}: the bytes do not match their ETag; run again")
+        if not reply.body and not last:
+            raise UnavailableError(f"{where}: is empty")
+        return reply.body
+
+    return _until_available(options, ask)
 
 
 def list_objects(client: Any, options: S3Options, prefix: str) -> Iterator[tuple[str, int, str]]:
