@@ -189,6 +189,22 @@ def test_preflight_says_what_differs(tmp_path: Path) -> None:
     assert "illumination functions: not a readable .npy array" in difference
 
 
+@pytest.mark.parametrize(
+    ("wells", "words"),
+    [
+        (["A01", "A02"], ""),
+        (["A01", "P24"], "load_data lacks 1 of the sheet's 2 wells: P24"),
+        (["A02", "A03", "A04"], "the wells of load_data lie one column before those of the sheet"),
+    ],
+)
+def test_preflight_compares_the_wells_of_the_sheet(tmp_path: Path, wells: list[str], words: str) -> None:
+    bucket = make_bucket(tmp_path, "wells-bucket")
+    options = bucket.options("http://unused", folder=str(bucket.folder))
+    sheet = pd.DataFrame([(SOURCE, BATCH, PLATE)], columns=SHEET_COLUMNS)
+    found = check_source(connect(options), options, sheet, CHANNELS, wells={PLATE: wells}).iloc[0]["difference"]
+    assert words in found and bool(found) == bool(words)
+
+
 def test_preflight_of_the_real_field(shared: Path) -> None:
     with serve(shared / "data/images/s3_mirror") as url:
         options = S3Options(endpoint_url=url)

@@ -19,6 +19,7 @@ table = check_source(
     params.channels,
     illumination=params.illumination == "gallery",
     pixel_size_um=params.pixel_size_um,
+    wells=params.wells,
 )
 text = render_check(table)
 log.info("what the source holds:\n%s", text)

@@ -292,6 +292,7 @@ class Run:
         plates = [self.plate(name) for name in self.plates or self.transfer_plates]
         return {
             "plates": [plate.place for plate in plates],
+            "wells": {plate.place["plate"]: list(plate.wells) for plate in plates if plate.wells},
             "channels": self.config["channels"] if self.plates else plates[0].channels if plates else [],
             "pixel_size_um": plates[0].pixel_size_um if plates else self.config["pixel_size_um"],
         }

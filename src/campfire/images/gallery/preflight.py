@@ -1,7 +1,7 @@
 """A look at a few objects before the long run: what the gallery has, and what differs from what is expected."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +14,7 @@ from campfire.images.gallery.client import NotFoundError, RefusedError, Unavaila
 from campfire.images.gallery.index import illumination_column, index_channels, key_column, read_index
 from campfire.images.gallery.options import S3Options
 from campfire.images.gallery.verify import BadObjectError, check_function, check_image, describe_image
+from campfire.screen.wells import shifted_by_one
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +32,14 @@ def check_source(
     illumination: bool = False,
     shape: tuple[int, int] | None = None,
     pixel_size_um: float | None = None,
+    wells: Mapping[str, Sequence[str]] | None = None,
 ) -> pd.DataFrame:
     """Look at one plate of each batch of `sheet` (Metadata_Source, Metadata_Batch, Metadata_Plate): a row each.
 
     Reads load_data, one image of each of `channels` from the middle of the plate, and one illumination function.
-    `shape` (H, W) px and `pixel_size_um`, where given, are compared with what is found. `difference` says what is not
-    as expected, "" when all is; a plate that cannot be read has only its error there. Raises DataError only when S3
-    itself cannot be reached.
+    `shape` (H, W) px, `pixel_size_um` and the `wells` of plates, where given, are compared with what is found.
+    `difference` says what is not as expected, "" when all is; a plate that cannot be read has only its error there.
+    Raises DataError only when S3 itself cannot be reached.
     """
     channels = list(channels)
     first = sheet.drop_duplicates([SOURCE, BATCH])[[SOURCE, BATCH, PLATE]].astype(str)
@@ -46,7 +48,8 @@ def check_source(
         source, batch, plate = item
         row: dict[str, Any] = {**dict.fromkeys(CHECK_COLUMNS, ""), SOURCE: source, BATCH: batch, PLATE: plate}
         try:
-            return row | _look(client, options, item, channels, illumination, shape, pixel_size_um)
+            asked = list((wells or {}).get(plate, ()))
+            return row | _look(client, options, item, channels, illumination, shape, pixel_size_um, asked)
         except UnavailableError:
             raise
         except DataError as error:
@@ -65,6 +68,7 @@ def _look(
     illumination: bool,
     shape: tuple[int, int] | None,
     pixel_size_um: float | None,
+    wells: list[str],
 ) -> dict[str, Any]:
     index = read_index(client, options, *item, channels)
     if index.empty:
@@ -73,6 +77,7 @@ def _look(
     found = index_channels(index)
     if absent := [channel for channel in channels if channel not in found]:
         differences.append(f"no channel {', '.join(absent)} in load_data")
+    differences.extend(_wells(index, wells))
     per_well = index.groupby(WELL).size()
     if len(set(per_well)) > 1:
         differences.append(f"{int((per_well != per_well.mode()[0]).sum())} wells have another number of sites")
@@ -107,6 +112,17 @@ def _look(
         "illumination": function,
         "difference": "; ".join(differences),
     }
+
+
+def _wells(index: pd.DataFrame, wells: list[str]) -> list[str]:
+    """What is wrong with the wells of the sheet, seen from load_data's."""
+    listed = list(index[WELL].unique())
+    if shift := shifted_by_one(wells, listed):
+        return [f"the wells of load_data lie {shift} those of the sheet; does one of the two count from 0?"]
+    absent = sorted(set(wells) - set(listed))
+    return (
+        [f"load_data lacks {len(absent)} of the sheet's {len(wells)} wells: {wording.some(absent)}"] if absent else []
+    )
 
 
 def _images(
