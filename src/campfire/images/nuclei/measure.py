@@ -40,7 +40,6 @@ def measure(
     options = options or NucleiOptions()
     if labels.shape != dna.shape:
         raise DataError(f"labels have shape {labels.shape}, the DNA image {dna.shape}")
-    height, width = labels.shape
     # All sums run over the foreground alone, which is a small part of a field.
     rows, columns = np.nonzero(labels)
     index = labels[rows, columns].astype(np.int64)
@@ -57,19 +56,10 @@ def measure(
         [[s.start for s in objects[k - 1]] + [s.stop for s in objects[k - 1]] for k in present], dtype=np.int32
     ).reshape(-1, 4)
     _refuse_scattered(labels, present, area, boxes)
-    edge = (boxes[:, 0] == 0) | (boxes[:, 1] == 0) | (boxes[:, 2] == height) | (boxes[:, 3] == width)
     signal = intensity - _background(labels, dna)
     dirt = np.isin(present, np.array(list(debris), dtype=np.int64)) | _too_bright(signal, area)
-    area_um2 = area * pixel_size_um**2
-    reason = np.full(len(present), "", dtype=object)
-    for text, applies in (
-        ("large", area_um2 > options.max_area_um2),
-        ("small", area_um2 < options.min_area_um2),
-        ("border", (options.border == "drop") & ~fits(y, x, labels.shape, options.tile_size)),
-        ("edge", edge),
-        (DEBRIS, dirt),
-    ):
-        reason[applies] = text
+    whole = (boxes[:, :2] > 0).all(axis=1) & (boxes[:, 2:] < labels.shape).all(axis=1)
+    reason = _reasons(area * pixel_size_um**2, whole, fits(y, x, labels.shape, options.tile_size), dirt, options)
     return pd.DataFrame(
         {
             NUCLEUS: present.astype(np.int32),
@@ -86,6 +76,26 @@ def measure(
             "reason": reason,
         }
     )
+
+
+def _reasons(
+    area_um2: NDArray[Any],
+    whole: NDArray[np.bool_],
+    fitting: NDArray[np.bool_],
+    dirt: NDArray[np.bool_],
+    options: NucleiOptions,
+) -> NDArray[np.object_]:
+    """Why each object is left out, "" when it is kept: the first of `REASONS` that applies."""
+    reason = np.full(len(area_um2), "", dtype=object)
+    for text, applies in (
+        ("large", area_um2 > options.max_area_um2),
+        ("small", area_um2 < options.min_area_um2),
+        ("border", (options.border == "drop") & ~fitting),
+        ("edge", ~whole),
+        (DEBRIS, dirt),
+    ):
+        reason[applies] = text
+    return reason
 
 
 def _refuse_scattered(

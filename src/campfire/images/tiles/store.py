@@ -88,14 +88,9 @@ def write_plate(
                 crcs = cutter.write(handle, iterate_sites(images, sites, channels, functions, threads), cells)
             index = cells[CELL_KEYS].assign(row=np.arange(len(cells), dtype=np.int64), crc32=crcs)
             cutter.clipped.check(f"plate {plate}")
-            description = {
-                **_describe(index, cutter, functions, len(header)),
-                "pixel_size_um": pixel_size_um,
-                "illumination": illumination,
-                "illumination_offset": illumination_offset if functions else None,
-                "segmentation": dict(segmentation or {}),
-            }
-            write_table(index, index_partial, description)
+            given: dict[str, Any] = {"pixel_size_um": pixel_size_um, "illumination": illumination}
+            given |= {"segmentation": dict(segmentation or {}), "illumination_offset": illumination_offset}
+            write_table(index, index_partial, {**_describe(index, cutter, functions, len(header)), **given})
             # An index of an earlier array must not stand beside the new one, not even for a moment.
             index_path(path).unlink(missing_ok=True)
     except OSError as error:
