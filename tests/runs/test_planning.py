@@ -1,6 +1,7 @@
 """Where a run finds its config, its files and its library, from wherever it is started."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,15 @@ from snakemake.exceptions import WorkflowError
 
 import campfire
 from campfire.core.errors import ConfigError
-from campfire.runs.planning import base_config, complete, folder_name, for_snakemake, share_library, shipped
+from campfire.runs.job import share_library
+from campfire.runs.planning import (
+    base_config,
+    complete,
+    folder_name,
+    for_snakemake,
+    quote_interpreter,
+    shipped,
+)
 
 
 @pytest.mark.parametrize(
@@ -78,3 +87,13 @@ def test_errors_with_a_remedy_are_snakemakes_own() -> None:
     assert read(1) == 1
     with pytest.raises(WorkflowError, match="put it right"):
         read(-1)
+
+
+def test_an_interpreter_below_a_folder_with_a_blank_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/my lab/bin/python")
+    quote_interpreter()
+    quote_interpreter()
+    assert sys.executable == "'/my lab/bin/python'"
+    monkeypatch.setattr("sys.executable", "/lab/bin/python")
+    quote_interpreter()
+    assert sys.executable == "/lab/bin/python"

@@ -1,4 +1,4 @@
-"""The workflow as a module of another one, in a folder of its own that has a blank in its name."""
+"""The workflow as a module of another one, in a folder of its own; paths of folder and environment have a blank."""
 
 import subprocess
 import sys
@@ -69,6 +69,7 @@ def folder(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "tables": {"id_channels": "DNA", "ood_channels": "AGP", "encoders": ["untrained"], "twins": {}},
     }  # fmt: skip
     (root / "screen.yaml").write_text(yaml.safe_dump(config))
+    (root / "my environment").symlink_to(sys.prefix)
     (root / "Snakefile").write_text(SNAKEFILE.format(snakefile=repository / "workflow/Snakefile"))
     return root
 
@@ -76,7 +77,8 @@ def folder(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def start(folder: Path) -> Start:
     def snakemake(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nocolor", *arguments]
+        python = str(folder / "my environment/bin/python")
+        command = [python, "-m", "snakemake", "--cores", "1", "--nocolor", *arguments]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
 
     return snakemake

@@ -12,12 +12,26 @@ from typing import Any
 # Threads that spin while they wait take the cores from those that compute; read when NumPy and torch are imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import campfire
 from campfire.core.errors import CampfireError, explain_os_error
 from campfire.runs.job_records import begin, end, seeds_in
 
 
+def share_library() -> None:
+    """Let processes that jobs start import this very library, wherever it was imported from.
+
+    Snakemake hands its own module path on to scripts; a process that a script starts has the environment alone, and in
+    a conda environment not even that.
+    """
+    source = Path(campfire.__file__).parents[1]
+    if source.name == "src":
+        known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(source), *(path for path in known if path != str(source))])
+
+
 def start(snakemake: Any) -> logging.Logger:
     """Send log lines to the rule's log file and the terminal; end a user's error as one line without traceback."""
+    share_library()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if snakemake.log:
         Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """From Snakemake's config to a checked run: what the Snakefile calls first."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -10,12 +11,12 @@ from typing import Any, ParamSpec, TypeVar
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-import campfire
 from campfire.core.errors import CampfireError, ConfigError
 from campfire.core.yaml import merge, read_yaml
 from campfire.runs.checks import check_run
 from campfire.runs.config import Config
 from campfire.runs.copies import restore_times
+from campfire.runs.job import share_library
 from campfire.runs.results import Results
 from campfire.runs.run import Run
 from campfire.runs.slurm import explain_lock
@@ -60,6 +61,7 @@ def read_run(
     fetch: local path of a file of a workflow that is at a URL
     """
     share_library()
+    quote_interpreter()
     complete(config, Path(workflow), files)
     run = Run.read(config, workflow, fetch=fetch)
     # Snakemake hands its targets on to the workflow only after all rules are read.
@@ -115,15 +117,9 @@ def shipped(path: str | None, workflow: Path) -> str | None:
     return str(beside) if beside.exists() else path
 
 
-def share_library() -> None:
-    """Let processes that jobs start import this very library, wherever it was imported from.
-
-    Snakemake hands its own module path on to scripts; a process that a script starts has the environment alone.
-    """
-    source = Path(campfire.__file__).parents[1]
-    if source.name == "src":
-        known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(source), *(path for path in known if path != str(source))])
+def quote_interpreter() -> None:
+    """Let Snakemake start jobs where the path of Python has a blank: it puts `sys.executable` into shell commands."""
+    sys.executable = shlex.quote(sys.executable) if not sys.executable.startswith("'") else sys.executable
 
 
 def look_around() -> None:
