@@ -173,3 +173,20 @@ def test_what_a_family_needs_is_said_at_once() -> None:
         ModelConfig(family="channelvit")
     with pytest.raises(ConfigError, match="did you mean `channelvit`"):
         ModelConfig(family="channel_vit")
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "ca_mae"])
+def test_relatives_start_from_imagenet_too(family: str) -> None:
+    from timm.models.vision_transformer import VisionTransformer
+
+    from campfire.model.imagenet import copy_transformer
+
+    torch.manual_seed(0)
+    source = VisionTransformer(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=4, num_classes=0)
+    model = build_model(config(family, rope="mixed"), seed=1)
+    own = {name: value.clone() for name, value in model.encoder.named_parameters()}
+    copy_transformer(source, model)
+    changed = {name for name, value in model.encoder.named_parameters() if not torch.equal(value, own[name])}
+    assert "blocks.1.attn.qkv.weight" in changed and "patch_embed.proj.weight" in changed
+    kept = {"freqs", "channel_embed", "pos_embed"}
+    assert not any(name.rpartition(".")[2] in kept or name.startswith("context") for name in changed)

@@ -95,7 +95,8 @@ def copy_transformer(source: nn.Module, model: MaskedAutoencoder) -> None:
     patch = model.config.patch_size
     colours = given["patch_embed.proj.weight"].float().sum(dim=1, keepdim=True)
     given["patch_embed.proj.weight"] = resample_patch_embed(colours, [patch, patch]).unsqueeze(2)
-    kept = ("pos_embed", "freqs")
+    # What no ImageNet model has: embeddings of channels and the context of Campfire's relatives keep their own values.
+    kept = ("pos_embed", "freqs", "channel_embed", "context.weight", "context.bias")
     wanted = {name: value for name, value in model.encoder.named_parameters() if not name.endswith(kept)}
     missing = [name for name, value in wanted.items() if name not in given or given[name].shape != value.shape]
     if missing:

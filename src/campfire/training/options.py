@@ -189,6 +189,8 @@ class PretrainOptions(Options):
                 "warmup_epochs",
                 f"{self.warmup_epochs:g} is above epochs ({self.epochs}); warm-up is part of training",
             )
+        if self.imagenet and self.model.family == "ca_mae":
+            yield "imagenet", "no ImageNet weights fit the blocks of family ca_mae; leave it empty"
         if not all(0 <= beta < 1 for beta in self.betas):
             yield "betas", f"{list(self.betas)} are not two numbers in [0, 1)"
         if self.min_learning_rate > self.learning_rate:
