@@ -70,7 +70,7 @@ rule embed_table:
         spec=lambda wildcards: run.encoder(wildcards.encoder).spec,
         channels=lambda wildcards: run.config["channel_sets"][wildcards.channels],
         cells=run.config["embed"]["cells"],
-        code=lambda wildcards: run.code("embed_table"),
+        code=lambda wildcards: run.embed_code(wildcards.encoder, "embed_table"),
     script:
         "../scripts/embed_table.py"
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from campfire.core.errors import ConfigError
-from campfire.encoders import kinds  # noqa: F401 (registers the kinds)
 from campfire.encoders.registry import options_of
 
 if TYPE_CHECKING:
     from campfire.encoders.base import Encoder
     from campfire.encoders.cell_table import TableEncoder
+
+# Registers the kinds. Not by an import statement, so that an edit of one kind reruns the embeddings of its own encoders
+# alone: the code that a job depends on (campfire.runs.fingerprint) follows imports, and is told the kind's maker.
+import_module(".kinds", __package__)
 
 
 def resolve_device(device: str = "auto") -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from campfire.core.columns import PLATE
 from campfire.core.errors import ConfigError
+from campfire.encoders import KINDS
 from campfire.evaluation.transfer.sheet import check_trainable
 from campfire.evaluation.transfer.sheet import read_sheet as read_transfer_sheet
 from campfire.runs import plates, settings
@@ -318,9 +319,11 @@ class Run:
         """
         return code_state(self.script(script), *functions, with_libraries=libraries)
 
-    def embed_code(self, encoder: str) -> str:
-        """The code of the embedding script and of a user-supplied encoder."""
-        return " ".join(filter(None, [self.code("embed"), self.encoder(encoder).own_code]))
+    def embed_code(self, encoder: str, script: str = "embed") -> str:
+        """The code of the embedding script, of the kind of an encoder and of a user-supplied one: of no other kind."""
+        planned = self.encoder(encoder)
+        make = KINDS[planned.options["kind"]].make
+        return " ".join(filter(None, [self.code(script, f"{make.__module__}:{make.__name__}"), planned.own_code]))
 
     def script(self, name: str) -> Path:
         """The file of a script, fetched where the workflow is at a URL."""
