@@ -25,6 +25,8 @@ Counts = Annotated[Sequence[int], AfterValidator(tuple)]
 Numbers = Annotated[Sequence[float], AfterValidator(tuple)]
 """A list of numbers, kept as a tuple."""
 
+TILE_SIZE = 112
+"""Side of a tile in px by default (paper, section 2: tiles of size (112, 112)); in a run it is `tiles.size`."""
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """Seed of a generator (NumPy's legacy generator takes 32 bits)."""
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from campfire.core.errors import ConfigError, DataError, WeightsError, reason
+from campfire.core.options import TILE_SIZE
 from campfire.encoders.base import POOLINGS
 from campfire.model.imagenet import create_strictly, differences
 from campfire.model.normalise import normalise
@@ -134,7 +135,7 @@ def load_timm(spec: dict[str, Any], name: str, device: str) -> TimmEncoder:
         )
     weights = str(spec.get("weights", "hub"))
     size = spec.get("size", 224)
-    edge = int(spec.get("tile_size") or 112) if size == "native" else int(size)
+    edge = int(spec.get("tile_size") or TILE_SIZE) if size == "native" else int(size)
     options: dict[str, Any] = {"img_size": edge} if architecture.startswith(("vit_", "deit", "eva")) else {}
     model = _create(model_name, weights, int(spec.get("seed", 0)), options, name)
     config: dict[str, Any] = dict(model.pretrained_cfg)  # type: ignore[arg-type]

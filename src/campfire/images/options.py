@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from campfire.core.options import Names, Options, option
+from campfire.core.options import TILE_SIZE, Names, Options, option
 
 
 class QualityOptions(Options):
@@ -64,7 +64,7 @@ class NucleiOptions(Options):
     min_area_um2: float = option(40.0, "smaller objects are left out with the reason small", unit="um2", ge=0)
     max_area_um2: float = option(1600.0, "larger objects are left out with the reason large", unit="um2", gt=0)
     tile_size: int = option(
-        112, "side of the tiles that will be cut around the nuclei", unit="px", follows="tiles.size", ge=2
+        TILE_SIZE, "side of the tiles that will be cut around the nuclei", unit="px", follows="tiles.size", ge=2
     )
     border: Literal["drop", "pad"] = option(
         "drop",

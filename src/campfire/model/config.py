@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-from campfire.core.options import Options, option
+from campfire.core.options import TILE_SIZE, Options, option
 
 SIZES = {
     "tiny": (192, 12, 3),
@@ -29,7 +29,7 @@ class ModelConfig(Options):
     size: Literal["tiny", "small", "base", "large", "huge"] = option(
         "large", "width, depth and heads of the encoder by a standard name", source="paper App. B"
     )
-    image_size: int = option(112, "edge of a tile", unit="px", follows="tiles.size", ge=1)
+    image_size: int = option(TILE_SIZE, "edge of a tile", unit="px", follows="tiles.size", ge=1)
     patch_size: int = option(14, "edge of a patch; divides the tile size", unit="px", source="paper 3.1", ge=1)
     width: int | None = option(None, "encoder width; overrides size", ge=1)
     depth: int | None = option(None, "encoder blocks; overrides size", ge=1)

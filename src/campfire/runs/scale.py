@@ -17,6 +17,7 @@ import pandas as pd
 from campfire.core.columns import CHANNELS, COMPOUND, PLATE, PROTOCOLS, WELL, ProtocolName
 from campfire.core.errors import in_one_line
 from campfire.core.files import read_table
+from campfire.core.options import TILE_SIZE
 from campfire.evaluation.sampling import HELDOUT_SPLITS, SampleOptions
 from campfire.screen.metadata import CONTROLS, find_well_table, read_sheet, read_wells
 from campfire.screen.split import SplitOptions, assign_wells, evaluation_plates
@@ -62,7 +63,7 @@ def run_scale(
     table: pd.DataFrame,
     training_channels: int = 3,
     evaluation_channels: int = len(CHANNELS),
-    tile_px: int = 112,
+    tile_px: int = TILE_SIZE,
     bytes_per_value: int = 2,
     illumination: bool = False,
     facts: SourceFacts | None = None,

@@ -23,7 +23,7 @@ class TimmOptions(Options):
     combine: Literal["average", "concatenate"] = option("average", "channels one by one: how they are put together")
     rgb: bool = option(True, "three channels are the colours of one image")
     tile_size: int | None = option(
-        None, "edge of the tiles for native size, where it is not 112", unit="px", follows="tiles.size", ge=1
+        None, "edge of the tiles, for native size; null: that of the paper", unit="px", follows="tiles.size", ge=1
     )
     mean: Numbers | None = option(
         None, "mean of the three colours, in [0, 1]; by default that of the model's tag", min_length=3, max_length=3

@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from campfire.core.errors import DataError
-
-TILE_SIZE = 112
-"""Side of a tile in px (paper, section 2: tiles of size (112, 112))."""
+from campfire.core.options import TILE_SIZE
 
 
 def origins(y: ArrayLike, x: ArrayLike, size: int = TILE_SIZE) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
-from campfire.core.options import Numbers, Options, option
+from campfire.core.options import TILE_SIZE, Numbers, Options, option
 
 
 class TileOptions(Options):
@@ -12,7 +12,7 @@ class TileOptions(Options):
     section: ClassVar[str] = "tiles"
 
     size: int = option(
-        112,
+        TILE_SIZE,
         "side of a tile; the model's image size and the nuclei's margin follow it",
         unit="px",
         source="paper 2.1",
