@@ -13,7 +13,7 @@ def read_yaml(path: str | Path) -> Any:
     """Read a YAML file; an unreadable one is a ConfigError that names the file and line."""
     try:
         with open(path, encoding="utf-8") as handle:
-            # The C parser where PyYAML has it: every job of the workflow reads the schema.
+            # The C parser where PyYAML has it: every job of the workflow reads the config.
             return yaml.load(handle, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file") from error
