@@ -194,8 +194,8 @@ def test_wells_are_classified_to_convergence():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"representations": ["white"]}, "profiles.representations: white; allowed: raw, sphered, tvn"),
-        ({"representations": []}, "profiles.representations: none"),
+        ({"representations": ["white"]}, "profiles.representations.0: .white. is not one of raw, sphered, tvn"),
+        ({"representations": []}, r"profiles.representations: \[\] needs at least 1"),
         ({"neighbours": 0}, "profiles.neighbours: 0"),
         ({"shrinkage": 1.0}, "profiles.shrinkage: 1.0"),
         ({"regularisation": 0}, "profiles.regularisation: 0"),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from campfire.core import columns as names
-from campfire.core.errors import DataError
+from campfire.core.errors import ConfigError, DataError
 from campfire.evaluation.statistics import BootstrapOptions, bootstrap_accuracy, ood_gaps, paired_bootstrap
 
 QUADRANTS = [
@@ -153,5 +153,5 @@ def test_other_cells_are_refused():
         paired_bootstrap(table, table.iloc[:-1])
     with pytest.raises(DataError, match="test_ood_both was scored for only one"):
         paired_bootstrap(table, table[table["split"] != "test_ood_both"])
-    with pytest.raises(DataError, match="allowed: accuracy, balanced_accuracy"):
-        bootstrap_accuracy(table, BootstrapOptions(metric="f1"))
+    with pytest.raises(ConfigError, match="metric: 'f1' is not one of accuracy, balanced_accuracy"):
+        BootstrapOptions(metric="f1")

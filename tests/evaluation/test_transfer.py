@@ -230,7 +230,7 @@ def test_named_errors(screen, tmp_path):
     none = keys[names.PLATE].isin(["P1", "P3"]).to_numpy()
     with pytest.raises(DataError, match="0 wells of the training plates have cells"):
         transfer.train_head(keys[none], embeddings[none], sheet)
-    with pytest.raises(ConfigError, match=r"transfer.head.loss: `hard` is unknown"):
+    with pytest.raises(ConfigError, match=r"transfer.head.loss: .hard. is not one of semi_hard, batch_hard, all"):
         TransferOptions(loss="hard")
     head = transfer.train_head(keys, embeddings, sheet, TransferOptions(**{**SMALL, "epochs": 1}))
     with pytest.raises(WeightsError, match="trained on 24 features"):

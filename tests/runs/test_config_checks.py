@@ -30,15 +30,18 @@ def run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         ({"channels": ["AGP", "Mito"]}, "has no DNA, which nucleus segmentation requires"),
         (
             {"tables": {"encoders": ["camfire"]}},
-            r"tables.encoders.0: unknown encoder `camfire`; did you mean `campfire`",
+            r"run.yaml, line \d+: tables.encoders.0: .*; did you mean `campfire`",
         ),
-        ({"tables": {"twins": {"campfire": "twin"}}}, r"tables.twins.campfire: unknown encoder `twin`"),
+        ({"tables": {"twins": {"campfire": "twin"}}}, "tables.twins.campfire: unknown encoder `twin`"),
         (
             {"pretrain": {"runs": {"campfire": {"plate_types": ["screen"]}}}},
             "campfire.plate_types: no plate that may be trained on is of type screen; plates.tsv has TARGET2, COMPOUND",
         ),
         ({"encoders": {"untrained": OWN}}, "encoder untrained: there is no my_encoders.py in the folder you start"),
-        ({"encoders": {"untrained": {"kind": "python"}}}, r"encoders.untrained.factory: give it as module:function"),
+        (
+            {"encoders": {"untrained": {"kind": "python"}}},
+            r"run.yaml, line \d+: encoders.untrained.factory: give it as module",
+        ),
     ],
 )
 def test_a_mistake_is_answered_by_the_plan(run: Run, changes: dict[str, Any], words: str) -> None:

@@ -91,7 +91,9 @@ def complete(config: dict[str, Any], workflow: Path, files: Iterable[str | Path]
     base = base_config(workflow)
     if not Path(base).is_file():
         raise ConfigError(f"{base}: no such file; copy the folder config of the workflow here, as snakedeploy does")
-    config.update(Config.read(merge(read_yaml(base), config), files).plain())
+    # Snakemake lists the base config last, over which all others are laid.
+    laid_over = [path for path in files if Path(path).resolve() != Path(base).resolve()]
+    config.update(Config.read(merge(read_yaml(base), config), [base, *laid_over]).plain())
     for key in ("results", "logs"):
         config[key] = folder_name(key, config[key])
     for key in ("sheet", "known_bad"):
