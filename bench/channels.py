@@ -35,7 +35,7 @@ from campfire.encoders import load
 from campfire.encoders.embed import embed_plate
 from campfire.evaluation.probes import ProbeOptions, evaluate
 from campfire.images.tiles import open_plate
-from campfire.model import load_weights
+from campfire.model import MaskedAutoencoder, ModelConfig, load_weights
 from campfire.model.channels import label_means
 from campfire.model.normalise import normalise, plate_statistics, rescale
 from campfire.training import PretrainOptions, train
@@ -51,6 +51,7 @@ CANDIDATES: dict[str, dict[str, dict[str, Any]]] = {
     "plate_sd": {"augmentation": {"normalisation": "plate_sd"}},
     "tile, mean before centring": {"augmentation": {"normalisation": "tile", "channel_scale": "tile_sd"}},
     "tile, mean in tile range": {"augmentation": {"normalisation": "tile", "channel_scale": "tile_range"}},
+    "tile, mean in plate sd": {"augmentation": {"normalisation": "tile", "channel_scale": "plate_sd"}},
     "tile, mean in plate range": {"augmentation": {"normalisation": "tile", "channel_scale": "plate_range"}},
     "tile, mean and spread": {
         "augmentation": {"normalisation": "tile"},
@@ -131,6 +132,29 @@ def separation(weights: Path, sets: list[dict[str, Any]], channels: list[str], b
     centre = values.mean(0)
     noise = (values - centre).square().sum(2).mean().sqrt()
     return min(float((centre[a] - centre[b]).norm() / noise) for a, b in combinations(range(len(channels)), 2))
+
+
+def untrained_separation(sets: list[dict[str, Any]], channels: list[str], label: str) -> None:
+    """Print, for each candidate, `separation` of all pairs of channels with initial weights, without training."""
+    index = torch.arange(len(channels))
+    for name, parts in CANDIDATES.items():
+        if {"learned", "per_channel"} & set(parts.get("model", {}).values()):
+            continue
+        mode = parts["augmentation"]["normalisation"]
+        other = parts["augmentation"].get("channel_scale", mode)
+        values = torch.cat([normalise(s["raw"], other, s["statistics"]) for s in sets])
+        model = MaskedAutoencoder(
+            ModelConfig(**{**SMALL, "heads": 4, "decoder_heads": 4, **parts.get("model", {})}), seed=1
+        )
+        order = torch.randperm(len(values), generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            sums = [model.channel_sums(values[p], index) for p in order.split(16)[: len(values) // 16]]
+            drawn = torch.stack([model.channel_embeddings(label_means(part, index)) for part in sums])
+        centre = drawn.mean(0)
+        noise = (drawn - centre).square().sum(2).mean().sqrt()
+        pairs = combinations(range(len(channels)), 2)
+        apart = {f"{channels[a]}-{channels[b]}": float((centre[a] - centre[b]).norm() / noise) for a, b in pairs}
+        print(label, name, {pair: round(value, 1) for pair, value in apart.items()}, flush=True)
 
 
 def unseen(weights: Path, sets: list[dict[str, Any]], channels: list[str]) -> dict[str, float]:
@@ -222,12 +246,17 @@ def main() -> None:
     parser.add_argument("--pilot-epochs", type=int, default=150)
     parser.add_argument("--data", nargs="+", default=["demo", "pilot"], choices=["demo", "pilot"])
     parser.add_argument("--probe", action="store_true")
+    parser.add_argument("--separation", action="store_true")
     parser.add_argument("--append", type=Path)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.epochs, arguments.seeds, arguments.candidates = 1, [1], ["tile", "tile_sd"]
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if arguments.separation:
+        wells, five = read_table(Path(arguments.demo) / "split" / "wells.parquet"), ["DNA", "AGP", "Mito", "ER", "RNA"]
+        untrained_separation(tiles_of(Path(arguments.demo) / "tiles", wells, "val", five, 150), five, "demo")
+        return
     rows = []
     if arguments.append and arguments.append.is_file():
         rows = [json.loads(line) for line in arguments.append.read_text(encoding="utf-8").splitlines()]
