@@ -73,7 +73,7 @@ def test_outputs_keep_the_contract(whole: Path, plates: list[Path]) -> None:
 
 def test_weights_say_how_they_were_made(whole: Path) -> None:
     model, header = load_weights(whole / "model.safetensors")
-    assert header["normalisation"] == "tile_sd" and header["seed"] == 4 and header["channels"] == ["DNA", "AGP", "Mito"]
+    assert header["normalisation"] == "tile" and header["seed"] == 4 and header["channels"] == ["DNA", "AGP", "Mito"]
     assert len(header["code"]) == 1 and header["software"].startswith("campfire ") and header["torch"]
     assert PretrainOptions(**header["options"]) == options() and len(header["data"]) == 64
     assert model.embed(torch.zeros(2, 3, 28, 28)).shape == (2, 32)

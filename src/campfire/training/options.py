@@ -56,16 +56,17 @@ class AugmentOptions(Options):
     section: ClassVar[str] = "augmentation"
 
     normalisation: Normalisation = option(
-        "tile_sd",
+        "tile",
         "how intensities are brought to scale: standard deviations above the background (tile_sd, plate_sd), range "
-        "(tile_range, plate_range) or z-score (tile, plate: channels cannot be told apart), by the tile or its plate's "
+        "(tile_range, plate_range) or z-score (tile, plate), by the tile or its plate's "
         "statistics; or none, thousands of counts",
         source="docs/channels.md",
     )
     channel_scale: Literal["input", "tile", "plate", "tile_range", "plate_range", "tile_sd", "plate_sd", "none"] = (
         option(
-            "input",
-            "scale in which the channel embedding sees patches: the input's, or another normalisation",
+            "tile_sd",
+            "scale in which the channel embedding sees patches: another normalisation, or the input's (`input`; not "
+            "with a z-score, after which every channel has mean zero and channels cannot be told apart)",
             source="docs/channels.md",
         )
     )

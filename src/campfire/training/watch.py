@@ -33,7 +33,7 @@ class ChannelWatch:
             self.journal.say(
                 "epoch %d: masked patches of all channels are predicted alike (%.2f of what sets the channels apart is "
                 "missing from the predictions). Early on this passes. If it stays, the decoder does not know its "
-                "channels: stop, and choose a normalisation that keeps their means (docs/channels.md)", epoch, missing,
+                "channels: stop, and choose a channel_scale that keeps their means (docs/channels.md)", epoch, missing,
                 level=logging.WARNING,
             )  # fmt: skip
         elif self.blind and not blind:
