@@ -237,7 +237,7 @@ def test_a_plate_that_is_a_copy_of_another_is_said(raw: Path, tmp_path: Path, ca
     assert "of plate P1; is one plate a copy of the other?" in caplog.text
 
 
-@pytest.mark.parametrize("channels", ["DAPI=DNA,GFP=DNA", "DAPI=DNA,DAPI=ER"])
+@pytest.mark.parametrize("channels", ["DAPI=DNA,GFP=DNA", "DAPI=DNA,GFP=dna", "DAPI=DNA,DAPI=ER"])
 def test_two_channels_never_become_one(
     raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], channels: str
 ) -> None:
@@ -247,3 +247,17 @@ def test_two_channels_never_become_one(
     assert main(arguments) == 1
     told = capsys.readouterr().err
     assert ("both to be called DNA" in told or "DAPI is named twice" in told) and told.count("\n") == 1
+
+
+def test_mistakes_of_the_command_are_one_line(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header = tmp_path / "list.csv"
+    header.write_text("plate,well,channel,path\n")
+    for arguments, words in (
+        ([str(raw), str(raw), "--plate", "P1", "--pattern", "well-site"], "holds the images; give another folder"),
+        ([str(raw / "B02_1_DAPI.tif"), str(tmp_path / "o")], "is an image; give the folder"),
+        ([str(header), str(tmp_path / "o")], "lists no image"),
+        ([str(tmp_path / "none"), str(tmp_path / "o")], "no such list of images; correct its path"),
+    ):
+        assert main(arguments) == 1
+        told = capsys.readouterr().err
+        assert words in told and told.count("\n") == 1

@@ -68,6 +68,7 @@ def test_a_line_with_another_number_of_cells_costs_itself(caplog: pytest.LogCapt
     body = table(GOOD[:23]) + b"\nP1,B02,24\n"
     assert len(parse(body)) == 23
     assert "line 25: 3 fields for 4 columns" in caplog.text
+    assert len(parse(table([*GOOD[:23], ("B02", "24", "#REF!")]))) == 23
 
 
 def test_sites_are_numbers_however_they_are_written() -> None:

@@ -91,8 +91,8 @@ def parse_sheet(
     `columns` are those that must be there; further ones are kept. Names of columns are matched without regard to
     case. The delimiter is the one among tab, comma and semicolon by which the header has all `columns`. `name` is the
     file's, for messages. Raises `error`, with file and line, for a header that lacks a column or has one twice, a line
-    with another number of cells than the header (or where `bad_lines` is given, leaves the line out and puts it there
-    with the reason), and a cell that holds a spreadsheet's error value.
+    with another number of cells than the header, and a cell that holds a spreadsheet's error value. Where `bad_lines`
+    is given, such lines are left out and put there with the reason.
     """
     lines = _LINE_BREAK.split(text)
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip(" \t\ufeff,;")]
@@ -117,6 +117,10 @@ def parse_sheet(
     cells = [(number, row) for number, row in cells if len(row) == len(header)]
     index = pd.Index([number for number, _ in cells], name=LINE)
     table = pd.DataFrame([row for _, row in cells], columns=header, index=index, dtype=object)
+    if bad_lines is not None:
+        wrong = table.isin(_EXCEL_ERRORS).any(axis=1)
+        bad_lines.update({int(number): "has a spreadsheet's error value" for number in table.index[wrong]})
+        table = table[~wrong]
     _refuse_spreadsheet_values(table, name, error)
     skipped = len(numbered) - len(rows)
     log.info("%s: %d rows%s", name, len(table), f", {skipped} lines of comment" if skipped else "")

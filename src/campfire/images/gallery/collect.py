@@ -49,6 +49,8 @@ def find_images(
         raise ConfigError(f"{folder}: no such folder of images; correct its path")
     if plate and "plate" in regex.groupindex:
         raise ConfigError("the plate is given twice, by --plate and by the pattern's group `plate`; leave one out")
+    if out is not None and Path(out).resolve() == folder.resolve():
+        raise ConfigError(f"{out}: holds the images; give another folder for the output, which may lie below it")
     files = walk(folder, None if out is None else Path(out))
     rows: list[dict[str, object]] = []
     unread: list[str] = []
@@ -94,9 +96,9 @@ def tell_left_out(
     passed_over: Mapping[str, list[str]],
 ) -> None:
     """Warn of files that are not taken; ConfigError for a channel that is asked for and on no image."""
-    new = list((channels or {}).values())
-    if twice := [name for name in new if new.count(name) > 1]:
-        both = " and ".join(old for old, name in (channels or {}).items() if name == twice[0])
+    new = [name.lower() for name in (channels or {}).values()]
+    if twice := [name for name in (channels or {}).values() if new.count(name.lower()) > 1]:
+        both = " and ".join(old for old, name in (channels or {}).items() if name.lower() == twice[0].lower())
         raise ConfigError(f"{where}: {both} are both to be called {twice[0]}; give each channel a name of its own")
     absent = [name for name in channels or {} if name not in seen]
     if absent:

@@ -207,7 +207,7 @@ def _of_plate(table: pd.DataFrame, plate: str, name: str) -> pd.DataFrame:
     if len(others) == table[PLATE].nunique():
         raise RefusedTableError(f"{name}: is about plate {', '.join(others[:3])}, not {plate}")
     if others:
-        log.warning("%s: rows of other plates (%s) are left out", name, ", ".join(others[:3]))
+        log.warning("%s: rows of other plates (%s) are left out", name, some([repr(other) for other in others], 3))
     return table[table[PLATE] == plate]
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from campfire.core.errors import ConfigError, DataError
 from campfire.core.text import some
 from campfire.images.gallery.collect import COLUMNS, checked, tell_left_out
+from campfire.images.gallery.walk import SUFFIXES
 from campfire.screen.sheets import read_sheet_file
 from campfire.screen.wells import row_letters
 
@@ -39,7 +40,11 @@ def read_list(
     list lacks; ConfigError where it has them with other values. Other errors name list and line.
     """
     path = Path(path)
+    if path.suffix.lower() in SUFFIXES:
+        raise ConfigError(f"{path}: is an image; give the folder that it is in, or a list of images")
     table = read_sheet_file(path, (), "list of images")
+    if table.empty:
+        raise ConfigError(f"{path}: lists no image; add a line for each image")
     table = _named_columns(table)
     rows = _rows_of_images(table, path) if "path" in table else _rows_of_sites(table, path)
     for name, value, usual in (("plate", plate, ""), ("source", source, "mine"), ("batch", batch, "1")):
