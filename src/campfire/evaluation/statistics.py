@@ -7,7 +7,7 @@ What other plates would show is answered by `plate_intervals`, whose columns sta
 covers another training run. Fewer than three wells, or plates, have no interval.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -163,11 +163,19 @@ def paired_bootstrap(
     if set(keys) != set(others):
         odd = sorted(" ".join(key) for key in set(keys) ^ set(others))
         raise DataError(f"statistics: {odd[0]} was scored for only one of the two; evaluate both with one sample table")
+    tallies = {}
+    for key, table in _quadrants(first):
+        _check_same_cells(table, others[key], " ".join(key))
+        tallies[key] = tally(table), tally(others[key])
+    return paired_intervals(tallies, options)
+
+
+def paired_intervals(
+    tallies: Mapping[tuple[str, str, str], tuple[Tally, Tally]], options: BootstrapOptions
+) -> pd.DataFrame:
+    """The table of `paired_bootstrap` from counts: protocol, task and quadrant -> those of the first and the second."""
     rows, pooled = [], _Pool()
-    for (protocol, task, split), table in _quadrants(first):
-        other = others[protocol, task, split]
-        _check_same_cells(table, other, f"{protocol} {task} {split}")
-        a, b = tally(table), tally(other)
+    for (protocol, task, split), (a, b) in tallies.items():
         points, draws = _draw([a, b], options)
         difference, spread = points[0] - points[1], draws[0] - draws[1]
         totals = add([plate_totals(a, options.metric), plate_totals(b, options.metric)], [1, -1])

@@ -1,6 +1,7 @@
 """The kinds of encoder; importing this package registers them all, without torch."""
 
 from campfire.encoders.kinds import (
+    baselines,
     campfire,
     cell_dino,
     chada_vit,
@@ -16,6 +17,7 @@ from campfire.encoders.kinds import (
 )
 
 __all__ = [
+    "baselines",
     "campfire",
     "cell_dino",
     "chada_vit",

@@ -50,13 +50,7 @@ def build(accuracies: pd.DataFrame, options: TableOptions, channels: str | None 
         lines.append(line)
     layout = pd.DataFrame(lines)
     layout["Encoder"] = layout["Encoder"].where(~layout["Encoder"].duplicated(), "")
-    first = data["encoder"].iloc[0]
-    means = data[data["encoder"] == first].groupby("protocol")["accuracy"].mean()
-    answer = f"Mean accuracy of {data['label'].iloc[0]} over the quadrants: " + ", ".join(
-        f"{HEADS.get(protocol, protocol)} {number(means[protocol])}"
-        for protocol in protocols
-        if protocol in means.index
-    )
+    answer = _winners(data, protocols)
     notes = (
         "release: as the authors' code (control cells pooled over the wells of a plate; last-epoch weights; the "
         "held-out probe stops early on the fold that it scores). release, standardised: every dimension is centred and "
@@ -73,7 +67,18 @@ def build(accuracies: pd.DataFrame, options: TableOptions, channels: str | None 
         *doubt_notes(data),
     )
     title = f"Protocols and probes side by side, channels {options.channel_label(channels or options.id_channels)}."
-    return Table(title, data, layout, notes, f"{answer}.")
+    return Table(title, data, layout, notes, answer)
+
+
+def _winners(data: pd.DataFrame, protocols: list[str]) -> str:
+    """Encoders by their mean accuracy over the quadrants, the highest first, under every protocol."""
+    parts = []
+    for protocol in protocols:
+        means = data[data["protocol"] == protocol].groupby("label", sort=False)["accuracy"].mean()
+        ranked = means.sort_values(ascending=False, kind="stable")
+        listed = ", ".join(f"{label} {number(value)}" for label, value in ranked.items())
+        parts.append(f"{HEADS.get(protocol, protocol)}: {listed}")
+    return f"Mean accuracy over the quadrants, highest first. {'; '.join(parts)}."
 
 
 def make(files: Files, settings: Settings) -> Table:

@@ -1,0 +1,179 @@
+"""How often intervals of accuracy differences hold the truth, on simulated screens of the paper's size.
+
+    python bench/coverage.py [--simulations 400] [--plates 5] [--quick] [--json out.json]
+
+Two encoders of equal merit are scored on the four quadrants (9 control and 60 held-out compounds, 20 ID and 5 OOD
+plates, 100 and 30 cells a well). Every compound has a difficulty and every well an effect of its own, which both
+encoders share, and one of its own by encoder (SD 0.02). On each plate each encoder is better or worse as a whole, by a
+normal draw whose SD is varied. As nothing tells the encoders apart, the interval of a difference should hold zero in
+95 % of the screens:
+
+wells       bootstrap over wells within compounds: other wells of these plates
+percentile  bootstrap over OOD plates, then wells within them, percentiles: the textbook's hierarchical bootstrap
+plates      Student's t over plates (campfire.evaluation.plate_intervals): other plates
+apart       the same, had quadrants that share plates been taken as independent (mean of the quadrants only)
+
+The last table counts false findings among seven comparisons of one screen: share of screens with any verdict at 5 %,
+as it is and adjusted by Holm. `--quick` proves that the script runs, nothing else.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core import columns as names
+from campfire.evaluation.plate_intervals import add, holm, over_plates, plate_totals
+from campfire.evaluation.statistics import BootstrapOptions, multiplicity, paired_intervals
+from campfire.evaluation.tally import Tally
+
+SPREADS = (0.0, 0.005, 0.01, 0.02)
+COMPOUNDS, CELLS = {"control": 9, "heldout": 60}, {"control": 100, "heldout": 30}
+ID_PLATES, TEST_PLATES = 20, 4
+CLAIMS = 7
+Effects = dict[str, NDArray[np.float64]]
+
+
+def layout(split: str, ood_plates: int) -> pd.DataFrame:
+    """Plate, well and compound of every well of a quadrant; a control has four test wells, on plates of its own."""
+    task = "control" if split in names.TASK_QUADRANTS["control"] else "heldout"
+    inside = split in ("test", "test_ood_compound")
+    rows = []
+    for compound in range(COMPOUNDS[task]):
+        plates = range(ID_PLATES if inside else ood_plates)
+        if split == "test":
+            plates = [(4 * compound + step * 5) % ID_PLATES for step in range(TEST_PLATES)]  # type: ignore[assignment]
+        rows += [(f"{'I' if inside else 'O'}{plate:02d}", f"{task}{compound:02d}") for plate in plates]
+    table = pd.DataFrame(rows, columns=[names.PLATE, "truth"])
+    table[names.WELL] = table["truth"]
+    return table.sort_values(["truth", names.PLATE], ignore_index=True)
+
+
+def draw(rng: np.random.Generator, layouts: dict[str, pd.DataFrame], encoders: int, spread: float) -> list[dict]:
+    """Tallies by quadrant of each encoder on one screen."""
+    plates = sorted({plate for table in layouts.values() for plate in table[names.PLATE]})
+    by_plate = [dict(zip(plates, rng.normal(0, spread, len(plates)), strict=True)) for _ in range(encoders)]
+    found: list[dict] = [{} for _ in range(encoders)]
+    for split, table in layouts.items():
+        task = "control" if split in names.TASK_QUADRANTS["control"] else "heldout"
+        compound = np.unique(table["truth"], return_inverse=True)[1]
+        plate = np.unique(table[names.PLATE], return_inverse=True)[1]
+        shared = rng.uniform(0.1, 0.5, COMPOUNDS[task])[compound] + rng.normal(0, 0.05, len(table))
+        cells = np.full((len(table), 1), float(CELLS[task]))
+        for encoder in range(encoders):
+            own = table[names.PLATE].map(by_plate[encoder]).to_numpy() + rng.normal(0, 0.02, len(table))
+            hits = rng.binomial(CELLS[task], np.clip(shared + own, 0.001, 0.999))[:, None].astype(float)
+            found[encoder]["release", task, split] = Tally(hits, cells, compound, plate, table)
+    return found
+
+
+def percentile(rng: np.random.Generator, first: Tally, second: Tally, replicates: int) -> tuple[float, float]:
+    """Plates drawn with replacement, then wells of each drawn plate; percentiles of the difference."""
+    difference = (first.hits - second.hits)[:, 0] / first.cells.sum()
+    total = np.zeros(replicates)
+    drawn = multiplicity(rng, first.plates, replicates)
+    for plate in range(first.plates):
+        rows = np.flatnonzero(first.plate == plate)
+        total += drawn[:, plate] * (multiplicity(rng, len(rows), replicates) @ difference[rows])
+    low, high = np.quantile(total, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def coverage(simulations: int, plates: int, replicates: int, seed: int) -> pd.DataFrame:
+    """Share of screens whose interval holds zero, by SD over plates, kind of interval and quadrant."""
+    layouts = {split: layout(split, plates) for split in names.QUADRANTS}
+    rows = []
+    for spread in SPREADS:
+        held: dict[tuple[str, str], int] = {}
+        for number in range(simulations):
+            rng = np.random.default_rng([seed, number, round(spread * 1e4)])
+            first, second = draw(rng, layouts, 2, spread)
+            options = BootstrapOptions(replicates=replicates, seed=number)
+            pairs = {key: (first[key], second[key]) for key in first}
+            totals = {}
+            for record in paired_intervals(pairs, options).to_dict("records"):
+                split = record["split"]
+                bounds = {
+                    "wells": (record["low"], record["high"]),
+                    "plates": (record["low_plates"], record["high_plates"]),
+                }
+                if split != "mean":
+                    a, b = pairs[record["protocol"], record["task"], split]
+                    bounds["percentile"] = percentile(rng, a, b, replicates)
+                    totals[split] = add([plate_totals(a), plate_totals(b)], [0.25, -0.25])
+                else:
+                    apart = over_plates(record["difference"], list(totals.values()), 0.95)
+                    bounds["apart"] = apart.low, apart.high
+                for kind, (low, high) in bounds.items():
+                    held[split, kind] = held.get((split, kind), 0) + (low <= 0 <= high)
+        rows += [
+            {"sd_of_plates": spread, "quadrant": split, "interval": kind, "coverage": count / simulations}
+            for (split, kind), count in held.items()
+        ]
+    return pd.DataFrame(rows)
+
+
+def false_findings(simulations: int, plates: int, seed: int) -> dict[str, float]:
+    """Share of screens where any of seven comparisons to one encoder has a verdict, as it is and by Holm."""
+    layouts = {split: layout(split, plates) for split in names.QUADRANTS}
+    options = BootstrapOptions(replicates=2)
+    plain = adjusted = 0
+    for number in range(simulations):
+        rng = np.random.default_rng([seed, 1, number])
+        first, *others = draw(rng, layouts, CLAIMS + 1, 0.01)
+        p = []
+        for other in others:
+            table = paired_intervals({key: (first[key], other[key]) for key in first}, options)
+            p.append(float(table.loc[table["split"] == "mean", "p_plates"].iloc[0]))
+        plain += min(p) < 0.05
+        adjusted += bool(holm(p).min() < 0.05)
+    return {"any": plain / simulations, "any_by_holm": adjusted / simulations}
+
+
+def report(table: pd.DataFrame) -> str:
+    """Markdown: intervals in rows, SDs in columns, for one OOD quadrant and for the mean of the quadrants."""
+    lines = ["| what | interval | " + " | ".join(f"SD {spread:g}" for spread in SPREADS) + " |"]
+    lines.append("|---|---|" + "---|" * len(SPREADS))
+    for (split, kind), rows in table.groupby(["quadrant", "interval"], sort=False):
+        cells = rows.set_index("sd_of_plates")["coverage"]
+        what = names.QUADRANTS.get(str(split), "mean of the quadrants")
+        lines.append(f"| {what} | {kind} | " + " | ".join(f"{100 * cells[s]:.0f} %" for s in SPREADS) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--simulations", type=int, default=400)
+    parser.add_argument("--plates", type=int, default=5, help="OOD plates")
+    parser.add_argument("--replicates", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    simulations, replicates = (4, 20) if arguments.quick else (arguments.simulations, arguments.replicates)
+    started = time.perf_counter()
+    table = coverage(simulations, arguments.plates, replicates, arguments.seed)
+    found = false_findings(simulations, arguments.plates, arguments.seed)
+    print(report(table))
+    print(
+        f"\n{CLAIMS} comparisons, SD 0.01, no difference: any verdict in {100 * found['any']:.0f} % of screens, "
+        f"{100 * found['any_by_holm']:.0f} % by Holm"
+    )
+    print(
+        f"{simulations} screens each, {arguments.plates} OOD plates, seed {arguments.seed}, "
+        f"{time.perf_counter() - started:.0f} s, {platform.machine()}, Python {platform.python_version()}"
+    )
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"coverage": table.to_dict("records"), **found}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
