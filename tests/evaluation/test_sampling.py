@@ -196,3 +196,23 @@ def test_wrong_input_is_named():
         draw_cells(cells, "paper", "control", controls=["NEG"])
     with pytest.raises(DataError, match="no cell of any control"):
         draw_sample([nuclei[2]], wells, SampleOptions(), controls=["NEG"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [("every", {"NEG", "NEG2", "POS"}), ("merged", {"NEG", "POS"}), ("positive", {"POS"})],
+)
+def test_two_negative_controls_are_no_silent_classes(classes, told, caplog):
+    nuclei, wells = screen()
+    well = wells["Metadata_Well"]  # the second well of NEG has no role in `screen`; here it is another control's
+    wells["Metadata_JCP2022"] = wells["Metadata_JCP2022"].mask(well == "A02", "NEG2").mask(well == "A04", "POS")
+    wells["split"] = wells["split"].mask(well == "A02", wells["split"].shift(1))
+    options = SampleOptions(protocols=["paper"], control_cells=3, heldout_cells=2, control_classes=classes)
+    with caplog.at_level("INFO"):
+        sample, _ = draw_sample(nuclei, wells, options, ["NEG", "NEG2", "POS"], ["NEG", "NEG2"])
+    assert set(sample.loc[sample["task"] == "control", "Metadata_JCP2022"]) == told
+    assert f"classes of the control task: {', '.join(sorted(told))}" in caplog.text
+    assert ("tells the negative controls NEG and NEG2 apart" in caplog.text) == (classes == "every")
+    plain, _ = draw_sample(nuclei, wells, options.changed(control_classes="every"), ["NEG", "NEG2", "POS"])
+    # The same cells are embedded, so that negative controls normalise their plates whatever they are to the probe.
+    assert set(map(tuple, plain[CELL_KEYS].to_numpy())) == set(map(tuple, sample[CELL_KEYS].to_numpy()))

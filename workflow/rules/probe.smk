@@ -40,7 +40,7 @@ rule leakage_effects:
         runtime=240,
     params:
         options=run.config["probe"],
-        negative_control=run.config["split"]["controls"][0],
+        negative_control=run.negative_controls[0],
         tables=run.interval_options(),
         code=lambda wildcards: run.code("leakage"),
     script:

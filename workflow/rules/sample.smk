@@ -15,6 +15,7 @@ rule sample:
     params:
         options=run.options("sample"),
         controls=run.config["split"]["controls"],
+        negative_controls=run.negative_controls,
         protocols=run.config["probe"]["protocols"],
         code=lambda wildcards: run.code("sample"),
     script:

@@ -38,6 +38,13 @@ class SampleOptions(Options):
         "wells with fewer cells: take_all (those there are, with a warning) or error (as the release)",
     )
 
+    control_classes: Literal["every", "merged", "positive"] = option(
+        "every",
+        "classes of the control task: every control; the negative controls together as one; or the positive controls "
+        "alone, the negative ones then only normalise",
+        source="paper 3.2",
+    )
+
     def cells(self, task: str) -> int:
         """Cells to draw from a group of this task."""
         return self.control_cells if task == "control" else self.heldout_cells

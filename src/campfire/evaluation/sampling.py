@@ -109,19 +109,24 @@ def draw_sample(
     wells: pd.DataFrame,
     options: SampleOptions,
     controls: Sequence[str] = CONTROLS,
+    negatives: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table sample/cells.parquet for every protocol and task of `options`, and what sampling saves.
+
+    negatives: which of the controls are negative, by default the first; `options.control_classes` says what they are
+    to the control task.
 
     `nuclei` are tables of whole plates, or their paths, in any order; one is held in memory at a time. The second
     table has a row for each protocol and task, and one (protocol and task "all") for their union: wells, cells drawn,
     cells_available (kept cells of wells with a role on evaluation plates), saved (share that need not be embedded).
-    Cells of wells of the first control that have no role, which are there for `split.reference_wells` alone, come last
-    in the first table, as protocol and task `reference`: they are embedded but never probed.
+    Cells of wells of the negative controls that have no role, which are there for `split.reference_wells` alone, come
+    last in the first table, as protocol and task `reference`: they are embedded but never probed.
     """
     pairs = [(protocol, task) for protocol in options.protocols for task in TASK_QUADRANTS]
     drawn: dict[tuple[str, str], list[pd.DataFrame]] = {pair: [] for pair in pairs}
     reference: list[pd.DataFrame] = []
     available = 0
+    negatives = negatives or list(controls)[:1]
     seen: set[str] = set()
     populated: set[tuple[str, str]] = set()
     for item in nuclei:
@@ -133,7 +138,7 @@ def draw_sample(
         seen |= plates
         populated |= set(cells[[PLATE, WELL]].drop_duplicates().itertuples(index=False, name=None))
         available += int((cells["split"] != "unused").sum())
-        reference.append(_draw_reference(cells, options, controls))
+        reference.append(_draw_reference(cells, options, negatives))
         for (protocol, task), parts in drawn.items():
             n = options.cells(task)
             parts.append(draw_cells(cells, protocol, task, n, options.seed, controls, options.too_few))
@@ -151,12 +156,36 @@ def draw_sample(
         100 * union["saved"],
     )
     beside = _in_order(reference)
-    return (pd.concat([sample, beside], ignore_index=True) if len(beside) else sample), report
+    every = pd.concat([sample, beside], ignore_index=True) if len(beside) else sample
+    return name_classes(every, options.control_classes, negatives), report
 
 
-def _draw_reference(cells: pd.DataFrame, options: SampleOptions, controls: Sequence[str]) -> pd.DataFrame:
-    """Cells of a plate's reference wells: of the first control, without a role."""
-    chosen = cells[(cells["split"] == "unused") & cells[COMPOUND].isin(list(controls)[:1])]
+def name_classes(sample: pd.DataFrame, classes: str, negatives: Sequence[str]) -> pd.DataFrame:
+    """The sample with the classes of the control task: its compound column, or rows moved to the reference.
+
+    every: each control is a class, of several negative ones too, with a warning. merged: cells of all negative controls
+    go by the name of the first. positive: cells of negative controls are no class; they stay to normalise plates by.
+    """
+    negative = (sample["task"] == "control") & sample[COMPOUND].isin(list(negatives))
+    if classes == "merged":
+        sample = sample.assign(**{COMPOUND: sample[COMPOUND].where(~negative, negatives[0])})
+    elif classes == "positive":
+        moved = sample[negative].assign(protocol=REFERENCE, task=REFERENCE)
+        sample = pd.concat([sample[~negative], moved], ignore_index=True)
+    elif len(set(sample.loc[negative, COMPOUND])) > 1:
+        log.warning(
+            "the control task tells the negative controls %s apart as classes of their own; set sample.control_classes "
+            "to merged (one class) or positive (none) if that is not meant",
+            " and ".join(negatives),
+        )
+    told = sorted(sample.loc[sample["task"] == "control", COMPOUND].unique())
+    log.info("classes of the control task: %s", ", ".join(told))
+    return sample
+
+
+def _draw_reference(cells: pd.DataFrame, options: SampleOptions, negatives: Sequence[str]) -> pd.DataFrame:
+    """Cells of a plate's reference wells: of the negative controls, without a role."""
+    chosen = cells[(cells["split"] == "unused") & cells[COMPOUND].isin(list(negatives))]
     chosen = chosen.sort_values(CELL_KEYS, ignore_index=True)
     rows = chosen.iloc[_draw_wells(chosen, REFERENCE, options.reference_cells, options.seed, "take_all")]
     rows = rows.assign(protocol=REFERENCE, task=REFERENCE, order=np.arange(len(rows), dtype=np.int32))

@@ -280,8 +280,14 @@ class Run:
         return settings.result_options("nuclei", self.config["nuclei"])
 
     def profile_options(self) -> dict[str, Any]:
-        """Options of profiles; the first control is the negative one unless the section says otherwise."""
-        return {"negative_control": self.config["split"]["controls"][0], **self.config["profiles"]}
+        """Options of profiles, normalised by the split's negative controls unless the section says otherwise."""
+        return {"negative_controls": self.negative_controls, **self.config["profiles"]}
+
+    @property
+    def negative_controls(self) -> list[str]:
+        """The controls that are negative: those named so, else the first."""
+        split = self.config["split"]
+        return list(split.get("negative_controls") or split["controls"][:1])
 
     def interval_options(self) -> dict[str, Any]:
         """The options of tables that decide intervals: a change of a label must not fit probes again."""

@@ -31,8 +31,8 @@ PENALTIES = tuple(float(10**power) for power in np.arange(0.5, -6.1, -0.5))
 MARGIN = 1e-3  # a weaker penalty is taken only where it lowers the cross-entropy by more (nats a cell)
 WORSE = 2  # so many weaker penalties in a row without a better cross-entropy end the search
 LARGE = 1 << 22  # numbers in the training cells; see `_Problem`
-TOLERANCE, LARGE_TOLERANCE = 1e-7, 1e-5  # of the largest gradient, on the scale of the turned problem
-ITERATIONS = 1000
+TOLERANCE, LARGE_TOLERANCE = 1e-6, 1e-5  # of the largest gradient, on the scale of the turned problem
+ITERATIONS = 3000
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class _Problem:
             return value, ((gradient + shrink * weights) * step).ravel()
 
         single = self.features.dtype == np.float32
-        tolerances = {"gtol": LARGE_TOLERANCE, "ftol": 1e-9} if single else {"gtol": TOLERANCE, "ftol": 1e-15}
+        tolerances = {"gtol": LARGE_TOLERANCE, "ftol": 1e-9} if single else {"gtol": TOLERANCE, "ftol": 1e-13}
         options = {"maxiter": ITERATIONS, "maxcor": 10, **tolerances}
         found = minimize(objective, (start / step).ravel(), jac=True, method="L-BFGS-B", options=options)
         return found.x.reshape(start.shape) * step, int(found.nit), int(found.nit) < ITERATIONS

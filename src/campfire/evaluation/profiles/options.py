@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 
-from campfire.core.options import Options, option
+from campfire.core.options import Names, Options, option
 
 Representation = Literal["raw", "sphered", "tvn"]
 REPRESENTATIONS: tuple[Representation, ...] = ("raw", "sphered", "tvn")
@@ -22,7 +22,9 @@ class ProfileOptions(Options):
         source="docs/decisions.md",
         min_length=1,
     )
-    negative_control: str = option("JCP2022_033924", "compound by which plates are normalised (DMSO)", min_length=1)
+    negative_controls: Names = option(
+        ("JCP2022_033924",), "compounds by which plates are normalised (DMSO); none of them is a class", min_length=1
+    )
     shrinkage: float = option(
         0.01, "share of the mean variance mixed into the controls' covariance before it is inverted", gt=0, lt=1
     )

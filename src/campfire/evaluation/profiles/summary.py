@@ -1,7 +1,7 @@
 """One table of everything beyond the paper's accuracies."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -73,12 +73,12 @@ def _summary(
         if wells is not None:
             batch = wells.drop_duplicates(names.PLATE).set_index(names.PLATE)[names.BATCH]
             cells[names.BATCH] = cells[names.PLATE].map(batch)
-        where, every, controls = _controls(keys, embeddings, cells, features, options.negative_control, wells)
+        where, every, controls = _controls(keys, embeddings, cells, features, options.negative_controls, wells)
         if set(options.representations) != {"raw"}:
             there = _normalisable(where, controls)
             cells = cells[there[: len(cells)]].reset_index(drop=True)
             where, every, controls = where[there].reset_index(drop=True), every[there], controls[there]
-        told = (cells[names.COMPOUND] != options.negative_control).to_numpy()
+        told = (~cells[names.COMPOUND].isin(options.negative_controls)).to_numpy()
         classes = cells[told].reset_index(drop=True)
         for representation in options.representations:
             values = normalise(where, every, controls, representation, options.shrinkage)[: len(cells)][told]
@@ -97,14 +97,14 @@ def _controls(
     embeddings: Floats,
     cells: pd.DataFrame,
     features: Floats,
-    control: str,
+    controls: Sequence[str],
     wells: pd.DataFrame | None,
 ) -> tuple[pd.DataFrame, Floats, NDArray[np.bool_]]:
     """Wells and embeddings of the sampled cells, those of all embedded control cells behind them; which are these."""
     where = cells[names.WELL_KEYS]
     if wells is None:
-        return where, features, (cells[names.COMPOUND] == control).to_numpy()
-    wanted = pd.MultiIndex.from_frame(wells.loc[wells[names.COMPOUND] == control, names.WELL_KEYS])
+        return where, features, cells[names.COMPOUND].isin(controls).to_numpy()
+    wanted = pd.MultiIndex.from_frame(wells.loc[wells[names.COMPOUND].isin(controls), names.WELL_KEYS])
     extra = pd.MultiIndex.from_frame(keys[names.WELL_KEYS]).isin(wanted)
     extra &= keys[names.PLATE].isin(cells[names.PLATE].unique()).to_numpy()
     every = np.concatenate([features, np.asarray(embeddings, np.float32)[extra]])
@@ -119,7 +119,7 @@ def _normalisable(where: pd.DataFrame, controls: NDArray[np.bool_]) -> NDArray[n
     without = sorted(map(str, counts.index[counts < 2]))
     if len(without) == len(counts):
         raise DataError(
-            "profiles: no plate has two cells of the negative control to normalise by; set profiles.negative_control, "
+            "profiles: no plate has two cells of the negative control to normalise by; set profiles.negative_controls, "
             "or profiles.representations: [raw]"
         )
     if without:

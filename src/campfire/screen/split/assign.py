@@ -66,6 +66,7 @@ def make_split(
         "options": options.resolved(),
         "held_out_compounds": held_out,
         "controls": list(options.controls),
+        "negative_controls": list(options.negatives),
         "ood_plates": sorted(sheet.loc[sheet["role"] == "ood", PLATE]),
         "compounds_short_of_wells": short,
         "wells": _count(result, labels),

@@ -80,9 +80,12 @@ class SplitOptions(Options):
         10, "seed of that draw (the release fixes it at 10 whatever the seed)", source="release"
     )
     controls: Compounds = option(CONTROLS, "negative and positive controls; never held out", source="paper 2.1")
+    negative_controls: Compounds | None = option(
+        None, "which of the controls are negative; plates are normalised by all of these; null: the first control"
+    )
     reference_wells: int = option(
         0,
-        "surplus wells of the first control, fetched on each in-distribution plate to normalise it by",
+        "surplus wells of the negative controls, fetched on each in-distribution plate to normalise it by",
         source="docs/decisions.md",
         ge=0,
     )
@@ -101,6 +104,11 @@ class SplitOptions(Options):
     def contradictions(self) -> Iterator[tuple[str, str]]:
         if self.wells_test is not None and self.wells_test < self.min_wells_test:
             yield "wells_test", f"{self.wells_test} is below min_wells_test ({self.min_wells_test})"
+        strangers = [name for name in self.negative_controls or () if name not in self.controls]
+        if strangers:
+            yield "negative_controls", f"{', '.join(strangers)} is not among split.controls; add it there"
+        if self.negative_controls is not None and not self.negative_controls:
+            yield "negative_controls", "names none; name one of split.controls, or leave it null for the first"
         for name in ("controls", "held_out_compounds"):
             listed = getattr(self, name) or ()
             if len(set(listed)) != len(listed):
@@ -109,6 +117,11 @@ class SplitOptions(Options):
         both = sorted(set(self.held_out_compounds or ()) & set(self.controls))
         if both:
             yield "held_out_compounds", f"{', '.join(both)} is both held out and a control; remove it from one list"
+
+    @property
+    def negatives(self) -> tuple[str, ...]:
+        """The negative controls."""
+        return tuple(self.negative_controls or self.controls[:1])
 
     def setting(self, name: str) -> Any:
         """An option that may be left open: its value, or what the protocol makes of null."""

@@ -63,7 +63,7 @@ def reference_wells(split: Split) -> pd.Series:
     chosen = pd.Series(False, index=split.wells.index)
     count, seed = split.metadata["options"]["reference_wells"], split.metadata["seed"]
     table = split.wells[split.wells[PLATE].isin(evaluation_plates(split.wells))]
-    surplus = table[(table["split"] == "unused") & table[COMPOUND].isin(split.metadata["controls"][:1])]
+    surplus = table[(table["split"] == "unused") & table[COMPOUND].isin(split.metadata["negative_controls"])]
     for plate, rows in surplus.groupby(PLATE):
         order = keyed_generator(seed, str(plate)).permutation(len(rows))
         chosen[rows.index[order[:count]]] = True
