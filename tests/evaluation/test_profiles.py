@@ -194,11 +194,7 @@ def test_wells_are_classified_to_convergence():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-<<<<<<< HEAD
         ({"representations": ["white"]}, "profiles.representations.0: .white. is not one of raw, sphered, tvn"),
-=======
-        ({"representations": ["white"]}, "profiles.representations.0: 'white' is not one of raw, sphered, tvn"),
->>>>>>> 190d103 (Several negative controls: all normalise; as classes of the control task each by itself, together, or not at all, and the log says which)
         ({"representations": []}, r"profiles.representations: \[\] needs at least 1"),
         ({"neighbours": 0}, "profiles.neighbours: 0"),
         ({"shrinkage": 1.0}, "profiles.shrinkage: 1.0"),
