@@ -79,7 +79,7 @@ def test_a_mistake_names_the_place_and_the_remedy(answer: Answer, changes: dict[
         ({"channels": ["DNA", False]}, "channels.1: False is not valid; expected text .YAML reads NO, yes, on and off"),
         (run(learning_rate="1e-3"), "'1e-3' is not valid; expected a number .YAML reads it as text: write 0.001"),
         ({"embed": {"batch_size": 64.0}}, "write 64"),
-        ({"profiles": {"negative_control": 33924}}, "put it in quotes: '33924'"),
+        ({"profiles": {"negative_controls": [33924]}}, "put it in quotes: '33924'"),
         ({"transfer": {"encoders": "campfire"}}, r"expected a list .write \[campfire\]"),
     ],
 )
@@ -182,7 +182,7 @@ def test_training_channels_and_control_are_defaults(base: dict[str, Any]) -> Non
     changes = {"training_channels": ["DNA", "ER"], "split": {"controls": ["C1", "C2"]}}
     config = Config.read(merge(base, changes))
     assert config.pretrain.runs["campfire"].channels == ("DNA", "ER")
-    assert config.profiles.negative_control == "C1"
+    assert config.profiles.negative_controls == ("C1",)
 
 
 def test_another_kind_may_be_given_to_an_encoder_of_the_default_config(base: dict[str, Any]) -> None:

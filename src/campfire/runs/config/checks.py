@@ -136,9 +136,10 @@ def _check_evaluation(config: Config) -> Found:
     if config.evaluate and config.tables.protocol not in config.probe.protocols:
         text = f"{config.tables.protocol} leads the tables but is not among probe.protocols; add it there"
         yield Mistake(("tables", "protocol"), text), ("tables", "probe")
-    if config.evaluate and config.profiles.negative_control not in config.split.controls:
-        text = f"{config.profiles.negative_control} is not among split.controls; name one of them"
-        yield Mistake(("profiles", "negative_control"), text), ("profiles", "split")
+    strangers = [name for name in config.profiles.negative_controls if name not in config.split.controls]
+    if config.evaluate and strangers:
+        text = f"{', '.join(strangers)} is not among split.controls; name those of them that are negative"
+        yield Mistake(("profiles", "negative_controls"), text), ("profiles", "split")
 
 
 def _check_recipe(config: Config) -> Found:

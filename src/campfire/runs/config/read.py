@@ -173,13 +173,15 @@ def _value_at(root: Mapping[str, Any], source: str) -> Any:
 
 
 def _set_defaults(values: dict[str, Any]) -> None:
-    """Defaults that another option gives, and that may be overridden: a run's channels, the negative control."""
+    """Defaults that another option gives, and that may be overridden: a run's channels, the negative controls."""
     runs = step_into(step_into(values, "pretrain"), "runs")
     if "training_channels" in values and isinstance(runs, Mapping):
         for run in runs.values():
             if isinstance(run, dict):
                 run.setdefault("channels", values["training_channels"])
-    controls = step_into(step_into(values, "split"), "controls")
+    split = step_into(values, "split")
+    named, controls = step_into(split, "negative_controls"), step_into(split, "controls")
     profiles = values.setdefault("profiles", {})
-    if isinstance(profiles, dict) and isinstance(controls, list) and controls:
-        profiles.setdefault("negative_control", controls[0])
+    negatives = named or (controls[:1] if isinstance(controls, list) else None)
+    if isinstance(profiles, dict) and isinstance(negatives, list) and negatives:
+        profiles.setdefault("negative_controls", negatives)
