@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from campfire.core.errors import DataError
-from campfire.report import captions, catalogue, figures, findings, tables
+from campfire.report import answers, captions, catalogue, figures, findings, tables
 from campfire.report.figures.figure_2_1 import NAMES
 from campfire.report.figures.style import SPLIT_COLOURS
 from support.tables_synthetic import predictions, quadrants, summary, wells, write_probes, zprime
@@ -113,7 +113,7 @@ def test_every_figure_of_the_findings_has_a_caption_with_what_stands_behind_it(d
     shown = {name for chapter in findings.CHAPTERS for name in chapter.figures}
     assert shown == {entry.name for entry in catalogue.FIGURES} - {"plate_layout"}, "every figure has its chapter"
     texts = {
-        name: f"{captions.text('figure', name, OPTIONS)} {captions.counts(name, drawn[name][1])}"
+        name: f"{captions.text('figure', name, OPTIONS)} {answers.counts(name, drawn[name][1])}"
         for name in shown & set(drawn)
     }
     assert texts["figure_3_4"].endswith("n: 2 fits, 18 to 24 wells, 180 to 240 cells.")

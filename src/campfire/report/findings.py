@@ -16,7 +16,7 @@ import pandas as pd
 
 from campfire.core.errors import DataError
 from campfire.evaluation.statistics import MEAN
-from campfire.report import captions
+from campfire.report import answers, captions
 from campfire.report.tables.differences import sentence
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.render import STYLE, html_table, load
@@ -128,9 +128,9 @@ def _figure(path: Path, options: TableOptions) -> tuple[str, str]:
         raise DataError(f"{source}: the data behind {path.name} is missing; make the figure again")
     columns = pd.read_csv(source, nrows=0).columns
     data = pd.read_csv(source, usecols=[name for name in columns if not re.fullmatch(r"x\d+", name)])
-    shown = " ".join([captions.text("figure", path.stem, options), captions.counts(path.stem, data)])
+    shown = " ".join([captions.text("figure", path.stem, options), answers.counts(path.stem, data)])
     embedded = base64.b64encode(content).decode("ascii")
-    answer = html.escape(captions.ANSWERS[path.stem](data)) if path.stem in captions.ANSWERS else ""
+    answer = html.escape(answers.ANSWERS[path.stem](data)) if path.stem in answers.ANSWERS else ""
     return answer, (
         f'<figure><img width="{width}" alt="{html.escape(path.stem)}" src="data:image/webp;base64,{embedded}">'
         f"<figcaption>{html.escape(shown)}</figcaption></figure>"
@@ -170,18 +170,18 @@ def _chapter(chapter: Chapter, sources: _Sources, options: TableOptions) -> _Wri
     images = [_figure(sources.figures[name], options) for name in chapter.figures if name in sources.figures]
     if not tables and not images:
         return None
-    answers = _claims(sources.differences, chapter.claims)
-    answers += [answer for answer, _ in [*tables, *images] if answer]
+    found = _claims(sources.differences, chapter.claims)
+    found += [answer for answer, _ in [*tables, *images] if answer]
     anchor, question = chapter.title.lower().replace(" ", "-"), html.escape(chapter.question)
     lines = [
         f'<section id="{anchor}"><h2>{html.escape(chapter.title)}</h2>',
         f'<p class="question">{question}</p>',
-        *(f'<p class="answer">{answer}</p>' for answer in answers),
+        *(f'<p class="answer">{answer}</p>' for answer in found),
         *(image for _, image in images),
         *(table for _, table in tables),
         "</section>",
     ]
-    contents = f'<dt><a href="#{anchor}">{question}</a></dt><dd>{" ".join(answers[:2])}</dd>' if answers else ""
+    contents = f'<dt><a href="#{anchor}">{question}</a></dt><dd>{" ".join(found[:2])}</dd>' if found else ""
     return _Written("\n".join(lines), contents)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError, in_one_line
 from campfire.evaluation.statistics import MEAN
-from campfire.report import captions
+from campfire.report import answers
 from campfire.report.tables.differences import sentence
 from campfire.report.tables.render import interval, load, number
 
@@ -41,7 +41,7 @@ def summarise(root: str | Path, protocol: str = "", channels: str = "") -> str:
     if ranking.is_file():
         lines += ["Which encoder is best?", *_wrapped(load(ranking).answer)]
     if curves.is_file():
-        answer = captions.ANSWERS["training_curves"](pd.read_csv(curves))
+        answer = answers.ANSWERS["training_curves"](pd.read_csv(curves))
         lines += ["Did the model learn to fill in what it does not see?", *_wrapped(answer)]
     compared = pd.read_csv(differences) if differences.is_file() else pd.DataFrame()
     protocol = protocol or str((compared if len(compared) else accuracies)["protocol"].iloc[0])
