@@ -36,7 +36,8 @@ class Plate:
 
     def known_bad(self, config: Mapping[str, Any]) -> dict[str, str]:
         """Known bad objects of this plate (key -> reason), so that one plate's faults leave the others alone."""
-        return bad_objects(read_known_bad(config["known_bad"]), self.place, str(config["s3"].get("prefix", "")))
+        listed = read_known_bad(config["known_bad"]) if config["known_bad"] else {}
+        return bad_objects(listed, self.place, str(config["s3"].get("prefix", "")))
 
 
 def bad_objects(listed: Mapping[str, str], place: Mapping[str, str], prefix: str) -> dict[str, str]:
