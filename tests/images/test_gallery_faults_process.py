@@ -105,13 +105,13 @@ def test_kill_in_mid_plate_then_restart(intact: tuple[Bucket, str], proxy: Proxy
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     deadline = time.monotonic() + 60
-    while len(list(destination.glob("*.tiff"))) < 5 and time.monotonic() < deadline:
+    while len(list(destination.glob("[!.]*.tiff"))) < 5 and time.monotonic() < deadline:
         assert job.poll() is None
         time.sleep(0.005)
     job.send_signal(signal.SIGKILL)
     job.wait()
     originals = {bucket.path(w, s, c).read_bytes() for w, s in bucket.sites for c in CHANNELS}
-    here = list(destination.glob("*.tiff"))
+    here = list(destination.glob("[!.]*.tiff"))
     assert 5 <= len(here) < 18 and not (destination / "sites.parquet").exists()
     assert all(image.read_bytes() in originals for image in here)
     (destination / ".A01_s1_DNA.0123abcd.partial.tiff").write_bytes(b"what a kill leaves while writing")
