@@ -34,7 +34,7 @@ Name = Annotated[str, AfterValidator(plain_name)]
 Channel = Annotated[str, AfterValidator(plain_channel)]
 ChannelNames = Annotated[Sequence[Channel], Field(min_length=1), AfterValidator(tuple)]
 Stage = Literal["images", "tiles", "pretrain", "embed", "all"]
-AblationStage = Literal["loss", "architecture", "optimiser"]
+AblationStage = Literal["loss", "architecture", "mask", "optimiser"]
 STAGES: tuple[AblationStage, ...] = get_args(AblationStage)
 
 
