@@ -115,13 +115,8 @@ def fit_linear(
     _check(embeddings, fits)
     from threadpoolctl import threadpool_limits
 
-    n, dim = embeddings.shape
-    # A column of ones is the bias; a last row of zeros pads short batches without touching the gradient.
-    features = np.zeros((n + 1, dim + 1), np.float32)
-    features[:n, :dim] = embeddings
-    features[:n, dim] = 1
-    targets = np.zeros(n + 1, np.intp)
-    targets[:n] = labels
+    dim = embeddings.shape[1]
+    features, targets = _padded(embeddings, labels)
     centre, scale = np.zeros((len(fits), dim), np.float32), np.ones((len(fits), dim), np.float32)
     if options.standardise if standardise is None else standardise:
         for number, fit in enumerate(fits):
@@ -158,6 +153,18 @@ def fit_linear(
         penalty=np.full(len(fits), np.nan),
         finished=best_epoch < epochs,
     )
+
+
+def _padded(embeddings: Floats, labels: NDArray[np.integer[Any]]) -> tuple[Floats, NDArray[np.intp]]:
+    """Features (N + 1, D + 1) and classes (N + 1,) as `Trainer` takes them."""
+    n, dim = embeddings.shape
+    # A column of ones is the bias; a last row of zeros pads short batches without touching the gradient.
+    features = np.zeros((n + 1, dim + 1), np.float32)
+    features[:n, :dim] = embeddings
+    features[:n, dim] = 1
+    targets = np.zeros(n + 1, np.intp)
+    targets[:n] = labels
+    return features, targets
 
 
 def _fit_logistic(

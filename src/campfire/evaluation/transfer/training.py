@@ -54,10 +54,7 @@ def train_head(
         raise DataError("transfer: embeddings hold values that are not finite; embed these plates again")
     cells, labels = _training_wells(keys, sheet, options)
     used = np.concatenate(cells)
-    centre, scale = np.zeros(x.shape[1], np.float32), np.ones(x.shape[1], np.float32)
-    if options.standardise:
-        centre, spread = x[used].mean(axis=0), x[used].std(axis=0)
-        scale = np.where(spread > 0, spread, 1).astype(np.float32)
+    centre, scale = _scaling(x[used], options)
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     # Only training cells go to the device; the wells' rows are renumbered to match.
     features = torch.from_numpy((x[used] - centre) / scale).to(where)
@@ -93,6 +90,16 @@ def train_head(
         normalise=options.normalise,
         history=pd.DataFrame(history, columns=["epoch", "loss", "active"]),
     )
+
+
+def _scaling(
+    features: NDArray[np.float32], options: TransferOptions
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What training cells (N, D) are centred and divided by: (D,), (D,); 0 and 1 unless they are standardised."""
+    if not options.standardise:
+        return np.zeros(features.shape[1], np.float32), np.ones(features.shape[1], np.float32)
+    spread = features.std(axis=0)
+    return features.mean(axis=0), np.where(spread > 0, spread, 1).astype(np.float32)
 
 
 @dataclass(frozen=True)
