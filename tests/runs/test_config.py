@@ -163,7 +163,7 @@ def test_one_tile_size_fills_all_others(base: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("given", "chosen"),
     [
-        ("all", {"loss": None, "architecture": None, "optimiser": None}),
+        ("all", {"loss": None, "architecture": None, "mask": None, "optimiser": None}),
         ("loss", {"loss": None}),
         ("loss,optimiser", {"loss": None, "optimiser": None}),
         ({"loss": [1, 3], "optimiser": "all"}, {"loss": (1, 3), "optimiser": None}),

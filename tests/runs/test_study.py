@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from campfire.core.yaml import merge, read_yaml
+from campfire.runs.config.model import STAGES as config_stages  # noqa: N811
 from campfire.runs.run import Run
 from campfire.runs.study import Study
+from campfire.training.ablation import STAGES
 from support.plans import CHANGES, SHEET, TRANSFER, transfer_sheet
 
 
@@ -44,3 +46,7 @@ def test_a_stage_inherits_from_those_before_that_are_run(study: Study) -> None:
 
 def test_without_a_list_nothing_is_known_to_be_bad(study: Study) -> None:
     assert study.run.known_bad("Q1") == {}
+
+
+def test_the_config_knows_every_stage() -> None:
+    assert config_stages == STAGES
