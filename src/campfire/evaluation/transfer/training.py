@@ -68,7 +68,6 @@ def train_head(
     digest = _digest(x[used], labels, ends, options)
     state = Path(state_dir) / STATE if state_dir is not None else None
     history = _resume(state, digest, network, optimiser) if state is not None else []
-
     started = reported = time.monotonic()
     for epoch in range(len(history), options.epochs):
         history.append({"epoch": epoch + 1, **_train_epoch(epoch, wells, network, optimiser, options)})
