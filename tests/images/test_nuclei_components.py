@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from campfire.images.nuclei.components import choose_components
-from campfire.images.nuclei.resample import background, bin_pixels, nearest, resize
+from campfire.images.resample import background, bin_pixels, nearest, resize
 
 LEVELS = np.arange(0.1, 3, 0.05)
 

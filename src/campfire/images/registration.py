@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from campfire.images.nuclei.resample import bin_pixels
+from campfire.images.resample import bin_pixels
 
 SIDE = 270
 """Fields are binned to about this many px a side: cells stay visible, and a shift is known to a few px."""
@@ -129,10 +129,8 @@ def judge_channels(relations: Sequence[Mapping[str, Relation]], dna_channel: str
                 "tiles are cut"
             )
             continue
-        surface = np.sum([relation.surface for relation in of_channel], axis=0)
-        down, right = (int(k) - REACH for k in np.unravel_index(np.argmax(surface), surface.shape))
-        clear = surface.max() > 1.25 * surface[REACH, REACH] and surface.max() > 0.1 * len(of_channel)
-        if clear and max(abs(down), abs(right)) >= 2:
+        down, right = _shift([relation.surface for relation in of_channel])
+        if max(abs(down), abs(right)) >= 2:
             size = of_channel[0].bin_px
             found.append(
                 f"{channel} lies about {_way(down * size, 'down', 'up')} and "
@@ -140,6 +138,23 @@ def judge_channels(relations: Sequence[Mapping[str, Relation]], dna_channel: str
                 "register the channels before tiles are cut"
             )
     return found
+
+
+def _shift(surfaces: Sequence[NDArray[np.float32]]) -> tuple[int, int]:
+    """The shift (down, right) in binned px that the sites agree on; (0, 0) where there is none or they do not.
+
+    A channel that is truly shifted is so on every site: both halves of them must find it, within a binned px, and the
+    correlation there must be clearly above that of no shift. A stain that is merely unlike DNA has its highest
+    correlation anywhere, and elsewhere in each half.
+    """
+    peaks = []
+    for part in (surfaces, surfaces[::2], surfaces[1::2]):
+        surface = np.sum(part, axis=0)
+        if not (surface.max() > 1.25 * surface[REACH, REACH] and surface.max() > 0.1 * len(part)):
+            return 0, 0
+        peaks.append([int(k) - REACH for k in np.unravel_index(np.argmax(surface), surface.shape)])
+    apart = np.abs(np.array(peaks[1:]) - peaks[0]).max()
+    return (peaks[0][0], peaks[0][1]) if apart <= 1 else (0, 0)
 
 
 def _way(shift: int, forward: str, back: str) -> str:

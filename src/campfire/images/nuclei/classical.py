@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from campfire.images.nuclei.components import choose_components
 from campfire.images.nuclei.debris import Segmentation, remove_debris, with_debris
-from campfire.images.nuclei.resample import background, nearest, resize
+from campfire.images.resample import background, nearest, resize
 
 WORKING_DIAMETER = 20.0
 """Diameter in px to which nuclei are scaled: enough to see a nucleus's shape, little enough to be quick."""
