@@ -106,6 +106,7 @@ lint: setup ## ruff, snakefmt, snakemake --lint, mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
+	$(BIN)/python tools/check_scripts.py
 
 format: setup ## format the code
 	$(BIN)/ruff check --fix .

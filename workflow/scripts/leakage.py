@@ -14,7 +14,7 @@ from campfire.evaluation.probes.place import place_table
 from campfire.report.tables.options import TableOptions
 
 params = snakemake.params
-options = {name: value for name, value in params.options.items() if name != "protocols"}
+options = ProbeOptions(**{name: value for name, value in params.options.items() if name != "protocols"})
 sample = read_table(snakemake.input.cells)
 sample = embeddings.leave_out_missing(sample, snakemake.input.embeddings)
 drawn = set(sample["protocol"])
@@ -23,7 +23,7 @@ chosen = next(name for name in ("strict", "paper", "release") if name in drawn)
 keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
 tables = TableOptions(**params.tables)
 bootstrap = tables.bootstrap()
-sample, options = sample[sample["protocol"] == chosen], ProbeOptions(**options)
+sample = sample[sample["protocol"] == chosen]
 prices = leak_table(keys, vectors, sample, options, bootstrap)
 places = place_table(keys, vectors, sample, params.negative_control, options, tables.level)
 prices = pd.concat([prices, places], ignore_index=True) if len(places) else prices
