@@ -6,7 +6,7 @@ import pytest
 
 from campfire.core import columns as names
 from campfire.core.errors import DataError, SplitError
-from campfire.evaluation.probes import LEAKS, ProbeOptions, evaluate, leak_table, place_table
+from campfire.evaluation.probes import LEAKAGE_EFFECTS, ProbeOptions, evaluate, leakage_table, well_position_table
 from campfire.evaluation.probes.evaluate import PREDICTION_COLUMNS, SCORE_COLUMNS
 from campfire.evaluation.probes.folds import plan
 from campfire.evaluation.statistics import BootstrapOptions
@@ -117,10 +117,10 @@ def test_a_protocol_can_be_changed_by_configuration():
     pd.testing.assert_frame_equal(changed.drop(columns="protocol"), strict.drop(columns="protocol"))
 
 
-def test_leaks_are_priced_and_shared_wells_are_one():
+def test_leakage_is_quantified_and_shared_wells_are_a_source():
     sample, x = screen(well_sd=2.5, cells=12)  # wells differ so much that knowing a well is knowing its cells
-    table = leak_table(sample[names.CELL_KEYS], x, sample, ProbeOptions(**SMALL), BootstrapOptions(replicates=200))
-    assert set(table["leak"]) == set(LEAKS) - {"place"}
+    table = leakage_table(sample[names.CELL_KEYS], x, sample, ProbeOptions(**SMALL), BootstrapOptions(replicates=200))
+    assert set(table["leak"]) == set(LEAKAGE_EFFECTS) - {"well_position"}
     np.testing.assert_allclose(table["with_leak"] - table["without"], table["difference"], atol=1e-12)
     row = table[(table["leak"] == "wells_shared") & (table["split"] == "test_ood_compound")].iloc[0]
     assert row["low"] > 0.05
@@ -159,15 +159,15 @@ def test_what_does_not_suffice_is_named(change, options, error, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("place_sd", [0.0, 2.0])
-def test_places_are_worth_what_they_do(place_sd):
+@pytest.mark.parametrize("position_sd", [0.0, 2.0])
+def test_the_well_position_effect_is_found_where_there_is_one(position_sd):
     rng = np.random.default_rng(0)
     wells, plates, cells = 8, 4, 6
-    effect = rng.normal(0, place_sd, (wells + 2, 6))
+    effect = rng.normal(0, position_sd, (wells + 2, 6))
     rows, values = [], []
     for plate in range(plates):
         shift = rng.normal(0, 1, 6)
-        for well in range(wells + 2):  # two wells of another compound, in places of their own
+        for well in range(wells + 2):  # two wells of another compound, in positions of their own
             task, compound = ("control", "NEG") if well < wells else ("control", f"POS{well}")
             noise = rng.normal(0, 0.3, 6)
             for cell in range(cells):
@@ -176,12 +176,12 @@ def test_places_are_worth_what_they_do(place_sd):
     columns = ["protocol", "task", *names.CELL_KEYS, names.COMPOUND, "split"]
     sample = pd.DataFrame(rows, columns=columns).assign(order=range(len(rows)))
     x = np.array(values, np.float32)
-    (row,) = place_table(sample[names.CELL_KEYS], x, sample, "NEG", ProbeOptions(**SMALL)).to_dict("records")
-    assert row["leak"] in LEAKS and row["without"] == pytest.approx(1 / 3)  # as many places as compounds
+    (row,) = well_position_table(sample[names.CELL_KEYS], x, sample, "NEG", ProbeOptions(**SMALL)).to_dict("records")
+    assert row["leak"] in LEAKAGE_EFFECTS and row["without"] == pytest.approx(1 / 3)  # as many positions as compounds
     assert row["n_wells"] == 3 * plates and row["split"] == "test_ood_plate"
-    assert (row["low"] > 0.2) if place_sd else (row["low"] <= 0 <= row["high"])
+    assert (row["low"] > 0.2) if position_sd else (row["low"] <= 0 <= row["high"])
     two = sample[sample[names.PLATE].isin(["P0", "P1"])]
-    assert place_table(sample[names.CELL_KEYS], x, two, "NEG").empty
+    assert well_position_table(sample[names.CELL_KEYS], x, two, "NEG").empty
 
 
 def test_compounds_that_cells_are_missing_of_are_told(caplog):

@@ -191,7 +191,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(screen, tmp_path, caplog)
     for epochs in (3, 6):
         options = TransferOptions(**{**SMALL, "epochs": epochs}, checkpoint_every=2)
         parts = transfer.train_head(keys, embeddings, sheet, options, tmp_path, device="cpu")
-    assert "going on after epoch 3" in caplog.text
+    assert "resuming after epoch 3" in caplog.text
     for a, b in zip(whole.weights, parts.weights, strict=True):
         assert np.array_equal(a, b)
     pd.testing.assert_frame_equal(whole.history, parts.history)

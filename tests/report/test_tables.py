@@ -210,8 +210,8 @@ def test_protocols_side_by_side(accuracies):
         tables.protocols.build(accuracies.data[accuracies.data["protocol"] == "strict"], OPTIONS)
 
 
-def leak_prices(shift=0.0):
-    """leakage/{encoder}/{channels}.parquet: two leaks of the held-out task, one of the control task."""
+def leakage_effects(shift=0.0):
+    """leakage/{encoder}/{channels}.parquet: two sources of the held-out task, one of the control task."""
     rows = [
         ("control", "test", "last_epoch", 0.5, 0.49, 0.01, -0.02, 0.04, 9),
         ("heldout", "test_ood_compound", "scored_fold_chooses_epoch", 0.6, 0.5, 0.1, 0.05 + shift, 0.15, 42),
@@ -222,7 +222,7 @@ def leak_prices(shift=0.0):
 
 
 def test_sources_of_leakage_have_an_interval_each():
-    table = tables.leakage.build({"dino": leak_prices(-0.06), "campfire": leak_prices()}, OPTIONS)
+    table = tables.leakage.build({"dino": leakage_effects(-0.06), "campfire": leakage_effects()}, OPTIONS)
     assert list(dict.fromkeys(table.data["encoder"])) == ["campfire", "dino"]
     first, second = table.layout.iloc[0], table.layout.iloc[1]
     assert first["OOD compound + ID plate"] == "**+0.100 [+0.050, +0.150]**" and first["ID compound + ID plate"] == ""
@@ -231,10 +231,10 @@ def test_sources_of_leakage_have_an_interval_each():
     with pytest.raises(DataError, match="run the rule `leakage_effects`"):
         tables.leakage.build({}, OPTIONS)
     assert not any(note.startswith("Well positions") for note in table.notes)
-    place = ("control", "test_ood_plate", "place", 0.3, 0.111, 0.189, 0.1, 0.3, 45)
-    priced = leak_prices()
-    priced.loc[len(priced)] = list(place)
-    table = tables.leakage.build({"campfire": priced}, OPTIONS)
+    position = ("control", "test_ood_plate", "well_position", 0.3, 0.111, 0.189, 0.1, 0.3, 45)
+    effects = leakage_effects()
+    effects.loc[len(effects)] = list(position)
+    table = tables.leakage.build({"campfire": effects}, OPTIONS)
     assert table.notes[-1].startswith("Well positions")
     row = table.layout[table.layout["What is changed"].str.startswith("Wells of one treatment")].iloc[0]
     assert row["ID compound + OOD plate"] == "**+0.189 [+0.100, +0.300]**"

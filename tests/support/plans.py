@@ -220,7 +220,7 @@ def plates(*names: str) -> dict[str, list[str]]:
 
 
 def probed(*names: str) -> dict[str, list[str]]:
-    """What is fitted on embeddings: probes of all, leaks and profiles of the training channels."""
+    """What is fitted on embeddings: probes of all, leakage and profiles of the training channels."""
     leading = [name for name in names if name.endswith("/DNA_AGP_Mito")]
     return {"probe": list(names)} | ({"leakage_effects": leading, "profile": leading} if leading else {})
 

@@ -1,1 +1,1 @@
-"""What embeddings are worth: sampling, probes, profiles, transfer, and the statistics behind their intervals."""
+"""Evaluation of embeddings: sampling, probes, profiles, transfer, and the statistics behind their intervals."""

@@ -1,4 +1,4 @@
-"""Options of the cells that probes use and of the intervals behind tables and figures."""
+"""Options of the sample of cells for the probes and of the intervals behind tables and figures."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
@@ -10,7 +10,7 @@ from campfire.core.options import Options, Seed, option
 
 Metric = Literal["accuracy", "balanced_accuracy"]
 ProtocolNames = Annotated[Sequence[ProtocolName], AfterValidator(tuple)]
-"""Protocols that are run side by side."""
+"""Protocols to run side by side."""
 
 
 class SampleOptions(Options):
@@ -46,7 +46,7 @@ class SampleOptions(Options):
     )
 
     def cells(self, task: str) -> int:
-        """Cells to draw from a group of this task."""
+        """Number of cells to draw from a group of this task."""
         return self.control_cells if task == "control" else self.heldout_cells
 
 

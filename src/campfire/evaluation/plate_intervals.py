@@ -1,13 +1,13 @@
-"""Intervals that speak of other plates: Student's t on what each plate adds to an accuracy.
+"""Intervals that generalise to other plates: Student's t on the contribution of each plate to an accuracy.
 
-Wells of one plate share its staining, imaging and cells, so the wells of five plates say little of a sixth. Here the
-plate is the unit. An accuracy, averaged over fits, is a sum over wells, A = sum of u_w. Compounds are fixed, so what a
-plate adds beyond expectation is the sum of u_w - d_c m_w over its wells, m_w being the well's share of the scored cells
-and d_c the compound's mean. With n_c plates that carry the compound the residual is too short by sqrt(1 - 1 / n_c),
-which is put right (as HC2 does in regression); compounds that one plate alone carries share a mean. The variance of A
-is the sum of squares of these plate totals. Totals of quadrants that share plates are added before they are squared,
-which is what their correlation asks for; sides that share no plate (ID and OOD) have variances of their own, and
-Welch's degrees of freedom. `bench/coverage.py` measures the coverage, docs/statistics.md has the table.
+Wells of one plate share its staining, imaging and cells, so the wells of five plates say little about a sixth. The
+plate is therefore the unit. An accuracy, averaged over fits, is a sum over wells, A = sum of u_w. Compounds are fixed,
+so the contribution of a plate beyond expectation is the sum of u_w - d_c m_w over its wells, m_w being the well's share
+of the scored cells and d_c the compound's mean. With n_c plates that carry the compound the residual is too short by
+sqrt(1 - 1 / n_c), which is corrected (as HC2 does in regression); compounds on a single plate share a mean. The
+variance of A is the sum of squares of these plate totals. Totals of quadrants that share plates are added before they
+are squared, because they are correlated; sides that share no plate (ID and OOD) have separate variances and Welch's
+degrees of freedom. `bench/coverage.py` measures the coverage, docs/statistics.md has the table.
 """
 
 from collections.abc import Sequence
@@ -25,18 +25,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PlateInterval:
-    """An interval over plates; all but `plates` are nan where a side has fewer than three plates."""
+    """An interval over plates; every field but `plates` is nan where a side has fewer than three plates."""
 
     low: float
     high: float
     p: float
     """Two-sided probability, under no difference, of a value at least as far from zero."""
     plates: int
-    """Plates of the side that has the fewest."""
+    """Number of plates of the side with the fewest."""
 
 
 def well_terms(tally: Tally, metric: str) -> tuple[Floats, Floats]:
-    """What each well adds to the metric's mean over fits, and the most it could add: two arrays (W,).
+    """The contribution of each well to the metric's mean over fits, and the largest possible one: two arrays (W,).
 
     The first sums to the accuracy or balanced accuracy, the second to 1.
     """
@@ -51,7 +51,7 @@ def well_terms(tally: Tally, metric: str) -> tuple[Floats, Floats]:
 
 
 def plate_totals(tally: Tally, metric: str = "accuracy") -> pd.Series:
-    """What each plate adds to the metric beyond expectation, by plate name; see the module."""
+    """The contribution of each plate to the metric beyond expectation, by plate name; see the module."""
     terms, share = well_terms(tally, metric)
     pairs = pd.DataFrame({"compound": tally.compound, "plate": tally.plate}).drop_duplicates()
     plates = np.bincount(pairs["compound"], minlength=int(tally.compound.max()) + 1)  # (K,) plates of each compound
@@ -68,7 +68,7 @@ def plate_totals(tally: Tally, metric: str = "accuracy") -> pd.Series:
 
 
 def add(parts: Sequence[pd.Series], weights: Sequence[float]) -> pd.Series:
-    """Weighted sum of plate totals by plate; a plate that a part lacks adds nothing there."""
+    """Weighted sum of plate totals by plate; a plate missing from a part adds nothing there."""
     total = pd.concat([part * weight for part, weight in zip(parts, weights, strict=True)])
     return total.groupby(level=0).sum()
 
@@ -91,7 +91,7 @@ def over_plates(value: float, sides: Sequence[pd.Series], level: float) -> Plate
 
 
 def holm(probabilities: ArrayLike) -> Floats:
-    """Probabilities adjusted for their number (Holm 1979): (N,) -> (N,); unknown (nan) ones are no comparison."""
+    """Probabilities adjusted for their number (Holm 1979): (N,) -> (N,); nan does not count as a comparison."""
     p = np.asarray(probabilities, np.float64)
     out = np.full(p.shape, np.nan)
     known = np.flatnonzero(~np.isnan(p))

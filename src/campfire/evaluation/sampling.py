@@ -1,4 +1,4 @@
-"""Which cells each probe uses: drawn once, before embedding, for every encoder and channel set alike."""
+"""The sample of cells for each probe, drawn once before embedding and shared by all encoders and channel sets."""
 
 import hashlib
 import logging
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 HELDOUT_SPLITS = TASK_QUADRANTS["heldout"]
 REFERENCE = "reference"
-"""Protocol and task of cells that only normalise their plate."""
+"""Protocol and task of cells used only to normalise their plate."""
 COLUMNS = ["protocol", "task", *CELL_KEYS, COMPOUND, "split", "order"]
 
 
@@ -48,23 +48,24 @@ def draw_cells(
     sort: bool = True,
     include_unused: bool = False,
 ) -> pd.DataFrame:
-    """Draw the cells of one probe task: a row a cell, columns of sample/cells.parquet, plates sorted.
+    """Draw the cells of one probe task: one row per cell, columns of sample/cells.parquet, plates sorted.
 
     `cells` are kept nuclei of the evaluation plates: CELL_KEYS, Metadata_JCP2022, split (see `label_cells`). `n`
     defaults to 100 for `control` and 30 for `heldout` (paper section 3.2). Tasks: `control` takes the cells of
     `controls` in every split; `heldout` those in test_ood_compound and test_ood_both.
 
-    release: NumPy's legacy generator is seeded anew for each plate. Controls are grouped by compound and split, so the
+    release: NumPy's legacy generator is reseeded for each plate. Controls are grouped by compound and split, so the
     wells of a group are pooled; held-out cells by well. Identical to the released code when `cells` has its row order
-    (`sort=False`) and also the cells of wells without a role: these use up draws and are then left out, unless
+    (`sort=False`) and includes the cells of wells without a role: these consume draws and are then dropped, unless
     `include_unused`.
-    paper: n cells from each well that has a role. Each well has its own generator, so the cells of a well do not depend
-    on which other wells are there, and a smaller n draws the first of a larger one.
-    strict: the same cells as paper, so that the protocols differ by the probe alone; the cells of a well are
-    contiguous and all of one split, and whoever divides them further keeps whole wells together.
+    paper: n cells from each well that has a role. Each well has its own generator, so the draw does not depend on which
+    other wells are present, and a smaller n draws the first cells of a larger one.
+    strict: the same cells as paper, so that the protocols differ in the probe only; the cells of a well are
+    contiguous and of one split, and any further division must keep wells whole.
 
-    A group with fewer than `n` cells gives all of them, with a warning, or is a DataError (`too_few="error"`).
-    `sort` takes cells by key; False keeps the given order within a plate. The order of plates never matters.
+    A group with fewer than `n` cells contributes all of them, with a warning, or raises DataError
+    (`too_few="error"`).
+    `sort` orders cells by key; False keeps the given order within a plate. The order of plates never matters.
     """
     _check_choice("protocol", protocol, PROTOCOLS)
     _check_choice("task", task, tuple(TASK_QUADRANTS))
@@ -93,10 +94,10 @@ def draw_cells(
 
 
 def label_cells(nuclei: pd.DataFrame, wells: pd.DataFrame) -> pd.DataFrame:
-    """Kept nuclei of evaluation plates with their compound and split, in the order given.
+    """Kept nuclei of evaluation plates with compound and split, in the given order.
 
-    `nuclei` has CELL_KEYS and `kept` (rows of nuclei/{plate}.parquet); `wells` is split/wells.parquet. Plates that are
-    only trained on are left out: the probes use evaluation plates alone (section 3.2).
+    `nuclei` has CELL_KEYS and `kept` (rows of nuclei/{plate}.parquet); `wells` is split/wells.parquet. Plates used
+    only for training are left out: the probes use evaluation plates only (section 3.2).
     """
     plates = evaluation_plates(wells)
     kept = nuclei.loc[nuclei["kept"] & nuclei[PLATE].isin(plates), CELL_KEYS]
@@ -111,16 +112,16 @@ def draw_sample(
     controls: Sequence[str] = CONTROLS,
     negatives: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table sample/cells.parquet for every protocol and task of `options`, and what sampling saves.
+    """The table sample/cells.parquet for every protocol and task of `options`, and a table of the cells saved.
 
-    negatives: which of the controls are negative, by default the first; `options.control_classes` says what they are
-    to the control task.
+    negatives: which of the controls are negative, by default the first; `options.control_classes` determines
+    their role in the control task.
 
-    `nuclei` are tables of whole plates, or their paths, in any order; one is held in memory at a time. The second
-    table has a row for each protocol and task, and one (protocol and task "all") for their union: wells, cells drawn,
+    `nuclei` are tables of whole plates, or their paths, in any order; only one is in memory at a time. The second
+    table has one row per protocol and task, and one (protocol and task "all") for their union: wells, cells drawn,
     cells_available (kept cells of wells with a role on evaluation plates), saved (share that need not be embedded).
-    Cells of wells of the negative controls that have no role, which are there for `split.reference_wells` alone, come
-    last in the first table, as protocol and task `reference`: they are embedded but never probed.
+    Cells of negative-control wells without a role (`split.reference_wells`) come last in the first table, as protocol
+    and task `reference`: they are embedded but never probed.
     """
     pairs = [(protocol, task) for protocol in options.protocols for task in TASK_QUADRANTS]
     drawn: dict[tuple[str, str], list[pd.DataFrame]] = {pair: [] for pair in pairs}
@@ -163,8 +164,8 @@ def draw_sample(
 def name_classes(sample: pd.DataFrame, classes: str, negatives: Sequence[str]) -> pd.DataFrame:
     """The sample with the classes of the control task: its compound column, or rows moved to the reference.
 
-    every: each control is a class, of several negative ones too, with a warning. merged: cells of all negative controls
-    go by the name of the first. positive: cells of negative controls are no class; they stay to normalise plates by.
+    every: each control is a class, including each of several negative ones, with a warning. merged: cells of all
+    negative controls take the name of the first. positive: negative controls are not a class and only normalise plates.
     """
     negative = (sample["task"] == "control") & sample[COMPOUND].isin(list(negatives))
     if classes == "merged":
@@ -184,7 +185,7 @@ def name_classes(sample: pd.DataFrame, classes: str, negatives: Sequence[str]) -
 
 
 def _draw_reference(cells: pd.DataFrame, options: SampleOptions, negatives: Sequence[str]) -> pd.DataFrame:
-    """Cells of a plate's reference wells: of the negative controls, without a role."""
+    """Cells of a plate's reference wells: negative-control wells without a role."""
     chosen = cells[(cells["split"] == "unused") & cells[COMPOUND].isin(list(negatives))]
     chosen = chosen.sort_values(CELL_KEYS, ignore_index=True)
     rows = chosen.iloc[_draw_wells(chosen, REFERENCE, options.reference_cells, options.seed, "take_all")]
@@ -193,10 +194,10 @@ def _draw_reference(cells: pd.DataFrame, options: SampleOptions, negatives: Sequ
 
 
 def tiles_saved(sample: pd.DataFrame, available: int) -> pd.DataFrame:
-    """Cells to embed for each protocol and task, and for all together, against embedding all `available` cells.
+    """Number of cells to embed per protocol and task and in total, compared with all `available` cells.
 
     Columns: protocol, task, wells, cells, cells_available, saved (1 - cells / cells_available). A cell drawn by several
-    protocols is embedded once, which the last row (protocol and task "all") counts.
+    protocols is embedded once; the last row (protocol and task "all") counts it once.
     """
     groups = [(protocol, task, rows) for (protocol, task), rows in sample.groupby(["protocol", "task"], sort=False)]
     groups.append(("all", "all", sample.drop_duplicates(CELL_KEYS)))
@@ -215,7 +216,7 @@ def tiles_saved(sample: pd.DataFrame, available: int) -> pd.DataFrame:
 
 
 def _report_empty(populated: set[tuple[str, str]], wells: pd.DataFrame, controls: Sequence[str], too_few: str) -> None:
-    """Wells of a task without any kept nucleus: they have no cells, so no draw can miss them."""
+    """Warn about wells of a task without a kept nucleus, or raise DataError; no draw would notice them."""
     role = wells[wells[PLATE].isin(evaluation_plates(wells)) & (wells["split"] != "unused")]
     role = role[role[COMPOUND].isin(list(controls)) | role["split"].isin(HELDOUT_SPLITS)]
     empty = [key for key in zip(role[PLATE], role[WELL], strict=True) if key not in populated]
@@ -231,7 +232,7 @@ def _report_empty(populated: set[tuple[str, str]], wells: pd.DataFrame, controls
 
 
 def _in_order(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Draws of single plates as one draw: plates sorted, order counted through."""
+    """The draws of all plates as one: plates sorted, `order` numbered consecutively."""
     filled = sorted((part for part in parts if len(part)), key=lambda part: part[PLATE].iloc[0])
     if not filled:
         return pd.DataFrame(columns=COLUMNS)
@@ -240,7 +241,7 @@ def _in_order(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str) -> NDArray[np.int64]:
-    """Positions drawn as the released sampler does, plate by plate; groups are walked in the order of its labels."""
+    """Positions drawn as the released sampler does, plate by plate; groups follow the order of its labels."""
     group: list[tuple[str, ...]]
     if task == "control":
         group = list(zip(chosen[COMPOUND], chosen["split"].map(RELEASE_LABELS), strict=True))
@@ -267,7 +268,7 @@ def draw_wells(nuclei: pd.DataFrame, wells: pd.DataFrame, n: int, seed: int = 10
     """Keys of `n` kept cells of each listed well, all where there are fewer (with a warning); for a transfer screen.
 
     nuclei: rows of nuclei/{plate}.parquet; wells: a table with Metadata_Plate and Metadata_Well. The draw of a well
-    does not depend on which other wells are there. Raises DataError when no listed well has a kept nucleus.
+    does not depend on which other wells are present. Raises DataError when no listed well has a kept nucleus.
     """
     listed = wells[WELL_KEYS].drop_duplicates()
     kept = nuclei.loc[nuclei["kept"], CELL_KEYS].merge(listed, on=WELL_KEYS)
@@ -278,7 +279,7 @@ def draw_wells(nuclei: pd.DataFrame, wells: pd.DataFrame, n: int, seed: int = 10
 
 
 def _draw_wells(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str) -> NDArray[np.int64]:
-    """Positions of n cells of each well, wells sorted by plate and name, each from a generator of its own."""
+    """Positions of n cells of each well, wells sorted by plate and name, each from its own generator."""
     positions: list[NDArray[np.int64]] = []
     short: list[tuple[str, int]] = []
     groups: dict[Any, Any] = dict(chosen.groupby([PLATE, WELL]).indices)
@@ -307,7 +308,7 @@ def _report_short(short: list[tuple[str, int]], task: str, n: int, too_few: str)
 
 
 def _release_well(well: str) -> str:
-    """A01 as the released code writes it, "1,1": its wells are walked in the order of that text."""
+    """A01 as the released code writes it, "1,1": its wells are ordered by that text."""
     row, column = well_position(well)
     return f"{row + 1},{column + 1}"
 

@@ -2,9 +2,9 @@
 
 Cells of a well share everything but the cell, so the well is the unit that is resampled: with replacement, within
 quadrant and compound, all cells and all fits of a well together. A difference of two encoders resamples the same
-wells for both. These intervals answer "what if other wells of these compounds on these plates had been measured".
-What other plates would show is answered by `plate_intervals`, whose columns stand beside (`low_plates`, ...). Neither
-covers another training run. Fewer than three wells, or plates, have no interval.
+wells for both. These intervals cover other wells of these compounds on these plates. `plate_intervals` covers other
+plates, in separate columns (`low_plates`, ...). Neither covers another training run. Fewer than three wells, or plates,
+have no interval.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,18 +24,18 @@ from campfire.evaluation.tally import MIN_UNITS, Tally, by_compound, tally
 Floats = NDArray[np.float64]
 
 MEAN = "mean"
-"""Value of `split` in the row that averages over the quadrants."""
+"""Value of `split` in the row of the mean over quadrants."""
 
 GROUP = ["protocol", "task", "split"]
 
 
 def _resamples(wells: Tally, options: BootstrapOptions) -> Iterator[tuple[NDArray[np.intp], Floats]]:
-    """Strata of wells with how often each well is drawn: rows (n,), draws (R, n).
+    """Strata of wells and the weight of each well in each resample: rows (n,), draws (R, n).
 
     Compounds with a single well cannot vary on their own; they are resampled as one stratum.
     """
-    # The wells themselves are part of the seed: the same wells are drawn alike for every encoder, and quadrants
-    # of different wells are drawn independently.
+    # The wells are part of the seed: the same wells give the same draws for every encoder, and quadrants with different
+    # wells are drawn independently.
     text = wells.keys[names.WELL_KEYS].drop_duplicates().to_csv(index=False, header=False, lineterminator="\n")
     rng = keyed_generator(options.seed, text)
     sizes = np.bincount(wells.compound)
@@ -74,13 +74,13 @@ def _mean(sums: Floats, counts: Floats) -> Floats:
 
 
 def _each_fit(wells: Tally, metric: str) -> list[float]:
-    """The metric of every fit on its own."""
+    """The metric of every fit."""
     hits, cells = by_compound(wells.hits, wells.compound), by_compound(wells.cells, wells.compound)
     return [float(_metric(hits[:, [i]], cells[:, [i]], metric)) for i in range(hits.shape[1])]
 
 
 def _draw(group: Sequence[Tally], options: BootstrapOptions) -> tuple[list[float], list[Floats]]:
-    """Point value and replicates (R,) of each of several tallies of the same wells, drawn alike."""
+    """Point value and replicates (R,) of several tallies of the same wells, with shared draws."""
     if options.metric not in ("accuracy", "balanced_accuracy"):
         raise DataError(f"statistics: unknown metric `{options.metric}`; allowed: accuracy, balanced_accuracy")
     wells = group[0]
@@ -153,8 +153,8 @@ def paired_bootstrap(
 
     first, second: `predictions.parquet` of two encoders or channel sets.
     Returns `protocol, task, split, metric, first, second, difference, low, high, n_wells, low_plates, high_plates,
-    p_plates, n_plates`: low and high are of the difference, over wells of these plates; those over plates are of
-    `plate_intervals`. n_plates and, of the mean's row, n_wells are those of the quadrant that has the fewest.
+    p_plates, n_plates`: low and high bound the difference over wells of these plates; bounds over plates come from
+    `plate_intervals`. n_plates and, of the mean's row, n_wells are those of the quadrant with the fewest.
     Raises DataError where the two were not scored on the same cells by the same fits.
     """
     options = options or BootstrapOptions()
@@ -223,7 +223,7 @@ def stratified_mean(
 
 
 def ood_gaps(predictions: pd.DataFrame, options: BootstrapOptions | None = None) -> pd.DataFrame:
-    """How much accuracy is lost from ID to OOD plates, by protocol and task, with its intervals.
+    """Accuracy lost from ID to OOD plates, by protocol and task, with intervals.
 
     The two quadrants hold different wells, which are resampled independently, and different plates: the interval over
     plates (`plate_intervals`) is nan where either has fewer than three.
@@ -260,7 +260,7 @@ def _check_same_cells(first: pd.DataFrame, second: pd.DataFrame, where: str) -> 
 
 
 class _Pool:
-    """Collects quadrants and averages them by protocol; their draws are independent, as they share no wells."""
+    """Collects quadrants and averages them by protocol; their draws are independent because they share no wells."""
 
     def __init__(self) -> None:
         self.values: dict[str, list[Floats]] = {}
@@ -284,7 +284,7 @@ class _Pool:
             self.totals.setdefault(protocol, {})[split] = totals
 
     def means(self) -> Iterator[tuple[str, Floats, Floats, int]]:
-        """Protocol, mean values, mean draws and the wells of the quadrant that has the fewest."""
+        """Protocol, mean values, mean draws and the number of wells of the quadrant with the fewest."""
         for protocol, draws in self.draws.items():
             values = np.mean(self.values[protocol], axis=0)
             yield protocol, values, np.mean(draws, axis=0), min(self.wells[protocol])

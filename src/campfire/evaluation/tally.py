@@ -1,4 +1,4 @@
-"""Hits and cells of one quadrant by well and fit: what every interval starts from."""
+"""Hits and cells of one quadrant by well and fit, from which every interval is computed."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from campfire.core import columns as names
 Floats = NDArray[np.float64]
 
 MIN_UNITS = 3
-"""Fewest wells, or plates, whose spread is taken as a measure of what others would show. Of two there is one
-difference, which says almost nothing of its own size: no interval and no verdict is given."""
+"""Fewest wells, or plates, for an interval. Two give a single difference, which says almost nothing about the spread:
+no interval and no verdict is given."""
 
 UNEVEN = 1.25
-"""Classes are uneven where the largest has so many times its equal share of the scored cells: always guessing it then
-beats 1 / K, and accuracy follows one class. Balanced accuracy, whose chance is 1 / K, leads there."""
+"""Classes are uneven where the largest has this many times its equal share of the scored cells. Always guessing it then
+beats 1 / K, so balanced accuracy, whose chance is 1 / K, is the leading metric."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def by_compound(values: Floats, compound: NDArray[np.int64]) -> Floats:
 
 
 def class_shares(predictions: pd.DataFrame) -> tuple[float, float]:
-    """Chance (1 / K) and the share of the largest class of one quadrant's scored cells, of the K classes that occur."""
+    """Chance (1 / K, of the K classes that occur) and the share of the largest class in one quadrant's scored cells."""
     shares = predictions["truth"].astype(str).value_counts(normalize=True)
     return 1 / len(shares), float(shares.iloc[0])
 

@@ -14,7 +14,7 @@ Method = Literal["plain", "robust"]
 Floats = NDArray[np.float64]
 
 METHODS: tuple[Method, ...] = ("plain", "robust")
-MAD_TO_SD = 1.482602218505602  # of a normal sample: 1 / its upper quartile
+MAD_TO_SD = 1.482602218505602  # 1 / the upper quartile of the normal distribution
 HUBER = 1.5  # Algorithm A winsorises at this many standard deviations
 HUBER_VARIANCE = 0.778  # variance of a winsorised normal sample, relative to the plain one
 TOLERANCE = 1e-4
@@ -25,7 +25,7 @@ def algorithm_a(values: ArrayLike) -> tuple[Floats, Floats]:
     """Robust mean and standard deviation along the last axis (Analytical Methods Committee, Algorithm A).
 
     Starts from the median and 1.4826 times the median absolute deviation; values beyond 1.5 sqrt((n - 1) / n)
-    deviations are drawn in to that bound until mean and deviation settle. (..., n) -> two arrays (...).
+    deviations are pulled in to that bound until mean and deviation converge. (..., n) -> two arrays (...).
     Equals the authors' released code on 1-D arrays; DataError for an empty axis.
     """
     x = np.asarray(values, np.float64)
@@ -106,14 +106,14 @@ def bootstrap(
     replicates: int = 1000,
     seed: int = 0,
 ) -> Floats:
-    """Z' of `replicates` resamples of the wells of both groups, the projection being made anew in each: (R,)."""
+    """Z' of `replicates` resamples of the wells of both groups, each with its own projection: (R,)."""
     x, y = np.asarray(reference, np.float64), np.asarray(target, np.float64)
     if x.ndim == 1:
         x, y = x[:, None], y[:, None]
     rng = keyed_generator(seed)
     rows_x = rng.integers(0, len(x), (replicates, len(x)))
     rows_y = rng.integers(0, len(y), (replicates, len(y)))
-    # Only inner products enter the projection, so the resamples never touch the D dimensions.
+    # The projection depends on inner products only, so resampling does not need the D dimensions.
     both = np.concatenate([x, y])
     both = both - both.mean(axis=0)
     gram = both @ both.T
@@ -127,12 +127,12 @@ def bootstrap(
 
 
 def interval(value: float, draws: Floats, wells: Sequence[int], level: float = 0.95) -> tuple[float, float]:
-    """Interval of a Z' `value` from its `bootstrap` draws (R,), whose two groups have so many `wells`.
+    """Interval of a Z' `value` from its `bootstrap` draws (R,); `wells` are the sizes of the two groups.
 
-    On the scale of log(1 - Z'), where the score is spread over distance: the centre is the value less the bias that the
-    draws show, the reach Student's t times their spread (by the median absolute deviation). The line of projection is
-    fitted to the very wells that are projected on it, so Z' of few wells is too high, and may lie above its interval;
-    percentiles of the draws would repeat that bias. Unknown (nan) for a group of fewer than three wells.
+    On the scale of log(1 - Z'), where the score is spread over distance: the centre is the value minus the bias of the
+    draws, the half-width Student's t times their spread (median absolute deviation). The line of projection is fitted
+    to the projected wells themselves, so Z' of few wells is too high and may lie above its interval; percentiles of the
+    draws would repeat that bias. nan for a group of fewer than three wells.
     """
     from scipy.special import stdtrit
 
@@ -141,7 +141,7 @@ def interval(value: float, draws: Floats, wells: Sequence[int], level: float = 0
     if not np.isfinite(value):
         return -np.inf, float(np.quantile(draws, (1 + level) / 2, method="closest_observation"))
     centre = np.log1p(-value)
-    # Resamples without spread or distance have no logarithm; they are far out, not absent.
+    # Resamples without spread or distance have no logarithm; they count as extreme, not as missing.
     logs = np.clip(np.log(np.maximum(1 - draws, 1e-300)), centre - 20, centre + 20)
     middle = float(np.median(logs))
     reach = stdtrit(sum(wells) - 2, (1 + level) / 2) * MAD_TO_SD * float(np.median(np.abs(logs - middle)))
@@ -168,8 +168,8 @@ def pairwise(
     """Z' of every ordered pair of groups, with intervals over resampled wells (`interval`; Figure 3.5).
 
     embeddings (N, D), groups (N,) names; wells of the empty group are left out.
-    Columns: `reference, target, method, zprime, low, high, n_reference, n_target`. The map is symmetric, so each
-    pair is computed once and listed both ways round.
+    Columns: `reference, target, method, zprime, low, high, n_reference, n_target`. Z' is symmetric, so each
+    pair is computed once and listed in both directions.
     """
     x, labels = np.asarray(embeddings, np.float64), np.asarray(groups, dtype=object)
     order = [name for name in sorted(set(labels)) if name]

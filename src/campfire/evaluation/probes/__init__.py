@@ -1,15 +1,15 @@
 """Linear probes of single-cell embeddings: the paper's four compound-by-plate evaluations under three protocols."""
 
 from campfire.evaluation.probes.evaluate import evaluate
-from campfire.evaluation.probes.leaks import LEAKS, leak_table
+from campfire.evaluation.probes.leakage import LEAKAGE_EFFECTS, leakage_table
 from campfire.evaluation.probes.linear import LinearFits, fit_linear, predict
 from campfire.evaluation.probes.metrics import classification_scores, confusion
 from campfire.evaluation.probes.options import PROTOCOLS, ProbeOptions, Protocol, variant_name
-from campfire.evaluation.probes.place import place_table
 from campfire.evaluation.probes.trainer import Fit
+from campfire.evaluation.probes.well_position import well_position_table
 
 __all__ = [
-    "LEAKS",
+    "LEAKAGE_EFFECTS",
     "PROTOCOLS",
     "Fit",
     "LinearFits",
@@ -19,8 +19,8 @@ __all__ = [
     "confusion",
     "evaluate",
     "fit_linear",
-    "leak_table",
-    "place_table",
+    "leakage_table",
     "predict",
     "variant_name",
+    "well_position_table",
 ]

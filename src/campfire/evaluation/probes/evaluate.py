@@ -1,4 +1,4 @@
-"""From embeddings to the scores and predictions of every fit."""
+"""Scores and predictions of every fit, from embeddings."""
 
 import logging
 
@@ -31,13 +31,13 @@ def evaluate(
     """Train and score the linear probes of every protocol and task in `sample` (paper section 3.2).
 
     keys: one row per embedding with the cell keys; embeddings: (N, D) float32 in that order.
-    sample: rows of `sample/cells.parquet`; their protocol says how stopping and folds are laid out.
-    Beside protocol release its variants (`probe.variants`) are run, as protocols `release_standardised` and
+    sample: rows of `sample/cells.parquet`; their protocol determines early stopping and folds.
+    The variants of protocol release (`probe.variants`) are run as well, as protocols `release_standardised` and
     `release_logistic`.
-    Returns `scores` (a row per fit and quadrant) and `predictions` (a row per scored cell and fit); columns are
+    Returns `scores` (one row per fit and quadrant) and `predictions` (one row per scored cell and fit); columns are
     those of docs/contracts.md, `best_epoch` counts from 1. Fits that may not have been trained properly are marked in
-    `doubt` and logged: fewer than 10 training cells of a class, accuracy that still rose in the last epoch.
-    Raises DataError for a sampled cell without an embedding, SplitError where the cells do not suffice.
+    `doubt` and logged: fewer than 10 training cells of a class, accuracy still rising in the last epoch.
+    Raises DataError for a sampled cell without an embedding, SplitError when there are too few cells.
     """
     options = options or ProbeOptions()
     scores, predictions = [], []
@@ -71,7 +71,7 @@ def _name(protocol: Protocol, options: ProbeOptions) -> str:
 
 
 def _report(protocol: str, task: str, rows: pd.DataFrame, fits: int, classes: int) -> None:
-    """Log the accuracies of one protocol and task, and a warning for fits that are marked."""
+    """Log the accuracies of one protocol and task, with a warning for marked fits."""
     summary = rows.groupby("split")["accuracy"].mean()
     text = ", ".join(f"{split} {value:.3f}" for split, value in summary.items())
     logger.info("probe %s/%s: %d fits of %d classes, %s", protocol, task, fits, classes, text)

@@ -1,4 +1,4 @@
-"""Which rows each probe trains on, watches and is scored on."""
+"""The rows that each probe trains on, monitors and is scored on."""
 
 import logging
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 Rows = NDArray[np.intp]
 
 MOST_SUBSETS, SUBSET_CELLS = 10, 100
-"""Subsets of the paper, and the cells of the rarest class that each should have (the paper's have 140)."""
+"""Number of subsets in the paper, and cells of the rarest class that each should have (the paper's have 140)."""
 MOST_FOLDS = 5
-"""Folds of the paper."""
+"""Number of folds in the paper."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def plan(task: str, protocol: Protocol, cells: pd.DataFrame, options: ProbeOptio
     """Lay out the fits of `task`.
 
     cells: one row per cell in plate order, with the key columns, `split` and the integer column `label`.
-    Raises SplitError when the cells do not suffice.
+    Raises SplitError when there are too few cells.
     """
     if task == "control":
         return control_plan(cells, options)
@@ -48,7 +48,7 @@ def plan(task: str, protocol: Protocol, cells: pd.DataFrame, options: ProbeOptio
 
 
 def control_plan(cells: pd.DataFrame, options: ProbeOptions) -> Plan:
-    """Equal, class-stratified subsets of the train cells; watch val; score test and test_ood_plate.
+    """The control task: equal, class-stratified subsets of the train cells; monitor val; score test and test_ood_plate.
 
     Classes are taken in the order of their first appearance, each permuted and cut into equal parts, as in the
     release (with its generator, so that a seeded run of the release draws the same subsets).
@@ -82,7 +82,7 @@ def control_plan(cells: pd.DataFrame, options: ProbeOptions) -> Plan:
 
 
 def _tell_missing(cells: pd.DataFrame, rows: Rows, what: str) -> None:
-    """Warn of compounds of the task that have no cell among `rows`."""
+    """Warn about compounds of the task without a cell among `rows`."""
     absent = sorted(set(cells["label"]) - set(cells["label"].iloc[rows]))
     if absent:
         first = cells.loc[cells["label"] == absent[0], names.COMPOUND].iloc[0]
@@ -90,7 +90,7 @@ def _tell_missing(cells: pd.DataFrame, rows: Rows, what: str) -> None:
 
 
 def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions) -> Plan:
-    """Folds over the cells of held-out compounds on ID plates; score the left-out fold and the OOD plates."""
+    """The held-out task: folds over ID plates; score the left-out fold and the OOD plates."""
     split = cells["split"].to_numpy()
     inside, outside = np.flatnonzero(split == "test_ood_compound"), np.flatnonzero(split == "test_ood_both")
     if len(inside) == 0:
@@ -112,7 +112,7 @@ def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions)
     for number in range(folds):
         left_out, rest = inside[fold == number], inside[fold != number]
         _tell_missing(cells, rest, f"training cells in fold {number}, whose fit cannot name them")
-        # A penalty must not be chosen on the fold that is scored, whatever the release's early stopping does.
+        # The penalty must not be chosen on the scored fold, even where the release stops early on it.
         if protocol.monitor == "inner" or protocol.classifier == "logistic":
             watched = _inner_wells(cells.iloc[rest], number, options)
             fits.append(Fit(rest[~watched], rest[watched], refit=protocol.classifier == "logistic"))
@@ -123,7 +123,7 @@ def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions)
 
 
 def _default_folds(cells: pd.DataFrame, protocol: Protocol) -> int:
-    """The paper's number of folds, or as many as the plates (or the rarest compound's cells or wells) allow."""
+    """The paper's number of folds, or fewer where plates (or the rarest compound's cells or wells) require it."""
     if protocol.folds == "plate":
         most = cells[names.PLATE].nunique()
     elif protocol.folds == "well":
@@ -134,7 +134,7 @@ def _default_folds(cells: pd.DataFrame, protocol: Protocol) -> int:
 
 
 def _stratified_folds(labels: NDArray[np.integer[Any]], shuffle: bool, options: ProbeOptions) -> NDArray[np.int64]:
-    """Fold number of each row, stratified by compound as scikit-learn does it."""
+    """Fold number of each row, stratified by compound as in scikit-learn."""
     from sklearn.model_selection import StratifiedKFold
 
     fewest, folds = int(np.bincount(labels)[np.unique(labels)].min()), options.folds or MOST_FOLDS
@@ -166,7 +166,7 @@ def _plate_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64
 
 
 def _well_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64]:
-    """Fold number of each row; each compound's wells are dealt out in a random order, so plates are shared."""
+    """Fold number of each row; each compound's wells are distributed at random, so folds share plates."""
     wells = cells[[*names.WELL_KEYS, "label"]].drop_duplicates().sort_values(["label", *names.WELL_KEYS])
     generator, folds = keyed_generator(options.subset_seed), options.folds or MOST_FOLDS
     wells["fold"] = np.concatenate([generator.permutation(len(g)) % folds for _, g in wells.groupby("label")])
@@ -175,7 +175,7 @@ def _well_folds(cells: pd.DataFrame, options: ProbeOptions) -> NDArray[np.int64]
 
 
 def _inner_wells(cells: pd.DataFrame, fold: int, options: ProbeOptions) -> NDArray[np.bool_]:
-    """Rows of the wells that early stopping watches: a share of each compound's wells, at least one, never all."""
+    """Rows of the wells that early stopping monitors: a share of each compound's wells, at least one, never all."""
     wells = cells[[*names.WELL_KEYS, "label"]].drop_duplicates().sort_values(["label", *names.WELL_KEYS])
     generator = keyed_generator(options.subset_seed, fold)
     chosen = []

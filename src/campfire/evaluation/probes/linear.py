@@ -1,10 +1,10 @@
 """The classifiers of the probes: the release's, many side by side as one batched problem, and logistic regression.
 
 Each fit of `fit_linear` is the classifier of the authors' released code: a linear layer with torch's default
-initialisation, cross-entropy, AdamW, a stepwise learning rate, shuffled mini-batches and early stopping on accuracy. A
-step of all fits is one batched matrix product forward and one backward, so the cost per step of small products is
-shared. Fits do not see each other: each has its own random generator, row order, optimiser state and stopping, leaves
-the batch when it stops, and ends with the same bytes as when trained alone. `logistic` has the other classifier.
+initialisation, cross-entropy, AdamW, a stepwise learning rate, shuffled mini-batches and early stopping on accuracy.
+One step of all fits is one batched matrix product forward and one backward, which shares the overhead of small
+products. Fits are independent: each has its own random generator, row order, optimiser state and stopping, leaves the
+batch when it stops, and ends with the same bytes as when trained alone. The other classifier is in `logistic`.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LinearFits:
-    """F trained classifiers of D features and K classes; of standardised features where `centre` is not 0."""
+    """F trained classifiers of D features and K classes, standardised where `centre` is not 0."""
 
     last_weight: Floats
     """(F, K, D) after the last epoch."""
@@ -42,13 +42,13 @@ class LinearFits:
     monitored: list[NDArray[np.float64]]
     """F arrays: accuracy on the monitored rows after each epoch; empty for logistic regression."""
     centre: Floats
-    """(F, D) subtracted from the features first; 0 where they are taken as they are."""
+    """(F, D) subtracted from the features; 0 without standardisation."""
     scale: Floats
-    """(F, D) the features are divided by then."""
+    """(F, D) divisor of the centred features."""
     penalty: NDArray[np.float64]
     """(F,) penalty of logistic regression, nan for the release's classifier."""
     finished: NDArray[np.bool_]
-    """(F,) whether training went as far as it would: accuracy had stopped rising, or the minimum was reached."""
+    """(F,) whether training converged: accuracy had stopped rising, or the minimum was reached."""
 
     def weights(self, which: str) -> tuple[Floats, Floats]:
         """Weight and bias of the `last` or the `best` epoch."""
@@ -63,12 +63,12 @@ class LinearFits:
         return predict(rows, weight[fit], bias[fit])
 
     def part(self, start: int, stop: int) -> "LinearFits":
-        """Fits from `start` to before `stop`."""
+        """Fits `start` to `stop`, the latter excluded."""
         return LinearFits(**{name: value[start:stop] for name, value in vars(self).items()})
 
 
 def predict(embeddings: Floats, weight: Floats, bias: Floats) -> NDArray[np.intp]:
-    """Class of each row under each classifier.
+    """Class index of each row under each classifier.
 
     embeddings (N, D), weight (F, K, D) or (K, D), bias (F, K) or (K,) -> (F, N) or (N,) class index.
     """
@@ -87,7 +87,7 @@ def fit_probe(
 ) -> LinearFits:
     """Train the classifier of `protocol` for each of `fits`; arguments as for `fit_linear`.
 
-    A learning rate that the options leave open follows the number of steps (`ProbeOptions.with_rate`).
+    A learning rate that is null in the options follows from the number of steps (`ProbeOptions.with_rate`).
     """
     if protocol.classifier == "logistic":
         return _fit_logistic(embeddings, labels, fits, classes, options)
@@ -103,10 +103,10 @@ def fit_linear(
     options: ProbeOptions | None = None,
     standardise: bool | None = None,
 ) -> LinearFits:
-    """Train one classifier of the release per element of `fits`, all at once.
+    """Train the release's classifier for each of `fits`, all at once.
 
-    embeddings: (N, D) float32, used as they are (the release does not scale features) unless `standardise` (default:
-    that of the options), which centres and scales every dimension by the training rows of each fit.
+    embeddings: (N, D) float32, not scaled (as in the release) unless `standardise` (default: as in the options) is
+    true, which centres and scales every dimension by the training rows of each fit.
     labels: (N,) class index, 0 to classes - 1.
     Source: `paper` section 3.2; optimiser, schedule, batches, stopping: authors' released code.
     Raises DataError when a fit has no rows or an embedding is not finite.
@@ -122,7 +122,7 @@ def fit_linear(
         for number, fit in enumerate(fits):
             centre[number], scale[number] = standardisation(embeddings[fit.train])
     rate = options.learning_rate or RELEASE_RATE
-    # Longest first: the fits that still have a batch left at the end of an epoch are then a leading slice.
+    # Longest first: fits with a batch left at the end of an epoch then form a leading slice.
     order = sorted(range(len(fits)), key=lambda i: -len(fits[i].train))
     groups = [order[i :: options.threads] for i in range(min(options.threads, len(order)))]
     with threadpool_limits(1), ThreadPoolExecutor(len(groups)) as pool:
@@ -170,7 +170,7 @@ def _padded(embeddings: Floats, labels: NDArray[np.integer[Any]]) -> tuple[Float
 def _fit_logistic(
     embeddings: Floats, labels: NDArray[np.integer[Any]], fits: Sequence[Fit], classes: int, options: ProbeOptions
 ) -> LinearFits:
-    """Logistic regression of every fit; its iterations stand for epochs, and last and best are the same."""
+    """Logistic regression of every fit; iterations are reported as epochs, and last and best weights are the same."""
     from threadpoolctl import threadpool_limits
 
     _check(embeddings, fits)

@@ -1,15 +1,15 @@
-"""Multinomial logistic regression, trained until it converges: a probe that no scale and no learning rate decides.
+"""Multinomial logistic regression to convergence: a probe that depends on neither scale nor learning rate.
 
-Minimised is the mean cross-entropy of the training cells plus half the penalty times the squared weights; the bias is
-free. Dimensions are centred and scaled by the training cells first, so units cannot matter, and a convex problem has
-one minimum, so the path to it cannot either. What is left to choose, the penalty, is chosen on wells that are not
-scored: from the strongest to the weakest of `PENALTIES`, each fit starting at the one before, and the one with the
-lowest cross-entropy on the watched wells is kept. Where the watched wells are training wells (held-out task) the
-classifier is then trained on all of them with that penalty.
+The loss is the mean cross-entropy of the training cells plus half the penalty times the squared weights; the bias is
+not penalised. Dimensions are first centred and scaled by the training cells, so units do not matter, and the problem is
+convex, so its one minimum does not depend on the path. Only the penalty remains to be chosen, on wells that are not
+scored: penalties are tried from the strongest to the weakest of `PENALTIES`, each fit starting from the one before, and
+the one with the lowest cross-entropy on the monitored wells is kept. Where these are training wells (held-out task),
+the classifier is then trained on all training wells with that penalty.
 
-For speed the problem is turned onto the principal components of the training cells and each component is scaled by the
-curvature that the cross-entropy has there before the first step. The minimum is the same; quasi-Newton steps (L-BFGS)
-then need some ten iterations where they needed hundreds.
+For speed the problem is rotated onto the principal components of the training cells, and each component is scaled by
+the initial curvature of the cross-entropy. The minimum is the same, and L-BFGS needs some ten iterations instead of
+hundreds.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ PENALTIES = tuple(float(10**power) for power in np.arange(0.5, -6.1, -0.5))
 MARGIN = 1e-3  # a weaker penalty is taken only where it lowers the cross-entropy by more (nats a cell)
 WORSE = 2  # so many weaker penalties in a row without a better cross-entropy end the search
 LARGE = 1 << 22  # numbers in the training cells; see `_Problem`
-TOLERANCE, LARGE_TOLERANCE = 1e-6, 1e-5  # of the largest gradient, on the scale of the turned problem
+TOLERANCE, LARGE_TOLERANCE = 1e-6, 1e-5  # of the largest gradient, on the scale of the rotated problem
 ITERATIONS = 3000
 
 
@@ -46,16 +46,16 @@ class LogisticFit:
     centre: Doubles
     """(D,) means of the training cells."""
     scale: Doubles
-    """(D,) deviations of the training cells; 1 where a dimension is constant."""
+    """(D,) standard deviations of the training cells; 1 where a dimension is constant."""
     penalty: float
     iterations: int
     converged: bool
 
 
 def standardisation(rows: Floats) -> tuple[Doubles, Doubles]:
-    """Mean and standard deviation of each dimension of (N, D) rows; the deviation of a constant one is 1.
+    """Mean and standard deviation of each dimension of (N, D) rows; the deviation of a constant dimension is 1.
 
-    A dimension is constant when it varies by less than float32 resolves, whatever its unit.
+    A dimension counts as constant when it varies by less than float32 resolves, whatever its unit.
     """
     centre = rows.mean(axis=0, dtype=np.float64)
     scale = rows.std(axis=0, dtype=np.float64)
@@ -68,7 +68,7 @@ def fit_logistic(
 ) -> LogisticFit:
     """Train one classifier: features (N, D) float32, labels (N,) class index, `fit` the rows of it.
 
-    The penalty is chosen by the cross-entropy of `fit.monitor`; with `fit.refit` these rows are then trained on too.
+    The penalty is chosen by the cross-entropy of `fit.monitor`; with `fit.refit` the final fit includes these rows.
     """
     problem = _Problem(features[fit.train], labels[fit.train], classes)
     watched, truth = problem.turn(features[fit.monitor]), labels[fit.monitor]
@@ -94,7 +94,7 @@ def fit_logistic(
 
 
 class _Problem:
-    """The training cells of one fit, standardised and turned onto their principal components."""
+    """The training cells of one fit, standardised and rotated onto their principal components."""
 
     def __init__(self, rows: Floats, labels: NDArray[np.integer[Any]], classes: int) -> None:
         self.labels, self.classes = np.asarray(labels, np.intp), classes
@@ -109,7 +109,7 @@ class _Problem:
         keep = variances > 1e-10 * max(float(variances[-1]), 1e-30)
         self.variances, self.axes = variances[keep], self.axes[:, keep]  # (R,), (D, R)
         turned = scaled @ self.axes
-        # Large problems, whose minimum the many cells hold in place, are walked in single precision: twice as fast.
+        # Single precision suffices for large problems, whose minimum many cells determine, and is twice as fast.
         self.features = turned.astype(np.float32) if turned.size > LARGE else turned  # (N, R)
 
     def _standardise(self, rows: Floats) -> Doubles:
@@ -128,7 +128,7 @@ class _Problem:
         return (self.axes @ weights[:-1]).T, weights[-1].copy()
 
     def loss(self, features: Turned, labels: NDArray[np.integer[Any]], weights: Doubles) -> float:
-        """Mean cross-entropy of turned rows."""
+        """Mean cross-entropy of rotated rows."""
         return self._cross_entropy(features, np.asarray(labels, np.intp), weights)[0]
 
     def _cross_entropy(self, features: Turned, labels: Rows, weights: Doubles) -> tuple[float, Turned]:

@@ -21,28 +21,28 @@ Variant = Literal["standardised", "logistic"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the fits of a protocol are laid out."""
+    """The layout of a protocol's fits."""
 
     weights: Weights
     """Scored weights: those of the last epoch, or of the epoch with the best monitored accuracy."""
     monitor: Monitor
-    """Held-out task: early stopping watches the fold that is scored, or an inner set of training wells."""
+    """Held-out task: early stopping monitors the scored fold, or an inner set of training wells."""
     folds: FoldUnit
     """Held-out task: stratified folds of plate-ordered rows, of shuffled rows, of whole wells or of whole plates."""
     classifier: Classifier = "adamw"
     """The release's linear layer under AdamW, or logistic regression trained until it converges (`logistic`)."""
     standardise: bool | None = None
-    """Scale every dimension by its training cells first; None: as `probe.standardise` says. `logistic` always does."""
+    """Standardise every dimension by the training cells; None: as in `probe.standardise`. `logistic` always does."""
 
 
 PROTOCOLS = {
-    # What the authors' code does: last-epoch weights, and the fold that is scored also stops the training.
+    # The authors' code: last-epoch weights, and the scored fold also stops training.
     "release": Protocol(weights="last", monitor="scored", folds="rows"),
-    # The text names no set for early stopping of the held-out task, so the code's set is kept; early stopping
-    # itself is read in its usual sense, that the best epoch is the one kept.
+    # The paper names no set for early stopping of the held-out task, so the code's set is kept; early stopping is
+    # taken in its usual sense: the best epoch is kept.
     "paper": Protocol(weights="best", monitor="scored", folds="rows"),
-    # No scored cell, nor any other cell of its well or plate, has a say in training or in the choice of the penalty;
-    # and neither the unit of the embeddings nor a learning rate has a say in the result.
+    # No scored cell, nor any other cell of its well or plate, affects training or the choice of the penalty, and the
+    # result depends neither on the scale of the embeddings nor on a learning rate.
     "strict": Protocol(weights="best", monitor="inner", folds="plate", classifier="logistic"),
 }
 
@@ -50,19 +50,19 @@ VARIANTS: dict[Variant, dict[str, Any]] = {
     "standardised": {"standardise": True},
     "logistic": {"classifier": "logistic"},
 }
-"""Probes beside the release's, on the release's cells and folds: what is changed."""
+"""Variants of the release's probe on the same cells and folds."""
 
 RELEASE_RATE, MOST_RATE = 1e-3, 0.03
 PAPER_STEPS, ENOUGH_STEPS = 4000, 3000
-"""Steps of a control fit of the paper (1,260 cells, batches of 32, 100 epochs); with fewer than 3,000 the release's
-learning rate leaves the classifier short of where it would go."""
+"""Steps of a control fit of the paper (1,260 cells, batches of 32, 100 epochs); with fewer than 3,000 the
+classifier does not converge at the release's learning rate."""
 
 FEW_CELLS = 10
-"""Training cells of a class below which a fit is marked."""
+"""Fewest training cells of a class; a fit with fewer is marked."""
 
 
 def variant_name(variant: str) -> str:
-    """The protocol under which a variant of the release's probe stands in tables."""
+    """Protocol name of a variant of the release's probe in tables."""
     return f"release_{variant}"
 
 
@@ -167,7 +167,7 @@ class ProbeOptions(Options):
         return Protocol(**{**PROTOCOLS[name].__dict__, **made})
 
     def layouts(self, name: str) -> dict[str, Protocol]:
-        """What is run on the cells of protocol `name`, by its name in tables: itself and its variants."""
+        """The protocol `name` and its variants, by their names in tables."""
         own = self.protocol(name)
         beside = self.variants if name == "release" else ()
         return {name: own} | {variant_name(v): replace(own, **VARIANTS[v]) for v in beside}
@@ -178,7 +178,7 @@ class ProbeOptions(Options):
         return chosen or protocol.classifier == "logistic"
 
     def with_rate(self, cells: Sequence[int]) -> "ProbeOptions":
-        """These options with the learning rate of fits of so many training cells each filled in."""
+        """These options with the learning rate filled in for fits of these numbers of training cells."""
         if self.learning_rate is not None:
             return self
         steps = self.epochs * math.ceil(float(np.median(cells)) / self.batch_size)

@@ -1,4 +1,4 @@
-"""The training loop of many linear classifiers at once; `linear.fit_linear` is its front door."""
+"""The training loop of many linear classifiers at once; `linear.fit_linear` is its public interface."""
 
 import math
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
 Arrays = tuple[Floats, ...]
 
-GATHER_BYTES = 1 << 19  # rows of so many steps are gathered at once: few calls, yet they stay in the cache
-GROWTH_LIMIT = 1e4  # how far the second moment's unit may grow before it is brought back
-BLOCK_FLOATS = 1 << 15  # the optimiser walks over larger layers in blocks whose five arrays fit the cache
+GATHER_BYTES = 1 << 19  # steps whose rows are gathered at once: few calls that still fit the cache
+GROWTH_LIMIT = 1e4  # largest unit of the second moment before it is rescaled
+BLOCK_FLOATS = 1 << 15  # the optimiser updates larger layers in blocks whose five arrays fit the cache
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Fit:
     train: Rows
     """Rows trained on."""
     monitor: Rows
-    """Rows whose accuracy stops the training and picks the best epoch, or whose loss chooses the penalty."""
+    """Rows whose accuracy stops training and selects the best epoch, or whose loss selects the penalty."""
     refit: bool = False
-    """The monitored rows are training wells: once they have chosen a penalty they may be trained on."""
+    """Whether the monitored rows are training wells, which the final fit includes once the penalty is chosen."""
 
 
 class Trainer:
-    """Trains its fits; a lane is a fit that has not stopped, at that position in all the arrays."""
+    """Trains all fits at once; a lane is a fit that has not stopped, and its position in all arrays."""
 
     def __init__(
         self,
@@ -65,11 +65,11 @@ class Trainer:
         self.best_hits = [-1] * count
         self.monitored: list[list[float]] = [[] for _ in fits]
         self.standardised = bool(centre.any() or (scale != 1).any())
-        self.centre = np.pad(centre, ((0, 0), (0, 1)))[:, None]  # (P, 1, D + 1); the bias column stays as it is
+        self.centre = np.pad(centre, ((0, 0), (0, 1)))[:, None]  # (P, 1, D + 1); the bias column is unchanged
         self.scale = np.pad(scale, ((0, 0), (0, 1)), constant_values=1)[:, None]
         gathered: dict[tuple[int, int], tuple[Floats, Rows, Rows]] = {}
         keys = [(id(fit.monitor), lane * self.standardised) for lane, fit in enumerate(fits)]
-        for lane, fit in enumerate(fits):  # fits that watch the same rows, on the same scale, share one copy
+        for lane, fit in enumerate(fits):  # fits that monitor the same rows on the same scale share one copy
             if keys[lane] not in gathered:
                 rows = features[fit.monitor]
                 if self.standardised:
@@ -80,7 +80,7 @@ class Trainer:
         self._allocate()
 
     def _allocate(self) -> None:
-        """Working arrays for the lanes at hand, and the blocks that the optimiser walks over."""
+        """Allocate working arrays for the present lanes, and the optimiser's blocks."""
         lanes, batch = len(self.lanes), self.options.batch_size
         self.gradient = np.empty_like(self.weights)
         self.update = np.empty_like(self.weights)
@@ -122,7 +122,7 @@ class Trainer:
                 self._drop(finished)
 
     def _watch(self, epoch: int) -> list[int]:
-        """Accuracy on the monitored rows; the positions of the lanes that stop."""
+        """Record accuracy on the monitored rows; return the positions of the lanes that stop."""
         finished = []
         for position, fit in enumerate(self.lanes):
             features, targets, columns = self.watched[fit]
@@ -146,7 +146,7 @@ class Trainer:
         self._allocate()
 
     def _epoch(self, rate: float) -> None:
-        """One pass over every lane's rows, `rate` being the learning rate."""
+        """Train one epoch of every lane at learning rate `rate`."""
         options, batch = self.options, self.options.batch_size
         steps = [self.steps[fit] for fit in self.lanes]
         most, least = max(steps), min(steps)
@@ -162,7 +162,7 @@ class Trainer:
 
         beta1, beta2 = options.betas
         # AdamW with both moments kept unscaled, and the second in units that grow by 1 / beta2 a step, so that
-        # its decay needs no pass of its own: the gradient is scaled instead, which costs nothing.
+        # its decay needs no separate pass: the gradient is scaled instead, at no cost.
         restart = max(1, int(math.log(GROWTH_LIMIT) / -math.log(beta2)))
         growth = beta2 ** (-0.5 * (1 + np.arange(most) % restart))
         time = self.taken + np.arange(1, most + 1)[:, None]  # (steps, P)
@@ -172,7 +172,7 @@ class Trainer:
         share = (share * growth[:, None, None]).astype(np.float32)
         momentum = np.float32(beta1 * beta2**-0.5)
         decay = np.float32(1 - rate * options.weight_decay)
-        # Fits of one length stay in step: one number then serves all of them, which numpy applies twice as fast.
+        # Fits of equal length share one number, which numpy applies twice as fast.
         level = least == most and len(set(self.taken.tolist())) == 1
 
         for first in range(0, most, self.chunk):
@@ -184,7 +184,7 @@ class Trainer:
             if self.standardised:
                 np.subtract(gathered, self.centre, out=gathered)
                 np.divide(gathered, self.scale, out=gathered)
-                gathered[chosen == len(self.features) - 1] = 0  # the padding stays without effect
+                gathered[chosen == len(self.features) - 1] = 0  # padding has no effect
             for step in range(first, stop):
                 active = len(steps) if step < least else sum(count > step for count in steps)
                 if step and step % restart == 0:
@@ -201,7 +201,7 @@ class Trainer:
         self.taken += steps
 
     def _rescale(self, lanes: slice, growth: NDArray[np.float64]) -> None:
-        """Bring the moments of `lanes` back to plain units."""
+        """Rescale the moments of `lanes` to plain units."""
         self.moment[lanes] *= (1 / growth).astype(np.float32)[:, None, None]
         self.square[lanes] *= (1 / growth**2).astype(np.float32)[:, None, None]
 
@@ -215,7 +215,7 @@ class Trainer:
         np.exp(logits, out=logits)
         np.matmul(logits, self.ones, out=sums)
         inverse = np.divide(share, sums, out=self.inverse[:lanes])
-        # Subtracting each row's maximum matters only where exp comes near the ends of float32, which is rare.
+        # Subtracting each row's maximum matters only where exp nears the limits of float32, which is rare.
         if not (_in_range(sums) and _in_range(inverse)):
             self._exp_by_maximum(x, weights, share, logits, sums, inverse)
         np.multiply(logits, inverse, out=logits)
@@ -225,7 +225,7 @@ class Trainer:
     def _exp_by_maximum(
         self, x: Floats, weights: Floats, share: Floats | np.float32, logits: Floats, sums: Floats, inverse: Floats
     ) -> None:
-        """Softmax terms again with the maximum subtracted, in the lanes that need it: others keep their bytes."""
+        """Recompute softmax terms with the maximum subtracted in the lanes that need it; others keep their bytes."""
         shares = np.broadcast_to(share, (len(x), 1, 1))
         for lane in range(len(x)):
             if not (_in_range(sums[lane]) and _in_range(inverse[lane])):
@@ -242,7 +242,7 @@ class Trainer:
         momentum: np.float32,
         decay: np.float32,
     ) -> None:
-        """One update of the first `lanes` lanes; size and offset are one number or one per lane (P, 1, 1)."""
+        """Update the first `lanes` lanes; size and offset are one number or one per lane (P, 1, 1)."""
         if not self.blocks:
             arrays: Arrays = (self.weights, self.moment, self.square, self.gradient, self.update)
             if lanes < len(self.weights):
@@ -257,7 +257,7 @@ class Trainer:
 
 
 def _in_range(values: Floats) -> bool:
-    """Whether no value is far from 1: the dot product leaves float32 then, and costs less than two extremes."""
+    """Whether no value is far from 1; a dot product overflows otherwise and costs less than a minimum and maximum."""
     flat = values.reshape(-1)
     return math.isfinite(np.dot(flat, flat))
 

@@ -1,4 +1,4 @@
-"""Profiles beyond the linear probe: normalisation by controls, neighbours, replicate retrieval, variance shares."""
+"""Profile analysis: normalisation by controls, nearest neighbours, replicate retrieval, variance shares."""
 
 from campfire.evaluation.profiles.normalise import normalise, well_means
 from campfire.evaluation.profiles.options import REPRESENTATIONS, ProfileOptions

@@ -1,4 +1,4 @@
-"""Well means, and embeddings made comparable across plates by their negative controls."""
+"""Well means, and normalisation of embeddings across plates by negative controls."""
 
 import numpy as np
 import pandas as pd
@@ -36,12 +36,12 @@ def normalise(
 ) -> Floats:
     """Embeddings (N, D) in another representation; `controls` (N,) marks the cells of the negative control.
 
-    `raw`: as they are. `sphered`: each plate is centred and scaled by its controls, then all are whitened by the
+    `raw`: unchanged. `sphered`: each plate is centred and scaled by its controls, then all are whitened by the
     controls' covariance. `tvn` (typical variation normalisation, Ando et al. 2017): whitened by all plates' controls,
     then each plate's controls are aligned to zero mean and unit covariance (CORAL). `shrinkage` is the share of the
     mean variance mixed into a covariance before it is inverted; a plate's own is shrunk more, by dimensions per
-    control. No label but "negative control" is used; OOD plates are normalised by their own controls, as they would
-    be in a new screen. Raises DataError for a plate without two control cells.
+    control. No label but "negative control" is used; OOD plates are normalised by their own controls, as in
+    a new screen. Raises DataError for a plate without two control cells.
     """
     if representation not in REPRESENTATIONS:
         raise DataError(f"profiles: unknown representation `{representation}`; allowed: {', '.join(REPRESENTATIONS)}")

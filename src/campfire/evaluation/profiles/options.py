@@ -1,4 +1,4 @@
-"""Options of the evaluations beside the linear probe: the `profiles` section of the config."""
+"""Options of the `profiles` section: evaluations that complement the linear probe."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
@@ -12,7 +12,7 @@ REPRESENTATIONS: tuple[Representation, ...] = ("raw", "sphered", "tvn")
 
 
 class ProfileOptions(Options):
-    """Evaluations beside the linear probe of single cells."""
+    """Evaluations that complement the linear probe of single cells."""
 
     section: ClassVar[str] = "profiles"
 

@@ -1,4 +1,4 @@
-"""Classifiers of few rows, and replicate retrieval."""
+"""Classifiers for few rows, and replicate retrieval."""
 
 import warnings
 from typing import Any
@@ -40,17 +40,17 @@ def knn_predict(
 def logistic_predict(
     train: Floats, labels: NDArray[np.integer[Any]], queries: Floats, regularisation: float = 1.0
 ) -> NDArray[np.intp]:
-    """Class of each query by multinomial logistic regression with an L2 penalty, trained until it converges.
+    """Class of each query by multinomial logistic regression with an L2 penalty, trained to convergence.
 
     train (N, D), labels (N,) class index, queries (M, D) -> (M,). Dimensions are centred and scaled by the training
-    rows. Meant for some hundred rows; `regularisation` is the inverse strength of the penalty.
+    rows. Intended for a few hundred rows; `regularisation` is the inverse strength of the penalty.
     """
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     centre, spread = train.mean(axis=0), train.std(axis=0)
     spread = np.where(spread > 1e-8, spread, 1)
-    # Doubles and one thread: the same bytes everywhere.
+    # Double precision and one thread give the same bytes on every machine.
     scaled, asked = ((np.asarray(x, np.float64) - centre) / spread for x in (train, queries))
     with threadpool_limits(1):
         model = LogisticRegression(C=regularisation, max_iter=2000).fit(scaled, labels)
@@ -58,7 +58,7 @@ def logistic_predict(
 
 
 def replicate_retrieval(wells: pd.DataFrame, embeddings: Floats) -> pd.DataFrame:
-    """Average precision with which each well retrieves the wells of its compound on other plates (copairs).
+    """Average precision of each well in retrieving its compound's wells on other plates (copairs).
 
     wells: (W,) rows with plate, well and `Metadata_JCP2022`; embeddings (W, D) well means, compared by cosine.
     Positives are the compound's wells on other plates, negatives the wells of other compounds. Returns the wells

@@ -1,4 +1,4 @@
-"""One table of everything beyond the paper's accuracies."""
+"""One table of all profile metrics that complement the paper's accuracies."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -39,21 +39,21 @@ def profile_summary(
     """k-NN of cells and wells, probe of cells and wells, replicate retrieval and variance shares, with intervals.
 
     keys, embeddings (N, D), sample (all tasks of a protocol): as for `probes.evaluate`. wells: `split/wells.parquet`,
-    which tells the batch of each plate and all wells of the negative control: plates are normalised by every embedded
-    cell of these, else by the sampled ones alone. The samples hold one control well of an ID plate, whose own deviation
-    then enters the whole plate; `split.reference_wells` adds others that are not probed. The negative control is no
-    class here: the plate's own normalisation would put it at the origin, scored wells included, and give it away. A
-    plate without two of its cells is left out of every representation, with a warning, where any of them needs it.
+    which has the batch of each plate and all wells of the negative control: plates are normalised by all embedded cells
+    of these wells, or without it by the sampled ones only. The sample has one control well of an ID plate, whose own
+    deviation then affects the whole plate; `split.reference_wells` adds wells that are not probed. The negative control
+    is not a class here: normalisation would put it at the origin, scored wells included, and reveal it. A plate with
+    fewer than two of its cells is left out of every representation, with a warning, where any of them needs controls.
     Returns one row per `protocol, task, split, metric, representation, level`: metric is `probe_accuracy`,
     `probe_balanced_accuracy`, `knn_accuracy`, `map`, `map_normalized` or `variance_<factor>` (split empty: all wells;
     factors are compound, batch, plate and residual, without batch where plates and batches are one);
-    level is `cell` or `well`. The probe of cells is `probes.evaluate`; that of wells, which are too few for its short
-    steps, is a logistic regression on standardised well means, trained until it converges on the same folds.
+    level is `cell` or `well`. The probe of cells is `probes.evaluate`. Wells are too few for its optimiser, so their
+    probe is logistic regression on standardised well means, trained to convergence on the same folds.
     """
     from threadpoolctl import threadpool_limits
 
     options, probe, bootstrap = options or ProfileOptions(), probe or ProbeOptions(), bootstrap or BootstrapOptions()
-    with threadpool_limits(1):  # sums of several threads differ in their last bits from one machine to the next
+    with threadpool_limits(1):  # multithreaded sums differ in their last bits between machines
         return _summary(keys, embeddings, sample, options, probe, bootstrap, wells)
 
 
@@ -100,7 +100,7 @@ def _controls(
     controls: Sequence[str],
     wells: pd.DataFrame | None,
 ) -> tuple[pd.DataFrame, Floats, NDArray[np.bool_]]:
-    """Wells and embeddings of the sampled cells, those of all embedded control cells behind them; which are these."""
+    """Wells and embeddings of the sampled cells, then of all embedded control cells; and a mask of the latter."""
     where = cells[names.WELL_KEYS]
     if wells is None:
         return where, features, cells[names.COMPOUND].isin(controls).to_numpy()
@@ -113,7 +113,7 @@ def _controls(
 
 
 def _normalisable(where: pd.DataFrame, controls: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which rows are of plates with two or more cells of the negative control; DataError when none is."""
+    """Mask of the rows on plates with two or more cells of the negative control; DataError when there is none."""
     plates = where[names.PLATE]
     counts = pd.Series(controls).groupby(plates.to_numpy(object)).sum()
     without = sorted(map(str, counts.index[counts < 2]))
@@ -140,7 +140,7 @@ def _level(
     probe: ProbeOptions,
     bootstrap: BootstrapOptions,
 ) -> Iterator[pd.DataFrame]:
-    """Each task's rows at one level."""
+    """The rows of each task at one level."""
     for task, group in cells.groupby("task", sort=False):
         if group[names.COMPOUND].nunique() < 2:
             logger.warning(
@@ -170,7 +170,7 @@ def _level(
 
 
 def _wells(rows: pd.DataFrame, x: Floats) -> tuple[pd.DataFrame, Floats]:
-    """Well means shaped as cells, one nucleus 0 per well."""
+    """Well means in the format of cells, one nucleus 0 per well."""
     table, means = well_means(rows, x)
     columns = ["protocol", "task", *names.WELL_KEYS, names.COMPOUND, "split", names.BATCH]
     facts = rows.drop_duplicates(names.WELL_KEYS)[[name for name in columns if name in rows]]
@@ -185,7 +185,7 @@ def _accuracy(predictions: pd.DataFrame, metric: str, bootstrap: BootstrapOption
 
 
 def _by_fold(rows: pd.DataFrame, x: Floats, probe: ProbeOptions, classify: Classifier) -> pd.DataFrame:
-    """Predictions of a classifier on the probe's folds; it trains on all train cells at once in the control task."""
+    """Predictions of a classifier on the probe's folds; in the control task it trains on all train cells at once."""
     cells, features, compounds = gather(rows[names.CELL_KEYS], x, rows)
     protocol, task = cells["protocol"].iloc[0], cells["task"].iloc[0]
     layout = plan(task, probe.protocol(protocol), cells, probe.changed(subsets=1))
@@ -205,7 +205,7 @@ def _by_fold(rows: pd.DataFrame, x: Floats, probe: ProbeOptions, classify: Class
 
 
 def _nearest(train: Floats, labels: NDArray[np.int64], queries: Floats, most: int) -> NDArray[np.intp]:
-    """k-NN, k at most the training rows of the rarest class, which could not win a larger vote."""
+    """k-NN with k at most the training rows of the rarest class, which could not win a larger vote."""
     counts = np.bincount(labels)
     return knn_predict(train, labels, queries, len(counts), min(most, int(counts[counts > 0].min())))
 

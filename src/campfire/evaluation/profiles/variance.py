@@ -1,4 +1,4 @@
-"""How much of the embeddings' variance compounds, batches and plates carry."""
+"""Shares of the embeddings' variance explained by compounds, batches and plates."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,16 +21,15 @@ def variance_shares(
     factors: Sequence[str] = (names.COMPOUND, names.PLATE),
     options: BootstrapOptions | None = None,
 ) -> pd.DataFrame:
-    """Share of the variance of well means that each factor explains beyond the others, with an interval over wells.
+    """Share of the variance of well means that each factor explains in addition to the others, with intervals.
 
-    wells: (W,) rows with the factor columns; embeddings (W, D). Sums of squares are those of least squares on all
-    factors, summed over the D dimensions; the chance share of the factor's levels is taken off (omega squared), so a
-    factor without effect has a share near 0 and balanced shares sum to 1 with `residual`, what is left to wells.
-    A factor may hold another one whole (a batch its plates): its share is then what it explains without the inner one,
-    less what the spread of the inner levels alone would make it explain; the inner share is what is left beyond it.
-    Returns `factor, share, low, high`; the interval tells how far other wells would move a share, not other plates; at
-    most 200 resamples are made. Raises DataError where wells are too few for the levels, or all
-    alike.
+    wells: (W,) rows with the factor columns; embeddings (W, D). Sums of squares are from least squares on all
+    factors, summed over the D dimensions; the share expected by chance is subtracted (omega squared), so a factor
+    without effect has a share near 0, and balanced shares sum to 1 with `residual`, the variance between wells.
+    Where one factor is nested in another (plates in batches), the share of the outer factor is what it explains without
+    the inner one, minus what the spread of the inner levels alone would explain; the inner share is the remainder.
+    Returns `factor, share, low, high`; intervals cover other wells, not other plates, and use at most 200 resamples.
+    Raises DataError when there are too few wells for the levels, or all are alike.
     """
     options = options or BootstrapOptions()
     y = np.asarray(embeddings, np.float64)
@@ -56,8 +55,8 @@ def variance_shares(
     for row in weights:
         kept = row > 0
         draws.append(_shares(y[kept], [d[kept] for d in designs], inside, row[kept]))
-    # A resample repeats wells, which least squares takes for agreement: its shares are off by a constant, so their
-    # spread is laid around the value.
+    # A resample repeats wells, which least squares takes for agreement and so shifts all shares by a constant: the
+    # spread of the resamples is therefore centred on the value.
     around = value + np.array(draws) - np.mean(draws, axis=0)
     ends = np.quantile(around, [(1 - options.level) / 2, (1 + options.level) / 2], axis=0)
     return pd.DataFrame({"factor": [*factors, "residual"], "share": value, "low": ends[0], "high": ends[1]})
@@ -72,7 +71,7 @@ def _holds(outer: NDArray[np.integer[Any]], inner: NDArray[np.integer[Any]]) -> 
 def _shares(y: Floats, designs: Sequence[Floats], inside: Sequence[Sequence[int]], weight: Floats) -> Floats:
     """Omega squared of each design given the others, and the residual's share; y (W, D), weight (W,).
 
-    inside: for each design those that it holds whole.
+    inside: for each design the designs nested in it.
     """
     root = np.sqrt(weight)[:, None]
     ones = np.ones((len(y), 1))

@@ -1,4 +1,4 @@
-"""The head itself: a small network on frozen embeddings, kept as arrays so that using it needs no torch."""
+"""The transfer head: a small network on frozen embeddings, stored as arrays so that applying it needs no torch."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Head:
-    """A trained head: layers with a ReLU between two, after an optional scaling of the features."""
+    """A trained head: optional scaling of the features, then layers with a ReLU between them."""
 
     weights: Sequence[Floats]
     """One (out, in) matrix per layer."""
@@ -31,7 +31,7 @@ class Head:
     normalise: bool
     """Whether well means are scaled to unit length."""
     history: pd.DataFrame
-    """A row per epoch: `epoch, loss, active` (share of triplets that still violate the margin)."""
+    """One row per epoch: `epoch, loss, active` (share of triplets that still violate the margin)."""
 
     def embed_cells(self, embeddings: Floats) -> Floats:
         """(N, D) frozen embeddings -> (N, width of the last layer)."""
@@ -47,7 +47,7 @@ class Head:
         return np.ascontiguousarray(x, np.float32)
 
     def finish(self, means: Floats) -> Floats:
-        """Well means as the loss saw them: of unit length when the head normalises."""
+        """Well means as used by the loss: of unit length when the head normalises."""
         if not self.normalise:
             return means
         return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)

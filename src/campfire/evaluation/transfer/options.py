@@ -68,4 +68,4 @@ class HeadOptions(Options):
 
 
 class TransferOptions(HeadOptions, ZprimeOptions):
-    """Options of head and Z' together, for whoever calls the library directly."""
+    """Options of head and Z' together, for direct use of the library."""

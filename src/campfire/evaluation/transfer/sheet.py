@@ -42,7 +42,7 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
 
 
 def _row_problem(row: dict[Any, str]) -> str:
-    """What is wrong with a row of the sheet; "" when nothing is."""
+    """The error in a row of the sheet; "" when there is none."""
     where = f"plate {row[names.PLATE]}, well {row[names.WELL]}: "
     for kind, column in (("source", names.SOURCE), ("batch", names.BATCH), ("plate", names.PLATE)):
         if problem := name_problem(kind, row[column]):
@@ -68,7 +68,7 @@ def has_control_groups(sheet: pd.DataFrame | None) -> bool:
 
 
 def check_trainable(sheet: pd.DataFrame, path: str | Path = "transfer sheet") -> None:
-    """Raise ConfigError when a head cannot be trained on a sheet of `read_sheet`, which embedding alone allows."""
+    """Raise ConfigError when a head cannot be trained on a sheet of `read_sheet`; embedding alone needs less."""
     for role in ROLES:
         if not (sheet["role"] == role).any():
             raise ConfigError(

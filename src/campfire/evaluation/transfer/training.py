@@ -40,9 +40,9 @@ def train_head(
     """Train a head on the training plates of a transfer screen (paper section 3.5).
 
     Each batch draws some cells of each of its wells, runs the head on every cell and takes the mean per well; the
-    triplet loss pulls wells of one treatment together. The encoder stays frozen, so its embeddings are all that is
-    needed. keys, embeddings (N, D): cells of all plates; held-out plates are never touched. With `state_dir` an
-    interrupted run goes on where it was saved and ends with the same weights on CPU.
+    triplet loss pulls wells of one treatment together. The encoder stays frozen, so only its embeddings are
+    needed. keys, embeddings (N, D): cells of all plates; held-out plates are not used. With `state_dir` an interrupted
+    run resumes from its last saved state and ends with the same weights on CPU.
     Raises DataError when the training plates have too few wells with cells.
     """
     import torch
@@ -94,7 +94,7 @@ def train_head(
 def _scaling(
     features: NDArray[np.float32], options: TransferOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What training cells (N, D) are centred and divided by: (D,), (D,); 0 and 1 unless they are standardised."""
+    """Centre and scale of training cells (N, D): (D,), (D,); 0 and 1 without standardisation."""
     if not options.standardise:
         return np.zeros(features.shape[1], np.float32), np.ones(features.shape[1], np.float32)
     spread = features.std(axis=0)
@@ -117,7 +117,7 @@ def _train_epoch(
     optimiser: "torch.optim.Optimizer",
     options: TransferOptions,
 ) -> dict[str, float]:
-    """One pass over the wells; `loss` and `active`, means over its batches."""
+    """Train one epoch; return `loss` and `active`, means over its batches."""
     import torch
 
     rng = keyed_generator(options.seed, 1, number)
@@ -141,8 +141,8 @@ def _train_epoch(
 def batches(labels: NDArray[np.int64], rng: np.random.Generator, options: TransferOptions) -> list[Rows]:
     """One epoch of wells in batches: (W,) treatment numbers -> arrays of well numbers.
 
-    Wells of a treatment go in together, `wells_per_treatment` at a time, so that a batch has positives. A treatment's
-    last well alone is joined to its treatment's previous wells; a treatment with one well serves as a negative.
+    Wells of a treatment enter together, `wells_per_treatment` at a time, so that a batch has positives. A single
+    remaining well joins its treatment's previous wells; a treatment with one well serves as a negative.
     """
     chunks: list[Rows] = []
     for label in np.unique(labels):
@@ -160,7 +160,7 @@ def batches(labels: NDArray[np.int64], rng: np.random.Generator, options: Transf
             wells = np.empty(0, np.intp)
     if len(wells) and (not packed or _has_triplet(labels[wells])):
         packed.append(wells)
-    elif len(wells):  # too few kinds of wells are left for a batch of their own
+    elif len(wells):  # too few treatments are left for another batch
         packed[-1] = np.concatenate([packed[-1], wells])
     return packed
 
@@ -230,7 +230,7 @@ def _training_wells(
 
 
 def _draw(rows: Rows, rng: np.random.Generator, count: int) -> Rows:
-    """`count` of a well's cells, without repeats while there are enough."""
+    """`count` of a well's cells, without replacement where there are enough."""
     if len(rows) >= count:
         return rows[rng.permutation(len(rows))[:count]]
     return rows[rng.integers(0, len(rows), count)]
@@ -255,7 +255,7 @@ def _network(width: int, options: TransferOptions) -> "torch.nn.Sequential":
 
 
 def _digest(features: NDArray[np.float32], labels: NDArray[np.int64], ends: Rows, options: TransferOptions) -> str:
-    """What a saved state depends on; scores and the number of epochs do not count."""
+    """Fingerprint of what a saved state depends on; scores and the number of epochs are not part of it."""
     skipped = ("epochs", "checkpoint_every", "zprime_ddof", "replicates", "level")
     text = json.dumps({k: v for k, v in options.values().items() if k not in skipped}, sort_keys=True, default=list)
     digest = hashlib.sha256(text.encode())
@@ -281,14 +281,14 @@ def _save(
 def _resume(
     path: Path, digest: str, network: "torch.nn.Sequential", optimiser: "torch.optim.Optimizer"
 ) -> list[dict[str, Any]]:
-    """Load a saved state of the same data and options; [] and a word in the log otherwise."""
+    """Load a saved state of the same data and options; [] and a log line otherwise."""
     import torch
 
     if not path.exists():
         return []
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 (a damaged file raises errors of many kinds; training anew is always right)
+    except Exception as error:  # noqa: BLE001 (a damaged file raises many kinds of errors; retraining is always safe)
         logger.warning("%s: not a readable state (%s); the head is trained from the start", path, error)
         return []
     if state.get("digest") != digest:
@@ -296,5 +296,5 @@ def _resume(
         return []
     network.load_state_dict(state["head"])
     optimiser.load_state_dict(state["optimiser"])
-    logger.info("transfer head: going on after epoch %d", len(state["history"]))
+    logger.info("transfer head: resuming after epoch %d", len(state["history"]))
     return list(state["history"])

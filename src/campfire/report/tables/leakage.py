@@ -7,7 +7,7 @@ import pandas as pd
 
 from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError
-from campfire.evaluation.probes.leaks import LEAKS
+from campfire.evaluation.probes.leakage import LEAKAGE_EFFECTS, WELL_POSITION
 from campfire.report.tables.accuracies import interval_note
 from campfire.report.tables.inputs import Files, Settings, by_folder
 from campfire.report.tables.options import TableOptions
@@ -15,17 +15,17 @@ from campfire.report.tables.render import Table, interval, number
 from campfire.report.tables.verdict import DIFFERS, verdict
 
 
-def collect(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.DataFrame:
+def collect(effects: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.DataFrame:
     """encoder -> leakage/{encoder}/{channels}.parquet, stacked in the order of the tables.
 
     Columns: encoder, label, task, split, quadrant, leak, meaning, with_leak, without, difference, low, high, level,
     n_wells. Raises DataError when there is none.
     """
     parts = []
-    for encoder in options.order(list(prices)):
-        table = prices[encoder]
+    for encoder in options.order(list(effects)):
+        table = effects[encoder]
         table = table.assign(encoder=encoder, label=options.label(encoder), quadrant=table["split"].map(QUADRANTS))
-        parts.append(table.assign(meaning=table["leak"].map(LEAKS), level=options.level))
+        parts.append(table.assign(meaning=table["leak"].map(LEAKAGE_EFFECTS), level=options.level))
     if not parts or all(part.empty for part in parts):
         raise DataError(
             "leakage: there is no leakage/{encoder}/{channels}.parquet; run the rule `leakage_effects` of an encoder"
@@ -40,19 +40,21 @@ def _cell(record: Mapping[Any, Any]) -> str:
     return f"{bold}{text}{bold}"
 
 
-def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
-    """Leaks in rows, quadrants in columns; `data` is what `collect` returns."""
-    data = collect(prices, options)
+def build(effects: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
+    """Sources of leakage in rows, quadrants in columns; `data` is what `collect` returns."""
+    data = collect(effects, options)
     lines: list[dict[str, str]] = []
-    for leak in [name for name in LEAKS if name in set(data["leak"])]:
-        for label, rows in data[data["leak"] == leak].groupby("label", sort=False):
+    for source in [name for name in LEAKAGE_EFFECTS if name in set(data["leak"])]:
+        for label, rows in data[data["leak"] == source].groupby("label", sort=False):
             cells = {str(record["split"]): _cell(record) for record in rows.to_dict("records")}
             lines.append(
                 {
-                    "What is changed": LEAKS[leak].capitalize() if not lines or lines[-1]["leak"] != leak else "",
+                    "What is changed": LEAKAGE_EFFECTS[source].capitalize()
+                    if not lines or lines[-1]["leak"] != source
+                    else "",
                     "Encoder": str(label),
                     **{quadrant: cells.get(split, "") for split, quadrant in QUADRANTS.items()},
-                    "leak": leak,
+                    "leak": source,
                 }
             )
     layout = pd.DataFrame(lines).drop(columns="leak")
@@ -81,7 +83,7 @@ def build(prices: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
         "Leakage through the split (OOD plates that share a batch with training plates, untreated wells) acts in "
         "pretraining and is not quantified here: compare with a run of the strict split (docs/strict.md).",
     )
-    if "place" in set(data["leak"]):
+    if WELL_POSITION in set(data["leak"]):
         notes += (
             "Well positions: compounds keep their wells on all plates of a shared layout, OOD plates included. What "
             "that may add shows in the negative control's wells of OOD plates: balanced accuracy of identifying the "

@@ -15,21 +15,23 @@ from campfire.evaluation.probes.options import Classifier, ProbeOptions, Protoco
 from campfire.evaluation.probes.trainer import Fit
 from campfire.evaluation.statistics import BootstrapOptions, paired_bootstrap
 
-LEAK_COLUMNS = ["task", "split", "leak", "with_leak", "without", "difference", "low", "high", "n_wells"]
+LEAKAGE_COLUMNS = ["task", "split", "leak", "with_leak", "without", "difference", "low", "high", "n_wells"]
 
-LEAKS = {
+WELL_POSITION = "well_position"
+
+LEAKAGE_EFFECTS = {
     "scored_fold_chooses_epoch": "the epoch is chosen on the fold that is scored, not on inner wells",
-    "validation_cells_trained_on": "the inner wells are trained on as well (no leak: the price of having them)",
-    "last_epoch": "the last epoch's weights are scored, not the best's (no leak)",
-    "plates_shared": "each compound has training plates of its own, not the same for all",
+    "validation_cells_trained_on": "the inner wells are trained on as well (no leakage: what setting them aside costs)",
+    "last_epoch": "the last epoch's weights are scored, not the best's (no leakage)",
+    "plates_shared": "training plates are drawn for each compound separately, not shared by all",
     "wells_shared": "training and scored cells come from the same wells",
-    "place": "wells of one treatment, the negative control, told apart by their place alone, against chance",
-    "standardised": "embeddings are centred and scaled by the training cells (no leak: the release's probe has a unit)",
-    "converged": "logistic regression until it converges instead of the release's steps, on the same wells (no leak)",
-    "release_over_strict": "all leaks of protocol release together, with the release's classifier",
-    "paper_over_strict": "all leaks of protocol paper together, with the release's classifier",
+    WELL_POSITION: "wells of one treatment, the negative control, identified by their position alone, against chance",
+    "standardised": "embeddings are standardised by training cells (no leakage: the release's probe depends on scale)",
+    "converged": "logistic regression to convergence instead of the release's steps, on the same wells (no leakage)",
+    "release_over_strict": "all leakage of protocol release together, with the release's classifier",
+    "paper_over_strict": "all leakage of protocol paper together, with the release's classifier",
 }
-"""What is compared in each row; each row changes one thing, the last two all at once; `place` is `place_table`'s."""
+"""What each row compares. A row changes one thing, the last two everything; `well_position_table` has WELL_POSITION."""
 
 PAIRS = {
     "control": {
@@ -50,22 +52,23 @@ PAIRS = {
         "paper_over_strict": (("plain", "best"), ("strict", "best")),
     },
 }
-"""Of each task, the layout and weights with and without what a row is about."""
+"""For each task and row, the layout and weights with the change and without it."""
 
 
-def leak_table(
+def leakage_table(
     keys: pd.DataFrame,
     embeddings: NDArray[np.float32],
     sample: pd.DataFrame,
     options: ProbeOptions | None = None,
     bootstrap: BootstrapOptions | None = None,
 ) -> pd.DataFrame:
-    """Accuracy with and without each leak, on the same cells, with the interval of the difference over wells.
+    """Accuracy with and without each source of leakage on the same cells, and the difference with its interval.
 
     sample: one protocol's rows of `sample/cells.parquet`; the same cells serve every row, so that only the layout of
-    the fits differs. The control task stops on validation wells in every protocol; what its plates leak is priced by
-    cross-validation over all its ID wells, with folds of whole plates against folds drawn for each compound.
-    Returns `task, split, leak, with_leak, without, difference, low, high, n_wells`; `LEAKS` says what each is.
+    the fits differs. The control task stops on validation wells in every protocol; the leakage through its plates is
+    quantified by cross-validation over all its ID wells: folds of whole plates against folds drawn for each compound.
+    Returns `task, split, leak, with_leak, without, difference, low, high, n_wells`; `LEAKAGE_EFFECTS`
+    explains each. Intervals are over wells.
     """
     options, bootstrap = options or ProbeOptions(), bootstrap or BootstrapOptions()
     rows = []
@@ -74,15 +77,15 @@ def leak_table(
         own = _with_folds(options, cells)
         arms = _heldout_arms(cells, own) if task == "heldout" else _control_arms(cells, own)
         guesses = _predictions(str(task), cells, features, compounds, arms, own)
-        for leak, (with_it, without) in PAIRS[str(task)].items():
+        for source, (with_it, without) in PAIRS[str(task)].items():
             table = paired_bootstrap(guesses[with_it], guesses[without], bootstrap)
-            rows.append(table[table["split"].isin(names.QUADRANTS)].assign(leak=leak))
+            rows.append(table[table["split"].isin(names.QUADRANTS)].assign(leak=source))
     renamed = pd.concat(rows, ignore_index=True).rename(columns={"first": "with_leak", "second": "without"})
-    return renamed[LEAK_COLUMNS]
+    return renamed[LEAKAGE_COLUMNS]
 
 
 def _with_folds(options: ProbeOptions, cells: pd.DataFrame) -> ProbeOptions:
-    """The same number of folds for every layout of a task."""
+    """Options with the same number of folds for every layout of a task."""
     plates = cells.loc[cells["split"].isin(["test_ood_compound", "train", "val", "test"]), names.PLATE].nunique()
     return options if options.folds else options.changed(folds=max(2, min(MOST_FOLDS, plates)))
 
@@ -112,7 +115,7 @@ def _predictions(
     for name, arm in arms.items():
         for which in ("best", "last"):
             _, table = score(cells, features, arm, fits[name], which, compounds)
-            # A cell of the ID plates is scored by one fit, but by another one where folds differ.
+            # One fit scores each cell of the ID plates, but another one where folds differ.
             crossed = task == "heldout" or name in ("plain", "wells")
             once = table["split"].isin(["test_ood_compound", "test"]) & crossed
             table["fit"] = table["fit"].where(~once, 0)
@@ -125,7 +128,7 @@ def _layout(task: str, folds: str, cells: pd.DataFrame, options: ProbeOptions, m
 
 
 def _heldout_arms(cells: pd.DataFrame, options: ProbeOptions) -> dict[str, Plan]:
-    """Layouts that differ from one another in one respect each."""
+    """Layouts of the held-out task, each differing from another in one respect."""
     strict = _layout("heldout", "plate", cells, options, monitor="inner")
     watching = [Fit(f.train, s["test_ood_compound"]) for f, s in zip(strict.fits, strict.scored, strict=True)]
     return {
@@ -140,7 +143,7 @@ def _heldout_arms(cells: pd.DataFrame, options: ProbeOptions) -> dict[str, Plan]
 
 
 def _control_arms(cells: pd.DataFrame, options: ProbeOptions) -> dict[str, Plan]:
-    """The control task as it is, and its ID wells cross-validated with the folds of the held-out task."""
+    """The control task unchanged, and its ID wells cross-validated with the folds of the held-out task."""
     inside = cells["split"].isin(["train", "val", "test"])
     renamed = cells.assign(split=np.where(inside, "test_ood_compound", "test_ood_both"))
     arms = dict.fromkeys(("subsets", "standardised", "converged"), _layout("control", "plate", cells, options))
