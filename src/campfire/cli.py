@@ -1,4 +1,4 @@
-"""The command `campfire`: one door to everything that is done outside a workflow run."""
+"""The command `campfire`: every task outside a workflow run."""
 
 import sys
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ COMMANDS = {
     "bundle": Command("campfire.runs.bundle", "check or unpack a bundle of cached embeddings"),
     "options": Command("campfire.runs.config.table", "print the table of all options of the config"),
     "verify": Command("campfire.runs.verify", "find results that were altered after they were made"),
-    "mark-current": Command("campfire.runs.mark_current", "mark results that a change leaves as they are as current"),
+    "mark-current": Command("campfire.runs.mark_current", "mark results that a change does not affect as current"),
     "scale": Command("campfire.runs.scale", "print what a run reads, writes and stores"),
     "orphans": Command("campfire.runs.slurm", "list or cancel Slurm jobs that a dead run left behind"),
     "simulate": Command("campfire.simulate.__main__", "simulate a JUMP-like screen"),
@@ -38,7 +38,7 @@ def overview() -> str:
             "usage: campfire COMMAND ...",
             "",
             "Out-of-distribution evaluations of channel-agnostic masked autoencoders in fluorescence microscopy.",
-            "The workflow itself is run by Snakemake; these commands do what belongs before and after it.",
+            "The workflow itself is run by Snakemake; these commands cover the work before and after it.",
             "",
             *lines,
             "",
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from difflib import get_close_matches
 
         near = get_close_matches(name, COMMANDS, n=1)
-        hint = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(COMMANDS)}"
+        hint = f"; did you mean `{near[0]}`?" if near else f"; available: {', '.join(COMMANDS)}"
         print(f"campfire: unknown command `{name}`{hint}", file=sys.stderr)
         return 2
     code: int = import_module(COMMANDS[name].module).main(rest)

@@ -73,8 +73,8 @@ def test_result_options_and_execution_options_are_told_apart() -> None:
     [
         (598, "598 looks like nanometres; give micrometres: 0.598"),
         (5.98e-7, "looks like metres; give micrometres: 0.598"),
-        (0, "no pixel size of a microscope"),
-        (-0.6, "no pixel size of a microscope"),
+        (0, "not a plausible pixel size"),
+        (-0.6, "not a plausible pixel size"),
     ],
 )
 def test_an_implausible_pixel_size_is_answered_with_its_likely_unit(value: float, words: str) -> None:

@@ -1,1 +1,1 @@
-"""What every room stands on, and nothing of the science: column names, errors, files, text, processes."""
+"""Shared by all packages, free of science: column names, errors, files, text, processes."""

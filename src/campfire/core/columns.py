@@ -44,4 +44,4 @@ TASK_QUADRANTS = {"control": ("test", "test_ood_plate"), "heldout": ("test_ood_c
 
 ProtocolName = Literal["release", "paper", "strict"]
 PROTOCOLS: tuple[ProtocolName, ...] = ("release", "paper", "strict")
-"""As the authors' code, as the paper's text, without any known leak (docs/decisions.md)."""
+"""As in the authors' code, as in the paper's text, and without known leakage (docs/decisions.md)."""

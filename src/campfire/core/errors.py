@@ -34,11 +34,11 @@ class WeightsError(CampfireError):
 
 
 class InterruptedRunError(CampfireError):
-    """A run stopped on a signal after writing a checkpoint; started again, it goes on from there."""
+    """A run stopped on a signal after writing a checkpoint; the next start resumes from it."""
 
 
 def reason(error: Exception) -> str:
-    """The first line of what an exception says, or its kind where it says nothing."""
+    """First line of an exception's message, or its class name if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
@@ -46,7 +46,7 @@ def reason(error: Exception) -> str:
 OS_REMEDIES = {
     errno.ENOSPC: "make room on that disk and start again: what was finished is kept",
     errno.EDQUOT: "make room within your quota and start again: what was finished is kept",
-    errno.EROFS: "that disk is mounted read-only; choose a place where you may write",
+    errno.EROFS: "that disk is mounted read-only; choose a folder where you may write",
     errno.EACCES: "you have no right to do that there; change the rights, or choose another place",
     errno.EPERM: "you have no right to do that there; change the rights, or choose another place",
     errno.ENOENT: "there is no such file or folder; correct the path",
@@ -54,17 +54,17 @@ OS_REMEDIES = {
     errno.EISDIR: "it is a folder, not a file; correct the path",
     errno.EEXIST: "a part of the path is a file, not a folder, or the name is taken; choose another",
     errno.ENAMETOOLONG: "the name is too long for this file system; shorten the name or the folders",
-    errno.ELOOP: "its links lead in a circle; correct the link",
+    errno.ELOOP: "its symbolic links form a loop; correct the link",
     errno.EMFILE: "too many files are open; raise the limit (`ulimit -n 4096`)",
     errno.EIO: "the disk or network drive does not answer properly; check it and start again",
-    errno.ESTALE: "the network drive was mounted anew meanwhile; start again",
-    errno.ETXTBSY: "another program uses the file; end it and start again",
+    errno.ESTALE: "the network drive was remounted; start again",
+    errno.ETXTBSY: "another program uses the file; close it and start again",
 }
 """What to do about the operating system's errors on files."""
 
 
 def explain_os_error(error: OSError, path: object = None) -> str:
-    """An operating system's error on a file in one line: path, reason, remedy; "" for one that is not about files."""
+    """One line for an operating-system error on a file: path, reason, remedy; "" for any other error."""
     remedy = OS_REMEDIES.get(error.errno or 0)
     where = path or error.filename
     if remedy is None or (where is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)):
@@ -73,7 +73,7 @@ def explain_os_error(error: OSError, path: object = None) -> str:
 
 
 def in_one_line(main: Callable[P, int]) -> Callable[P, int]:
-    """A command's `main`: an error with a remedy, or on a file, is one line on stderr and exit code 1."""
+    """Run a command's `main`: an error with a remedy, or on a file, becomes one line on stderr and exit code 1."""
 
     @wraps(main)
     def command(*args: P.args, **kwargs: P.kwargs) -> int:

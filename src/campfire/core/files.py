@@ -42,7 +42,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.chmod(partial, 0o666 & ~UMASK)  # safetensors makes files that a lab's group could not read
         os.replace(partial, final)
     except OSError as error:
-        # Of what the block does, only failures to write this file are explained here.
+        # Only a failure to write this file is explained here, not other failures of the block.
         ours = {str(partial), str(final), *map(str, final.parents)}
         if str(error.filename) in ours and (explanation := explain_os_error(error, final)):
             raise DataError(explanation) from error
@@ -54,9 +54,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def single_writer(path: str | Path) -> Iterator[None]:
-    """Hold the lock of `path` (a state folder or file) while the block runs; the kernel frees it however we die.
+    """Hold the lock of `path` (a state folder or file) while the block runs; it is released however the process ends.
 
-    The lock is the file `.<name>.lock` beside `path` and tells who holds it. Raises CampfireError naming the holder
+    The lock is the file `.<name>.lock` beside `path` and names its holder. Raises CampfireError naming the holder
     when another live process has it, on this or another machine, and DataError where nothing can be written.
     """
     path = Path(path)
@@ -72,12 +72,14 @@ def single_writer(path: str | Path) -> Iterator[None]:
         except BlockingIOError as error:
             handle.seek(0)
             raise CampfireError(
-                f"{path}: another run is writing here ({handle.read().strip() or 'unknown'}); wait for it, or end it "
+                f"{path}: another run is writing here ({handle.read().strip() or 'unknown'}); wait for it, or stop it "
                 "and start again (`make slurm-orphans` lists the Slurm jobs that a dead run left behind)"
             ) from error
         except OSError as error:
-            # Some network file systems know no locks; renames keep files whole there too.
-            log.warning("%s: this file system gives no lock (%s); take care that only one run writes here", path, error)
+            # Some network file systems do not support locks; renames keep files whole there too.
+            log.warning(
+                "%s: this file system does not support locks (%s); make sure that only one run writes here", path, error
+            )
         handle.seek(0)
         handle.truncate()
         job = os.environ.get("SLURM_JOB_ID")
@@ -88,17 +90,22 @@ def single_writer(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def state_for(folder: str | Path, code: str) -> Iterator[None]:
-    """Begin a state folder anew when the run that *finished* in it had other code; a half-done one is gone on with.
+    """Empty a state folder whose *finished* run had other code; an unfinished run is resumed.
 
-    What a finished run left would otherwise be taken for the result of the new code. A run that was stopped half-way
-    goes on after an update of the code, since its hours are worth more; the log says so.
+    Otherwise the output of the finished run would pass for the result of the new code. A run that stopped half-way
+    resumes after a code update, because its hours of work are worth more; a warning is logged.
     """
     folder = Path(folder)
     begun, ended = folder / "begun-with", folder / "finished-with"
     if ended.is_file() and ended.read_text(encoding="utf-8") != code:
         shutil.rmtree(folder)
     if begun.is_file() and begun.read_text(encoding="utf-8") != code and not ended.is_file():
-        log.warning("%s: going on with what %s began, now %s", folder, begun.read_text(encoding="utf-8"), code)
+        log.warning(
+            "%s: resuming a run that began with code %s; the code is now %s",
+            folder,
+            begun.read_text(encoding="utf-8"),
+            code,
+        )
     write_text(begun, code)
     yield
     write_text(ended, code)
@@ -136,7 +143,7 @@ def write_table(table: pd.DataFrame | pa.Table, path: str | Path, metadata: dict
 
 
 def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a parquet file; a missing or damaged file is a DataError that names it."""
+    """Read a parquet file; raises a DataError naming the file if it is missing or damaged."""
     try:
         return pq.read_table(path, columns=columns, page_checksum_verification=True).to_pandas()
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""What is wrong with options, in words: place, mistake, remedy, with the nearest right key or value."""
+"""Messages about wrong options: location, mistake and remedy, with the nearest valid key or value."""
 
 import types
 import typing
@@ -28,7 +28,7 @@ EXPECTED = {
     "model_type": "a mapping of options",
     "model_attributes_type": "a mapping of options",
 }
-"""pydantic's name of an error of type -> what should be there."""
+"""pydantic's name of a type error -> the expected value."""
 
 LIMITS = {
     "greater_than": "must be above {gt}",
@@ -40,12 +40,12 @@ LIMITS = {
     "too_long": "takes at most {max_length} of them",
     "string_too_short": "must not be empty",
 }
-"""pydantic's name of an error of range -> what holds instead."""
+"""pydantic's name of a range error -> the limit that must hold."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing that is wrong: where, and what with its remedy."""
+    """One mistake: its location, and what is wrong with the remedy."""
 
     path: Path
     text: str
@@ -71,7 +71,7 @@ def nearest(word: object, known: Sequence[object]) -> str:
 
 
 def kind_at(options: type[BaseModel], values: Any, path: Path) -> tuple[Any, FieldInfo | None]:
-    """The type that a path into `values` leads to, and the last field on the way."""
+    """The type at the end of a path into `values`, and the last field on the way."""
     kind, field = chosen(options, values), None
     for step in path:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -120,7 +120,7 @@ def _holds(values: Any, step: str | int) -> bool:
 
 
 def _path(values: Any, details: ErrorDetails) -> Path:
-    """The keys of an error's place, without the marks that pydantic sets between them for unions and validators."""
+    """The keys of an error's location, without the marks that pydantic sets between them for unions and validators."""
     path: list[str | int] = []
     for position, step in enumerate(details["loc"]):
         last = position == len(details["loc"]) - 1
@@ -131,7 +131,7 @@ def _path(values: Any, details: ErrorDetails) -> Path:
 
 
 def _explain(options: type[BaseModel], values: Mapping[str, Any], details: ErrorDetails) -> Iterator[Mistake]:
-    """An error of pydantic in our words; contradictions of one class are several mistakes."""
+    """A pydantic error as our messages; each contradiction of one class is a separate mistake."""
     path, kind, given = _path(values, details), details["type"], details["input"]
     context: Mapping[str, Any] = details.get("ctx", {})
     if kind == "contradictions":
@@ -155,7 +155,7 @@ def _keys(holder: Any) -> list[str]:
 
 
 def _sentence(kind: str, given: Any, context: Mapping[str, Any], message: str) -> str:
-    """What is wrong with a value and what to give instead."""
+    """Say what is wrong with a value and what to give instead."""
     if kind == "missing":
         return "is missing"
     if kind in ("value_error", "assertion_error"):
@@ -188,7 +188,7 @@ def _tag_name(context: Mapping[str, Any]) -> str:
 
 
 def _yaml_hint(kind: str, given: Any) -> str:
-    """How YAML came to read a value as another type, and how to write what was meant."""
+    """Explain why YAML read a value as another type, and how to write the intended one."""
     if kind == "string_type" and isinstance(given, bool):
         return " (YAML reads NO, yes, on and off as true or false: put the word in quotes)"
     if kind == "string_type" and isinstance(given, int | float):

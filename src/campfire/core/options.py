@@ -1,4 +1,4 @@
-"""The base of every option class: one description per option, checked when it is made, unchangeable afterwards.
+"""The base of every option class: one description per option, validated on creation, immutable afterwards.
 
 A component declares its options once, as a subclass of `Options`; type, default, range, unit, source and meaning stand
 there and nowhere else. The config (`campfire.runs.config`) nests these classes, and the table of options in
@@ -45,7 +45,7 @@ def option(
     """A field of an option class; `...` as default means that it must be given.
 
     unit, source: of the value, where it has any; the source is a section of the paper, `release` (the authors' code)
-    or docs/decisions.md. execution: it only says how a machine works and leaves the result as it is. follows: path of
+    or docs/decisions.md. execution: it only controls how work is executed; the result is unchanged. follows: path of
     the option elsewhere in the config that fills this one (`tiles.size`), so that a value has one home. internal: set
     by the workflow or the caller, no key of the config. limits: pydantic's ge, gt, le, lt, multiple_of, min_length, ...
     """
@@ -55,7 +55,7 @@ def option(
 
 
 class Options(BaseModel):
-    """Options of one component. A wrong one is a ConfigError with one line per mistake.
+    """Options of one component. Invalid ones raise a ConfigError with one line per mistake.
 
     Subclasses override `contradictions` for options that are valid one by one and not together.
     """
@@ -108,11 +108,11 @@ class Options(BaseModel):
         return self._part(execution=False)
 
     def execution_options(self) -> dict[str, Any]:
-        """The options that only say how a machine does the work, as plain values for JSON."""
+        """The options that only control how the work is executed, as plain values for JSON."""
         return self._part(execution=True)
 
     def _part(self, execution: bool) -> dict[str, Any]:
-        """Options of one of the two kinds; nested classes are asked in turn."""
+        """Options of one of the two kinds, those of nested classes included."""
         dumped = self.model_dump(mode="json")
         found: dict[str, Any] = {}
         for name in type(self).model_fields:
@@ -139,24 +139,24 @@ def _part_of(value: Any, dumped: Any, execution: bool) -> tuple[Any] | None:
 
 
 def about(options: type[BaseModel], name: str) -> Mapping[str, Any]:
-    """What `option` was told about a field beside its description: unit, source, execution, follows, internal."""
+    """What `option` stored about a field besides its description: unit, source, execution, follows, internal."""
     extra = options.model_fields[name].json_schema_extra
     return extra if isinstance(extra, Mapping) else {}
 
 
 def is_execution(options: type[BaseModel], name: str) -> bool:
-    """Whether an option only says how a machine does the work."""
+    """Whether an option only controls how the work is executed."""
     return bool(about(options, name).get("execution"))
 
 
 def plausible_pixel_size(value: float) -> float:
-    """A pixel size in micrometres; one that no microscope has is a ValueError that guesses its unit."""
+    """Return a pixel size in micrometres; an implausible one raises a ValueError that guesses its unit."""
     if 0.05 <= value <= 20:
         return value
     for factor, unit in ((1e-3, "nanometres"), (1e6, "metres"), (1e3, "millimetres")):
         if value > 0 and 0.05 <= value * factor <= 20:
             raise ValueError(f"{value:g} looks like {unit}; give micrometres: {value * factor:g}")
-    raise ValueError(f"{value:g} um is no pixel size of a microscope; give micrometres, from 0.05 to 20")
+    raise ValueError(f"{value:g} um is not a plausible pixel size; give micrometres, from 0.05 to 20")
 
 
 PixelSize = Annotated[float, AfterValidator(plausible_pixel_size)]

@@ -10,7 +10,7 @@ from campfire.core.errors import ConfigError
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Read a YAML file; an unreadable one is a ConfigError that names the file and line."""
+    """Read a YAML file; an unreadable one raises a ConfigError that names the file and line."""
     try:
         with open(path, encoding="utf-8") as handle:
             # The C parser where PyYAML has it: every job of the workflow reads the config.
