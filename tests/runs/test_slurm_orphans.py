@@ -27,7 +27,7 @@ def test_a_lock_is_explained(tmp_path: Path) -> None:
     (tmp_path / ".snakemake/locks/0.output.lock").touch()
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(log)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None and holder.stdout.readline()
-        assert f"another run is at work here (process {holder.pid}, {log.name})" in explain_lock(tmp_path)
+        assert f"another run is active here (process {holder.pid}, {log.name})" in explain_lock(tmp_path)
         holder.kill()
     killed = explain_lock(tmp_path)
     assert "make slurm-orphans" in killed and "snakemake --unlock" in killed and socket.gethostname() in killed

@@ -107,7 +107,7 @@ def test_a_killed_controller_and_two_at_once(
         subprocess.run(["scontrol", "suspend", number], check=True)  # it holds its state, and waits for us
         assert "of a run at work" in orphans() and "0 of them by dead runs" in orphans()
         second = again()
-        assert second.startswith("exit 1") and f"another run is at work here (process {first.pid}" in second
+        assert second.startswith("exit 1") and f"another run is active here (process {first.pid}" in second
     refused = again()
     assert refused.startswith("exit 1") and "make slurm-orphans" in refused and "snakemake --unlock" in refused
     listed = orphans()

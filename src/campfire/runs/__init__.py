@@ -1,1 +1,1 @@
-"""What a config asks for, what it costs, and what was done. The science never imports this package."""
+"""What a config requests, what it costs, and what was done. The science never imports this package."""

@@ -1,4 +1,4 @@
-"""One archive with all that the tables and figures are made of, for readers without images, GPU or network.
+"""One archive with everything behind the tables and figures, for readers without images, GPU or network.
 
     campfire bundle check results/bundle.tar
     campfire bundle unpack bundle.tar --to results
@@ -44,7 +44,7 @@ def pack(
     config: Mapping[str, Any],
     upstream: Mapping[str, Any],
 ) -> dict[str, str]:
-    """Write `files` (all below the results root), the config and its sheets, and what is known of their origin.
+    """Write `files` (all below the results root), the config and its sheets, and a record of their origin.
 
     upstream: anything JSON can hold; goes in as bundle/upstream.json. Returns path in the archive -> SHA-256.
     Raises DataError for a file outside `root` or one that is absent.
@@ -94,7 +94,7 @@ def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
 
 
 def check(archive: str | Path, into: str | Path | None = None) -> dict[str, str]:
-    """Path -> SHA-256 of every file of a bundle, each compared with the manifest; also written below `into` if given.
+    """Path -> SHA-256 of every file of a bundle, each compared with the manifest; also written below `into` if options.
 
     Raises DataError for an unreadable or cut archive, a file that differs from the manifest, is missing or is not
     listed, and for anything but plain files with plain relative names; nothing outside `into` is ever written.
@@ -162,8 +162,8 @@ def _copy(handle: IO[bytes], path: Path | None) -> str:
 def unpack(archive: str | Path, root: str | Path | None = None, overwrite: bool = False) -> Path:
     """Verify a bundle and put its files below `root` (default: the run's own results root); returns the config to use.
 
-    Nothing is put in place before everything is verified. Files that are there with the same bytes keep their time, so
-    that nothing made from them is made again; others are an error unless `overwrite`.
+    Nothing is put in place before everything is verified. Existing files with the same bytes keep their time, so that
+    nothing derived from them is remade; existing files that differ are an error unless `overwrite`.
     """
     where = Path(".") if root is None else Path(root)
     where.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ def unpack(archive: str | Path, root: str | Path | None = None, overwrite: bool 
         other = [name for name in sums if name not in same and (final / name).exists()]
         if other and not overwrite:
             raise DataError(
-                f"{final / other[0]}: is there and differs from the bundle's ({len(other)} such files); unpack it "
+                f"{final / other[0]}: exists and differs from the bundle's ({len(other)} such files); unpack it "
                 "elsewhere with --to, or replace them with --overwrite"
             )
         for name in [*sums, MANIFEST]:
@@ -207,7 +207,7 @@ def reader_config(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
 
 @in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check or unpack a bundle from the shell; mistakes end with one line."""
+    """Check or unpack a bundle from the shell; an error is reported in one line."""
     parser = argparse.ArgumentParser(prog="campfire bundle", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for name, purpose in (("check", "compare every file with the manifest"), ("unpack", "check, then put in place")):
@@ -215,11 +215,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("archive", type=Path, help="the file bundle.tar")
     commands.choices["unpack"].add_argument("--to", type=Path, help="results root (default: the one of the run)")
     commands.choices["unpack"].add_argument("--overwrite", action="store_true", help="replace files that differ")
-    given = parser.parse_args(arguments)
-    if given.command == "check":
-        print(f"{given.archive}: {len(check(given.archive))} files as in the manifest")
+    options = parser.parse_args(arguments)
+    if options.command == "check":
+        print(f"{options.archive}: {len(check(options.archive))} files as in the manifest")
     else:
-        path = unpack(given.archive, given.to, given.overwrite)
+        path = unpack(options.archive, options.to, options.overwrite)
         print(f"verified and unpacked; now: snakemake --profile profiles/local --configfile {path} -- all")
     return 0
 

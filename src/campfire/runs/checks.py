@@ -17,7 +17,7 @@ STAGES_BY_PLATE = "images|download|nuclei|quality|tiles|embeddings/[^/]+/[^/]+|f
 
 
 def check_run(run: Run, targets: Iterable[str] = ()) -> None:
-    """Check everything that sheets, weight files and the targets asked for can have wrong; one error lists it all."""
+    """Check the sheets, weight files and requested targets; one error lists everything that is wrong."""
     targets = list(targets)
     checks: list[Callable[[], object]] = [
         lambda: check_plates(run),
@@ -52,11 +52,11 @@ def check_plates(run: Run) -> None:
 
 
 def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
-    """Check that files of a plate that are asked for belong to a plate of this run."""
+    """Check that requested files of a plate belong to a plate of this run."""
     pattern = rf"{re.escape(run.files.results)}/(?:{STAGES_BY_PLATE})/([^/]+)"
     for target in targets:
         match = re.fullmatch(pattern, target)
-        # A plate's name may have dots, and so may what a file's name has behind it.
+        # Plate names may contain dots, and so may the rest of a file name.
         if match and not any(match[1] == plate or match[1].startswith(f"{plate}.") for plate in run.all_plates):
             raise ConfigError(
                 f"{target}: plate {match[1].partition('.')[0]} is not in "
@@ -74,7 +74,7 @@ def check_timm_names(run: Run) -> None:
 
 
 def check_weights(run: Run, ablation: bool = False) -> None:
-    """Check that weight files exist; those of the ablation study only where it is asked for."""
+    """Check that weight files exist; those of the ablation study only when it is requested."""
     for encoder in run.encoders:
         weights = run.config["encoders"][encoder].get("weights")
         source = KINDS[run.config["encoders"][encoder]["kind"]].source
@@ -104,7 +104,7 @@ def check_weights(run: Run, ablation: bool = False) -> None:
 
 
 def check_tile_size(run: Run) -> None:
-    """Check that weight files of runs made elsewhere were trained on tiles of this run's size."""
+    """Check that external weight files were trained on tiles of this run's size."""
     size = run.config["tiles"]["size"]
     for name in run.encoders:
         options = run.config["encoders"][name]
@@ -120,7 +120,7 @@ def check_tile_size(run: Run) -> None:
 
 
 def _stored_tile_size(path: Path) -> int | None:
-    """The tile size in the header of a weight file, read without torch; None where it says none."""
+    """The tile size in the header of a weight file, read without torch; None if it gives none."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

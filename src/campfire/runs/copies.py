@@ -1,7 +1,7 @@
-"""Copies of a finished project: the times of its results put back, so that a copy is not computed again.
+"""Copies of a finished project: restores the times of its results, so that a copy is not recomputed.
 
 `cp -r`, a restored backup or another file system gives every file a new time, in the order of copying. Snakemake keeps
-the time of each result in its records (`.snakemake/metadata`); from them the order of making is put back. Contents do
+the time of each result in its records (`.snakemake/metadata`); from them the original order is restored. Contents do
 not matter here: `campfire verify` compares them with their checksums, and Snakemake compares those of small inputs.
 """
 
@@ -19,7 +19,7 @@ TOLERANCE = 2.0
 
 @dataclass(frozen=True)
 class Made:
-    """A result as Snakemake recorded it, and when its file was changed last."""
+    """A result as Snakemake recorded it, and its file's modification time."""
 
     path: Path
     recorded: float
@@ -27,12 +27,12 @@ class Made:
 
     @property
     def moved(self) -> bool:
-        """Whether its time is not the one it was made at."""
+        """Whether its time differs from the recorded one."""
         return abs(self.modified - self.recorded) > TOLERANCE
 
 
 def read_made(folder: str | Path = ".") -> Iterator[Made]:
-    """The results of a folder that Snakemake has a record of; records that cannot be read are passed over."""
+    """The results of a folder that Snakemake has recorded; unreadable records are skipped."""
     root = Path(folder) / RECORDS
     for path in root.rglob("*"):
         if not path.is_file():
@@ -49,10 +49,10 @@ def read_made(folder: str | Path = ".") -> Iterator[Made]:
 
 
 def restore_times(folder: str | Path = ".") -> int:
-    """Put back the times of results in a folder that was copied; the number of files, 0 where it was not.
+    """Restore the times of results in a copied folder; returns the number of files, 0 if it is not a copy.
 
     A folder counts as copied when more than half of its results have another time than recorded: a single altered
-    result keeps its new time, and what is made of it is made again. Only results are touched, never inputs.
+    result keeps its new time, and everything derived from it is remade. Only results are touched, never inputs.
     """
     made = list(read_made(folder))
     moved = [result for result in made if result.moved]

@@ -1,4 +1,4 @@
-"""What a plan costs: how much of it was done before, and bytes and hours of each stage from what earlier jobs took.
+"""What a plan costs: how much of it redoes finished work, and bytes and hours of each stage as earlier jobs took.
 
 The plan itself (which jobs, and why) comes from the workflow manager as plain records; nothing here knows it.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from campfire.core.text import size, work_hours
 
-DEAR = ("images", "tiles", "pretrain", "embed")
-"""Stages whose rules are told one by one; the rest is cheap."""
+EXPENSIVE = ("images", "tiles", "pretrain", "embed")
+"""Stages whose rules are listed one by one; the rest is inexpensive."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class PlannedJob:
     stage: images, tiles, pretrain, embed or analysis
     rule: its rule
     name: its wildcards, e.g. plate or encoder/channels
-    done: its lasting outputs are all there already, so the job would do again what was done
-    why: the reason it runs, in words
-    gpus: how many it asks for
+    done: all its lasting outputs exist, so the job would redo finished work
+    why: the reason it runs, as text
+    gpus: how many it requests
     benchmark: file in which it records its time, if it does
     download_plan: file with the bytes it fetches, if it fetches any
     """
@@ -45,10 +45,10 @@ class PlannedJob:
 class StageCost:
     """A row of the table: jobs of a rule to do for the first time or again, with estimates where there are records.
 
-    hours: of all jobs one after the other; cpu_hours: of their processors; gpu_hours: hours x GPUs that they ask for
+    hours: of all jobs one after the other; cpu_hours: of their processors; gpu_hours: hours x GPUs that they request
     bytes: to be fetched
     measured: jobs that took this time before; estimated: those that take the median of their rule's jobs; the time of
-    the rest is unknown and counts as nothing
+    the rest is unknown and counts as zero
     """
 
     stage: str
@@ -132,7 +132,7 @@ def estimate(jobs: Iterable[PlannedJob]) -> list[StageCost]:
     """The plan's cost, a row for each rule and kind (for the first time, again), in the order of the jobs."""
     groups: dict[tuple[str, str, bool], list[PlannedJob]] = {}
     for job in jobs:
-        rule = job.rule if job.stage in DEAR else "all others"
+        rule = job.rule if job.stage in EXPENSIVE else "all others"
         groups.setdefault((job.stage, rule, job.done), []).append(job)
     records, rows = Records(), []
     for (stage, rule, again), members in groups.items():
@@ -159,9 +159,9 @@ def estimate(jobs: Iterable[PlannedJob]) -> list[StageCost]:
 
 
 def forbidden(rows: Iterable[StageCost], guarded: Mapping[str, float], redo: Collection[str]) -> list[StageCost]:
-    """Rows that would do again what is dear, without leave.
+    """Rows that would redo finished, expensive work without confirmation.
 
-    guarded: stage -> hours that may be redone unasked (0: none). redo: stages that may be redone; `all` is every one.
+    guarded: stage -> hours that may be redone unconfirmed (0: none). redo: stages to redo; `all` is every one.
     """
     rows = [row for row in rows if row.again and row.stage in guarded]
     if "all" in redo:
@@ -195,13 +195,13 @@ def render(rows: Iterable[StageCost]) -> str:
     known, like = sum(row.measured for row in rows), sum(row.estimated for row in rows)
     text.append(
         f"Times: {known} jobs as they took last time, {like} as the median of their rule, "
-        f"{jobs - known - like} without a record (counted as nothing)."
+        f"{jobs - known - like} without a record (counted as zero)."
     )
     return "\n".join(text)
 
 
 def _costs(fetched: float, cpu_hours: float, gpu_hours: float) -> list[str]:
-    """Cells of a row; a dash for nothing."""
+    """Cells of a row; a dash for zero."""
     times = (work_hours(hours) if hours else "-" for hours in (cpu_hours, gpu_hours))
     return [size(fetched) if fetched else "-", *times]
 

@@ -13,9 +13,9 @@ WHOLE = "*"
 """Stands for every definition of a module."""
 MODULE = re.compile(r"campfire(\.\w+)+")
 LOG_CALLS = frozenset({"debug", "info", "warning", "error", "exception"})
-"""Methods of a module's `log` whose calls only speak to people."""
+"""Methods of a module's `log` whose calls only write messages."""
 LEFT_OUT = frozenset({"annotation", "ctx", "type_comment", "kind"})
-"""Fields of syntax nodes without meaning for what runs."""
+"""Fields of syntax nodes that do not affect what runs."""
 
 OPTION = frozenset({"option", "Field"})
 """Functions that declare an option (campfire.core.options)."""
@@ -60,7 +60,7 @@ def _without_words(call: ast.Call) -> ast.Call:
 
 
 def _is_log_line(statement: ast.stmt) -> bool:
-    """Whether a statement is `log.info(...)` or another line for people."""
+    """Whether a statement is `log.info(...)` or another log line."""
     call = statement.value if isinstance(statement, ast.Expr) else None
     method = call.func if isinstance(call, ast.Call) else None
     if not isinstance(method, ast.Attribute) or not isinstance(method.value, ast.Name):
@@ -69,7 +69,7 @@ def _is_log_line(statement: ast.stmt) -> bool:
 
 
 def _kind_of_error(statement: ast.Raise) -> ast.expr | None:
-    """What a `raise` raises, without the text that it says."""
+    """What a `raise` raises, without its message."""
     return statement.exc.func if isinstance(statement.exc, ast.Call) else statement.exc
 
 

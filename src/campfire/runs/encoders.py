@@ -1,4 +1,4 @@
-"""What an encoder of the config needs: weights, the options the library builds it from, the user's own code."""
+"""What an encoder of the config needs: weights, the options the library builds it from, user-supplied code."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class PlannedEncoder:
 
     @property
     def run(self) -> str | None:
-        """The pretraining run whose weights it has; an untrained twin has none."""
+        """The pretraining run whose weights it uses; an untrained twin has none."""
         return self.options.get("run") if self.options["kind"] == "pretrained" else None
 
     @property

@@ -1,4 +1,4 @@
-"""Names of all files that a run reads and writes. Names alone: nothing here looks at the disk."""
+"""Names of all files that a run reads and writes; nothing here accesses the disk."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Files:
         return f"{self.logs}/{path}.log"
 
     def benchmark(self, path: str) -> str:
-        """The file in which Snakemake records what a job took."""
+        """The file in which Snakemake records a job's time and memory."""
         return self.result(f"benchmarks/{path}.tsv")
 
     def state(self, path: str) -> str:
-        """A folder for what a stopped job resumes from; Snakemake does not know it, so nothing deletes it."""
+        """A folder with the state that a stopped job resumes from; unknown to Snakemake, so nothing deletes it."""
         return self.result(f"state/{path}")
 
     def metadata(self, table: str) -> str:
@@ -152,17 +152,17 @@ class Files:
 
     @property
     def provenance(self) -> str:
-        """What made the results, with checksums."""
+        """Provenance of the results, with checksums."""
         return self.result("provenance.json")
 
     @property
     def bundle(self) -> str:
-        """One archive of what tables and figures are made of."""
+        """One archive of everything behind the tables and figures."""
         return self.result("bundle.tar")
 
     @property
     def source_check(self) -> str:
-        """What a few objects of each batch look like at the source."""
+        """The report on a few objects of each batch at the source."""
         return self.result("check_source.md")
 
 

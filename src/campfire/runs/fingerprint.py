@@ -1,9 +1,9 @@
-"""What a script can run: the definitions of this package that it reaches, and the libraries that these use.
+"""The code a script depends on: the definitions of this package that it reaches, and the libraries they use.
 
 Snakemake sees a script but not what it imports. `code_digest` follows names from the script through the package, one
 function, class or constant at a time, so that a stage runs again exactly when something that it uses has changed. Where
-a name cannot be followed, the whole module counts: too much rather than too little. What only moves bytes or speaks to
-people does not count (`CARRIER_MODULES`, and in every module log lines and the texts of errors): docs/reruns.md.
+a name cannot be followed, the whole module counts: too much rather than too little. Code that only moves bytes or logs
+is ignored (`CARRIER_MODULES`, and in every module log lines and the texts of errors): docs/reruns.md.
 """
 
 import ast
@@ -40,7 +40,7 @@ DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "p
 
 @dataclass(frozen=True)
 class Reach:
-    """What a script can run: files, digests of definitions, and names of other libraries (`numpy.mean`)."""
+    """The code a script depends on: files, digests of definitions, and names of other libraries (`numpy.mean`)."""
 
     files: frozenset[Path]
     digests: frozenset[str]
@@ -65,7 +65,7 @@ def _function(root: str | Path) -> Target | None:
 
 @cache
 def reach(root: str | Path) -> Reach:
-    """Everything that `root` can run: a script, or a function named as campfire.report.tables.gaps:make."""
+    """All code that `root` depends on: a script, or a function named as campfire.report.tables.gaps:make."""
     files: set[Path] = set()
     digests: set[str] = set()
     outside: set[str] = set()
@@ -150,7 +150,7 @@ def library_versions(*roots: str | Path) -> dict[str, str]:
 
 @cache
 def code_state(*roots: str | Path, with_libraries: bool = True) -> str:
-    """What an edit or an update changes, in words: `code 1f0c…` and `library_versions`, e.g. `, numpy 2.0`."""
+    """What an edit or an update changes, as text: `code 1f0c…` and `library_versions`, e.g. `, numpy 2.0`."""
     versions = library_versions(*roots) if with_libraries else {}
     return ", ".join([f"code {code_digest(*roots)}", *(f"{name} {number}" for name, number in versions.items())])
 

@@ -1,4 +1,4 @@
-"""Before anything starts: a plan that would redo finished, expensive work stops, and says what it would do and why."""
+"""Stops a plan that would redo finished, expensive work before anything starts, and says why."""
 
 import atexit
 import shlex
@@ -13,7 +13,7 @@ from campfire.runs.plan import Plan
 from campfire.runs.run import Run
 
 GUARDED = {"images": 0, "pretrain": 0, "tiles": 24, "embed": 24}
-"""Stages whose results are not remade unasked, and processor or GPU hours up to which they are."""
+"""Stages whose results are remade only on confirmation, and processor or GPU hours up to which none is needed."""
 
 
 def guard(workflow: Any, run: Run) -> None:
@@ -32,7 +32,7 @@ def guard(workflow: Any, run: Run) -> None:
 
 
 def check_plan(plan: Plan, run: Run) -> None:
-    """Raise a ConfigError for a plan that would redo finished, expensive work without being told to."""
+    """Raise a ConfigError for a plan that would redo finished, expensive work without confirmation."""
     stopped = cost.forbidden(cost.estimate(plan.jobs()), GUARDED, run.config["redo"])
     if not stopped:
         return
@@ -43,11 +43,13 @@ def check_plan(plan: Plan, run: Run) -> None:
         cost.render(stopped),
         "",
         f"If that is meant, add `--config redo={','.join(names)}`.",
-        "If the change leaves these results as they are, mark them as current:",
+        "If the change does not affect these results, mark them as current:",
         f"  {mark_command(plan.workflow, names)}",
     ]
     if "assign_wells" in {row.why.split(":")[0] for row in stopped}:
-        lines.append("The split is made again. Make it first (target `split`): plates whose wells stay are left alone.")
+        lines.append(
+            "The split will be remade. Make it first (target `split`): plates whose wells stay the same are not redone."
+        )
     raise ConfigError("\n".join(lines))
 
 
@@ -59,7 +61,7 @@ def mark_command(workflow: Any, stages: list[str]) -> str:
 
 
 def missing_nuclei_weights(workflow: Any, run: Run) -> str:
-    """What is wrong with the weights that planned jobs segment with, before a plate is fetched for nothing; or ""."""
+    """What is wrong with the weights that planned jobs segment with, before any plate is downloaded; or ""."""
     if run.config["nuclei"].get("method") != "cellpose":
         return ""
     if not {"nuclei", "nuclei_gpu"} & {job.rule.name for job in workflow.dag.needrun_jobs()}:
@@ -82,7 +84,7 @@ def _show_plan(workflow: Any, run: Run) -> None:
     if getattr(workflow, "dag", None) is None or not hasattr(workflow, "scheduler"):
         return
     rows = cost.estimate(Plan(workflow, run.files).jobs())
-    print(cost.render(rows) if rows else "Nothing to be done: everything is there and up to date.")
+    print(cost.render(rows) if rows else "Nothing to be done: everything is up to date.")
     stopped = cost.forbidden(rows, GUARDED, run.config["redo"])
     if stopped:
         names = ",".join(dict.fromkeys(row.stage for row in stopped))

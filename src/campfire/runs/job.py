@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-# Threads that spin while they wait take the cores from those that compute; read when NumPy and torch are imported.
+# Threads that spin while waiting take cores from those that compute; read when NumPy and torch are imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import campfire
@@ -61,7 +61,7 @@ def start(snakemake: Any) -> logging.Logger:
 
 
 def note(snakemake: Any, log: logging.Logger) -> None:
-    """Record what the job is and where it runs, for provenance.json; a job does not fail for want of its record."""
+    """Record what the job is and where it runs, for provenance.json; a failure to write it does not fail the job."""
     folder = Path(snakemake.config["results"]) / "state" / "provenance"
     params = dict(snakemake.params.items())
     facts = {

@@ -1,4 +1,4 @@
-"""What each job was and where it ran, noted by the job itself and summed up by stage.
+"""What each job was and where it ran, recorded by the job itself and summarised by stage.
 
 A record is a small JSON file below one folder: `<rule>/<wildcards>.json`. It has `ended` once the job ran to its end.
 """
@@ -34,7 +34,7 @@ def seeds_in(value: Any, place: str = "") -> dict[str, int]:
 def begin(
     folder: str | Path, rule: str, wildcards: Mapping[str, str], outputs: Iterable[str], facts: Mapping[str, Any]
 ) -> Path:
-    """Note that a job has begun: commit, versions, machine, time, its outputs and whatever else is given."""
+    """Record that a job has begun: commit, versions, machine, time, its outputs and whatever else is given."""
     path = Path(folder) / rule / ("--".join(str(value) for value in wildcards.values()) or "job")
     path = path.with_name(f"{path.name}.json")
     record = {
@@ -53,7 +53,7 @@ def begin(
 
 
 def end(path: Path) -> None:
-    """Note that the job of this record ran to its end."""
+    """Record that the job of this record ran to its end."""
     record = json.loads(path.read_text(encoding="utf-8"))
     write_json(path, {**record, "ended": time.time()})
 

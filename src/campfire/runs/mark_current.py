@@ -1,7 +1,7 @@
-"""Mark finished results as current after an edit that is known to leave them as they are.
+"""Mark finished results as current after an edit that is known not to affect them.
 
-Snakemake then records them as made by the code and options of now, and counts later edits again. Only finished jobs of
-the stages that are named are marked; what has to be computed in any case is left to the next run.
+Snakemake then records them as made by the current code and options; later edits count again. Only finished jobs of the
+named stages are marked; everything that has to be computed in any case is left to the next run.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from campfire.runs.plan import STAGES, Plan
 from campfire.runs.slurm import explain_lock
 
 TRIGGERS = frozenset({RerunTrigger.MTIME, RerunTrigger.PARAMS, RerunTrigger.INPUT})
-"""As in profiles/: what makes Snakemake run a finished job again."""
+"""As in profiles/: the changes that make Snakemake rerun a finished job."""
 
 
 def plan_workflow(
@@ -64,7 +64,7 @@ def markable(plan: Plan, stages: Iterable[str]) -> list[Any]:
 
 
 def mark(workflow: Any, job: Any) -> None:
-    """Record a job as done with the code, options and inputs of now; its outputs become as new as its inputs."""
+    """Record a job as done with the current code, options and inputs; its outputs become as new as its inputs."""
     inputs = [os.path.getmtime(path) for path in job.input if os.path.exists(path)]
     for path in job.output:
         if os.path.exists(path) and inputs and os.path.getmtime(path) < max(inputs):
@@ -88,25 +88,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--snakefile", type=Path, help="as in the run (default: where Snakemake looks)")
     parser.add_argument("--directory", type=Path, help="where the run's results are (default: here)")
     parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be marked")
-    given = parser.parse_args(arguments)
-    missing = [path for path in given.configfile if not path.is_file()]
+    options = parser.parse_args(arguments)
+    missing = [path for path in options.configfile if not path.is_file()]
     if missing:
         raise ConfigError(f"{missing[0]}: no such config file")
     workflow = plan_workflow(
-        given.target, given.configfile, parse_config(given.config), given.snakefile, given.directory
+        options.target, options.configfile, parse_config(options.config), options.snakefile, options.directory
     )
-    if locked := explain_lock(given.directory or "."):
+    if locked := explain_lock(options.directory or "."):
         raise CampfireError(locked)
     before = Path.cwd()
-    os.chdir(given.directory or before)
+    os.chdir(options.directory or before)
     try:
         plan = Plan(workflow, workflow.globals["run"].files)
-        jobs = markable(plan, given.stages)
+        jobs = markable(plan, options.stages)
         rows = cost.estimate([plan.record(job) for job in jobs])
         print(cost.render(rows) if jobs else "Nothing to mark: no finished result of these stages would be redone.")
         for row in rows:
             print(f"{row.rule}: {', '.join(sorted(filter(None, row.names))) or 'its only job'}")
-        if jobs and not given.dry_run:
+        if jobs and not options.dry_run:
             for job in jobs:
                 mark(workflow, job)
             print(f"Marked {len(jobs)} jobs as current.")

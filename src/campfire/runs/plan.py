@@ -1,4 +1,4 @@
-"""The jobs that Snakemake plans, as plain records: which, why, and whether they were done before."""
+"""The jobs that Snakemake plans, as plain records: which, why, and whether they were finished before."""
 
 import asyncio
 from collections.abc import Collection
@@ -35,7 +35,7 @@ class Plan:
         return [job for level in levels for job in sorted(level, key=str) if job in needed and job.output]
 
     def jobs(self) -> list[PlannedJob]:
-        """The same as records, expensive stages first."""
+        """The jobs to run as records, expensive stages first."""
         planned = [self.record(job) for job in self.waiting()]
         return sorted(planned, key=lambda job: (STAGES.index(job.stage), job.done, job.rule, job.name))
 
@@ -54,7 +54,7 @@ class Plan:
         )
 
     def is_done(self, job: Any) -> bool:
-        """Whether a job has been finished before: its first lasting output is there and whole."""
+        """Whether a job has been finished before: its first lasting output exists and is complete."""
         lasting = [path for path in job.output if path not in job.temp_output]
         if not lasting or not Path(lasting[0]).exists():
             return False

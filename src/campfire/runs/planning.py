@@ -28,7 +28,7 @@ NOTHING_RUNS = {"-n", "--dry-run", "--dryrun", "--unlock"}
 
 
 def for_snakemake(function: Callable[P, T]) -> Callable[P, T]:
-    """A function whose errors with a remedy are of Snakemake's own kind, which it prints without its inner calls."""
+    """Wrap a function so that its errors with a remedy become Snakemake's, printed without a traceback."""
 
     @wraps(function)
     def planned(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -41,7 +41,7 @@ def for_snakemake(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def base_config(workflow: str | Path) -> str:
-    """The config that all others are laid over: config/config.yaml of the working folder, else the workflow's own."""
+    """The base config, under all others: config/config.yaml of the working folder, else the workflow's own."""
     own = Path("config/config.yaml")
     return str(own if own.is_file() else Path(workflow).parent / own)
 
@@ -71,7 +71,7 @@ def read_run(
 
 @for_snakemake
 def read_results(run: Run) -> Results:
-    """The tables and figures of a run; a target that asks for one it does not have ends planning with those it has."""
+    """The tables and figures of a run; a target for one that the run lacks stops planning and lists those it has."""
     results = Results(run)
     results.check(sys.argv[1:])
     return results
@@ -84,7 +84,7 @@ def read_study(run: Run) -> Study:
 
 
 def complete(config: dict[str, Any], workflow: Path, files: Iterable[str | Path] = ()) -> None:
-    """Lay a config over the base config, check it, fill in defaults and spell its paths in one way, in place.
+    """Lay a config over the base config, check it, fill in defaults and normalise its paths, in place.
 
     Files that the workflow ships are found beside it where the working folder has none of that name.
     """
@@ -120,13 +120,13 @@ def shipped(path: str | None, workflow: Path) -> str | None:
 
 
 def quote_interpreter() -> None:
-    """Let Snakemake start jobs where the path of Python has a blank: it puts `sys.executable` into shell commands."""
+    """Let Snakemake start jobs when Python's path contains a blank: it puts `sys.executable` into shell commands."""
     sys.executable = shlex.quote(sys.executable) if not sys.executable.startswith("'") else sys.executable
 
 
 def look_around() -> None:
-    """Before a run is planned: explain a lock on the working folder, and put back the times of copied results."""
+    """Before a run is planned: explain a lock on the working folder, and restore the times of copied results."""
     if not NOTHING_RUNS & {*sys.argv} and (explanation := explain_lock()):
         logger.error(explanation)
     elif restored := restore_times():
-        logger.info(f"This folder is a copy: put back the times of {restored} results, which count as they are.")
+        logger.info(f"This folder is a copy: restored the times of {restored} results, so that they stay current.")

@@ -1,4 +1,4 @@
-"""What one plate of a run needs: its place in the bucket, wells, channels and pixel size."""
+"""What one plate of a run needs: its location in the bucket, wells, channels and pixel size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Plate:
         return {"source": self.source, "batch": self.batch, "plate": self.name}
 
     def known_bad(self, config: Mapping[str, Any]) -> dict[str, str]:
-        """Known bad objects of this plate (key -> reason), so that one plate's faults leave the others alone."""
+        """Known bad objects of this plate (key -> reason), so that one plate's faults do not rerun the others."""
         listed = read_known_bad(config["known_bad"]) if config["known_bad"] else {}
         return bad_objects(listed, self.place, str(config["s3"].get("prefix", "")))
 

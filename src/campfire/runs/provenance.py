@@ -1,4 +1,4 @@
-"""What made a result: versions, hardware, commit, checksums."""
+"""Provenance of a result: versions, hardware, commit, checksums."""
 
 import os
 import platform
@@ -26,7 +26,7 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine as far as it can be told without importing torch: processor, cores, memory, GPUs."""
+    """The machine as far as it is known without importing torch: processor, cores, memory, GPUs."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

@@ -1,6 +1,6 @@
 """Which tables and figures a run has, what each is made from, and where the report shows them.
 
-The catalogue (`campfire.report.catalogue`) lists all there may be; `Results` says which of them the config asks for.
+The catalogue (`campfire.report.catalogue`) lists all that exist; `Results` says which of them the config requests.
 """
 
 import re
@@ -69,7 +69,7 @@ class Results:
         run = next(iter(self.run.pretraining_runs), None)
         return dict(self.run.pretraining(run).get("model", {})) if run else {}
 
-    # What there is ---------------------------------------------------------------------------------------------------
+    # What exists -----------------------------------------------------------------------------------------------------
 
     @cached_property
     def _inputs(self) -> dict[str, list[str]]:
@@ -171,7 +171,7 @@ class Results:
         """The page of findings; [] for a run that evaluates nothing."""
         return [self.run.files.findings] if self.run.pairs or self.transfer_is_compared else []
 
-    # What rules ask for ----------------------------------------------------------------------------------------------
+    # What rules use --------------------------------------------------------------------------------------------------
 
     def entry(self, kind: Kind, name: str) -> Entry:
         """The catalogue's entry of a table or figure of this run."""
@@ -188,7 +188,7 @@ class Results:
 
     @property
     def findings_settings(self) -> dict[str, Any]:
-        """What the page of findings depends on besides tables and figures."""
+        """The options that the page of findings depends on besides tables and figures."""
         return {**self._settings(("options",)), "title": f"Findings ({self.run.files.results})"}
 
     def _settings(self, names: Iterable[str]) -> dict[str, Any]:
@@ -273,13 +273,13 @@ class Results:
         return " ".join([_listed(kind, name).title, *name.split("/")[1:]])
 
     def check(self, targets: Iterable[str]) -> None:
-        """Raise ConfigError where a target is a table or figure that this run does not have."""
+        """Raise ConfigError if a target is a table or figure that this run does not have."""
         for target in targets:
             if wrong := self.explain(target):
                 raise ConfigError(wrong)
 
     def explain(self, target: str) -> str:
-        """What is wrong with a target that asks for a table or figure that this run does not have; else ""."""
+        """What is wrong with a target for a table or figure that this run does not have; else ""."""
         suffixes = "|".join({*TABLE_SUFFIXES, *FIGURE_SUFFIXES})
         match = re.fullmatch(rf"{re.escape(self.run.files.results)}/(figure|table)s/(.+)[.](?:{suffixes})", target)
         if not match or match[2].startswith(("ablation_", "plate_layout/")):
@@ -293,7 +293,7 @@ class Results:
 
 
 def recorded_files(results: Results) -> list[str]:
-    """The files whose checksums tell one set of results from another, and by which `make verify` finds altered ones."""
+    """The files whose checksums identify a set of results, and by which `make verify` finds altered ones."""
     run, files = results.run, results.run.files
     shown = [*results.table_files, *results.figure_files, *results.findings]
     if run.from_embeddings:
@@ -303,7 +303,7 @@ def recorded_files(results: Results) -> list[str]:
 
 
 def bundle_files(run: Run) -> list[str]:
-    """What tables and figures are made from and `start_from: embeddings` does not make: the content of a bundle."""
+    """Inputs of tables and figures that `start_from: embeddings` does not make: the content of a bundle."""
     files = run.files
     return [
         *(files.wells, files.sample),
@@ -322,7 +322,7 @@ def bundle_files(run: Run) -> list[str]:
 
 
 def upstream_files(run: Run) -> list[str]:
-    """What the files of a bundle were made from; a bundle records their checksums."""
+    """The files that a bundle's files were made from; a bundle records their checksums."""
     files = run.files
     stages = (files.download, files.nuclei, files.tile_index)
     return [

@@ -1,6 +1,6 @@
 """One run, as its config and sheets describe it: plates, encoders, files, and what is evaluated on what.
 
-The workflow's rules ask this object for every path and parameter; it knows nothing of Snakemake.
+The workflow's rules take every path and parameter from this object; it knows nothing of Snakemake.
 """
 
 import re
@@ -251,7 +251,7 @@ class Run:
         return self.files.metadata("compound") if wanted else []
 
     def available(self, paths: Iterable[str]) -> list[str]:
-        """The paths that can be had: all, or those that exist where results start from embeddings."""
+        """The available paths: all, or those that exist when results start from embeddings."""
         return [path for path in paths if not self.from_embeddings or Path(path).is_file()]
 
     # Parameters of rules ---------------------------------------------------------------------------------------------
@@ -262,9 +262,9 @@ class Run:
         return None if values is None else settings.result_options(section, values)
 
     def machine(self, section: str) -> dict[str, Any]:
-        """Options of a section that only say how a machine does the work.
+        """Options of a section that only control how the work is executed.
 
-        As a parameter of a rule they must ask for `input` (`lambda wildcards, input: run.machine("s3")`): such
+        As a parameter of a rule they must take `input` (`lambda wildcards, input: run.machine("s3")`): such
         parameters Snakemake does not compare with those of the last run.
         """
         return settings.execution_options(section, self._section(section))
@@ -305,7 +305,7 @@ class Run:
         }
 
     def counted_config(self) -> dict[str, Any]:
-        """The config without what only says how a machine works and where things are put."""
+        """The config without options of execution and without the folders of outputs."""
         left_out = ("logs", "results", "redo", "show_plan")
         counted = {key: value for key, value in self.config.items() if key not in left_out}
         runs = {run: self.pretraining(run) for run in self.config["pretrain"]["runs"]}

@@ -2,7 +2,7 @@
 
 `campfire scale` prints the tables in markdown. Bytes of TIFFs and nuclei are means over all of
 source_3; the real numbers of a plate differ by its compression and cell density, and the download plan of each plate
-says its own.
+gives its own.
 """
 
 import argparse
@@ -28,7 +28,7 @@ class SourceFacts:
     """Published totals of an image source; the defaults are JUMP's source_3.
 
     plates, wells, sites: well and site counts of jump-cellpainting/datasets (stats/): 303 plates, 384 wells and 3,456
-    sites each, so 9 sites a well.
+    sites each, so 9 sites per well.
     tiffs, tiff_bytes: objects and bytes of all its TIFFs in the Cell Painting Gallery (stats/), brightfield included.
     cells: estimate of the segmented cells of all its plates (stats/).
     image_px: image height and width (the illumination functions are float32 of that shape; certain for source_4, same
@@ -68,13 +68,13 @@ def run_scale(
     illumination: bool = False,
     facts: SourceFacts | None = None,
 ) -> pd.DataFrame:
-    """What a run fetches and keeps, from split/wells.parquet: a row a part of the run.
+    """What a run fetches and keeps, from split/wells.parquet: one row per part of the run.
 
     Parts: evaluation plates (all their channels: probes use channel sets that pretraining does not), training plates
     (the pretraining channels of paper section 3.1), total, everything (every well of these plates, all channels), saved
     (1 - total / everything, the only row of shares) and the largest plate (images that lie on disk at one time for each
     concurrent plate). Columns: part, plates, wells, sites, objects (files fetched), bytes (of these), nuclei,
-    tile_bytes (nuclei x channels x tile_px^2 x bytes_per_value). `illumination` adds one float32 function a channel
+    tile_bytes (nuclei x channels x tile_px^2 x bytes_per_value). `illumination` adds one float32 function per channel
     and plate. Nuclei are before the border and quality filters, so tiles are an upper bound.
     """
     facts = facts or SourceFacts()
@@ -123,7 +123,7 @@ def probe_scale(
 ) -> pd.DataFrame:
     """Cells that the probes use at most, for each encoder and channel set, against embedding every cell.
 
-    A row a protocol and task, then "embed: sampled" (the largest union: release and the per-well draws may share
+    One row per protocol and task, then "embed: sampled" (the largest union: release and the per-well draws may share
     cells) and "embed: all" (every nucleus of wells with a role on evaluation plates). Columns: protocol, task, groups
     (wells; for release controls plate, compound and split), cells, share (of all).
     """
@@ -179,15 +179,15 @@ def add_split_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def given_splits(
-    parser: argparse.ArgumentParser, given: argparse.Namespace, protocols: Sequence[ProtocolName]
+    parser: argparse.ArgumentParser, options: argparse.Namespace, protocols: Sequence[ProtocolName]
 ) -> dict[str, pd.DataFrame]:
     """The split of a run by its file, or made from sheet and well table, one for each of `protocols`."""
-    if given.split:
-        return {str(given.split): read_table(given.split)}
-    if not given.metadata:
+    if options.split:
+        return {str(options.split): read_table(options.split)}
+    if not options.metadata:
         parser.error("give --split, or --metadata with the folder of JUMP's metadata tables")
-    sheet = read_sheet(given.plates)
-    wells = read_wells(find_well_table(given.metadata), sheet)
+    sheet = read_sheet(options.plates)
+    wells = read_wells(find_well_table(options.metadata), sheet)
     return {name: assign_wells(sheet, wells, SplitOptions(protocol=name)) for name in protocols}
 
 
@@ -199,10 +199,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--protocol", choices=PROTOCOLS, action="append", help="split protocol; may be repeated")
     parser.add_argument("--training-channels", type=int, default=3, help="channels that training plates need")
     parser.add_argument("--illumination", action="store_true", help="count the Gallery's illumination functions too")
-    given = parser.parse_args(arguments)
-    protocols = [name for name in PROTOCOLS if not given.protocol or name in given.protocol]
-    for name, table in given_splits(parser, given, protocols).items():
-        scale = run_scale(table, given.training_channels, illumination=given.illumination)
+    options = parser.parse_args(arguments)
+    protocols = [name for name in PROTOCOLS if not options.protocol or name in options.protocol]
+    for name, table in given_splits(parser, options, protocols).items():
+        scale = run_scale(table, options.training_channels, illumination=options.illumination)
         print(f"Split {name}\n\n{to_markdown(scale)}\n\n{to_markdown(probe_scale(table))}\n")
     return 0
 

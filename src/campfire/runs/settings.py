@@ -1,4 +1,4 @@
-"""Which options decide a result and which only say how a machine computes it."""
+"""Which options decide a result and which only control how it is computed."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -19,7 +19,7 @@ def _execution(section: str) -> frozenset[str]:
 
 
 def result_options(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that decide the result, with keys in order: a change of one reruns what it affects."""
+    """The options that decide the result, with keys in order: changing one reruns what it affects."""
     chosen: dict[str, Any] = in_order(
         {name: value for name, value in options.items() if name not in _execution(section)}
     )
@@ -27,7 +27,7 @@ def result_options(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def execution_options(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that only say how a machine does the work: a change of one reruns nothing."""
+    """The options that only control how the work is executed: changing one reruns nothing."""
     return {name: value for name, value in options.items() if name in _execution(section)}
 
 

@@ -1,4 +1,4 @@
-"""Slurm jobs that outlive the run that submitted them: campfire orphans [--cancel].
+"""Slurm jobs that have outlived the run that submitted them: campfire orphans [--cancel].
 
 A Snakemake that is killed cannot cancel its jobs, and the next one does not know them. Every job carries the id of its
 run as its name, and Snakemake's logs in `.snakemake/log` say which host a run began on; a run is alive while a process
@@ -38,7 +38,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its log tells it; `alive`: its Snakemake still works (None: it began on another host)."""
+    """A run as its log describes it; `alive`: its Snakemake still runs (None: it began on another host)."""
 
     id: str
     host: str
@@ -70,7 +70,7 @@ def explain_lock(folder: str | Path = ".") -> str:
     if held:
         log, process = max(held.items())
         return (
-            f"{folder.resolve()}: another run is at work here (process {process}, {log.name}); wait for it, or stop it "
+            f"{folder.resolve()}: another run is active here (process {process}, {log.name}); wait for it, or stop it "
             "with Ctrl-C in its terminal"
         )
     logs = sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"))
@@ -79,7 +79,7 @@ def explain_lock(folder: str | Path = ".") -> str:
         f"{folder.resolve()}: locked by a run that no longer works on {socket.gethostname()}"
         f"{f' (the last began on {host[1]})' if host else ''}: it was killed, or it works on another host. If it was "
         "killed: `make slurm-orphans` shows what it left on the cluster (CANCEL=1 ends that), `snakemake --unlock` "
-        "frees the folder, and the same command goes on; what was finished is kept"
+        "frees the folder, and the same command resumes; finished work is kept"
     )
 
 
@@ -126,7 +126,9 @@ def cancel(jobs: Sequence[Job], timeout: float = 120.0) -> None:
         if not left:
             return
         time.sleep(1)
-    raise CampfireError(f"jobs {', '.join(left)} still end after {timeout:.0f} s; look with squeue, then start again")
+    raise CampfireError(
+        f"jobs {', '.join(left)} are still ending after {timeout:.0f} s; look with squeue, then start again"
+    )
 
 
 @in_one_line
@@ -136,14 +138,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path(), help="where Snakemake runs (default: here)")
     parser.add_argument("--cancel", action="store_true", help="cancel the jobs of dead runs and wait for their end")
     parser.add_argument("--run", default="", help="this run is dead, whatever its host: its jobs are orphans")
-    given = parser.parse_args(arguments)
-    jobs, runs = read_jobs(given.folder), read_runs(given.folder)
+    options = parser.parse_args(arguments)
+    jobs, runs = read_jobs(options.folder), read_runs(options.folder)
     orphans = []
     for job in jobs:
         run = runs.get(job.run)
-        alive = False if job.run == given.run else run.alive if run else None
+        alive = False if job.run == options.run else run.alive if run else None
         if alive is None:
-            place = f"its run began on {run.host}: look there" if run else "no log tells its run"
+            place = f"its run began on {run.host}: look there" if run else "no log names its run"
             what = f"{place}, or say --run {job.run} if you know it dead"
         elif alive:
             what = "of a run at work"
@@ -152,9 +154,9 @@ def main(arguments: list[str] | None = None) -> int:
             orphans.append(job)
         print(f"{job.number:>8}  {job.state:<10} {job.elapsed:>11}  {job.rule:<50} {what}")
     print(f"{len(jobs)} jobs were submitted from here, {len(orphans)} of them by dead runs")
-    if orphans and given.cancel:
+    if orphans and options.cancel:
         cancel(orphans)
-        print(f"cancelled {len(orphans)}; go on with: snakemake --unlock, then the run as before")
+        print(f"cancelled {len(orphans)}; resume with: snakemake --unlock, then the run as before")
     elif orphans:
         print("cancel them with: make slurm-orphans CANCEL=1")
     return 0

@@ -12,7 +12,7 @@ from campfire.training.ablation import STAGES
 
 
 class Study:
-    """What the rules of the target `ablation` ask for."""
+    """What the rules of the target `ablation` need."""
 
     stages = STAGES
     """In the paper's order."""
@@ -46,7 +46,7 @@ class Study:
         return [path for earlier, path in paths.items() if earlier in self.trials or Path(path).is_file()]
 
     def rows(self, stage: str, trial: str) -> dict[str, str]:
-        """The rows that a trial's options are made of: its own and, of each earlier stage, the paper's choice."""
+        """The rows that define a trial's options: its own and, from each earlier stage, the paper's choice."""
         chosen: Mapping[str, int] = {
             stage: int(trial.removeprefix("trial_")),
             **{earlier: ablation.PAPER_CHOICE[earlier] for earlier in _before(stage)},

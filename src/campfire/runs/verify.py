@@ -1,9 +1,9 @@
 """Find results that were altered or lost after they were made: campfire verify results/demo [--remove].
 
 Recorded checksums (provenance.json: tables, figures, the page of findings, weights) are compared, tiles are checked by
-their own digests, and every other parquet, npz and gzip file is read, which carry checksums inside. Damaged files are
+their own digests, and every other parquet, npz and gzip file, which contains checksums, is read. Damaged files are
 named; `--remove` puts them aside as `.damaged`, so that Snakemake makes them again. A remade file with the bytes it had
-gets its old time back, so that nothing behind it is remade. What is in `state` and raw images are not looked at.
+gets its old time back, so that nothing behind it is remade. `state` and raw images are not checked.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from campfire.images.tiles import open_plate
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not what was made; `files` are those that are made again together."""
+    """A file that differs from the one that was made; `files` are those that are remade together."""
 
     files: tuple[Path, ...]
     what: str
@@ -33,7 +33,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Record:
-    """What provenance.json says of the files behind the results."""
+    """The record in provenance.json of the files behind the results."""
 
     sha256: dict[str, str]
     modified: dict[str, float]
@@ -104,7 +104,7 @@ def _read_gzip(path: Path) -> None:
 
 
 NOT_READ = ("state", "images", "tiles")
-"""Folders of results whose files are half-done, temporary, or checked otherwise."""
+"""Folders of results whose files are unfinished, temporary, or checked elsewhere."""
 READERS: dict[str, Callable[[Path], object]] = {".parquet": read_table, ".npz": _read_npz, ".gz": _read_gzip}
 
 
@@ -122,17 +122,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("results", type=Path, help="results root of a finished run")
     parser.add_argument("--full", action="store_true", help="read every tile, not some of each plate")
     parser.add_argument("--remove", action="store_true", help="put damaged files aside, to be made again")
-    given = parser.parse_args(arguments)
-    found = find_damage(given.results, given.full)
+    options = parser.parse_args(arguments)
+    found = find_damage(options.results, options.full)
     for damage in found:
         print(f"{damage.files[0]}: {damage.what.removeprefix(f'{damage.files[0]}: ')}")
-        if given.remove:
+        if options.remove:
             put_aside(damage)
     if not found:
-        print(f"{given.results}: every file is as it was made")
+        print(f"{options.results}: every file is unchanged")
         return 0
     names = " ".join(str(path) for damage in found for path in damage.files)
-    first = "put aside; make" if given.remove else "put them aside with --remove, then make"
+    first = "put aside; make" if options.remove else "put them aside with --remove, then make"
     print(f"{len(found)} damaged: {first} them again with the run's own command and these targets, then verify again:")
     print(f"snakemake ... -- {names}")
     return 1

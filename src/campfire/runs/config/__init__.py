@@ -1,4 +1,4 @@
-"""The config of a run: one model of all sections, checked as a whole, with an answer to every mistake.
+"""The config of a run: one model of all sections, checked as a whole, with a remedy for every mistake.
 
 config = Config.read(mapping, files=["config/config.yaml", "config/demo.yaml"])   # mapping: as Snakemake merged it
 config.tiles.size, config.pretrain.runs["campfire"].epochs                        # typed options, defaults filled in

@@ -1,4 +1,4 @@
-"""Whether the sections of a config fit together. A check yields what is wrong and the sections that it looks at."""
+"""Checks that the sections of a config agree. A check yields what is wrong and the sections that it reads."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -15,9 +15,9 @@ NUCLEAR_STAIN = "DNA"
 
 
 def check_together(config: Config, given: Mapping[str, Any]) -> Found:
-    """Everything that does not fit together in a config whose sections are valid one by one.
+    """List the contradictions in a config whose sections are valid one by one.
 
-    given: the values as they were given, in which names exist whose entries could not be read.
+    given: the raw values, which also hold the names of entries that could not be read.
     """
     yield from _check_names(config, given)
     yield from _check_encoders(config)
@@ -51,7 +51,7 @@ def _below(given: Any, *path: str) -> Any:
 
 
 def _known(name: str, names: list[str]) -> str:
-    """The nearest name, and all that there are."""
+    """The nearest name, or all known names."""
     near, everything = nearest(name, names), f"known: {', '.join(sorted(names)) or 'none'}"
     return near if near.startswith("known") else f"{near} {everything}"
 
@@ -93,7 +93,7 @@ def _runs_used(config: Config) -> set[str]:
 
 
 def _check_encoders(config: Config) -> Found:
-    """Encoders of this workflow name a run or a file, the released checkpoint its file."""
+    """Check that encoders of this workflow name a run or a file, and the released checkpoint a file."""
     for name, encoder in config.encoders.items():
         path: Place = ("encoders", name)
         if isinstance(encoder, PretrainedOptions | UntrainedOptions) and bool(encoder.run) == bool(encoder.weights):
@@ -105,7 +105,7 @@ def _check_encoders(config: Config) -> Found:
 
 
 def _check_channels(config: Config) -> Found:
-    """The channels of the plates are what nuclei and the channel sets need."""
+    """Check that the plates have the channels that nuclei and the channel sets need."""
     for name in ("channels", "training_channels"):
         listed = list(getattr(config, name))
         if len(set(listed)) != len(listed):
@@ -122,7 +122,7 @@ def _check_channels(config: Config) -> Found:
 
 
 def _check_evaluation(config: Config) -> Found:
-    """What is evaluated has plates, and the tables' leading channels and protocol are among it."""
+    """Check that the evaluation has plates, and includes the tables' leading channels and protocol."""
     if config.evaluate and not config.sheet:
         text = "needs a `sheet` of plates; for a transfer screen alone set `evaluate: []`"
         yield Mistake(("evaluate",), text), ("evaluate", "sheet")
@@ -143,7 +143,7 @@ def _check_evaluation(config: Config) -> Found:
 
 
 def _check_recipe(config: Config) -> Found:
-    """The recipe of the ablation study is made of options of a run, and fits the run that it is laid over."""
+    """Check that the ablation recipe consists of options of a run and fits the run that it is laid over."""
     study = config.pretrain.ablation
     base = config.pretrain.runs.get(study.run)
     if study.recipe is None or base is None:

@@ -168,7 +168,7 @@ class Config(Options):
 
     @classmethod
     def read(cls, values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> "Config":
-        """The config of plain values; one ConfigError lists all mistakes, with the line in `files` where they stand.
+        """The config from plain values; one ConfigError lists all mistakes with their lines in `files`.
 
         files: the YAML files that the values come from, a later one laid over the earlier ones.
         """
@@ -177,7 +177,7 @@ class Config(Options):
         return read(values, files)
 
     def part(self, path: str) -> Any:
-        """What stands at a path, e.g. `split`, `transfer.head`, `pretrain.runs.campfire`."""
+        """The section at a path, e.g. `split`, `transfer.head`, `pretrain.runs.campfire`."""
         found: Any = self
         for key in path.split("."):
             found = found[key] if isinstance(found, Mapping) else getattr(found, key)

@@ -1,4 +1,4 @@
-"""In which file, and on which line, a value of the config stands."""
+"""The file and line of each value of the config."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ class Places:
         self._files = [read for path in files if (read := _read(path)) is not None]
 
     def of(self, path: Place) -> str:
-        """`file, line N: ` of what stands at a path, or of the section above it; `config: ` if it is in no file."""
+        """`file, line N: ` of the value at a path, or of the section above it; `config: ` if it is in no file."""
         for length in range(len(path), 0, -1):
             part = path[:length]
             for name, node, content in reversed(self._files):

@@ -1,4 +1,4 @@
-"""Reading a config: values that follow others, everything that is wrong in one list, each mistake with its line."""
+"""Reading a config: fills in values that follow others and lists all mistakes at once, each with its line."""
 
 import typing
 from collections import Counter
@@ -19,7 +19,7 @@ from campfire.runs.config.model import Config
 from campfire.runs.config.places import Places
 
 RENAMED: Mapping[str, str] = {"ablation": "trials"}
-"""Keys of former versions -> what they are called now."""
+"""Keys of earlier versions -> their current names."""
 
 
 def read(values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Config:
@@ -58,13 +58,13 @@ def _plain(value: Any) -> Any:
 
 
 def _touches(spoilt: Iterable[Place], sections: Iterable[str]) -> bool:
-    """Whether something that a check looks at could not be read."""
+    """Whether a value that a check reads could not be read."""
     looked_at = [tuple(section.split(".")) for section in sections]
     return any(path[: len(section)] == section[: len(path)] for path in spoilt for section in looked_at)
 
 
 def _renamed(values: MutableMapping[str, Any]) -> Iterable[Mistake]:
-    """Answer keys of former versions, and take them out."""
+    """Report keys of earlier versions with their current names, and remove them."""
     for old, new in RENAMED.items():
         *above, key = old.split(".")
         holder: Any = values
@@ -76,7 +76,7 @@ def _renamed(values: MutableMapping[str, Any]) -> Iterable[Mistake]:
 
 
 def _build(values: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
-    """The config, made of what is right; mistakes are added to the list. None where too much is wrong."""
+    """The config built from the valid values; mistakes are added to the list. None if too much is wrong."""
     seen: Counter[Mistake] = Counter()
     for _ in range(50):
         _add(mistakes, _fill_in(Config, values, values))
@@ -88,7 +88,7 @@ def _build(values: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
         _add(mistakes, found)
         for mistake in found:
             path = mistake.path if mistake.spoils is None else mistake.spoils
-            # A mistake that comes back, since defaults contradict what another option says, takes its section along.
+            # A mistake that recurs because defaults contradict another option removes its whole section.
             path = path[: len(path) - seen[mistake]]
             if not path:
                 return None
@@ -103,7 +103,7 @@ def _add(mistakes: list[Mistake], found: Iterable[Mistake]) -> None:
 
 
 def _take_out(values: dict[str, Any], path: Place) -> None:
-    """Remove what stands at a path, so that the rest can be checked; of a list the whole list goes."""
+    """Remove the value at a path, so that the rest can be checked; for a list item, the whole list."""
     while path and isinstance(path[-1], int):
         path = path[:-1]
     holder: Any = values
@@ -114,7 +114,7 @@ def _take_out(values: dict[str, Any], path: Place) -> None:
 
 
 def _fill_in(kind: Any, values: Any, root: Mapping[str, Any], path: Place = ()) -> list[Mistake]:
-    """Fill in options that follow others; an option that says something else, or that is no key, is a mistake."""
+    """Fill in options that follow others; a contradicting value, or an option that is not a key, is a mistake."""
     if not isinstance(values, dict):
         return []
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -136,13 +136,13 @@ def _fill_in_field(
     kind: type[BaseModel], name: str, annotation: Any, values: dict[str, Any], root: Mapping[str, Any], path: Place
 ) -> list[Mistake]:
     """One option of `_fill_in`; options below it are filled in as well."""
-    told = about(kind, name)
-    if told.get("internal"):
+    details = about(kind, name)
+    if details.get("internal"):
         if name in values:
             del values[name]
             return [Mistake((*path, name), "the workflow sets this itself; remove it")]
         return []
-    if source := told.get("follows"):
+    if source := details.get("follows"):
         wanted = _value_at(root, source)
         given = values.get(name, wanted)
         values[name] = wanted
@@ -161,7 +161,7 @@ def _is_options(annotation: Any, value: Any) -> bool:
 
 
 def _value_at(root: Mapping[str, Any], source: str) -> Any:
-    """What the option at a dotted path is: as given, else its default."""
+    """The value of the option at a dotted path: as given, else its default."""
     path = tuple(source.split("."))
     value: Any = root
     for step in path:

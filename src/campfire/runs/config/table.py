@@ -93,12 +93,12 @@ def _rows(kind: type[BaseModel], prefix: str, leave_out: Sequence[str]) -> Itera
 
 def _row(kind: type[BaseModel], name: str, shown: str) -> str:
     """One line of a table: option, values, default, meaning."""
-    field, told = kind.model_fields[name], about(kind, name)
-    notes = [f"follows `{told['follows']}`"] if told.get("follows") else []
-    notes += ["*execution*"] if told.get("execution") else []
-    notes += [f"[{told['source']}]"] if told.get("source") else []
+    field, details = kind.model_fields[name], about(kind, name)
+    notes = [f"follows `{details['follows']}`"] if details.get("follows") else []
+    notes += ["*execution*"] if details.get("execution") else []
+    notes += [f"[{details['source']}]"] if details.get("source") else []
     meaning = " ".join([str(field.description), *notes])
-    cells = [f"`{shown}`", _values(field, str(told.get("unit", ""))), _default(field), meaning]
+    cells = [f"`{shown}`", _values(field, str(details.get("unit", ""))), _default(field), meaning]
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
