@@ -1,4 +1,4 @@
-"""A simulated JUMP-like screen, and the local S3 server that hands it out.
+"""A simulated JUMP-like screen, and the local S3 server that serves it.
 
 Names are resolved on first use, so that importing the package loads neither moto nor the image libraries.
 """

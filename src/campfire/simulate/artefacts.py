@@ -1,4 +1,4 @@
-"""Bright objects that real fields hold beside nuclei: debris, fibres, dust, clumps, hot pixels, mitotic and dead cells.
+"""Bright objects in real fields besides nuclei: debris, fibres, dust, clumps, hot pixels, mitotic and dead cells.
 
 They are pasted into a DNA image so that a segmentation can be judged with and without them. Sizes are in diameters of a
 nucleus, brightness in multiples of a typical nucleus above the background.
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 ARTEFACTS = ("debris", "brightest debris", "fibre", "clump", "dust", "hot pixels")
-"""No cells: nothing of them may be kept as a nucleus."""
+"""Not cells: none of these may be kept as a nucleus."""
 BRIGHT_CELLS = ("mitotic cells", "dead cells")
 """Cells: metaphase plates, and condensed (pyknotic) nuclei of dying cells."""
 KINDS = ARTEFACTS + BRIGHT_CELLS
 
 
 _Draw = Callable[[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_], float, np.random.Generator], None]
-"""Draws one kind: adds to the signal and to the labels, in place, off what is occupied; a nucleus's diameter in px."""
+"""Draws one kind: adds to the signal and to the labels, in place, avoiding occupied pixels; diameters in px."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Pasted:
     image: NDArray[np.uint16]
     """(H, W) counts."""
     labels: NDArray[np.int32]
-    """(H, W) labels from 1 of the pasted cells; zero everywhere for what is no cell."""
+    """(H, W) labels from 1 of the pasted cells; zero everywhere for objects that are not cells."""
     added: NDArray[np.float32]
     """(H, W) signal added to the image, in multiples of a typical nucleus, before the camera clips it."""
 
@@ -63,7 +63,7 @@ def paste(
 
 
 def _free_place(occupied: NDArray[np.bool_], radius: float, rng: np.random.Generator) -> tuple[float, float]:
-    """The centre, out of 200 drawn, at which a disc of `radius` px covers the least of what is occupied."""
+    """The centre, out of 200 drawn, at which a disc of `radius` px covers the least occupied area."""
     margin = min(radius + 2, min(occupied.shape) / 2 - 1)
     # A distance that stops at the radius: discs that fit are equal, and the first of them is taken.
     distance = np.minimum(ndimage.distance_transform_edt(~occupied), radius)

@@ -1,4 +1,4 @@
-"""Drawing cells: five fluorescent channels of each cell in a window of its own, before optics and camera."""
+"""Drawing cells: five fluorescent channels per cell, each cell in a separate window, before optics and camera."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +66,7 @@ def _soft_step(x: NDArray[Any]) -> NDArray[Any]:
 
 
 AXIS = np.arange(WINDOW, dtype=np.float32) - (WINDOW - 1) / 2
-"""Place of a window's pixels from its middle, along one side."""
+"""Offset of a window's pixels from its middle, along one side."""
 FROM_NUCLEUS = np.sqrt(AXIS[None, :, None] ** 2 + AXIS[None, None, :] ** 2)
 """Distance from the middle of the window (1, WINDOW, WINDOW)."""
 LOW = (WINDOW - CORE) // 2
@@ -80,7 +80,7 @@ def draw(cells: Parameters, atlas: Atlas, rng: np.random.Generator) -> DrawnCell
 
 
 class _Drawing:
-    """N cells on their way: parameters, and the shapes that all channels share. Draws from `rng` in a fixed order."""
+    """N cells being drawn: parameters, and the shapes that all channels share. Draws from `rng` in a fixed order."""
 
     def __init__(self, cells: Parameters, atlas: Atlas, rng: np.random.Generator) -> None:
         self.cells, self.atlas, self.rng = cells, atlas, rng
@@ -103,7 +103,7 @@ class _Drawing:
         return DrawnCells(light, self.depth, nuclei)
 
     def _window(self, texture: NDArray[Any]) -> NDArray[Any]:
-        """A window of a texture at a random place for each cell."""
+        """A window of a texture at a random position for each cell."""
         return cut(texture, self.rng.integers(0, SIZE, (self.count, 2)), WINDOW)
 
     def _mixed(self, pair: list[NDArray[Any]], share: NDArray[Any]) -> NDArray[Any]:
@@ -111,7 +111,7 @@ class _Drawing:
         return (1 - weight) * self._window(pair[0]) + weight * self._window(pair[1])
 
     def _shape_cells(self) -> None:
-        """Depth inside the outline, whose centre is a little off the nucleus; where a cell is, and how thick."""
+        """Depth inside the outline, whose centre is a little off the nucleus; sets a cell's extent and thickness."""
         cells, rng, count, p = self.cells, self.rng, self.count, self.p
         shift = (rng.normal(0, 0.10, (2, count)) * cells["cell_radius"]).astype(np.float32)
         dy = AXIS[None, :, None] - shift[0][:, None, None]
@@ -133,7 +133,7 @@ class _Drawing:
         self.thick = self.inside * (0.30 + 0.70 * np.exp(-((FROM_NUCLEUS / (0.8 * p["cell_radius"])) ** 2)))
 
     def _nuclei(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """DNA and nucleoli in the central part of the window, and which of its pixels are nucleus."""
+        """DNA and nucleoli in the central part of the window, and which of its pixels belong to the nucleus."""
         cells, rng, count, p = self.cells, self.rng, self.count, self.p
         near = AXIS[MIDDLE]
         lobes = (cells["nucleus_lobes"][:, None] * rng.rayleigh(0.8, (count, 3))).astype(np.float32)

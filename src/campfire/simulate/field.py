@@ -44,7 +44,7 @@ def place(count: int, size: int, apart: float, rng: np.random.Generator) -> NDAr
 
 
 class Canvas:
-    """A field that drawn cells are put on.
+    """A field on which drawn cells are placed.
 
     Where cells meet, the pixel belongs to the one it lies deeper in; a nucleus is never covered by the cytoplasm of
     a neighbour.
@@ -59,7 +59,7 @@ class Canvas:
         self._count = 0
 
     def add(self, cells: DrawnCells, points: NDArray[Any]) -> None:
-        """Put N cells with their nuclei at `points` (N, 2; y, x in px)."""
+        """Place N cells with their nuclei at `points` (N, 2; y, x in px)."""
         size = self.light.shape[-1]
         inset = (WINDOW - CORE) // 2
         nucleus = np.zeros((WINDOW, WINDOW), bool)

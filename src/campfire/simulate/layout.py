@@ -1,4 +1,4 @@
-"""The simulated screen's plan: plates, batches, wells, treatments, and what each plate adds of its own."""
+"""The simulated screen's plan: plates, batches, wells, treatments, and the effects of each plate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ LOAD_DATA_STYLES = ("csv_illum", "parquet_orig", "csv")
 
 @dataclass(frozen=True)
 class Well:
-    """A well and what is in it."""
+    """A well and its contents."""
 
     name: str
     compound: str
@@ -72,7 +72,7 @@ class Layout:
 
 
 def seed_of(options: ScreenOptions, *keys: str | int) -> np.random.Generator:
-    """A generator for this place of the screen, independent of the order in which plates are made."""
+    """A generator for this part of the screen, independent of the order in which plates are made."""
     return keyed_generator(options.seed, *map(str, keys))
 
 
@@ -111,7 +111,7 @@ def plan(options: ScreenOptions) -> Layout:
         contents = contents[: options.compound_wells]
         places = np.sort(seed_of(options, "library", k).permutation(384)[: len(contents)])
         filled = [Well(well_name(p), t.name, t) for p, t in zip(places, contents, strict=True)]
-        # As in JUMP, batches of OOD plates hold COMPOUND plates as well: the last one is from there.
+        # As in JUMP, batches of OOD plates also contain COMPOUND plates: the last one is from such a batch.
         ood = k == options.compound_plates - 1 and options.compound_plates > 1 and options.ood_plates > 0
         batch = ood_batch if ood else id_batches[k % len(id_batches)]
         # An all-digit name, as some JUMP plates have, must survive as text.

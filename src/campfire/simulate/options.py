@@ -7,7 +7,7 @@ from campfire.core.options import Options, Seed, option
 
 
 class ScreenOptions(Options):
-    """What is simulated. Effects and shifts are in log units of the cells' parameters."""
+    """The simulated screen. Effects and shifts are in log units of the cells' parameters."""
 
     section: ClassVar[str] = "simulated screen"
 

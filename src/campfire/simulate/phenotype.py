@@ -1,7 +1,7 @@
 """What simulated cells look like: parameters of a cell, cell kinds, and what a treatment changes.
 
 A treatment is a mixture of a few mechanisms. A mechanism moves several parameters at once, and so several channels;
-treatments that share a mechanism overlap. Intensities alone carry little: the changes are of texture and form.
+treatments that share a mechanism overlap. Intensities alone carry little information: texture and shape change.
 """
 
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "golgi_spread": (3.0, 24.0),
     "mito_reach": (4.0, 50.0),
 }
-"""However strong a treatment, a cell stays one: least and largest value of a parameter."""
+"""Smallest and largest value of a parameter, so that even a strong treatment leaves a plausible cell."""
 
 MECHANISMS: dict[str, dict[str, float]] = {
     "mitochondrial fission": {"mito_fragmented": 1.6, "mito_reach": 0.6, "mito_coarse": 0.5, "rna_contrast": 0.3},

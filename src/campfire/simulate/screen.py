@@ -58,8 +58,8 @@ def render_site(options: ScreenOptions, plate: Plate, well: Well, site: int) -> 
 def write_screen(root: str | Path, options: ScreenOptions | None = None) -> Layout:
     """Simulate a screen into the folder `root` and return its plan; the same options give the same bytes.
 
-    Written, replacing what an earlier run left there, each part renamed into place when whole:
-    s3/<bucket>/<prefix>/<source>/images and workspace/load_data_csv*   what an S3 server hands out
+    Replaces the output of an earlier run; each part is renamed into place when complete:
+    s3/<bucket>/<prefix>/<source>/images and workspace/load_data_csv*   the objects for an S3 server
     metadata/{plate,well,compound}.csv.gz                               JUMP's tables
     plates.tsv, transfer.tsv                                            the sheets of the two screens
     truth/nuclei.parquet, truth/screen.json                             true nuclei, what each treatment changes

@@ -1,6 +1,6 @@
 """A local S3 server over a folder: `ROOT/<bucket>/<key...>` on disk becomes bucket and keys.
 
-The server is moto's; its objects are read from disk when they are asked for, so its memory does not grow
+The server is moto's; its objects are read from disk on request, so its memory does not grow
 with the size of the folder. Everything is readable without credentials, as the Cell Painting Gallery is.
 
     campfire serve ROOT -- COMMAND ARGUMENTS...
@@ -26,7 +26,7 @@ from campfire.core.errors import DataError, in_one_line
 log = logging.getLogger(__name__)
 
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL_S3"
-"""The variable boto3 takes the address of S3 from."""
+"""The environment variable from which boto3 takes the address of S3."""
 
 
 def _disk_key_class() -> type:
@@ -34,7 +34,7 @@ def _disk_key_class() -> type:
     from moto.s3.models import FakeKey
 
     class DiskKey(FakeKey):
-        __module__ = FakeKey.__module__  # moto files its models by the service in this name
+        __module__ = FakeKey.__module__  # moto registers its models by the service in this name
 
         def __init__(self, path: Path, **keywords: Any) -> None:
             self._path = path

@@ -1,6 +1,6 @@
 """Tileable textures that cells are cut from: grains, tubules, spots, fibres, holes.
 
-Made once from a seed by filtering white noise in the Fourier domain; a cell takes a window at a random place.
+Made once from a seed by filtering white noise in the Fourier domain; a cell takes a window at a random position.
 """
 
 from dataclasses import dataclass
