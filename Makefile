@@ -7,7 +7,7 @@ SMOKE := results/smoke
 PROFILE ?= profiles/local
 CAMPFIRE := $(BIN)/python -m campfire
 SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
-# What a rule reads and writes is left out of what people watch; errors and what jobs say are not.
+# The terminal shows errors and messages of jobs, but not the inputs and outputs of each rule.
 BRIEFLY := $(SNAKEMAKE) --quiet rules host
 SERVED := $(CAMPFIRE) serve $(DEMO)-screen/s3 --
 
@@ -45,7 +45,7 @@ $(SMOKE)-screen/.done: $(BIN)/.ready config/smoke-screen.yaml $(wildcard src/cam
 	$(CAMPFIRE) simulate config/smoke-screen.yaml $(SMOKE)-screen
 	@touch $@
 
-smoke: $(SMOKE)-screen/.done ## every rule in its smallest numbers
+smoke: $(SMOKE)-screen/.done ## run every rule on the smallest possible screen
 	$(SNAKEMAKE) --configfile config/smoke.yaml -- all check_source bundle ablation
 
 plan: setup ## what is left to do and what it costs: make plan [CONFIG=config/demo.yaml] [PROFILE=profiles/slurm]
@@ -71,19 +71,19 @@ figure: setup has-demo ## remake one demo figure: make figure NAME=figure_3_4
 	@test -n "$(NAME)" || { echo "Which one? For example: make figure NAME=figure_3_4"; exit 1; }
 	$(BRIEFLY) --configfile config/demo.yaml -- $(DEMO)/figures/$(NAME).pdf
 
-report: setup has-demo ## write the demo's report again
+report: setup has-demo ## rewrite the demo's report
 	@echo "== Making what is outstanding first: a report never shows stale results"
 	$(SERVED) $(BRIEFLY) --configfile config/demo.yaml -- all
 	$(BRIEFLY) --configfile config/demo.yaml --report $(DEMO)/report.html -- all
 
-test: setup ## lint-free unit and workflow tests
+test: setup ## unit and workflow tests, without linting
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not slurm"
 
 test-slow: setup ## minutes each: faults on the one-node Slurm, training a small Cellpose model
 	$(BIN)/python -m pytest -q -m slow
 
 TORCH26 := .venv-torch26
-test-torch26: setup ## the tests of all that uses torch, with the oldest torch allowed, the rest as locked
+test-torch26: setup ## the tests of everything that uses torch, with the oldest supported torch and all else as locked
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(TORCH26)
 	$(BIN)/uv pip install --quiet --python $(TORCH26)/bin/python "torch==2.6.*" torchvision
 	$(BIN)/uv pip freeze --quiet --python $(BIN)/python \
@@ -117,10 +117,10 @@ bench: setup ## every benchmark, in its quick form
 	@for bench in $(filter-out bench/gpu.py,$(wildcard bench/*.py)); do echo "== $$bench"; $(BIN)/python $$bench --quick || exit 1; done
 
 GPU_PYTHON ?= $(BIN)/python
-bench-gpu: ## everything that only a GPU can tell, in 9 minutes: make bench-gpu [GPU_PYTHON=python3] [REHEARSE=1]
+bench-gpu: ## all checks that need a GPU, in 9 minutes: make bench-gpu [GPU_PYTHON=python3] [REHEARSE=1]
 	$(GPU_PYTHON) bench/gpu.py --out results/gpu $(if $(REHEARSE),--rehearse)
 
-lock: setup ## resolve the dependencies again
+lock: setup ## re-resolve the dependencies
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --quiet -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.lock --universal --generate-hashes --python-version 3.11 --quiet -o requirements-dev.lock
 	$(MAKE) envs
@@ -131,5 +131,5 @@ config-table: setup ## write the table of options in config/README.md from the o
 envs: setup ## write envs/*.yaml from requirements.lock
 	$(BIN)/python envs/generate.py
 
-clean-demo: ## remove what the demo and the smoke run made
+clean-demo: ## remove the results of the demo and the smoke run
 	rm -rf $(DEMO) $(DEMO)-screen logs/demo $(SMOKE) $(SMOKE)-screen logs/smoke

@@ -32,7 +32,7 @@ rule figure:
 
 
 rule plate_layout:
-    """One job draws all plates: a job of its own for each would mostly wait for Python to start."""
+    """One job draws all plates: separate jobs would mostly wait for Python to start."""
     input:
         [files["quality"][0] for files, _ in results.family("plate_layout")],
     output:

@@ -15,8 +15,8 @@ rule images:
     resources:
         mem_mb=4000,
         runtime=480,
-        # A plate's three jobs up to its tiles each hold one, and later ones go first: what a finished download gives
-        # back is taken by the same plate's next job, so raw images of no more plates than this are on disk.
+        # Each of a plate's three jobs up to its tiles holds one, and later jobs go first: one that a finished download
+        # frees is taken by the same plate's next job, so raw images of no more plates than this are on disk.
         plates_on_disk=1,
     params:
         source=run.options("s3"),
@@ -26,7 +26,7 @@ rule images:
         place=lambda wildcards: run.plate(wildcards.plate).place,
         channels=lambda wildcards: run.plate(wildcards.plate).channels,
         illumination=run.config["illumination"],
-        # No declared output: what a killed job has fetched must survive until the next attempt.
+        # No declared output: the downloads of a killed job must survive until the next attempt.
         state=run.files.state("images/{plate}"),
         code=lambda wildcards: run.code("images", libraries=False),
     script:

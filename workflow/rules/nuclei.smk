@@ -1,4 +1,4 @@
-"""Nuclei of a plate: on a processor, or by Cellpose under the name `nuclei_gpu`, to which profiles give a GPU."""
+"""Nuclei of a plate: on a CPU, or by Cellpose in the rule `nuclei_gpu`, to which profiles give a GPU."""
 
 
 rule nuclei:

@@ -22,7 +22,7 @@ rule pretrain_run:
     params:
         run=lambda wildcards: wildcards.run,
         options=lambda wildcards: run.pretraining_options(wildcards.run),
-        # No declared output: Snakemake deletes outputs before a retry, a half-trained state must survive it.
+        # No declared output: Snakemake deletes outputs before a retry, but a half-trained state must survive it.
         state=run.files.state("pretrain/{run}"),
         code=lambda wildcards: run.code("pretrain"),
     script:

@@ -1,4 +1,4 @@
-"""The stages in their order. `start_from: embeddings` leaves out all that needs images, torch, a GPU or the network."""
+"""The stages in their order. `start_from: embeddings` leaves out those that need images, torch, a GPU or the network."""
 
 if not run.from_embeddings:
 

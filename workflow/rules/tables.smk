@@ -26,7 +26,7 @@ rule table:
         make=lambda wildcards: results.entry("table", wildcards.table).function,
         settings=lambda wildcards: results.settings("table", wildcards.table),
         code=lambda wildcards: results.code("table", wildcards.table),
-        # It asks for `input`, so that another wording is no reason to make the table again.
+        # It takes `input`, so that a change of wording does not remake the table.
         caption=lambda wildcards, input: results.caption("table", wildcards.table),
     script:
         "../scripts/table.py"

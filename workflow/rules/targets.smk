@@ -1,4 +1,4 @@
-"""What can be asked for by name."""
+"""The targets that can be requested by name."""
 
 
 localrules:
@@ -22,7 +22,7 @@ rule metadata:
 
 
 rule split:
-    """Which well is trained on and which is tested on."""
+    """The split: training and test wells."""
     input:
         run.files.wells,
 
@@ -74,6 +74,6 @@ rule report:
 
 
 rule bundle:
-    """One archive of what tables and figures are made of."""
+    """One archive of everything behind the tables and figures."""
     input:
         run.files.bundle,

@@ -1,4 +1,4 @@
-"""Pack what the tables and figures are made of, with the checksums of all that it was made from."""
+"""Pack everything behind the tables and figures, with the checksums of its own inputs."""
 
 from campfire.runs import job
 
@@ -16,7 +16,7 @@ facts = {
     "config": value_digest(config),
     "code": params.stages,
     "versions": versions(),
-    # Not inputs: large files of earlier stages may have been removed since, and must not be made again for this.
+    # Not inputs: large files of earlier stages may have been removed since, and must not be remade for this.
     "made from": {path: file_sha256(path) if Path(path).is_file() else "absent" for path in params.upstream},
 }
 sums = pack(snakemake.output[0], config["results"], snakemake.input.files, config, facts)

@@ -1,4 +1,4 @@
-"""Look at a few objects of one plate of each batch before a run, and say what differs from what is expected."""
+"""Look at a few objects of one plate of each batch before a run, and report what differs from the config."""
 
 from campfire.runs import job
 

@@ -1,4 +1,4 @@
-"""Embed cells of every plate with one encoder on one channel set; plates that are done stay done."""
+"""Embed cells of every plate with one encoder on one channel set; finished plates are kept."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Join a table of embeddings made elsewhere to the cells of every plate and say what did not match."""
+"""Join a table of embeddings made elsewhere to the cells of every plate and report mismatches."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""All results as one page to read."""
+"""Write all results as one page."""
 
 from campfire.runs import job
 

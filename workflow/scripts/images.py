@@ -21,7 +21,7 @@ plan, summary = plan_download(
 )
 write_json(snakemake.output.plan, summary)
 
-# What was fetched survives a killed job in this folder; the declared output appears only when it is whole.
+# Downloads of a killed job are kept in this folder; the declared output appears only when it is complete.
 state = Path(snakemake.params.state)
 with single_writer(state):
     record = fetch_plate(client, plan, state, options, params.known_bad)

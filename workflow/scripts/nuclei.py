@@ -1,4 +1,4 @@
-"""Find the nuclei of one plate, measure the quality of its sites, and say which nuclei become tiles."""
+"""Segment the nuclei of one plate, measure the quality of its sites, and select the nuclei that become tiles."""
 
 from campfire.runs import job
 

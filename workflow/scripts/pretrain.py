@@ -1,4 +1,4 @@
-"""Pretrain one run or ablation trial, one process per GPU; a stopped job goes on from its newest checkpoint."""
+"""Pretrain one run or ablation trial, one process per GPU; a stopped job resumes from its newest checkpoint."""
 
 from campfire.runs import job
 
@@ -16,7 +16,7 @@ from campfire.training.launcher import requeue_job
 params, resources, threads = snakemake.params, snakemake.resources, snakemake.threads
 made = snakemake.input.get("options")  # an ablation trial's options are a file
 options = json.loads(Path(made).read_text(encoding="utf-8")) if made else params.options
-# Settings of the machine come from the config itself: as a parameter of the rule they would train everything again.
+# Settings of the machine come from the config itself: as a parameter of the rule they would rerun the training.
 machine = machine_values(snakemake.config["pretrain"]["runs"][params.run])
 machine["loader_threads"] = max(1, min(8, threads // 4))
 # On several nodes (resource `mpi`) there is one task per node, and `gpu` counts the GPUs of all of them.
@@ -27,7 +27,7 @@ run = PretrainOptions(**{**options, **machine})
 with state_for(params.state, params.code):
     code = launch(run, snakemake.input.tiles, snakemake.input.wells, *where, tell=log.info, code=params.code)
     if code == EXIT_RESUMABLE:
-        log.info("stopped after a checkpoint; Slurm puts the job back into its queue, elsewhere it is started again")
+        log.info("stopped after a checkpoint; Slurm requeues the job, elsewhere Snakemake starts it again")
         if requeue_job():
             time.sleep(300)  # Slurm ends this job while we wait
     if code:

@@ -1,4 +1,4 @@
-"""Say what made the results: versions, commit, config, hardware, seeds, and the checksum of every table behind them."""
+"""Record the provenance of the results: versions, commit, config, hardware, seeds, checksums of tables."""
 
 from campfire.runs import job
 

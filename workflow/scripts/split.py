@@ -1,4 +1,4 @@
-"""Decide which well is trained on and which is tested, before any image is fetched."""
+"""Assign wells to training and test, before any image is fetched."""
 
 from campfire.runs import job
 

@@ -1,4 +1,4 @@
-"""Train the head of the transfer screen on frozen embeddings and put every well through it."""
+"""Train the head of the transfer screen on frozen embeddings and apply it to every well."""
 
 from campfire.runs import job
 
@@ -25,5 +25,5 @@ with single_writer(state), state_for(state, params.code):
     head = train_head(keys, vectors, sheet, options, state)
 save_head(head, snakemake.output.head)
 write_table(embed_wells(head, keys, vectors, sheet), snakemake.output.wells)
-# Only for a run that was killed: the finished head is in its file.
+# Only needed by a killed run: the finished head is in its file.
 shutil.rmtree(state, ignore_errors=True)
