@@ -164,7 +164,7 @@ def test_sheet_is_text_and_keeps_its_order(tmp_path):
     ("lines", "message"),
     [
         ([], "the sheet of plates is empty"),
-        ([HEADER], "names no plate"),
+        ([HEADER], "names no plates"),
         ([HEADER.replace("\trole", "")], "line 1: no column role"),
         ([HEADER.replace("\t", " ")], "line 1: no column .* separated by tabs"),
         ([HEADER + "\trole"], "line 1: a column name occurs twice"),

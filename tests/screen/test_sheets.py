@@ -138,7 +138,7 @@ def test_comments_are_counted_and_look_alikes_named(tmp_path: Path, caplog: pyte
     with caplog.at_level(logging.INFO):
         assert list(read_transfer(path)["treatment"]) == ["siNT", "siNT", "sint", "x"]
     assert "4 rows, 1 lines of comment" in caplog.text
-    assert "'siNT' and 'sint' are taken for different treatments" in caplog.text
+    assert "'siNT' and 'sint' count as different treatments" in caplog.text
 
 
 @pytest.mark.parametrize("column", ["role", "treatment"])

@@ -37,12 +37,12 @@ def name_problem(kind: str, text: str) -> str:
 
 
 def plain_name(text: str) -> str:
-    """`text`, if it can be part of a path as plates can; a ValueError that says why not."""
+    """Return `text` if it can be part of a path, as plate names can; a ValueError says why not."""
     return _checked("plate", text)
 
 
 def plain_channel(text: str) -> str:
-    """`text`, if it can be the name of a channel; a ValueError that says why not."""
+    """Return `text` if it can be the name of a channel; a ValueError says why not."""
     return _checked("channel", text)
 
 

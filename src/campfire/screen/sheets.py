@@ -1,8 +1,8 @@
-"""The one reader of sheets and tables that users write or save from a spreadsheet: every cell stays their text.
+"""The one reader of sheets and tables that users write or save from a spreadsheet: every cell is kept as text.
 
-A row is a line. A cell is cut at the delimiter and at nothing else: `#` and a lone quote inside it are its text, and
+A row is a line. Only the delimiter separates cells: `#` and a lone quote inside a cell are text, and
 only a whole cell in quotes ("a, b") is unquoted. Cells are stripped of blanks at their ends. A line that begins with #
-is a comment. Every other line is a row of the table or an error that names it; none vanishes.
+is a comment. Every other line is a row of the table or an error that names it; none is dropped silently.
 """
 
 import gzip
@@ -139,11 +139,11 @@ def warn_of_doubtful_names(values: Iterable[str], what: str, where: str | Path) 
     pairs = [" and ".join(repr(name) for name in sorted(group)) for group in alike.values() if len(group) > 1]
     if pairs:
         log.warning(
-            "%s: %s are taken for different %ss; write them alike if they are one", where, some(sorted(pairs), 3), what
+            "%s: %s count as different %ss; spell them alike if they are the same", where, some(sorted(pairs), 3), what
         )
     if missing := sorted(name for name in names if name.lower() in _MISSING):
         log.warning(
-            "%s: a %s is called %s and taken as one; if it stands for a missing value, take those rows out",
+            "%s: a %s is called %s and is kept as a name; if it stands for a missing value, remove those rows",
             *(where, what, some([repr(name) for name in missing], 3)),
         )
     if dates := sorted(name for name in names if _DATE.fullmatch(name)):
@@ -154,7 +154,7 @@ def warn_of_doubtful_names(values: Iterable[str], what: str, where: str | Path) 
 
 
 def _plain(name: str) -> str:
-    """A name without what is easily overlooked in it."""
+    """A name without the differences that are easily overlooked."""
     text = unicodedata.normalize("NFKC", name)
     text = re.sub(r"[\s\u200b-\u200d\u2060\ufeff]+", "", text)
     text = re.sub(r"[\u2010-\u2015\u2212]", "-", text)
@@ -175,7 +175,7 @@ def refuse_rows(
 
 
 def _delimiter(header: str, columns: Sequence[str], name: str) -> str:
-    """The delimiter by which the header has most of `columns` (none: most cells); of equals, the file name's."""
+    """The delimiter that gives the header most of `columns` (none: most cells); the file name breaks ties."""
     wanted = {column.lower() for column in columns}
     usual = "," if ".csv" in name.lower() else "\t"
 
@@ -230,14 +230,14 @@ def _split(line: str, delimiter: str) -> list[str]:
 def _refuse_doubtful_comments(
     numbered: list[tuple[int, str]], header: list[str], delimiter: str, name: str, error: type[CampfireError]
 ) -> None:
-    """A line that begins with # is a comment for certain only where the first column's names cannot begin so."""
+    """A line that begins with # is certainly a comment only if names in the first column cannot begin with #."""
     if header[0] in _PLAIN_COLUMNS or len(header) == 1:
         return
     for number, line in numbered:
         if line.startswith("#") and len(_split(line, delimiter)) == len(header):
             raise error(
                 f"{name}, line {number}: begins with # and has all fields; if it is a row, put its first cell in "
-                f"quotes or another column than {header[0]} first; if it is a comment, take it out"
+                f"quotes or another column than {header[0]} first; if it is a comment, remove it"
             )
 
 

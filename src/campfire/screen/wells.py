@@ -16,12 +16,12 @@ FORMATS = {6: (2, 3), 12: (3, 4), 24: (4, 6), 48: (6, 8), 96: (8, 12), 384: (16,
 LARGEST = max(FORMATS)
 
 FEW = 0.25
-"""A 1,536-well plate is believed only when more than this share of its wells lies beyond row P or column 24."""
+"""A 1,536-well plate is accepted only if more than this share of its wells lies beyond row P or column 24."""
 
 
 @cache
 def well_name(text: str) -> str | None:
-    """The name of a well that is written as b7, B07 or B007; None for text that names no well of any plate."""
+    """The normalised name of a well written as b7, B07 or B007; None for text that names no well of any plate."""
     match = _LOOSE.fullmatch(text.strip().upper())
     if match is None:
         return None
@@ -59,7 +59,7 @@ def check_wells(wells: Iterable[str], where: str, wells_per_plate: int | None = 
     """The format of the plate that `wells` (of one plate) are on; DataError, beginning with `where`, if on none.
 
     `wells` may be written in any way that `well_name` reads. Without `wells_per_plate` the format is the smallest that
-    has them all. Two lists are refused rather than believed: one with a few wells beyond an otherwise smaller plate of
+    has them all. Two kinds of lists are refused: one with a few wells beyond an otherwise smaller plate of
     384 (W41 among A01 to P24), and one that fits a plate of 96 or 384 only when moved by one column or row.
     """
     listed = list(dict.fromkeys(wells))

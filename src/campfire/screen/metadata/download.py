@@ -32,7 +32,7 @@ def fetch(address: str | Path, destination: str | Path, sha256: str | None = Non
     the decompressed content, which stays the same when a table is compressed again. A local .csv is compressed on its
     way to a *.gz. Transient network failures are
     retried.
-    Raises DataError naming the address and what to do; then `destination` is as it was.
+    Raises DataError naming the address and what to do; `destination` is then unchanged.
     """
     address, final = str(address), Path(destination)
     wanted = sha256.strip().lower() if sha256 else None
@@ -68,9 +68,9 @@ def fetch(address: str | Path, destination: str | Path, sha256: str | None = Non
 
 
 def local_content(address: str | Path) -> str:
-    """SHA-256 of what a table of this machine holds, however compressed; "" for other addresses and absent files.
+    """SHA-256 of the content of a local table, however compressed; "" for other addresses and absent files.
 
-    It tells when a user's own table was edited since it was copied.
+    It shows whether a user's table was edited since it was copied.
     """
     parts = urlsplit(str(address))
     path = Path(unquote(parts.path)) if parts.scheme.lower() == "file" else Path(str(address))
@@ -119,7 +119,7 @@ def _download(address: str, partial: Path) -> None:
         except (OSError, http.client.HTTPException) as error:
             problem = f"the transfer broke off ({error})"
         if attempt < _ATTEMPTS:
-            log.warning("%s: %s; trying again (%d of %d)", address, problem, attempt + 1, _ATTEMPTS)
+            log.warning("%s: %s; retrying (%d of %d)", address, problem, attempt + 1, _ATTEMPTS)
             time.sleep(2 ** (attempt - 1))
     raise DataError(
         f"{address}: {problem}; check the network and proxy, or put a copy of the file on this machine and give its "
@@ -128,7 +128,7 @@ def _download(address: str, partial: Path) -> None:
 
 
 def _stream(response: BinaryIO, out: BinaryIO, address: str, length: str | None) -> None:
-    """Copy a response in chunks; a body shorter than announced is an error that the caller retries."""
+    """Copy a response in chunks; the caller retries a body shorter than announced."""
     done, told = 0, time.monotonic()
     while chunk := response.read(_CHUNK):
         out.write(chunk)

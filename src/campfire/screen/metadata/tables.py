@@ -27,7 +27,7 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     table = read_sheet_file(path, SHEET_COLUMNS, "sheet of plates")
     if table.empty:
-        raise ConfigError(f"{path}: the sheet names no plate; add a line for each plate")
+        raise ConfigError(f"{path}: the sheet names no plates; add a line for each plate")
     problems: dict[int, str] = {}
     first_line: dict[str, int] = {}
     for number, row in zip(table.index, table.to_dict("records"), strict=True):
@@ -44,7 +44,7 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
 
 
 def empty_sheet() -> pd.DataFrame:
-    """A sheet without plates: of a config that has a transfer screen alone."""
+    """A sheet without plates, for a config with a transfer screen only."""
     return pd.DataFrame(columns=SHEET_COLUMNS, dtype=object)
 
 
@@ -82,7 +82,7 @@ def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.Dat
 
 
 def named_wells(table: pd.DataFrame, path: str | Path, error: type[CampfireError] = ConfigError) -> pd.DataFrame:
-    """A table of `read_sheet_file` with its wells named as A01, each once and on a plate that can be.
+    """A table of `read_sheet_file` with wells named as A01, each unique and on a possible plate format.
 
     The optional column Metadata_PlateFormat says how many wells the plate has (6 to 1536). Raises `error` with file,
     line, plate and well.
@@ -106,7 +106,7 @@ def named_wells(table: pd.DataFrame, path: str | Path, error: type[CampfireError
 
 
 def _stated_format(rows: pd.DataFrame, where: str) -> int | None:
-    """How many wells a plate has by the column Metadata_PlateFormat, None where nothing is said."""
+    """Number of wells of a plate by the column Metadata_PlateFormat; None if not given."""
     said = sorted(set(rows[FORMAT_COLUMN]) - {""}) if FORMAT_COLUMN in rows else []
     if not said:
         return None

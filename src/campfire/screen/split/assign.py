@@ -76,7 +76,7 @@ def make_split(
         },
     }
     if short:
-        log.warning("%d compounds have fewer wells than asked for: %s", len(short), ", ".join(list(short)[:5]))
+        log.warning("%d compounds have fewer wells than requested: %s", len(short), ", ".join(list(short)[:5]))
     return Split(result, metadata)
 
 
@@ -88,22 +88,24 @@ def _leave_out_structures(
     labels: NDArray[Any],
     reasons: NDArray[Any],
 ) -> None:
-    """No role for compounds that are not held out but have the structure of one that is; controls stay."""
+    """Remove the role of compounds with the structure of a held-out one; controls keep theirs."""
     known = {structures[compound] for compound in held_out if compound in structures}
     if held_out and not known:
-        log.warning("no structure of a held-out compound is known; compounds are told apart by their ids alone")
+        log.warning("no structure of a held-out compound is known; compounds are distinguished by id only")
     kin = {compound for compound in set(table[COMPOUND]) - set(held_out) if structures.get(compound) in known}
     if kin & set(options.controls):
-        log.warning("control %s has the structure of a held-out compound and stays", min(kin & set(options.controls)))
+        log.warning(
+            "control %s has the structure of a held-out compound and keeps its role", min(kin & set(options.controls))
+        )
     rows = table[COMPOUND].isin(kin - set(options.controls)).to_numpy()
     labels[rows], reasons[rows] = "unused", "same_structure"
 
 
 def plates_with_wells(sheet: pd.DataFrame, options: SplitOptions) -> list[str]:
-    """The plates of the sheet that the split may give wells, in its order.
+    """The plates of the sheet whose wells the split may use, in its order.
 
-    Left out are training plates of which no well can be trained on, whatever is on them: those that share a batch with
-    an OOD plate under `exclude_ood_batches`, and all of them where `compound_fraction` is 0.
+    Excludes training plates that can never contribute a training well: those that share a batch with an OOD plate
+    under `exclude_ood_batches`, and all of them if `compound_fraction` is 0.
     """
     left_out = _in_ood_batch(sheet) if options.setting("exclude_ood_batches") else np.zeros(len(sheet), dtype=bool)
     if not options.setting("compound_fraction") > 0:
@@ -112,7 +114,7 @@ def plates_with_wells(sheet: pd.DataFrame, options: SplitOptions) -> list[str]:
 
 
 def _in_ood_batch(table: pd.DataFrame) -> NDArray[Any]:
-    """Which rows, of a sheet or of its wells, are of a batch that has an OOD plate; (N,) bool."""
+    """Whether each row of a sheet or of its wells belongs to a batch with an OOD plate; (N,) bool."""
     ood = table.loc[table["role"] == "ood", [SOURCE, BATCH]].drop_duplicates()
     return np.asarray(pd.MultiIndex.from_frame(table[[SOURCE, BATCH]]).isin(pd.MultiIndex.from_frame(ood)))
 
@@ -126,7 +128,7 @@ def _join(sheet: pd.DataFrame, wells: pd.DataFrame) -> pd.DataFrame:
     """Wells of the sheet's plates with batch, type and role, sorted by plate and well."""
     if wells.duplicated(WELL_KEYS).any():
         row = wells[wells.duplicated(WELL_KEYS)].iloc[0]
-        raise DataError(f"plate {row[PLATE]}, well {row[WELL]} occurs twice among the wells; keep one row a well")
+        raise DataError(f"plate {row[PLATE]}, well {row[WELL]} occurs twice among the wells; keep one row per well")
     absent = sorted(set(sheet[PLATE]) - set(wells[PLATE]))
     if absent:
         raise SplitError(f"no wells of plate {', '.join(absent[:5])}; correct the sheet or give the full well table")
@@ -139,7 +141,7 @@ def _check_plates(sheet: pd.DataFrame, options: SplitOptions) -> None:
     roles = sheet["role"].value_counts()
     n_id, n_ood = int(roles.get("id", 0)), int(roles.get("ood", 0))
     if not n_id and not n_ood and options.held_out == 0 and not options.held_out_compounds:
-        return  # training plates alone
+        return  # training plates only
     needed = options.wells_train + options.wells_val + options.min_wells_test
     if n_id < needed:
         raise SplitError(
@@ -194,13 +196,13 @@ def _draw_held_out(present: set[str], options: SplitOptions) -> list[str]:
 def _assign_id_plates(
     table: pd.DataFrame, held_out: list[str], options: SplitOptions, labels: NDArray[Any], reasons: NDArray[Any]
 ) -> dict[str, dict[str, int]]:
-    """Label the wells of in-distribution plates; return the compounds that got fewer wells than asked for."""
+    """Label the wells of in-distribution plates; return the compounds that got fewer wells than requested."""
     rows = np.flatnonzero(table["role"].to_numpy() == "id")
     plates, ids = table[PLATE].to_numpy(), table[COMPOUND].to_numpy()
     where: dict[str, dict[str, list[int]]] = {}
     for row in rows:  # sorted by plate and well, so plates and the wells in them come in order
         where.setdefault(ids[row], {}).setdefault(plates[row], []).append(row)
-    # The release walks every id of the evaluation plates, from a fresh start of the same seed.
+    # The release draws for every id of the evaluation plates, after resetting the same seed.
     walk = sorted(set(ids[table["role"].to_numpy() != "train"]))
     draw = np.random.RandomState(options.seed)
     fixed = _draw_plates(sorted(set(plates[rows])), options, draw) if options.setting("same_training_plates") else None
@@ -244,7 +246,7 @@ def _assign_id_plates(
 
 
 def _draw_plates(plates: list[str], options: SplitOptions, draw: np.random.RandomState) -> dict[str, str]:
-    """Which of the sorted plates gives a train, val or test well; plates beyond what is asked for are left out."""
+    """Assign each sorted plate to a train, val or test well; surplus plates are left out."""
     train = draw.permutation(len(plates))[: options.wells_train]
     rest = np.setdiff1d(np.arange(len(plates)), train)
     val = rest[draw.permutation(len(rest))[: options.wells_val]]
@@ -279,7 +281,7 @@ def _assign_ood_plates(
 def _assign_training_plates(
     table: pd.DataFrame, held_out: list[str], options: SplitOptions, labels: NDArray[Any], reasons: NDArray[Any]
 ) -> None:
-    """One uniform a well, laid over the wells sorted by compound, plate and well, as the release's walk gives."""
+    """One uniform draw per well, over the wells sorted by compound, plate and well, as in the release."""
     training = (table["role"] == "train").to_numpy()
     held = table[COMPOUND].isin(held_out).to_numpy()
     reasons[training & held] = "held_out_compound"

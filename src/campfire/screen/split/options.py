@@ -1,4 +1,4 @@
-"""Options of the split and what each protocol makes of those left open."""
+"""Options of the split and their defaults under each protocol."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
@@ -35,7 +35,7 @@ PROTOCOL_DEFAULTS: dict[str, dict[str, Any]] = {
         "exclude_same_structure": True,
     },
 }
-"""release: the authors' released code. paper: p_t of section 2.1. strict: the paper's p_t without the known leaks."""
+"""release: the authors' released code. paper: p_t of section 2.1. strict: the paper's p_t without known leakage."""
 
 
 class SplitOptions(Options):
@@ -45,7 +45,7 @@ class SplitOptions(Options):
 
     protocol: ProtocolName = option(
         "release",
-        "release (the authors' code), paper (p_t = 0.5) or strict (no leak of batches, plates or structures)",
+        "release (the authors' code), paper (p_t = 0.5) or strict (no leakage across batches, plates or structures)",
         source="docs/decisions.md",
     )
     seed: Seed = option(10, "seed of the held-out compounds and of the evaluation plates' wells", source="release")
@@ -67,7 +67,7 @@ class SplitOptions(Options):
     )
     min_wells_test: int = option(1, "fewer test wells than this are too few", ge=0)
     too_few: Literal["error", "unused"] = option(
-        "error", "what becomes of a compound on too few plates: error, or unused (none of its wells has a role)"
+        "error", "treatment of a compound on too few plates: error, or unused (none of its wells has a role)"
     )
     compound_fraction: float | None = option(
         None,
@@ -124,12 +124,12 @@ class SplitOptions(Options):
         return tuple(self.negative_controls or self.controls[:1])
 
     def setting(self, name: str) -> Any:
-        """An option that may be left open: its value, or what the protocol makes of null."""
+        """An option that may be null: its value, or the protocol's default for null."""
         value = getattr(self, name)
         return PROTOCOL_DEFAULTS[self.protocol][name] if value is None else value
 
     def resolved(self) -> dict[str, Any]:
-        """Every option as it is used, as plain JSON values."""
+        """Every option with defaults resolved, as plain JSON values."""
         values = self.model_dump(mode="json")
         values.update({name: self.setting(name) for name in PROTOCOL_DEFAULTS[self.protocol]})
         return values

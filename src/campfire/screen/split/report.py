@@ -1,4 +1,4 @@
-"""What a split looks like: wells per quadrant, its plates, the files."""
+"""Summary and files of a split: wells per quadrant, its plates."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,9 +56,9 @@ def write_split(path: str | Path, split: Split) -> None:
 
 
 def reference_wells(split: Split) -> pd.Series:
-    """Which wells serve a plate's normalisation alone, (N,) bool: of the first control, on evaluation plates, no role.
+    """Wells used only to normalise a plate, (N,) bool: of the first control, on evaluation plates, without a role.
 
-    As many on each plate as the split's option `reference_wells` says, drawn for each plate by itself.
+    The split's option `reference_wells` sets their number on each plate; each plate has its own draw.
     """
     chosen = pd.Series(False, index=split.wells.index)
     count, seed = split.metadata["options"]["reference_wells"], split.metadata["seed"]
@@ -73,8 +73,8 @@ def reference_wells(split: Split) -> pd.Series:
 def write_plates(paths: Iterable[str | Path], split: Split) -> None:
     """Write the wells that have a role, one text file per plate with the header Metadata_Well; the name is the plate's.
 
-    With them go the plate's reference wells (`reference_wells`), which have none. A split that is made again leaves the
-    files of plates whose wells are the same byte for byte as they were.
+    The files also list the plate's reference wells (`reference_wells`), which have no role. Remaking a split leaves the
+    files of plates with unchanged wells byte for byte the same.
     """
     used = split.wells[(split.wells["split"] != "unused") | reference_wells(split)]
     wells = {plate: sorted(rows[WELL]) for plate, rows in used.groupby(PLATE)}
