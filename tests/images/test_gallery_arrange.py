@@ -83,7 +83,7 @@ def test_a_folder_is_read_like_a_bucket(tmp_path: Path) -> None:
     for key in ("a/none", "a", "../" + tmp_path.name + "/a/0005"):
         with pytest.raises(NotFoundError, match="no such object"):
             read_object(client, source, key)
-    with pytest.raises(ConfigError, match=r"s3\.folder: there is no folder"):
+    with pytest.raises(ConfigError, match=r"s3\.folder: no such folder"):
         connect(options(tmp_path / "none"))
 
 

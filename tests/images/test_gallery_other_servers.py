@@ -146,7 +146,7 @@ def test_none_of_the_users_aws_files_is_read(
             monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
             options = bucket.options("http://unused").model_copy(update={"endpoint_url": None})
             assert read_object(connect(options), options, bucket.load_data_key())
-            assert f"S3 is {server.url}, by the environment (AWS_ENDPOINT_URL_S3" in caplog.text
+            assert f"using S3 at {server.url}, set in the environment (AWS_ENDPOINT_URL_S3" in caplog.text
 
 
 @pytest.mark.parametrize(

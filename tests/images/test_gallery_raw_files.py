@@ -145,7 +145,7 @@ def test_a_damaged_image_costs_its_site(raw: Path, tmp_path: Path, caplog: pytes
 def test_a_list_that_names_one_file_twice_is_refused(raw: Path) -> None:
     path = raw / "images.csv"
     path.write_text("plate,well,channel,path\nP1,B02,DNA,B02_1_DAPI.tif\nP1,B03,DNA,./B02_1_DAPI.tif\n")
-    with pytest.raises(DataError, match=r"line 3: .*listed for two places, here for .*B03.*line 2 for .*B02"):
+    with pytest.raises(DataError, match=r"line 3: .*listed for two positions, here for .*B03.*line 2 for .*B02"):
         read_list(path)
 
 

@@ -77,7 +77,7 @@ def test_estimate_finds_the_shading_of_many_fields():
     ratio = estimated / function
     assert estimated.min() == 1
     assert ratio.std() / ratio.mean() < 0.05 < (1 / function).std() / (1 / function).mean()
-    with pytest.raises(DataError, match="no image"):
+    with pytest.raises(DataError, match="without images"):
         estimate([])
     with pytest.raises(DataError, match="shape"):
         estimate([np.ones((5, 5)), np.ones((5, 6))])

@@ -37,7 +37,7 @@ def count(download: pd.DataFrame, quality: pd.DataFrame, nuclei: pd.DataFrame) -
 
 
 def _why_not_fetched(status: list[str]) -> str:
-    """Why a site was not fetched: its worst object's status; "" for one that was."""
+    """Why a site was not fetched: its worst object's status; "" if it was fetched."""
     for bad in ("corrupt", "missing"):
         if bad in status:
             return bad

@@ -4,8 +4,8 @@ The Cell Painting Gallery publishes one function per plate and channel (`<plate>
 image's shape, smallest value about 1), made by CellProfiler and applied as image / function. The paper does not
 mention the correction, so it is an option of the workflow: `none` or `gallery`.
 
-A function says where a field is brighter, and only together with its scale by how much. Its scale is known when its
-minimum, mean, median or maximum is 1; it is then brought to a minimum of 1, so that corrected counts never exceed the
+A function shows where a field is brighter, and its scale shows by how much. The scale is known if the function's
+minimum, mean, median or maximum is 1; it is then rescaled to a minimum of 1, so that corrected counts never exceed the
 camera's. Any other function is refused.
 """
 
@@ -44,7 +44,7 @@ class Shading:
     function: NDArray[np.float32]
     """(H, W), with a minimum of 1 or, from the gallery, about 1."""
     offset: float = 0.0
-    """Counts that a camera gives without light: not shaded, so not divided."""
+    """Counts that a camera gives without light: they are not shaded, so they are not divided."""
 
 
 @dataclass
@@ -87,7 +87,7 @@ def read_function(path: str | Path) -> NDArray[np.float32]:
 
 
 def _with_known_scale(function: NDArray[np.float32], path: str | Path) -> NDArray[np.float32]:
-    """The function with a minimum of about 1; as it is where its minimum or 2nd percentile is 1 already."""
+    """The function with a minimum of about 1; unchanged if its minimum or 2nd percentile is already 1."""
     found = {level: float(measure(function)) for level, measure in LEVELS.items()}
     level = next((level for level, value in found.items() if abs(value - 1) <= LEVEL_TOLERANCE), None)
     if level is None:
@@ -97,7 +97,7 @@ def _with_known_scale(function: NDArray[np.float32], path: str | Path) -> NDArra
         )
     if level in ("minimum", "2nd percentile"):
         return function
-    log.info("%s: 1 is its %s; it is brought to a minimum of 1", path, level)
+    log.info("%s: its %s is 1; rescaled to a minimum of 1", path, level)
     return function / np.float32(found["minimum"])
 
 
@@ -120,7 +120,7 @@ def read_functions(
 def correct(image: NDArray[Any], shading: Shading | NDArray[np.float32]) -> NDArray[np.float32]:
     """`image` (H, W) divided by a function (H, W), float32 in the image's unit.
 
-    With an offset, what is above it is divided and the offset stays: (image - offset) / function + offset.
+    With an offset, only the signal above it is divided: (image - offset) / function + offset.
     Raises DataError when the shapes differ.
     """
     function, offset = (shading.function, shading.offset) if isinstance(shading, Shading) else (shading, 0.0)
@@ -146,8 +146,8 @@ def estimate(images: Iterable[NDArray[Any]], smoothing: float = 0.1) -> NDArray[
     """An illumination function (H, W) from many fields of one plate and channel, for screens that publish none.
 
     The mean over fields, smoothed by a Gaussian of `smoothing` times the shorter side (sigma), divided by its
-    2nd percentile so that, as in the gallery's functions, the darkest part is left as it is. A few hundred fields
-    are needed for the cells to average out; one image at a time is in memory.
+    2nd percentile so that, as in the gallery's functions, the darkest part is unchanged. A few hundred fields
+    are needed for the cells to average out; only one image at a time is in memory.
 
     Raises DataError without an image, or when shapes differ.
     """
@@ -163,7 +163,7 @@ def estimate(images: Iterable[NDArray[Any]], smoothing: float = 0.1) -> NDArray[
         total += image
         count += 1
     if total is None:
-        raise DataError("an illumination function cannot be estimated from no image")
+        raise DataError("an illumination function cannot be estimated without images")
     smooth = gaussian_filter(total / count, smoothing * min(total.shape), mode="nearest")
     floor = np.percentile(smooth, 2)
     if floor <= 0:

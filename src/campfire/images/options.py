@@ -1,4 +1,4 @@
-"""Options of nuclei and of what leaves a site out: `nuclei` and `quality` of the config."""
+"""Options of nuclei and of site quality: `nuclei` and `quality` of the config."""
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal
@@ -7,7 +7,7 @@ from campfire.core.options import TILE_SIZE, Names, Options, option
 
 
 class QualityOptions(Options):
-    """What is measured on a site and which sites are left out; a threshold of null leaves no site out."""
+    """The measures of a site and the thresholds that exclude sites; a threshold of null excludes none."""
 
     section: ClassVar[str] = "quality"
 

@@ -1,7 +1,7 @@
 """Quality of a site: focus, saturation, background and emptiness, and which sites are left out and why.
 
 The paper is silent on quality control; these are the standard image measures of Bray et al. (2012, J Biomol Screen),
-with thresholds as options. What a threshold drops is recorded with its reason, never silently.
+with thresholds as options. Every site that a threshold drops is recorded with its reason.
 """
 
 import logging
@@ -98,7 +98,7 @@ def stripes(image: NDArray[Any], noise: float) -> float:
         middle = np.median(lines[:, :: max(1, lines.shape[1] // 64)], axis=1)
         second = np.abs(middle[2:] - 2 * middle[1:-1] + middle[:-2])
         scatter = max(scatter, float(1.4826 * np.median(second) / np.sqrt(6)))
-    # Images of few bits have no noise that is smaller than their step.
+    # Images of few bits have no noise smaller than their step.
     return scatter / max(noise, 1.0)
 
 
@@ -125,7 +125,7 @@ def settle_saturation(
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """The measures of a plate's sites with saturation by one full scale per channel, and the bits that each uses.
 
-    A camera's full scale is the same on every site of a plate: what piles up below the plate's largest count is no
+    A camera's full scale is the same on every site of a plate: a pile-up below the plate's largest count is not
     saturation. Bits are those of the largest count, rounded up to a camera's (8, 10, 12, 14 or 16).
     """
     options = options or QualityOptions()
@@ -232,7 +232,7 @@ def judge_sites(table: pd.DataFrame, options: QualityOptions | None = None) -> p
         usable = slope[(reason == "").to_numpy() & np.isfinite(slope)]
         if options.focus_deviations is not None and len(usable) >= 16:
             middle = np.median(usable)
-            # A plate of near-identical sites would have no spread; slopes closer than 0.05 are no difference.
+            # A plate of near-identical sites would have no spread; slopes within 0.05 count as equal.
             spread = max(1.4826 * float(np.median(np.abs(usable - middle))), 0.05)
             mark(slope < middle - options.focus_deviations * spread, "blurred")
     if options.saturated_max is not None:
@@ -248,7 +248,7 @@ def judge_sites(table: pd.DataFrame, options: QualityOptions | None = None) -> p
 
 
 def _camera_faults(table: pd.DataFrame, options: QualityOptions) -> Iterator[tuple[Any, str]]:
-    """Which sites are no pictures as the plate's others are, reason by reason; only for measures that are there."""
+    """Which sites fail each technical criterion, reason by reason; only for the measures present."""
     if "height" in table:
         size = table["height"].astype(int).astype(str) + "x" + table["width"].astype(int).astype(str)
         yield size != size.mode()[0], "another size"

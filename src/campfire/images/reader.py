@@ -1,4 +1,4 @@
-"""The one reader of image files: a TIFF or PNG of one plane to counts, as its tags say, or refused by name.
+"""The one reader of image files: converts a TIFF or PNG of one plane to counts as its tags say, or refuses it by name.
 
 Arranging, preflight, download, nuclei and tiles all read through `decode_image`, so what one step accepts the later
 ones accept. Honoured: which end is black (MinIsWhite), orientation, packed bits (10, 12, 14), the bits used (OME
@@ -42,7 +42,7 @@ class Picture:
     bits: int
     """Bits that a pixel can use, as the file states them; 8 or 16 where it only states its type."""
     plain: bool
-    """Whether the file is a TIFF whose stored uint16 numbers are the counts, so that it can be used as it is."""
+    """Whether the file is a TIFF whose stored uint16 numbers are the counts, so that it can be used unchanged."""
     dtype: str
     """The stored type, e.g. uint8."""
     compression: str
@@ -56,7 +56,7 @@ class Picture:
 
 
 def read_image(path: str | Path) -> NDArray[np.uint16]:
-    """One field as (H, W) uint16 counts; DataError that names the file when it is no image of one plane."""
+    """One field as (H, W) uint16 counts; a DataError names a file that is not an image of one plane."""
     return decode_image(path).pixels
 
 
@@ -118,7 +118,7 @@ def _decode_png(body: bytes, file: str) -> Picture:
 
 
 def _significant(image: NDArray[Any], significant: int, bits: int, file: str) -> NDArray[Any]:
-    """Counts of `significant` bits from samples scaled to `bits` as PNG asks for (W3C PNG, 13.12), or left unscaled."""
+    """Counts of `significant` bits from samples scaled to `bits` as PNG requires (W3C PNG, 13.12), or unscaled."""
     spare = bits - significant
     counts = image >> spare
     low = image & (2**spare - 1)
@@ -215,7 +215,7 @@ def _bits(page: Any, description: str, tiff: Any, stored: NDArray[Any], file: st
 
 
 def _offset(stored: NDArray[Any], description: str, page: Any, file: str) -> NDArray[Any]:
-    """Counts from stored numbers where the file states a calibration; refused when that is more than an offset."""
+    """Counts from stored numbers where the file states a calibration; refused if it is more than an offset."""
     gdal = str(_tag(page, "GDAL_METADATA", ""))
     stated = {role: float(value) for role, value in re.findall(r'role="(offset|scale)"[^>]*>\s*([-+.\deE]+)', gdal)}
     offset, scale = stated.get("offset", 0.0), stated.get("scale", 1.0)

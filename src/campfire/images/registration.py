@@ -1,9 +1,9 @@
-"""Whether the channels of a plate lie on each other, and whether the DNA channel is the nuclear stain.
+"""Checks that the channels of a plate are aligned and that the DNA channel is the nuclear stain.
 
-A shifted, mirrored or turned channel, or two channels that changed names, gives tiles that look like tiles. Cells tell:
-every stain is brighter where cells are, so the channels of a field correlate best as they lie, and a nuclear stain
-fills less of the field than any other and lies inside of them. Single fields can mislead; the sum over a plate's does
-not. What does not fit is a warning, since a plate of odd cells is still the user's to judge.
+Tiles from shifted, mirrored or rotated channels, or from two swapped channels, still look plausible. Cells reveal the
+error: every stain is brighter where cells are, so the channels of a field correlate best when aligned, and a nuclear
+stain fills less of the field than any other stain and lies inside it. Single fields can mislead; the sum over a plate
+does not. A mismatch is only a warning, because the user decides on a plate of unusual cells.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from campfire.images.resample import bin_pixels
 SIDE = 270
 """Fields are binned to about this many px a side: cells stay visible, and a shift is known to a few px."""
 REACH = 24
-"""Largest shift looked for, in binned px."""
+"""Largest shift searched for, in binned px."""
 FEWEST_SITES = 8
 """A plate with fewer sites is not judged."""
 MOST_SITES = 24
-"""Sites of a plate that are looked at."""
+"""Number of sites of a plate that are checked."""
 ORIENTATIONS = (
     *("as it is", "turned by 90 degrees", "turned by 180 degrees", "turned by 270 degrees"),
     *("mirrored at the diagonal", "mirrored top to bottom", "mirrored at the other diagonal", "mirrored left to right"),
@@ -31,7 +31,7 @@ ORIENTATIONS = (
 
 @dataclass(frozen=True)
 class Relation:
-    """How one channel of a site lies to the DNA channel."""
+    """Alignment of one channel of a site with the DNA channel."""
 
     surface: NDArray[np.float32]
     """(2 REACH + 1, 2 REACH + 1) correlation by shift of the channel (down, right), in binned px."""
@@ -44,7 +44,7 @@ class Relation:
 
 
 def choose_sites(count: int) -> NDArray[np.int64]:
-    """Positions of the sites to look at, spread evenly over a plate of `count` sites."""
+    """Positions of the sites to check, spread evenly over a plate of `count` sites."""
     return np.unique(np.linspace(0, count - 1, min(count, MOST_SITES)).round().astype(np.int64))
 
 
@@ -106,7 +106,7 @@ def _turns(reference: NDArray[np.float32], texture: NDArray[np.float32]) -> NDAr
 
 
 def judge_channels(relations: Sequence[Mapping[str, Relation]], dna_channel: str) -> list[str]:
-    """What does not fit, a sentence per channel; empty when all does, or with fewer than `FEWEST_SITES` sites."""
+    """Mismatches, one sentence per channel; empty if there are none, or with fewer than `FEWEST_SITES` sites."""
     relations = [relation for relation in relations if relation]
     if len(relations) < FEWEST_SITES:
         return []
@@ -143,9 +143,9 @@ def judge_channels(relations: Sequence[Mapping[str, Relation]], dna_channel: str
 def _shift(surfaces: Sequence[NDArray[np.float32]]) -> tuple[int, int]:
     """The shift (down, right) in binned px that the sites agree on; (0, 0) where there is none or they do not.
 
-    A channel that is truly shifted is so on every site: both halves of them must find it, within a binned px, and the
-    correlation there must be clearly above that of no shift. A stain that is merely unlike DNA has its highest
-    correlation anywhere, and elsewhere in each half.
+    A real shift occurs on every site: both halves of the sites must agree within a binned px, and the correlation there
+    must be clearly above that without a shift. A stain that is merely unlike DNA peaks anywhere, and at different
+    shifts in the two halves.
     """
     peaks = []
     for part in (surfaces, surfaces[::2], surfaces[1::2]):

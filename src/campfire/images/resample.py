@@ -13,7 +13,7 @@ def _positions(size: int, source: float) -> NDArray[np.float64]:
 
 def _interpolate_rows(image: NDArray[np.float32], size: int, extent: float) -> NDArray[np.float32]:
     """`size` rows over the first `extent` rows of `image`."""
-    # Beyond the outermost centres the line through the last two goes on, so that a gradient stays one up to the edge.
+    # Beyond the outermost centres, extrapolate the line through the last two, so that a gradient continues to the edge.
     at = _positions(size, extent)
     low = np.clip(np.floor(at).astype(np.int64), 0, max(image.shape[0] - 2, 0))
     weight = (at - low).astype(np.float32)[:, None]

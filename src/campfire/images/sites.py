@@ -49,7 +49,7 @@ def read_sites(folder: str | Path) -> pd.DataFrame:
     if missing:
         raise DataError(f"{path}: no column {missing[0]}; run the images step of this plate again")
     if table.empty:
-        raise DataError(f"{path}: the plate has no site; see its download table for what failed")
+        raise DataError(f"{path}: the plate has no site; its download table lists the failures")
     plates = table[PLATE].unique()
     if len(plates) > 1:
         raise DataError(f"{path}: names {len(plates)} plates, one was expected; run the images step again")
@@ -74,7 +74,7 @@ def channels_of(table: pd.DataFrame) -> list[str]:
 
 
 def with_channels(table: pd.DataFrame, channels: list[str], folder: str | Path) -> pd.DataFrame:
-    """The sites that have a file for each of `channels`; DataError when a channel was fetched for no site."""
+    """The sites that have a file for each of `channels`; DataError if a channel was fetched for no site."""
     known = channels_of(table)
     for channel in channels:
         if channel not in known:

@@ -1,4 +1,4 @@
-"""Addresses in load_data: which of them are keys of the bucket that may be followed."""
+"""Addresses in load_data: validates them and returns their keys in the bucket."""
 
 import re
 from urllib.parse import unquote, urlsplit
@@ -7,11 +7,11 @@ from campfire.core.errors import DataError
 from campfire.images.gallery.options import S3Options
 
 NOTHING = ("", "nan", "none", "na")
-"""What stands in a table for no address."""
+"""Values that stand for no address in a table."""
 
 
 class RefusedTableError(DataError):
-    """A load_data table that must not be followed; the next variant may still do."""
+    """A load_data table that must not be used; the next variant may still be usable."""
 
 
 def location_key(value: str, options: S3Options, where: str) -> str:
@@ -49,7 +49,7 @@ def image_key(value: str, options: S3Options, root: str, plate: str, where: str)
 
 
 def illumination_key(value: str, options: S3Options, root: str) -> str:
-    """Like an image's, but "" when refused: a function is only missed by runs that correct illumination."""
+    """Like an image's, but "" when refused: only runs that correct illumination need a function."""
     try:
         named = value.strip().lower() not in NOTHING
         key = location_key(value.strip(), options, "illumination") if named else ""

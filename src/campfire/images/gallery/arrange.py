@@ -7,7 +7,7 @@
     campfire arrange load_data.csv OUT --replace 'D:\\data=/mnt/data'
 
 The pattern is searched in each path below FOLDER; it needs the group `channel` and either `well` (B7, B07) or `row` and
-`column` (B or 2), and may have `plate`, `site`, `plane` (focal planes) and `time`. What a group takes must be a whole
+`column` (B or 2), and may have `plate`, `site`, `plane` (focal planes) and `time`. A group must capture a whole
 number or name. Known patterns:
 
 {patterns}
@@ -53,16 +53,16 @@ log = logging.getLogger(__name__)
 BUCKET = "images"
 """The bucket that addresses in the written load_data name."""
 FILES = "files.tsv"
-"""Beside load_data: which file of the user is which image, so that every tile leads back to its file."""
+"""Table beside load_data that maps images to the user's files, so that every tile can be traced to its file."""
 MOST_LEFT_OUT = 0.05
-"""Share of a plate's sites that may be left out for a bad image or one seen twice; with more the plate is refused."""
+"""Largest share of a plate's sites that may be left out for a bad or duplicate image; above it the plate is refused."""
 
 
 def arrange(images: pd.DataFrame, out: str | Path, copy: bool = False, threads: int = 2) -> pd.DataFrame:
     """Put images (`COLUMNS`) below `out` with a load_data per plate; returns plates with their wells, sites, channels.
 
     uint16 TIFFs are linked to (`copy`: copied); other images, and the brightest of several focal planes, are written
-    as uint16 TIFFs with the same counts. Nothing of the user's files changes, neither modes, times nor links. Sites
+    as uint16 TIFFs with the same counts. The user's files never change, nor do their modes, times and links. Sites
     with an image that is damaged, not one 2-D image, or the same picture as another of the plate are left out with a
     warning; DataError when they are more than one in twenty. Warns of sites that lack a channel.
     """
@@ -92,18 +92,18 @@ def _paths(path: Path | tuple[Path, ...]) -> tuple[Path, ...]:
 
 
 def _refuse_own_output(rows: pd.DataFrame, out: Path) -> None:
-    """DataError where an image to arrange lies at a place that would be written."""
+    """Raise a DataError if an image to arrange lies at a path that would be written."""
     targets = {(out / key).absolute() for key in rows["key"]}
     for path in rows["path"]:
         for file in _paths(path):
             if file.absolute() in targets:
                 raise DataError(
-                    f"{file}: lies where it would be written; give another folder than {out} for the output"
+                    f"{file}: lies at a path that would be written; give another folder than {out} for the output"
                 )
 
 
 def _place(path: Path | tuple[Path, ...], target: Path, copy: bool) -> str | ImageError:
-    """Link, copy or rewrite one image and return the digest of its picture, or why it is none."""
+    """Link, copy or rewrite one image; return the digest of its picture, or the error that makes it unusable."""
     import tifffile
 
     files = _paths(path)
@@ -124,9 +124,9 @@ def _place(path: Path | tuple[Path, ...], target: Path, copy: bool) -> str | Ima
 
 
 def _link_or_copy(source: Path, target: Path, copy: bool) -> None:
-    """Put a link to `source`, wherever that leads, or a copy of it at `target`; `source` stays as it is.
+    """Put a link to `source`, following links, or a copy of it at `target`; `source` is unchanged.
 
-    Where the file system knows no links (FAT, some network drives), it is a copy.
+    On file systems without links (FAT, some network drives) it is a copy.
     """
     if not copy:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ def _link_or_copy(source: Path, target: Path, copy: bool) -> None:
 
 
 def _without_bad_sites(rows: pd.DataFrame, pictures: list[str | ImageError], plate: str) -> pd.DataFrame:
-    """The rows of sites all of whose images are whole and occur once on the plate; DataError when others are many."""
+    """The rows of sites whose images are all intact and unique on the plate; DataError if too many are not."""
     places: list[Place] = list(rows[["well", "site", "channel"]].itertuples(index=False, name=None))
     files = {place: _paths(path)[0] for place, path in zip(places, rows["path"], strict=True)}
     damaged = {place: error for place, error in zip(places, pictures, strict=True) if isinstance(error, ImageError)}
@@ -163,7 +163,7 @@ def _without_bad_sites(rows: pd.DataFrame, pictures: list[str | ImageError], pla
     bad = {place[:2] for place in (*damaged, *copies)}
     message = f"plate {plate}: {'; '.join(problems[:3])}{'; ...' if len(problems) > 3 else ''}"
     if len(bad) > MOST_LEFT_OUT * len({place[:2] for place in places}):
-        raise DataError(f"{message}; {len(bad)} sites are concerned: correct the pattern or list, or remove the files")
+        raise DataError(f"{message}; {len(bad)} sites are affected: correct the pattern or list, or remove the files")
     log.warning("%s; %d sites are left out", message, len(bad))
     return rows[[place[:2] not in bad for place in places]]
 
@@ -171,7 +171,7 @@ def _without_bad_sites(rows: pd.DataFrame, pictures: list[str | ImageError], pla
 def _warn_of_other_plates(
     rows: pd.DataFrame, pictures: list[str | ImageError], plate: str, seen: dict[str, tuple[str, Place]]
 ) -> None:
-    """Warn of pictures that another plate has too; `seen`, pictures with plate and place, gets those of this one."""
+    """Warn of pictures that another plate also has; adds this plate's to `seen` (picture to plate and position)."""
     places = list(rows[["well", "site", "channel"]].itertuples(index=False, name=None))
     shared = [
         (place, seen[digest])
@@ -244,9 +244,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, help="new folder")
     parser.add_argument("--pattern", help=f"regular expression that reads a path, or {', '.join(PATTERNS)}")
     parser.add_argument(
-        "--channels", type=_channels, default={}, help="names to read and what to call them: DAPI=DNA,…"
+        "--channels", type=_channels, default={}, help="channels to read and their new names: DAPI=DNA,…"
     )
-    parser.add_argument("--plate", default="", help="plate, where paths or list do not name it")
+    parser.add_argument("--plate", default="", help="plate, if paths or list do not name it")
     parser.add_argument("--source", default="", help="Metadata_Source of the plates (default: mine)")
     parser.add_argument("--batch", default="", help="Metadata_Batch of the plates (default: 1)")
     parser.add_argument("--plate-format", type=int, choices=list(FORMATS), help="wells per plate (default: inferred)")
@@ -279,31 +279,32 @@ def _confirmed_pattern(folder: Path, out: Path) -> str:
     print(f"{count} of {len(names)} names fit the pattern {name!r}:\n{describe(names, name)}")
     if sys.stdin.isatty() and input("Is that right? [y/N] ").strip().lower() in ("y", "yes"):
         return name
-    raise ConfigError(f"if that is right, run again with --pattern {name}; otherwise give a pattern of your own")
+    raise ConfigError(f"if that is right, run again with --pattern {name}; otherwise give a custom pattern")
 
 
 @in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Arrange images from the shell; mistakes end with one line."""
-    given = _parser().parse_args(arguments)
+    """Arrange images from the shell; an error is reported in one line."""
+    options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s")
-    common = {"plane": given.plane, "time": given.time, "plate_format": given.plate_format}
-    if given.images.is_dir() or given.pattern:
-        if given.replace:
-            raise ConfigError("--replace changes the paths of a list; a folder has none")
-        pattern = given.pattern or _confirmed_pattern(given.images, given.out)
-        names = (given.plate, given.source or "mine", given.batch or "1")
-        found = find_images(given.images, pattern, given.channels, *names, **common, out=given.out)
+    common = {"plane": options.plane, "time": options.time, "plate_format": options.plate_format}
+    if options.images.is_dir() or options.pattern:
+        if options.replace:
+            raise ConfigError("--replace changes the paths of a list; omit it for a folder")
+        pattern = options.pattern or _confirmed_pattern(options.images, options.out)
+        names = (options.plate, options.source or "mine", options.batch or "1")
+        images = find_images(options.images, pattern, options.channels, *names, **common, out=options.out)
     else:
-        names = (given.plate, given.source, given.batch)
-        found = read_list(given.images, given.channels, *names, given.replace, **common)
-    print(arrange(found, given.out, given.copy).to_string(index=False))
-    if "DNA" not in set(found["channel"]):
-        named = ", ".join(sorted(found["channel"].unique()))
+        names = (options.plate, options.source, options.batch)
+        images = read_list(options.images, options.channels, *names, options.replace, **common)
+    print(arrange(images, options.out, options.copy).to_string(index=False))
+    if "DNA" not in set(images["channel"]):
+        named = ", ".join(sorted(images["channel"].unique()))
         log.warning(
-            "nucleus segmentation requires a channel called DNA, and there are %s: --channels X=DNA names it", named
+            "nucleus segmentation requires a channel called DNA; the channels are %s: name it with --channels X=DNA",
+            named,
         )
-    print(f'use it with   s3: {{folder: {json.dumps(str(given.out))}, bucket: {BUCKET}, prefix: ""}}')
+    print(f'use it with   s3: {{folder: {json.dumps(str(options.out))}, bucket: {BUCKET}, prefix: ""}}')
     return 0
 
 

@@ -61,7 +61,7 @@ T = TypeVar("T")
 
 
 def _until_available(options: S3Options, ask: Callable[[bool], T]) -> T:
-    """The answer of `ask`, tried `options.attempts` times while S3 is unavailable; it is told which is the last."""
+    """The answer of `ask`, tried up to `options.attempts` times while S3 is unavailable."""
     backoff = Backoff(options)
     while True:
         try:
@@ -74,7 +74,7 @@ def _until_available(options: S3Options, ask: Callable[[bool], T]) -> T:
 
 
 def _call(options: S3Options, key: str, call: Callable[[], Any]) -> Any:
-    """A small request, tried again while S3 is unavailable; raises a kind of `faults`."""
+    """A small request, retried while S3 is unavailable; raises an error of `faults`."""
 
     def ask(last: bool) -> Any:
         try:
@@ -89,7 +89,7 @@ def _call(options: S3Options, key: str, call: Callable[[], Any]) -> Any:
 
 
 def read_once(client: Any, options: S3Options, key: str, stop: threading.Event | None = None) -> Reply:
-    """One GET of a whole object; raises a kind of `faults`. Short bodies count as unavailable, gzip is undone."""
+    """One GET of a whole object; raises an error of `faults`. Short bodies count as unavailable; gzip is unpacked."""
     try:
         answer = client.get_object(Bucket=options.bucket, Key=key)
         length = answer.get("ContentLength")
@@ -113,7 +113,7 @@ def read_once(client: Any, options: S3Options, key: str, stop: threading.Event |
         raise ConfigError(f"{address_of(options, key)}: {not_s3(options)}")
     sent, stored, md5 = len(body), _stored_md5(answer), hashlib.md5(body, usedforsecurity=False).hexdigest()
     if str(answer.get("ContentEncoding", "")).lower() == "gzip" and body[:2] == b"\x1f\x8b" and stored != md5:
-        # A server that packs on the way keeps the ETag of the object itself.
+        # A server that compresses responses keeps the ETag of the uncompressed object.
         body = _unzipped(body, options, key)
         md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
     elif str(answer.get("ContentEncoding", "")).lower() == "gzip" and not key.endswith(".gz"):
@@ -129,7 +129,7 @@ def _unzipped(body: bytes, options: S3Options, key: str) -> bytes:
 
 
 def _version(etag: Any, modified: Any) -> str:
-    """What tells one content of an object from the next: its ETag, else the time of its last change in seconds."""
+    """The version of an object's content: its ETag, else the time of its last change in seconds."""
     text = str(etag or "").removeprefix("W/").strip('"')
     if text:
         return text
@@ -152,9 +152,9 @@ def _stored_md5(answer: dict[str, Any]) -> str:
 def read_object(client: Any, options: S3Options, key: str) -> bytes:
     """A small object (a table), checked against its length and ETag, tried `options.attempts` times.
 
-    An empty body is tried again, and returned only when every attempt was empty. Bytes that come twice alike, but are
-    not those of their ETag, are a server whose ETags are no MD5s: ConfigError names `s3.check_etag`. Raises the kinds
-    of `faults` otherwise.
+    An empty body is retried, and returned only when every attempt was empty. If the same bytes arrive twice but do not
+    match their ETag, the server's ETags are not MD5s: ConfigError names `s3.check_etag`. Otherwise raises the errors
+    of `faults`.
     """
     where = address_of(options, key)
     wrong: list[str] = []
@@ -179,7 +179,7 @@ def read_object(client: Any, options: S3Options, key: str) -> bytes:
 def list_objects(client: Any, options: S3Options, prefix: str) -> Iterator[tuple[str, int, str]]:
     """(key, bytes or -1, version) of every object under `prefix`, a thousand per request.
 
-    Raises ListingError where a server sends the same page again, or stops half-way with no way to go on.
+    Raises ListingError where a server sends the same page again, or stops half-way without a continuation token.
     """
     more: dict[str, str] = {}
     seen: set[str] = set()
@@ -201,7 +201,7 @@ def list_objects(client: Any, options: S3Options, prefix: str) -> Iterator[tuple
             return
         if not keys:
             raise ListingError(f"{_lister(options, prefix)} sends an empty page and says that there are more")
-        # Old servers give no token; the key to start behind is as good.
+        # Old servers give no token; the last key works instead.
         token = page.get("NextContinuationToken")
         more = {"ContinuationToken": token} if token else {"StartAfter": max(keys)}
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 COLUMNS = ["source", "batch", "plate", "well", "site", "channel", "path"]
 PLACE = ["plate", "well", "site", "channel"]
 NAMED = "site_in_name"
-"""Column with a site as the file's name or the list has it; `site` is its number."""
+"""Column with the site as written in the file's name or list; `site` is its number."""
 SITE_NUMBER = re.compile(r"\d{1,4}")
 
 
@@ -40,8 +40,8 @@ def find_images(
 
     `pattern` is a regular expression or a name of `patterns.PATTERNS`. `channels` renames channels; others than those
     it names are left out. `plane` is one focal plane or `max`, then `path` holds the paths of all planes; `time` is
-    one timepoint. `out`, where images will be arranged, is not read. What is left out is logged as a warning. Raises
-    ConfigError or DataError for what cannot be told apart, named or taken.
+    one timepoint. `out`, where images will be arranged, is not read. Omitted images are logged as a warning.
+    Raises ConfigError or DataError for images that are ambiguous, misnamed or unusable.
     """
     folder = Path(folder)
     regex = compile_pattern(pattern)
@@ -81,7 +81,7 @@ def find_images(
 
 
 def _row(row: str, path: Path) -> str:
-    """Letters of a row that a name gives as letters or as a number from 1."""
+    """Row letters from a name that gives letters or a number from 1."""
     if not row.isdigit():
         return row
     if int(row) == 0:
@@ -95,7 +95,7 @@ def tell_left_out(
     channels: Mapping[str, str] | None,
     passed_over: Mapping[str, list[str]],
 ) -> None:
-    """Warn of files that are not taken; ConfigError for a channel that is asked for and on no image."""
+    """Warn of files that are not used; ConfigError for a requested channel that no image has."""
     new = [name.lower() for name in (channels or {}).values()]
     if twice := [name for name in (channels or {}).values() if new.count(name.lower()) > 1]:
         both = " and ".join(old for old, name in (channels or {}).items() if name.lower() == twice[0].lower())
@@ -117,7 +117,7 @@ def tell_left_out(
 def checked(
     table: pd.DataFrame, where: str, plane: str = "", time: str = "", plate_format: int | None = None
 ) -> pd.DataFrame:
-    """`COLUMNS` and `NAMED` with wells as A01 and sites as numbers; each place once, names that later steps take."""
+    """`COLUMNS` and `NAMED` with wells as A01 and sites as numbers; positions are unique and names valid."""
     for name in ("source", "batch", "plate", "channel"):
         for value in table[name].unique():
             if problem := name_problem(name, value):
@@ -136,9 +136,9 @@ def checked(
 
 
 def numbered_sites(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Sites as numbers, what they were called in `NAMED`; a site has one number on all of its plate.
+    """Sites as numbers, with their original names in `NAMED`; a site has the same number throughout its plate.
 
-    A number stays the number it is, also behind letters that all sites of the plate share (s3, f03). Other names get
+    A number is kept, also after letters that all sites of the plate share (s3, f03). Other names get
     the next free numbers in their order, with a warning that says which.
     """
     table = table.assign(**{NAMED: table["site"]})
@@ -158,7 +158,7 @@ def numbered_sites(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def _number(name: str, names: list[str]) -> int | None:
-    """The number that a site's name is or, where all sites share the letters around one number, contains."""
+    """The number in a site's name, if the name is a number or all sites share the letters around it."""
     if SITE_NUMBER.fullmatch(name):
         return int(name)
     parts = re.fullmatch(r"(\D*)(\d{1,4})(\D*)", name)
@@ -170,7 +170,7 @@ def _number(name: str, names: list[str]) -> int | None:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key by which s2 comes before s10."""
+    """Sort key that puts s2 before s10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
@@ -219,7 +219,7 @@ def _chosen(table: pd.DataFrame, where: str, kind: str, value: str, known: list[
 
 
 def _explain_twice(twice: pd.DataFrame) -> str:
-    """Which two files claim one place, and the remedy that fits how their names differ."""
+    """Message about two files with the same position, with the remedy that fits how their names differ."""
     first = twice.iloc[0]
     same = twice[(twice[PLACE] == first[PLACE]).all(axis=1)]
     one, other = (Path(path) for path in same["path"].iloc[:2])

@@ -1,4 +1,4 @@
-"""The S3 client: unsigned, and made of nothing but the configuration and a few variables, which are logged."""
+"""The S3 client: unsigned, set up from the configuration and a few environment variables only, which are logged."""
 
 import logging
 import os
@@ -18,10 +18,10 @@ LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def connect(options: S3Options) -> Any:
-    """A boto3 S3 client that signs nothing and reads none of the user's files; safe to share between threads.
+    """Return an unsigned boto3 S3 client that reads none of the user's files; safe to share between threads.
 
-    Neither ~/.aws/config nor ~/.aws/credentials is read and AWS_PROFILE is ignored. What is used of the environment,
-    AWS_ENDPOINT_URL_S3, a proxy, AWS_CA_BUNDLE, is logged. With `options.folder` it is a `FolderClient` over local
+    Neither ~/.aws/config nor ~/.aws/credentials is read and AWS_PROFILE is ignored. Variables that are used
+    (AWS_ENDPOINT_URL_S3, proxies, AWS_CA_BUNDLE) are logged. With `options.folder` it is a `FolderClient` over local
     files. Raises ConfigError for a proxy or a bundle of certificates that cannot be.
     """
     if options.folder is not None:
@@ -39,16 +39,16 @@ def connect(options: S3Options) -> Any:
         signature_version=UNSIGNED,
         connect_timeout=options.connect_timeout_s,
         read_timeout=options.read_timeout_s,
-        # Tried again by us: botocore's adaptive mode cuts its rate once per refused request, and with many in flight
+        # We retry: botocore's adaptive mode cuts its rate once per refused request, and with many in flight
         # one burst of 503 brings a download down to a request every two seconds.
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=options.workers + 2,
         # Bucket names in the host name need a wildcard DNS entry, which mirrors and local servers rarely have.
         s3={"addressing_style": "path" if address else "auto"},
-        # A proxy set for the cluster's way out must not be asked for a server on this machine.
+        # A proxy for the cluster's outbound traffic must not be used for a server on this machine.
         proxies={} if host in LOCAL_HOSTS else None,
     )
-    # A profile that is gone, a file that does not parse or another project's endpoint_url must not reach us.
+    # A deleted profile, a broken file or another project's endpoint_url must not affect this client.
     nothing = (None, None, os.devnull, None)
     session = botocore.session.Session(
         session_vars={"profile": (None, None, None, None), "config_file": nothing, "credentials_file": nothing}
@@ -65,9 +65,9 @@ def connect(options: S3Options) -> Any:
 
 
 def _log_environment(options: S3Options, host: str, encrypted: bool) -> None:
-    """Log what of the environment will be used; ConfigError for a value that cannot work."""
+    """Log the environment variables that will be used; ConfigError for a value that cannot work."""
     if (address := endpoint(options)) and not options.endpoint_url:
-        log.info("S3 is %s, by the environment (AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL)", address)
+        log.info("using S3 at %s, set in the environment (AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL)", address)
         if not address.startswith(("http://", "https://")):
             raise ConfigError(f"AWS_ENDPOINT_URL_S3 is {address!r}; it must start with http:// or https://")
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
@@ -75,7 +75,7 @@ def _log_environment(options: S3Options, host: str, encrypted: bool) -> None:
         if encrypted and bundle is not None:
             if not Path(bundle).exists():
                 raise ConfigError(f"{name} is {bundle!r}, where no file of certificates is; correct or unset it")
-            log.info("certificates are checked by %s (%s)", bundle, name)
+            log.info("certificates are verified with %s (%s)", bundle, name)
             break
     scheme = "https" if encrypted else "http"
     proxy = getproxies().get(scheme)
@@ -86,4 +86,4 @@ def _log_environment(options: S3Options, host: str, encrypted: bool) -> None:
         raise ConfigError(
             f"{scheme.upper()}_PROXY is {proxy!r}; it must be http://host:port, or be unset ({scheme}_proxy counts too)"
         )
-    log.info("S3 is reached through the proxy %s (%s_PROXY)", parts.hostname, scheme.upper())
+    log.info("connecting to S3 through the proxy %s (%s_PROXY)", parts.hostname, scheme.upper())

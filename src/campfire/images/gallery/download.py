@@ -42,7 +42,7 @@ PROBLEMS = "problems.tsv"
 
 
 def image_file(well: str, site: str, channel: str) -> str:
-    """Local name of an image, made from well, site and channel alone."""
+    """Local name of an image, built from well, site and channel only."""
     if well_name(well) != well or not site.isdigit():
         raise DataError(f"well {well!r}, site {site!r}: cannot be part of a file name; correct load_data")
     return f"{well}_s{site}_{_plain(channel)}.tiff"
@@ -66,11 +66,11 @@ def fetch_plate(
     options: S3Options,
     known_bad: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Fetch a plan into `destination` and return the record of `download/{plate}.parquet`, a row per planned object.
+    """Fetch a plan into `destination` and return the record of `download/{plate}.parquet`, one row per planned object.
 
     A file appears under its final name only when it is verified (see `verify`). Sites of which an object is missing,
     corrupt or known bad are left out as a whole: their other channels have status `excluded`. `sites.parquet` lists
-    the complete sites and is written last. `destination` may hold an earlier, killed attempt, which is gone on with.
+    the complete sites and is written last. A killed attempt in `destination` is resumed.
     `known_bad` maps keys (or folders ending in "/") to reasons.
 
     Raises DataError when the disk is too small or full, when S3 stays unreachable, when an illumination function is
@@ -135,7 +135,7 @@ def _tasks(plan: pd.DataFrame, status: list[str], plate: str) -> list[Task]:
         well, site, channel = item[WELL], item[SITE], item["channel"]
         file = image_file(well, site, channel) if site else function_file(channel)
         if file in tasks:
-            raise DataError(f"plate {plate}: the plan has well {well} site {site} {channel} twice; make it again")
+            raise DataError(f"plate {plate}: the plan has well {well} site {site} {channel} twice; remake it")
         label = (
             f"plate {plate}, well {well}, site {site}, {channel}" if site else f"plate {plate}, illumination {channel}"
         )
@@ -168,7 +168,7 @@ def _fetch(
     plan: pd.DataFrame,
     plate: str,
 ) -> list[Outcome]:
-    """The outcomes of all tasks; a second, gentler pass for those S3 did not deliver, and DataError if it fails too."""
+    """The outcomes of all tasks. Undelivered objects get a second, gentler pass; DataError if it fails too."""
 
     pace = Pace(options.workers)
 
@@ -176,7 +176,7 @@ def _fetch(
         return fetch_object(client, options, task, folder, journal, pace, stop)
 
     def unreachable(outcomes: list[Outcome]) -> bool:
-        """Nothing came in the last `workers` and a few objects: S3, not the objects."""
+        """Whether the latest objects (`workers` and a few more) all failed, which points to S3, not to the objects."""
         latest = outcomes[-(options.workers + 4) :]
         return len(latest) >= min(options.workers + 4, len(tasks)) and all(o.status == UNAVAILABLE for o in latest)
 
@@ -195,7 +195,7 @@ def _fetch(
         raise DataError(
             f"plate {plate}: S3 did not deliver {len(lost)} or more of {len(tasks)} objects in "
             f"{options.attempts} attempts each ({lost[0].task.label}: {lost[0].reason}); {kept} verified "
-            "objects are kept, run again to go on; an object that never comes can be put on the list of known bad ones"
+            "objects are kept, run again to resume; objects that never arrive can go on the list of known bad ones"
         )
     progress.line()
     return outcomes
@@ -224,7 +224,7 @@ def _odd_images(plan: pd.DataFrame, entries: dict[int, Entry], status: list[str]
 
 
 def _copies(plan: pd.DataFrame, entries: dict[int, Entry], status: list[str], reason: list[str]) -> None:
-    """Mark images that show the same picture as another of the plate, under whatever name: one of them is wrong."""
+    """Mark images that show the same picture as another of the plate: one of them must be wrong."""
     places = {row: (plan[WELL][row], plan[SITE][row], plan["channel"][row]) for row in entries if plan[SITE][row]}
     copies = places_of_copies((place, entries[row].picture) for row, place in places.items())
     for row, place in places.items():
@@ -252,7 +252,7 @@ def _whole_sites(plan: pd.DataFrame, status: list[str], reason: list[str]) -> tu
         for row in rows:
             if status[row] == OK:
                 status[row], reason[row] = EXCLUDED, "another channel of the site is bad"
-    # A well that load_data does not list counts with as many sites as its neighbours have.
+    # A well that load_data does not list counts as many sites as its neighbours have.
     per_well = Counter(well for well, _ in sites)
     usual = Counter(per_well.values()).most_common(1)[0][0] if per_well else 1
     return len(sites) - known + absent_wells * usual, bad + absent_wells * usual
@@ -287,7 +287,7 @@ def _judge_plate(record: pd.DataFrame, expected: int, bad: int, folder: Path, op
     raise DataError(
         f"plate {plate}: {bad} of {expected} sites are missing or corrupt, more than s3.max_bad_share = "
         f"{options.max_bad_share:g} allows: {listed}{'; ...' if len(problems) > 5 else ''}; all are listed in "
-        f"{folder / PROBLEMS}; leave the plate out, put the objects on the list of known bad ones, or raise the share"
+        f"{folder / PROBLEMS}; leave the plate out, add the objects to the list of known bad ones, or raise the share"
     )
 
 

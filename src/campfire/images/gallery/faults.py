@@ -1,8 +1,8 @@
-"""What can go wrong between us and S3, sorted by what follows from it.
+"""Errors between the client and S3, grouped by how the download must react.
 
 An object that is not there (`NotFoundError`), one that S3 refuses (`RefusedError`), S3 not answering properly for now
-(`UnavailableError`), and requests that will never be answered as they are made (ConfigError: another region, no such
-bucket, a web page instead of S3). Only the first two say something about the data; only the third is tried again.
+(`UnavailableError`), and requests that can never succeed as configured (ConfigError: another region, no such
+bucket, a web page instead of S3). Only the first two concern the data; only the third is retried.
 """
 
 import os
@@ -19,7 +19,7 @@ REGION_CODES = {
     *("AuthorizationHeaderMalformed", "IncorrectEndpoint", "307"),
 }
 PASSING_CODES = {"RequestTimeout", "BadDigest", "IncompleteBody", "OperationAborted", "408", "409", "425"}
-"""Of the answers from 400 to 499, those that may be otherwise next time."""
+"""Status codes from 400 to 499 that may succeed when retried."""
 
 
 class NotFoundError(DataError):
@@ -27,21 +27,21 @@ class NotFoundError(DataError):
 
 
 class RefusedError(DataError):
-    """S3 answers, and refuses the key to everybody."""
+    """S3 responds and refuses the key to everybody."""
 
 
 class UnavailableError(DataError):
-    """S3 could not be reached, or did not deliver the object whole; `slow_down` when it asked for fewer requests."""
+    """S3 was unreachable or did not deliver the whole object; `slow_down` if it requested fewer requests."""
 
     slow_down = False
 
 
 class ChangedError(DataError):
-    """An object is another one than when it was listed."""
+    """An object changed after it was listed."""
 
 
 class ListingError(DataError):
-    """A listing that does not come to an end, or stops half-way without saying how to go on."""
+    """A listing that does not end, or stops half-way without a continuation token."""
 
 
 def endpoint(options: S3Options) -> str | None:
@@ -58,7 +58,7 @@ def address_of(options: S3Options, key: str) -> str:
 
 
 def translate(error: Exception, options: S3Options, key: str) -> Exception:
-    """A botocore or connection error as one of the kinds above; anything else comes back unchanged."""
+    """Convert a botocore or connection error to one of the classes above; anything else is returned unchanged."""
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
@@ -90,7 +90,7 @@ def translate(error: Exception, options: S3Options, key: str) -> Exception:
 
 
 def not_s3(options: S3Options) -> str:
-    """What to say when the answer is no answer of S3."""
+    """The message for a response that is not from S3."""
     return (
         "what answers is no S3 server but sends a web page, as the log-in page of a guest network or a proxy does; "
         f"open {endpoint(options) or 'https://s3.amazonaws.com'} in a browser, and check s3.endpoint_url and "
@@ -99,7 +99,7 @@ def not_s3(options: S3Options) -> str:
 
 
 def _answered(error: Any, where: str) -> Exception:
-    """The kind of an error that S3 answers."""
+    """Convert an error response of S3."""
     answer = error.response.get("Error", {})
     metadata = error.response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode")

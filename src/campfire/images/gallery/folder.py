@@ -1,4 +1,4 @@
-"""A local folder laid out as the bucket, read through the three calls that the rest of the package makes of S3."""
+"""A local folder laid out as the bucket, read through the three S3 calls that the rest of the package makes."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ class FolderClient:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
-            raise ConfigError(f"s3.folder: there is no folder {self.root}; give the folder that holds the images")
+            raise ConfigError(f"s3.folder: no such folder {self.root}; give the folder that holds the images")
 
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         """Body and length of an object; a ClientError like S3's where there is none."""
@@ -61,7 +61,7 @@ class FolderClient:
 
 
 def _version(state: os.stat_result) -> str:
-    """What stands for the ETag of a file: it changes with its length and the time of its last change."""
+    """A substitute for a file's ETag: it changes with the file's length and modification time."""
     return f"{state.st_mtime_ns:x}.{state.st_size:x}"
 
 
@@ -73,7 +73,7 @@ class _Body:
         self.path = path
 
     def iter_chunks(self, size: int) -> Iterator[bytes]:
-        """The bytes in pieces; the file is closed at the end. ConnectionError when it changes meanwhile."""
+        """The bytes in pieces; the file is closed at the end. ConnectionError if it changes meanwhile."""
         with self.handle:
             before = _version(os.fstat(self.handle.fileno()))
             while block := self.handle.read(size):

@@ -1,8 +1,8 @@
 """The index of a plate: which object holds which channel of which site, from the gallery's load_data tables.
 
 Since 2025 load_data is a CSV with a URL_Orig<Channel> column each; before, a parquet with FileName_ and
-PathName_ columns. Both exist; both are read, all columns as text, chosen by name. Channel numbers in file names
-say nothing (they differ between sources), so only these columns decide.
+PathName_ columns. Both exist and both are read, with columns selected by name and read as text. Channel numbers in
+file names differ between sources and are ignored.
 """
 
 import io
@@ -36,7 +36,7 @@ LAYOUTS = (
     "load_data_csv/{batch}/{plate}/load_data_with_illum.csv.gz",
     "load_data_csv/{batch}/{plate}/load_data.csv.gz",
 )
-"""Where load_data may be, in the order tried; the last four are the places used before 2025."""
+"""Where load_data may be, in the order tried; the last four are the paths used before 2025."""
 
 SITE_NAME = re.compile(r"(\d{1,4})(?:[.]0+)?")
 """A site's number, also as a table of numbers writes it (1.0)."""
@@ -118,7 +118,7 @@ def read_text_table(body: bytes, key: str) -> pd.DataFrame:
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Numbers as JUMP writes them ("1", not "1.0"), nothing as ""."""
+    """Numbers as JUMP writes them ("1", not "1.0"), missing values as ""."""
 
     def text(value: Any) -> str:
         if value is None or value is pd.NA or value != value:
@@ -139,8 +139,8 @@ def parse_load_data(
 ) -> pd.DataFrame:
     """Turn a load_data table (all text) into an index; see `read_index`. `name` is used in messages.
 
-    A row that cannot be used costs its site: `problem` says why, with the line. A table most of whose rows are so, or
-    whose wells are those of no plate, is refused.
+    An unusable row excludes its site: `problem` says why, with the line. A table is refused if most of its rows are
+    unusable or its wells fit no plate.
     """
     style, found = _style(table, name)
     if table.empty:
@@ -200,7 +200,7 @@ def _with_keys(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _of_plate(table: pd.DataFrame, plate: str, name: str) -> pd.DataFrame:
-    """The rows of the plate, where the table says which plate they are of."""
+    """The rows of the plate, if the table names the plate of each row."""
     if PLATE not in table:
         return table
     others = sorted(set(table[PLATE]) - {plate})
@@ -212,7 +212,7 @@ def _of_plate(table: pd.DataFrame, plate: str, name: str) -> pd.DataFrame:
 
 
 def _places(table: pd.DataFrame, plate: str, name: str) -> tuple[dict[str, list[str]], list[str]]:
-    """Plate, well and site of each row, and what is wrong with it; a well of "" is none of the plate's."""
+    """Plate, well and site of each row, and its problem; a well of "" is not on the plate."""
     wells, sites, problems = [], [], []
     for line, well, site in zip(table.index, table[WELL], table[SITE], strict=True):
         problem = well_problem(well)
@@ -236,10 +236,10 @@ def _places(table: pd.DataFrame, plate: str, name: str) -> tuple[dict[str, list[
 
 
 def _functions(named: dict[str, list[str]], documented: dict[str, str], name: str) -> dict[str, list[str]]:
-    """The key of each channel's illumination function in each row: as named, else at the documented place.
+    """The key of each channel's illumination function in each row: as named, else at the documented path.
 
-    load_data.csv names no function, though the gallery has them, at one place for every plate. One function that is
-    named for two channels is wrong for one of them, so neither is believed.
+    load_data.csv names no function, though the gallery has them, at a fixed path for every plate. A function that is
+    named for two channels is wrong for one of them, so neither is used.
     """
     first = {channel: next(filter(None, keys), "") for channel, keys in named.items()}
     twice = {key for key in first.values() if key and list(first.values()).count(key) > 1}
@@ -247,7 +247,7 @@ def _functions(named: dict[str, list[str]], documented: dict[str, str], name: st
     for channel, keys in named.items():
         if first[channel] in twice:
             log.warning(
-                "%s: %s is the illumination function of several channels; for %s that of its documented place is used",
+                "%s: %s is the illumination function of several channels; %s uses the one at its documented path",
                 *(name, first[channel], channel),
             )
             result[channel] = [documented[channel]] * len(keys)
@@ -259,7 +259,7 @@ def _functions(named: dict[str, list[str]], documented: dict[str, str], name: st
 def _refuse_mostly_bad(
     table: pd.DataFrame, columns: dict[str, list[str]], problems: list[str], bad_lines: dict[int, str], name: str
 ) -> None:
-    """Log the rows that cannot be used; RefusedTableError when they are more than half."""
+    """Log the unusable rows; RefusedTableError if they are more than half."""
     lines = {int(line): problem for line, problem in zip(table.index, problems, strict=True) if problem}
     lines |= {line: f"line {line}: {problem}" for line, problem in bad_lines.items()}
     if not lines:
@@ -271,7 +271,7 @@ def _refuse_mostly_bad(
 
 
 def _without_copies(index: pd.DataFrame, channels: list[str], name: str) -> pd.DataFrame:
-    """The index with a problem at the sites that name a file which another channel or site names too.
+    """The index with a `problem` at sites that name the same file as another channel or site.
 
     RefusedTableError when they are more than half of the sites.
     """
@@ -330,7 +330,7 @@ def _one_row_per_site(index: pd.DataFrame, channels: list[str], name: str) -> pd
     if len(distinct) < len(index):
         log.warning("%s: %d repeated rows are left out", name, len(index) - len(distinct))
     ambiguous = distinct.duplicated([WELL, SITE], keep=False)
-    # Of a site's rows, one with a problem is kept, so that the problem is.
+    # Of a site's rows, one with a problem is kept, so that the problem is not lost.
     first = distinct.assign(_sound=distinct["problem"] == "").sort_values("_sound", kind="stable")
     result = first.drop(columns="_sound").drop_duplicates([WELL, SITE]).copy()
     doubled = set(map(tuple, distinct.loc[ambiguous, [WELL, SITE]].itertuples(index=False)))

@@ -1,4 +1,4 @@
-"""What of a plate is already here and verified, so that a killed job goes on with what is missing.
+"""Journal of a plate's verified objects, so that a killed job resumes with the missing ones.
 
 One JSON line per verified object is appended after its file has been renamed into place. On a restart a file
 counts again only if its line names the same key and its bytes still have the length and MD5 of that line.
@@ -56,7 +56,7 @@ class Journal:
                 row["shape"] = (row["shape"][0], row["shape"][1])
                 entry = Entry(**row)
             except (ValueError, KeyError, IndexError, TypeError):
-                continue  # the line that was being written when the job was killed
+                continue  # the line that the job was writing when it was killed
             if Path(entry.file).name == entry.file:
                 self._entries[entry.file] = entry
         if lines and not lines[-1].endswith("\n"):
@@ -72,7 +72,7 @@ class Journal:
         if entry is None or entry.key != key:
             return None
         if size not in (-1, entry.bytes, entry.listed) or not same_version(version, entry.version):
-            log.info("%s: changed at its source since it was fetched; it is fetched again", key)
+            log.info("%s: changed at its source since it was fetched; fetching it again", key)
             return None
         try:
             with open(self._folder / file, "rb") as handle:
@@ -104,7 +104,7 @@ class Journal:
 
 
 def remove_partials(folder: Path) -> int:
-    """Delete what a killed writer left beside its target; returns how many files went."""
+    """Delete the temporary files of a killed writer; returns their number."""
     partials = [path for path in folder.glob(".*.partial*") if path.is_file()]
     for path in partials:
         path.unlink(missing_ok=True)

@@ -44,7 +44,7 @@ def read_list(
         raise ConfigError(f"{path}: is an image; give the folder that it is in, or a list of images")
     table = read_sheet_file(path, (), "list of images")
     if table.empty:
-        raise ConfigError(f"{path}: lists no image; add a line for each image")
+        raise ConfigError(f"{path}: lists no images; add a line for each image")
     table = _named_columns(table)
     rows = _rows_of_images(table, path) if "path" in table else _rows_of_sites(table, path)
     for name, value, usual in (("plate", plate, ""), ("source", source, "mine"), ("batch", batch, "1")):
@@ -120,7 +120,7 @@ def _rows_of_sites(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _with_wells(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """A column `well` made of `row` and `column` where there is none."""
+    """Add a column `well` from `row` and `column` if it is missing."""
     if "well" in table or not {"row", "column"} <= set(table.columns):
         return table
     wells = []
@@ -132,7 +132,7 @@ def _with_wells(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _given(rows: pd.DataFrame, name: str, value: str, usual: str, path: Path) -> pd.Series:
-    """The column of the list, or what was given for it; ConfigError when both are there and differ."""
+    """The column of the list, or the value given for it; ConfigError if both exist and differ."""
     if name in rows:
         other = sorted(set(rows[name]) - {value, ""})
         if value and other:
@@ -165,7 +165,7 @@ def _local(address: str, listed_in: Path, replace: Sequence[tuple[str, str]]) ->
 
 
 def _refuse_missing(rows: pd.DataFrame, path: Path, replace: Sequence[tuple[str, str]]) -> None:
-    """DataError for files that are not there: none of them, or some, with what to do."""
+    """Raise a DataError if some or all files are missing, with the remedy."""
     missing = [(line, file) for line, file in zip(rows.index, rows["path"], strict=True) if not file.is_file()]
     if not missing:
         return
@@ -180,14 +180,14 @@ def _refuse_missing(rows: pd.DataFrame, path: Path, replace: Sequence[tuple[str,
 
 
 def _refuse_files_named_twice(rows: pd.DataFrame, path: Path) -> None:
-    """DataError for one file that the list names as the image of two places."""
+    """Raise a DataError for a file that the list names as the image of two positions."""
     where: dict[Path, tuple[int, str]] = {}
     for line, row in zip(rows.index, rows.to_dict("records"), strict=True):
         place = f"plate {row['plate']}, well {row['well']}, site {row['site']}, {row['channel']}"
         file = row["path"].resolve()
         if file in where and where[file][1] != place:
             raise DataError(
-                f"{path}, line {line}: {row['path']} is listed for two places, here for {place} and on line "
+                f"{path}, line {line}: {row['path']} is listed for two positions, here for {place} and on line "
                 f"{where[file][0]} for {where[file][1]}; correct the list"
             )
         where[file] = (int(line), place)

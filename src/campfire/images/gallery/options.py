@@ -1,4 +1,4 @@
-"""Where the images are and how hard to try: the `s3` section of the config."""
+"""Source of the images, limits and retries: the `s3` section of the config."""
 
 import re
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
 
 class S3Options(Options):
-    """Source of the images, limits, retries and the rule for giving up on a plate."""
+    """Source of the images, limits, retries and the share of failed sites at which a plate fails."""
 
     section: ClassVar[str] = "s3"
 
     bucket: str = option("cellpainting-gallery", "public bucket, read without credentials", min_length=1)
-    prefix: str = option("cpg0016-jump", "first folder of every key; empty where the sources lie at the top")
+    prefix: str = option("cpg0016-jump", "first folder of every key; empty if the sources are at the top")
     endpoint_url: str | None = option(
         None,
-        "another S3, e.g. a mirror or the local server; null takes AWS_ENDPOINT_URL_S3, else AWS itself",
+        "address of another S3, e.g. a mirror or the local server; null uses AWS_ENDPOINT_URL_S3, else AWS",
         execution=True,
     )
     folder: str | None = option(
@@ -29,11 +29,11 @@ class S3Options(Options):
     )
     workers: int = option(16, "objects in flight per plate", execution=True, ge=1)
     connect_timeout_s: float = option(10.0, "time to open a connection", unit="s", execution=True, gt=0)
-    read_timeout_s: float = option(30.0, "longest time without a byte", unit="s", execution=True, gt=0)
+    read_timeout_s: float = option(30.0, "longest time without receiving data", unit="s", execution=True, gt=0)
     object_timeout_s: float = option(
         600.0, "longest time for one whole object, however slowly it arrives", unit="s", execution=True, gt=0
     )
-    attempts: int = option(8, "attempts at one object or request, whatever made it fail", execution=True, ge=1)
+    attempts: int = option(8, "attempts per object or request, whatever the failure", execution=True, ge=1)
     backoff_s: float = option(
         0.5,
         "first pause between attempts; doubles up to 20 s, half of it random",
@@ -50,13 +50,13 @@ class S3Options(Options):
         execution=True,
     )
     same_folder: bool = option(
-        True, "refuse a load_data whose images lie outside the plate's own folder", execution=True
+        True, "refuse a load_data with images outside the plate's own folder", execution=True
     )
     max_bad_share: float = option(
         0.05, "share of the requested sites that may fail; above it the plate fails", execution=True, ge=0, le=1
     )
     disk_reserve_gb: float = option(
-        1.0, "space that stays free on the disk beyond the bytes of the plan", unit="GB", execution=True, ge=0
+        1.0, "disk space to keep free beyond the bytes of the plan", unit="GB", execution=True, ge=0
     )
     progress_s: float = option(10.0, "time between progress lines", unit="s", execution=True, gt=0)
 

@@ -1,6 +1,6 @@
 """Reading plate, well, site and channel from the names of image files by a regular expression.
 
-A pattern may be found anywhere in a path, but what its groups take must be whole: a pattern that reads site 1 out of
+A pattern may match anywhere in a path, but its groups must capture whole values: a pattern that reads site 1 out of
 s12, or channel Cy out of Cy5, is refused with the name that it cuts.
 """
 
@@ -28,7 +28,7 @@ PATTERNS = {
     ),
     "well-site": (r"(?P<well>[A-Z]{1,2}\d{1,2})_[sf]?(?P<site>\d+)_(?P<channel>[A-Za-z0-9]+)[.](tiff?|png)$"),
 }
-"""Names of files that people have, by what writes them: r02c04f01p01-ch1sk1fk1fl1.tiff (Opera Phenix and Operetta),
+"""Patterns of common file names by instrument: r02c04f01p01-ch1sk1fk1fl1.tiff (Opera Phenix and Operetta),
 P1_B02_s1_w1<id>.tif (ImageXpress), P1_B02_T0001F001L01A01Z01C01.tif (CellVoyager), Row2_Col4_Field1_DAPI.tif,
 B02_1_DAPI.tif."""
 
@@ -42,11 +42,11 @@ EXAMPLES = {
 GROUPS = ("plate", "well", "row", "column", "site", "channel", "plane", "time")
 
 LONGEST_NUMBER = 4
-"""Digits that may follow a number by being cut off it; more are an identifier, as ImageXpress appends one."""
+"""Up to this many digits after a captured number are its cut-off rest; more are an identifier, as of ImageXpress."""
 
 
 class Reading(NamedTuple):
-    """What a pattern reads in a path, by group; "" where a group takes nothing."""
+    """Values that a pattern reads from a path, by group; "" if a group matches nothing."""
 
     plate: str
     well: str
@@ -81,14 +81,14 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def read_path(regex: re.Pattern[str], path: str) -> Reading | None:
-    """What a pattern reads in a path; None where it does not match, DataError where a group takes half a name."""
+    """Read a path with a pattern; None if it does not match, DataError if a group captures only part of a name."""
     match = regex.search(path)
     if match is None:
         return None
     for group in regex.groupindex:
         if whole := _cut(match, group, path):
             raise DataError(
-                f"{path}: the pattern reads {group} {match[group]!r} out of {whole!r}; let the group take the whole "
+                f"{path}: the pattern reads {group} {match[group]!r} out of {whole!r}; let the group capture the whole "
                 "number or name"
             )
     found = match.groupdict()
@@ -96,7 +96,7 @@ def read_path(regex: re.Pattern[str], path: str) -> Reading | None:
 
 
 def _cut(match: re.Match[str], group: str, path: str) -> str:
-    """The longer name that a group takes a part of; "" when it takes all of it."""
+    """The longer name of which a group captures a part; "" if it captures all of it."""
     start, end = match.span(group)
     if start < 0 or start == end:
         return ""
@@ -149,7 +149,7 @@ def _reads(regex: re.Pattern[str], path: str) -> bool:
 
 
 def describe(paths: Sequence[str], name: str) -> str:
-    """A few lines that show how a pattern of PATTERNS reads the first of `paths`, for the user to confirm."""
+    """A few lines that show how a pattern of PATTERNS reads the first `paths`, for the user to confirm."""
     regex = re.compile(PATTERNS[name])
     lines = []
     for path in paths[:3]:

@@ -37,12 +37,12 @@ def plan_plate(
     sizes: Sizes | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """The objects of `wells` and `channels` of one plate, a row each, by well, site and channel.
+    """The objects of `wells` and `channels` of one plate, one row each, sorted by well, site and channel.
 
     Columns: Metadata_Plate, Metadata_Well, Metadata_Site, channel, key, bytes (-1 unknown), md5 (to be compared, ""
     unknown), version (as listed, "" unknown), problem ("" or why the object cannot be used). Illumination functions
     come last, with empty well and site. A well without a row in the index gets one row with the problem, so that
-    nothing asked for is lost from sight. Raises DataError when the index has no column for a channel or no row for any
+    every requested well is accounted for. Raises DataError when the index has no column for a channel or no row for any
     of the wells, when the wells are those of the index moved by one column or row, or when the illumination function
     of a channel is not one or (by `sizes`) not there.
     """
@@ -72,12 +72,12 @@ def plan_plate(
 
 
 def _chosen_sites(index: pd.DataFrame, wells: list[str], channels: list[str], plate: str) -> pd.DataFrame:
-    """The sites of the wells that are asked for; ConfigError or DataError when that cannot be what is meant."""
+    """The sites of the requested wells; ConfigError or DataError if the request cannot be right."""
     where = index.attrs.get("load_data", "load_data")
     if not wells or not channels:
         raise ConfigError(
-            f"plate {plate}: nothing to fetch ({len(wells)} wells, {len(channels)} channels were asked for); if the "
-            "split gives it no well, take it off the sheet"
+            f"plate {plate}: nothing to fetch ({len(wells)} wells, {len(channels)} channels were requested); if the "
+            "split gives it no well, remove it from the sheet"
         )
     unknown = [channel for channel in channels if key_column(channel) not in index]
     if unknown:
@@ -97,7 +97,7 @@ def _chosen_sites(index: pd.DataFrame, wells: list[str], channels: list[str], pl
 
 
 def _function_key(index: pd.DataFrame, chosen: pd.DataFrame, channel: str, plate: str, sizes: Sizes) -> str:
-    """The key of a channel's illumination function: as load_data names it, else at the documented place."""
+    """The key of a channel's illumination function: as load_data names it, else at the documented path."""
     where = index.attrs.get("load_data", "load_data")
     keys = list(dict.fromkeys(chosen[illumination_column(channel)]))
     if len(keys) > 1:
@@ -150,8 +150,8 @@ def plan_download(
 def list_plate(client: Any, options: S3Options, index: pd.DataFrame) -> dict[str, tuple[int, str]]:
     """(bytes, version) of every object in the plate's image and illumination folders (a thousand per request).
 
-    Empty, with a warning, where the bucket may not be listed, or where its listing cannot be used: none of the plate's
-    keys is in it, or it does not come to an end. Sizes are of use but not needed.
+    Empty, with a warning, if the bucket cannot be listed or its listing is unusable: it has none of the plate's
+    keys, or does not end. Sizes are useful but not required.
     """
     keys = {key for name in index.columns if "key_" in name for key in index[name] if key}
     keys |= set(index.attrs.get("illumination", {}).values())
@@ -201,12 +201,12 @@ def with_digests(
         known.get((well, site), {}).get(channel, "") if wanted else ""
         for well, site, channel, wanted in zip(plan[WELL], plan[SITE], plan["channel"], asked, strict=True)
     ]
-    log.info("the gallery's own MD5 is known for %d of %d images asked about", sum(map(bool, md5)), int(asked.sum()))
+    log.info("the gallery's own MD5 is known for %d of %d requested images", sum(map(bool, md5)), int(asked.sum()))
     return plan.assign(md5=md5)
 
 
 def summarise_plan(plan: pd.DataFrame, index: pd.DataFrame | None = None, sizes: Sizes | None = None) -> dict[str, Any]:
-    """Objects and bytes, in all, per channel, and (with the index and sizes) against taking the whole plate."""
+    """Objects and bytes, in total, per channel, and (with the index and sizes) relative to the whole plate."""
     objects = plan[(plan["key"] != "") & (plan["problem"] == "")]
     images = objects[objects[SITE] != ""]
     summary: dict[str, Any] = {
@@ -233,12 +233,12 @@ def summarise_plan(plan: pd.DataFrame, index: pd.DataFrame | None = None, sizes:
 
 
 def planned_bytes(objects: pd.DataFrame) -> int:
-    """Sum of the sizes, a typical one where S3 gave none."""
+    """Sum of the sizes, with a typical size where S3 gave none."""
     return int(objects["bytes"].where(objects["bytes"] >= 0, TYPICAL_BYTES).sum())
 
 
 def log_plan(summary: Mapping[str, Any]) -> None:
-    """One line a person can read."""
+    """A one-line summary."""
     whole = summary.get("whole_plate", {})
     share = (
         f", {summary['bytes'] / whole['bytes']:.0%} of the plate's {wording.size(whole['bytes'])}"

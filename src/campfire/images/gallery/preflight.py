@@ -1,4 +1,4 @@
-"""A look at a few objects before the long run: what the gallery has, and what differs from what is expected."""
+"""Preflight: checks a few objects before the long run against the expected channels, sizes and wells."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,11 +34,11 @@ def check_source(
     pixel_size_um: float | None = None,
     wells: Mapping[str, Sequence[str]] | None = None,
 ) -> pd.DataFrame:
-    """Look at one plate of each batch of `sheet` (Metadata_Source, Metadata_Batch, Metadata_Plate): a row each.
+    """Check one plate of each batch of `sheet` (Metadata_Source, Metadata_Batch, Metadata_Plate); one row each.
 
     Reads load_data, one image of each of `channels` from the middle of the plate, and one illumination function.
-    `shape` (H, W) px, `pixel_size_um` and the `wells` of plates, where given, are compared with what is found.
-    `difference` says what is not as expected, "" when all is; a plate that cannot be read has only its error there.
+    `shape` (H, W) px, `pixel_size_um` and the `wells` of plates, where given, are compared with the images found.
+    `difference` lists deviations, "" if there are none; for an unreadable plate it has only the error.
     Raises DataError only when S3 itself cannot be reached.
     """
     channels = list(channels)
@@ -115,7 +115,7 @@ def _look(
 
 
 def _wells(index: pd.DataFrame, wells: list[str]) -> list[str]:
-    """What is wrong with the wells of the sheet, seen from load_data's."""
+    """How the wells of the sheet disagree with those of load_data."""
     listed = list(index[WELL].unique())
     if shift := shifted_by_one(wells, listed):
         return [f"the wells of load_data lie {shift} those of the sheet; does one of the two count from 0?"]
@@ -128,7 +128,7 @@ def _wells(index: pd.DataFrame, wells: list[str]) -> list[str]:
 def _images(
     client: Any, options: S3Options, site: pd.Series, channels: list[str], differences: list[str]
 ) -> list[dict[str, Any]]:
-    """Description of one image per channel; what is wrong with one is appended to `differences`."""
+    """Description of one image per channel; problems are appended to `differences`."""
     images: list[dict[str, Any]] = []
     for channel in channels:
         key = site[key_column(channel)]
@@ -160,7 +160,7 @@ def _function(client: Any, options: S3Options, site: pd.Series, channels: list[s
 
 
 def _scale(metadata: dict[str, str], sizes: set[str], pixel_size_um: float | None) -> list[str]:
-    """Differences between load_data's own words on size and pixel size (metres) and the images or the configuration."""
+    """Differences between the size and pixel size (metres) that load_data states and the images or configuration."""
     differences = []
     stated = f"{metadata.get('Metadata_ImageSizeY', '')}x{metadata.get('Metadata_ImageSizeX', '')}"
     if stated != "x" and sizes and sizes != {stated}:

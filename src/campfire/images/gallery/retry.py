@@ -1,4 +1,4 @@
-"""When to ask S3 again, and how many requests to have in flight: fewer when it says so, more while all goes well."""
+"""When to retry a request to S3, and how many to keep in flight: fewer when S3 throttles, more on success."""
 
 import random
 import threading
@@ -11,7 +11,7 @@ from campfire.images.gallery.options import S3Options
 
 LONGEST_PAUSE_S = 20.0
 CUT_EVERY_S = 1.0
-"""Requests that were in flight together are refused together: only one of their refusals counts."""
+"""Seconds in which refusals count once: requests in flight together are refused together."""
 
 
 class StoppedError(DataError):
@@ -41,7 +41,7 @@ class Backoff:
 
 
 class Pace:
-    """Requests in flight, at most `most`: halved when S3 asks to slow down, one more after as many successes.
+    """Requests in flight, at most `most`: halved when S3 throttles, one more after as many successes.
 
     Shared by the threads of a download. `limit` is the present bound.
     """

@@ -1,4 +1,4 @@
-"""Finding the same picture in two places of a plate: copies under two names, one file for two channels or sites."""
+"""Finds the same picture at two positions of a plate: copies under two names, one file for two channels or sites."""
 
 import hashlib
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ def picture_digest(pixels: NDArray[np.uint16]) -> str:
 
 
 def places_of_copies(pictures: Iterable[tuple[Place, str]]) -> dict[Place, Place]:
-    """Each place that shows the same picture (or names the same key) as another, with one of those others.
+    """Map each position with the same picture (or key) as another to one of those others.
 
     `pictures` are places with the digest or key found there; "" is compared with nothing.
     """
@@ -33,6 +33,6 @@ def places_of_copies(pictures: Iterable[tuple[Place, str]]) -> dict[Place, Place
 
 
 def describe(place: Place) -> str:
-    """A place in words."""
+    """A position as text."""
     well, site, channel = place
     return f"well {well}, site {site}, {channel}"

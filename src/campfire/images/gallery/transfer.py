@@ -1,4 +1,4 @@
-"""One object from S3 to its place on disk: fetched, verified, renamed; and many of them side by side."""
+"""Fetches objects from S3 to disk, many in parallel; each is verified, then renamed into place."""
 
 import errno
 import logging
@@ -24,7 +24,7 @@ from campfire.images.gallery.verify import BadObjectError, Checked, check_functi
 log = logging.getLogger(__name__)
 
 OK, MISSING, CORRUPT, EXCLUDED, UNAVAILABLE = "ok", "missing", "corrupt", "excluded", "unavailable"
-"""`unavailable` never reaches a table: it fails the plate, since it says nothing about the data."""
+"""`unavailable` never appears in a table: it fails the plate, because it says nothing about the data."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ def fetch_object(
         except UnavailableError as error:
             seen.add("")
             reason = str(error)
-            level = logging.DEBUG if error.slow_down else logging.WARNING  # a burst of 503 is one line, not hundreds
+            level = (
+                logging.DEBUG if error.slow_down else logging.WARNING
+            )  # log a burst of 503 once, not hundreds of times
             if error.slow_down and pace.slow_down():
                 log.info("S3 asks to slow down: %d requests in flight from now on", pace.limit)
         except BadObjectError as error:
@@ -148,7 +150,7 @@ def _place(body: bytes, path: Path) -> None:
 
 
 class Progress:
-    """A line every few seconds: objects, bytes, rate, time left."""
+    """Logs a line every few seconds: objects, bytes, rate, time left."""
 
     def __init__(self, plate: str, objects: int, size: int, every: float) -> None:
         self._plate, self._objects, self._size, self._every = plate, objects, size, every
@@ -182,7 +184,7 @@ def run_all(
 ) -> Iterable[Outcome]:
     """The outcomes of `tasks`, in any order, `workers` at a time and never more than twice that queued.
 
-    Stops handing out tasks when `give_up` says so of the outcomes so far; an exception of a worker ends all others.
+    Stops handing out tasks when `give_up` returns true for the outcomes so far; a worker's exception stops all others.
     """
     stop = threading.Event()
     outcomes: list[Outcome] = []

@@ -1,4 +1,4 @@
-"""What makes a downloaded object count: it decodes to the one kind of image, or function, that later steps expect."""
+"""Verifies a downloaded object: it must decode to the image, or illumination function, that later steps expect."""
 
 import io
 import zlib
@@ -16,7 +16,7 @@ ZERO_ROWS = 0.1
 
 
 class BadObjectError(Exception):
-    """The bytes are not what they should be; the message is the reason in the download table."""
+    """The bytes are not a valid object; the message is the reason in the download table."""
 
 
 @dataclass(frozen=True)

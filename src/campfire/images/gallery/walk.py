@@ -1,4 +1,4 @@
-"""The image files below a folder: links followed, files beside the images passed over, each by what it is."""
+"""The image files below a folder: follows links, skips other files, and sorts skipped files by kind."""
 
 import os
 import re
@@ -16,11 +16,11 @@ _SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 
 @dataclass
 class Walk:
-    """What lies below a folder, as paths relative to it with slashes, sorted."""
+    """The files below a folder, as sorted paths relative to it with slashes."""
 
     images: list[str] = field(default_factory=list)
     passed_over: dict[str, list[str]] = field(default_factory=dict)
-    """What was not taken: the kind, in words, to the paths."""
+    """Skipped files: their kind, as text, to the paths."""
 
 
 def walk(folder: Path, leave_out: Path | None = None) -> Walk:
@@ -56,7 +56,7 @@ def _files(folder: Path, leave_out: Path | None) -> Iterator[Path]:
 
 
 def _kind(path: Path, name: str) -> str:
-    """What a file is that is no image to take; "" for an image."""
+    """The kind of a file that is skipped; "" for an image."""
     parts = name.lower().split("/")
     if any(part.startswith(".") for part in parts) or parts[-1] in _SYSTEM_FILES:
         return "hidden files, such as macOS and Windows leave"

@@ -1,4 +1,4 @@
-"""Nuclei: found in the DNA channel, measured, and scored against a reference."""
+"""Nuclei: segmented in the DNA channel, measured, and scored against a reference."""
 
 from campfire.images.nuclei.debris import Segmentation
 from campfire.images.nuclei.match import Match, drop_edge_objects, match_objects

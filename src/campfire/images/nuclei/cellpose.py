@@ -1,6 +1,6 @@
 """Nuclei by Cellpose 3.1 (Stringer et al. 2021; Pachitariu and Stringer 2022), the `nuclei` model by default.
 
-Weights are never downloaded behind the user's back: they come from Cellpose's own folder or from a given file.
+Weights are never downloaded implicitly: they come from Cellpose's own folder or from a given file.
 """
 
 import logging
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 MODEL_ADDRESS = "https://www.cellpose.org/models"
 NUCLEI_DIAMETER = 17.0
-"""Diameter in px to which the `nuclei` model was trained; its file does not say so."""
+"""Diameter in px for which the `nuclei` model was trained; its file does not state it."""
 
 
 def weights_path(options: NucleiOptions) -> Path:
-    """The file of the model's weights; WeightsError that says where to get it when there is none."""
+    """The file of the model's weights; a WeightsError says where to get it if it is missing."""
     if options.weights is not None:
         path = Path(options.weights).expanduser()
         if not path.is_file():
@@ -70,24 +70,24 @@ def _device(name: str) -> Any:
     except RuntimeError as error:
         raise ConfigError(f"nuclei.device {name!r} is no device; use auto, cpu or cuda") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"nuclei.device is {name}, but this machine offers no GPU; use auto or cpu")
+        raise ConfigError(f"nuclei.device is {name}, but this machine has no GPU; use auto or cpu")
     return device
 
 
 @lru_cache(maxsize=2)
 def _load(path: Path, model: str, device_name: str) -> Any:
-    """A CellposeModel with the weights at `path`, kept for the sites that follow."""
+    """A CellposeModel with the weights at `path`, cached for later sites."""
     import torch
     from cellpose.models import CellposeModel
 
-    # Its warnings about stacks describe what is intended here: planes are independent fields.
+    # Its warnings about stacks do not apply: planes are independent fields here.
     logging.getLogger("cellpose.models").setLevel(logging.ERROR)
     device = _device(device_name)
     try:
         named = torch.load(path, map_location="cpu", weights_only=True).keys()
         loaded = CellposeModel(pretrained_model=str(path), device=device, gpu=device.type != "cpu")
     except Exception as error:  # pickle, zip and shape errors of a foreign file
-        raise WeightsError(f"{path}: not the weights of a Cellpose 3 model ({error}); get them anew") from error
+        raise WeightsError(f"{path}: not the weights of a Cellpose 3 model ({error}); download them again") from error
     if model == "nuclei" and "diam_mean" not in named:
         loaded.diam_mean = NUCLEI_DIAMETER
     log.info("Cellpose %s on %s, weights %s", model, device, path)
@@ -100,7 +100,7 @@ def segment_cellpose(
     """(H, W) int32 labels of each DNA image (H, W).
 
     Images of equal shape are one stack, so that Cellpose's 224 px tiles of several sites share forward passes; each
-    image is normalised and segmented by itself, and the result does not depend on its neighbours in the stack.
+    image is normalised and segmented separately, and the result does not depend on its neighbours in the stack.
     """
     model = _load(weights_path(options), options.model, options.device)
     diameter = options.diameter_um / pixel_size_um
@@ -117,7 +117,7 @@ def segment_cellpose(
             diameter=diameter,
             flow_threshold=options.flow_threshold,
             cellprob_threshold=options.cellprob_threshold,
-            # Sizes are judged in one place, by `measure`; this only removes specks.
+            # `measure` applies the size limits; this only removes specks.
             min_size=max(4, int(0.01 * diameter**2)),
         )
         masks = np.asarray(masks).reshape(len(members), *shape)

@@ -17,7 +17,7 @@ from campfire.images.nuclei.debris import Segmentation, remove_debris, with_debr
 from campfire.images.resample import background, nearest, resize
 
 WORKING_DIAMETER = 20.0
-"""Diameter in px to which nuclei are scaled: enough to see a nucleus's shape, little enough to be quick."""
+"""Diameter in px to which nuclei are scaled: large enough to show a nucleus's shape, small enough to be fast."""
 TYPICAL_AREA = np.pi / 4 * WORKING_DIAMETER**2
 
 SMOOTHING = 1.0
@@ -25,7 +25,7 @@ SMOOTHING = 1.0
 NOISE_FACTOR = 3.0
 """A pixel is foreground this many background deviations above the background."""
 FAINTEST = 0.08
-"""Foreground begins at this fraction of the nuclei's typical brightness; what is fainter is haze or debris."""
+"""Foreground begins at this fraction of the nuclei's typical brightness; fainter objects are haze or debris."""
 CONTRAST_SIGMA = 6.0
 """Sigma of the surroundings, in working px, to which a pixel's log brightness is compared."""
 SMALLEST = 0.1
@@ -35,8 +35,8 @@ SATURATED_PIXELS = 50
 OUTLINE = 0.43
 """A nucleus ends where the signal falls to this fraction of its own brightness (half maximum, a little outside)."""
 BRIGHT = 1.5
-"""Beyond this multiple of the median brightness the outline's level grows with the square root only: mitotic nuclei
-are bright and blurred, and their half maximum lies well inside of them."""
+"""Beyond this multiple of the median brightness the outline's level grows only with the square root: mitotic nuclei
+are bright and blurred, and their half maximum lies well inside them."""
 
 
 def segment_classical(dna: NDArray[Any], diameter: float) -> Segmentation:
@@ -69,13 +69,13 @@ def _nuclei(signal: NDArray[np.float32], full: tuple[int, int]) -> NDArray[np.in
 
 
 def _saturated(dna: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float32] | None:
-    """(h, w) share of each working pixel at the image's largest value; None where that is no plateau."""
+    """(h, w) share of each working pixel at the image's largest value; None without a plateau there."""
     full = dna == dna.max()
     return resize(full, shape) if np.count_nonzero(full) > SATURATED_PIXELS else None
 
 
 def _foreground_level(signal: NDArray[np.float32]) -> float | None:
-    """Least signal of the foreground; None for a field without any."""
+    """Lowest signal of the foreground; None for a field without foreground."""
     from skimage.filters import threshold_otsu
 
     sample = signal[::2, ::2]
@@ -125,7 +125,7 @@ def _outline(
 
 
 def _split_by_shape(objects: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Objects that are two by their outline though not by their brightness, split where they are narrow."""
+    """Split objects that are two by outline but not by brightness, where they are narrow."""
     from skimage.segmentation import watershed
 
     inside = objects > 0
@@ -162,7 +162,7 @@ def _tidy(labels: NDArray[np.int32]) -> NDArray[np.int32]:
         pieces, count = ndimage.label(mask)
         if count > 1:
             mask = pieces == np.argmax(np.bincount(pieces.ravel())[1:]) + 1
-        # Holes are filled with what is not another object's.
+        # Holes are filled except where they belong to another object.
         mask = ndimage.binary_fill_holes(mask) & (mask | (labels[box] == 0))
         out[box][mask] = number
     return out

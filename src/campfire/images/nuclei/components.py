@@ -2,7 +2,7 @@
 
 Above every level of a landscape (brightness, or distance to the edge) its pixels form components, and a component at
 one level contains those of the levels above. Touching nuclei are one component at a low level and two at a higher one.
-The choice between the one and the two goes by shape: nuclei are close to ellipses, merged nuclei are not.
+Shape decides between the one and the two: nuclei are close to ellipses, merged nuclei are not.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def choose_components(
     significant ones above it (area of at least `smallest` times `typical_area`, px) when their mean misfit is lower by
     `margin`. The misfit is one minus the intersection over union of the component and the ellipse with its second
     moments, plus `size_weight` per doubling of the area beyond 1.3 typical ones. `eroded` says that raising the level
-    erodes an object by as many px (a distance landscape), so that areas are judged as they were before.
+    erodes an object by as many px (a distance landscape), so that areas are judged at their original size.
     """
     least = smallest * typical_area
     pieces = _separate(landscape > levels[0], least, float(levels[0]) if eroded else 0.0)
@@ -109,7 +109,7 @@ def _nest(
         index = labels.ravel()[active]
         area, fit = _ellipse_fit(active, index, count, width)
         if eroded:
-            # A component of under 4 px is the rest of a rounding error, not a core.
+            # A component of under 4 px is a rounding artefact, not a core.
             area = np.where(area >= 4, np.pi * (np.sqrt(area / np.pi) + level) ** 2, 0)
         doublings = np.log2(np.maximum(area, 1) / (1.3 * typical_area))
         parent = np.zeros(count + 1, dtype=np.int64)

@@ -1,7 +1,7 @@
-"""Bright objects that are no cells: found before the nuclei, so that they hide none, and told from bright cells.
+"""Debris: bright objects that are not cells, separated from bright cells before nuclei are segmented.
 
 A field's brightness is taken from its typical nucleus, one vote per object, never from its brightest pixels: a speck of
-dust may be a hundred times as bright. What is no cell is judged by what a nucleus can hold. Metaphase plates and
+dust may be a hundred times as bright. The criterion is the DNA that a nucleus can hold. Metaphase plates and
 condensed nuclei of dying cells are up to `BRIGHTEST` times as bright as a resting nucleus, but hold no more than a few
 times its DNA; they are cells. An object of more than `RICHEST` nuclei's DNA, or brighter than that, is debris.
 """
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 BRIGHTEST = 12.0
-"""Brightness, in typical nuclei, beyond which no cell is expected."""
+"""Brightness, in typical nuclei, above which an object is not a cell."""
 RICHEST = 10.0
-"""Signal summed over an object, in typical nuclei, beyond which it is no single cell (polyploid cells reach 4 to 8)."""
+"""Total signal of an object, in typical nuclei, above which it is no single cell (polyploid cells reach 4 to 8)."""
 SUSPECT = 4.0
-"""Pixels brighter than this many typical nuclei are looked at; most fields have none or only mitotic cells."""
+"""Pixels brighter than this many typical nuclei are examined; most fields have none or only mitotic cells."""
 EDGE = 0.3
 """Debris ends where its signal falls to this fraction of its brightness; its halo beyond is subtracted."""
 RING = 1.5
@@ -26,9 +26,9 @@ RING = 1.5
 REACH = 4.0
 """How far a halo is followed, in diameters of a nucleus."""
 MOST_SATURATED = 0.3
-"""Share of an object's pixels at full scale from which its brightness is unknown, and its size has to tell."""
+"""Share of an object's pixels at full scale above which its brightness is unknown, so that its size decides."""
 LARGEST_SATURATED = 3.5
-"""Area, in typical nuclei, from which a saturated object is a clump and no nucleus."""
+"""Area, in typical nuclei, above which a saturated object is a clump, not a nucleus."""
 
 SHORTEST_FIBRE = 1.2
 WIDEST_FIBRE = 0.2
@@ -62,9 +62,9 @@ def with_debris(nuclei: NDArray[np.int32], debris: NDArray[np.int32]) -> Segment
 
 
 def is_debris(signal: NDArray[Any], area: NDArray[Any], typical: tuple[float, float]) -> NDArray[np.bool_]:
-    """(N,) which objects no cell can be, by their mean signal and area against those of a typical nucleus.
+    """(N,) which objects cannot be cells, by their mean signal and area relative to a typical nucleus.
 
-    A giant nucleus of normal brightness is none of it: what is rich only by its size is for `max_area_um2`.
+    A giant nucleus of normal brightness is not debris: `max_area_um2` handles objects that are only large.
     """
     bright = np.asarray(signal, dtype=np.float64) / typical[0]
     content = bright * np.asarray(area, dtype=np.float64) / typical[1]
@@ -83,7 +83,7 @@ class Cleaned:
 
 
 def typical_brightness(signal: NDArray[np.float32], typical_area: float) -> float | None:
-    """Signal of a typical nucleus: the median over objects, none of which counts for more than three nuclei.
+    """Signal of a typical nucleus: the median over objects, each weighted as at most three nuclei.
 
     signal: (h, w) above the background. typical_area: of a nucleus, px. None for a field without objects.
     """
@@ -129,7 +129,7 @@ def _otsu(values: NDArray[np.float32]) -> float:
 def remove_debris(
     signal: NDArray[np.float32], saturated: NDArray[np.float32] | None, diameter: float, typical_area: float
 ) -> Cleaned:
-    """`signal` (h, w) without debris and its halo; the very same array for a field that has none.
+    """`signal` (h, w) without debris and its halo; the same array object for a field without debris.
 
     saturated: (h, w) share of each pixel at the camera's full scale, or None. diameter, typical_area: of a nucleus, px.
     """
@@ -168,18 +168,18 @@ def _subtract(
     typical: float,
     diameter: float,
 ) -> Cleaned:
-    """Grow each core to its edge, and take away what leads down from it: the halo, but not nuclei that stand on it."""
+    """Grow each core to its edge and remove its halo, but not the nuclei within the halo."""
     from skimage.morphology import reconstruction
 
     left = signal.copy()
     debris = np.zeros(signal.shape, dtype=np.int32)
     boxes = ndimage.find_objects(cores)
     reach = round(REACH * diameter)
-    # The brightest first: what stands in its halo is then judged without it.
+    # The brightest first, so that objects in its halo are then judged without it.
     for n in sorted(guilty, key=lambda n: -peak[n - 1]):
         box = tuple(slice(max(0, side.start - reach), side.stop + reach) for side in boxes[n - 1])
         window, core = left[box], cores[box] == n
-        # Above the nuclei, where the camera's range allows it, so that one that touches is not taken along.
+        # Above the nuclei, where the camera's range allows it, so that a touching nucleus is not included.
         edge = max(EDGE * peak[n - 1], min(2 * typical, 0.8 * peak[n - 1]))
         body, count = ndimage.label(window > edge)
         touched = np.zeros(count + 1, dtype=bool)
@@ -197,7 +197,7 @@ def _subtract(
 
 
 def _ring_limit(window: NDArray[np.float32], inside: NDArray[np.bool_], reach: int) -> NDArray[np.float32]:
-    """Most that a halo may be at each pixel: half above the median at its distance from the debris.
+    """Upper bound of a halo at each pixel: half above the median at its distance from the debris.
 
     A nucleus that touches debris leads down from it without a dip; the rest of its ring shows how bright the halo is.
     """

@@ -11,7 +11,7 @@ from campfire.core.errors import DataError
 
 @dataclass(frozen=True)
 class Match:
-    """Counts and scores of objects found against objects of a reference."""
+    """Counts and scores of segmented objects against a reference."""
 
     n_found: int
     n_reference: int

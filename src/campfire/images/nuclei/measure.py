@@ -40,7 +40,7 @@ def measure(
     options = options or NucleiOptions()
     if labels.shape != dna.shape:
         raise DataError(f"labels have shape {labels.shape}, the DNA image {dna.shape}")
-    # All sums run over the foreground alone, which is a small part of a field.
+    # All sums run over the foreground only, which is a small part of a field.
     rows, columns = np.nonzero(labels)
     index = labels[rows, columns].astype(np.int64)
     area = np.bincount(index)
@@ -101,7 +101,7 @@ def _reasons(
 def _refuse_scattered(
     labels: NDArray[np.integer[Any]], present: NDArray[np.int64], area: NDArray[np.int64], boxes: NDArray[np.int32]
 ) -> None:
-    """DataError for a label on objects that do not touch: their common centroid would lie on neither."""
+    """Raise a DataError for a label on separate objects: their common centroid would lie on neither."""
     from scipy.ndimage import label
 
     extent = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -112,12 +112,12 @@ def _refuse_scattered(
         if count > 1 and sizes[-2] > 0.1 * area[k]:
             raise DataError(
                 f"label {present[k]} marks {count} separate objects ({top}:{bottom}, {left}:{right} px); number every "
-                "nucleus of a field by itself, also where a label image was put together from parts"
+                "nucleus of a field separately, also in a label image assembled from parts"
             )
 
 
 FEWEST = 5
-"""Fewest objects from which a field tells what a typical nucleus is; with fewer, the plate does (`segment_plate`)."""
+"""Fewest objects from which a field defines the typical nucleus; with fewer, the plate does (`segment_plate`)."""
 
 
 def _background(labels: NDArray[np.integer[Any]], dna: NDArray[Any]) -> np.float32:
@@ -138,7 +138,7 @@ NUCLEI_PER_TILE = 112 * 0.598 / 20
 
 
 def advise_tile_size(nuclei: pd.DataFrame, tile_size: int) -> str:
-    """What to change when nuclei are larger than their tiles, or tiles mostly background; "" when they fit.
+    """Advice if nuclei are larger than their tiles, or tiles are mostly background; "" if they fit.
 
     nuclei: rows of `measure`, of a plate. A nucleus is larger than its tile when its box is; tiles are mostly
     background when the nucleus in them covers less than about a fiftieth (a sixth of the side).

@@ -1,4 +1,4 @@
-"""How a nuclei table says what it was made with."""
+"""The record of method, parameters and versions in a nuclei table."""
 
 from importlib.metadata import version
 from typing import Any
@@ -9,7 +9,7 @@ _CELLPOSE_ONLY = ("model", "weights", "device", "batch_size", "sites_per_batch",
 
 
 def describe(options: NucleiOptions, pixel_size_um: float, illumination: str = "none") -> dict[str, Any]:
-    """What a nuclei table records about its making: method, parameters, versions, weights' hash."""
+    """The metadata of a nuclei table: method, parameters, versions, hash of the weights."""
     parameters = {name: value for name, value in options.values().items() if name not in _CELLPOSE_ONLY}
     made = {**parameters, "pixel_size_um": pixel_size_um, "illumination": illumination}
     if options.method == "classical":

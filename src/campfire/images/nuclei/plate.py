@@ -30,7 +30,7 @@ from campfire.images.sites import Function, SiteImages, channels_of, prepare_sit
 log = logging.getLogger(__name__)
 
 _RELATIONS = "relations"
-"""Where a site's measures carry how its channels lie to each other; no column of the table."""
+"""Key of a site's measures that holds the alignment of its channels; not a column of the table."""
 Result = tuple[pd.DataFrame, dict[str, Any]]
 
 
@@ -49,7 +49,7 @@ def segment_plate(
 
     The next sites (for Cellpose, the next batch of them) are decoded while one is segmented. With `workers` above 1 the
     classical method runs in that many processes, with the same result, and Cellpose has as many decoding threads.
-    Quality is measured on the images as stored, nuclei are found on the corrected DNA image when `illumination` is
+    Quality is measured on the images as stored, nuclei are segmented on the corrected DNA image when `illumination` is
     `gallery` (see `illumination.correct` for the offset). Nuclei of a site that is left out are kept in the table, with
     `kept` false and the site's reason.
 
@@ -87,14 +87,14 @@ def segment_plate(
     if not nuclei["kept"].any():
         raise DataError(
             f"plate {plate}: no nucleus to keep in {len(judged)} sites ({summarise(judged)}; {_count(nuclei)}); check "
-            "the DNA channel, the pixel size, nuclei.diameter_um and the quality thresholds, or take it off the sheet"
+            "the DNA channel, pixel size, nuclei.diameter_um and the quality thresholds, or remove it from the sheet"
         )
     return nuclei, judged
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What is done with every site; picklable, so that it can run in other processes."""
+    """The work on every site; picklable, so that it can run in other processes."""
 
     images: Path
     pixel_size_um: float
@@ -105,7 +105,7 @@ class _Job:
     dna_channel: str
     channels: list[str]
     looked_at: frozenset[tuple[str, str, str]]
-    """Plate, well and site of those whose channels are compared."""
+    """Plate, well and site of the sites whose channels are compared."""
 
     def run(self, table: pd.DataFrame, threads: int) -> Iterator[Result]:
         """Nuclei and quality of each site of `table`, in order; several share a batch when Cellpose segments.
@@ -128,7 +128,7 @@ class _Job:
         return list(self.run(table, threads=0))
 
     def _prepare(self, site: SiteImages) -> tuple[dict[str, str], NDArray[Any], dict[str, Any]]:
-        """A site's keys, its DNA image (corrected where asked for) and its quality."""
+        """A site's keys, its DNA image (corrected if requested) and its quality."""
         keys = {PLATE: site.plate, WELL: site.well, SITE: site.site}
         dna = site.images[self.dna_channel]
         corrected = dna if self.function is None else illum.correct(dna, self.function)
@@ -152,7 +152,7 @@ def _in_processes(job: _Job, sites: pd.DataFrame, workers: int, chunk: int = 8) 
 def _collect(
     results: Iterable[Result], plate: str, n_sites: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, Relation]]]:
-    """The two tables of all sites, and how channels lie in some; a line on progress every ten seconds."""
+    """The two tables of all sites, and the channel alignment of some; logs progress every ten seconds."""
     tables, rows, relations = [], [], []
     started = reported = time.monotonic()
     for table, row in results:
@@ -163,13 +163,13 @@ def _collect(
             reported = time.monotonic()
             log.info("%s: %d of %d sites, %.1f sites/s", plate, len(rows), n_sites, len(rows) / (reported - started))
     if not rows:
-        raise DataError(f"plate {plate}: no site has an image in every channel; see its download table for what failed")
+        raise DataError(f"plate {plate}: no site has an image in every channel; its download table lists the failures")
     filled = [table for table in tables if len(table)] or tables[:1]
     return pd.concat(filled, ignore_index=True), pd.DataFrame(rows), relations
 
 
 def _compare_pixel_size(path: Path, plate: str, pixel_size_um: float) -> None:
-    """Warn when an image states another pixel size than the one given: nuclei and tiles would have another scale."""
+    """Warn if an image states another pixel size than the config: nuclei and tiles would have another scale."""
     stated = decode_image(path).pixel_size_um
     if stated is not None and abs(stated / pixel_size_um - 1) > 0.02:
         log.warning(
@@ -179,7 +179,7 @@ def _compare_pixel_size(path: Path, plate: str, pixel_size_um: float) -> None:
 
 
 def _mark_debris(nuclei: pd.DataFrame) -> None:
-    """Mark what is too bright for a cell beside the plate's kept nuclei, in place: a field of few cells cannot tell."""
+    """Mark, in place, objects too bright beside the plate's kept nuclei, for fields with too few cells to decide."""
     kept = nuclei[nuclei["kept"]]
     if len(kept) < FEWEST or kept["signal"].median() <= 0:
         return
@@ -204,7 +204,7 @@ def _count_objects(rows: pd.DataFrame, nuclei: pd.DataFrame) -> pd.DataFrame:
 
 
 def _leave_out_sites(nuclei: pd.DataFrame, quality: pd.DataFrame) -> None:
-    """Mark the nuclei of sites that are left out, in place; a nucleus's own reason stands."""
+    """Mark the nuclei of sites that are left out, in place; a nucleus keeps its own reason."""
     reason = quality.set_index(SITE_KEYS)["reason"]
     of_site = reason.reindex(pd.MultiIndex.from_frame(nuclei[SITE_KEYS])).to_numpy()
     lost = (of_site != "") & nuclei["kept"].to_numpy()

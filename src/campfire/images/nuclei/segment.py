@@ -1,4 +1,4 @@
-"""One function for every way of finding nuclei."""
+"""Nucleus segmentation by any method."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -38,7 +38,7 @@ def segment(
 def segment_all(images: Sequence[NDArray[Any]], pixel_size_um: float, options: NucleiOptions) -> list[Segmentation]:
     """Nuclei and debris of each DNA image (H, W); Cellpose takes several images together.
 
-    Cellpose knows no debris: of either method, `measure` tells what is too bright for a cell.
+    Cellpose does not detect debris; `measure` marks objects that are too bright for a cell with either method.
     """
     for image in images:
         check_image(image, pixel_size_um)
@@ -50,12 +50,12 @@ def segment_all(images: Sequence[NDArray[Any]], pixel_size_um: float, options: N
 
 
 def check_image(dna: NDArray[Any], pixel_size_um: float) -> None:
-    """DataError or ConfigError for what no method can segment."""
+    """Raise a DataError or ConfigError for an image that no method can segment."""
     try:
         plausible_pixel_size(pixel_size_um)
     except ValueError as error:
         raise ConfigError(f"pixel size {error}") from error
     if dna.ndim != 2 or min(dna.shape) < 3:
-        raise DataError(f"a DNA image is 2-D, found shape {dna.shape}")
+        raise DataError(f"a DNA image must be 2-D, found shape {dna.shape}")
     if dna.dtype.kind not in "uif" or (dna.dtype.kind == "f" and not np.isfinite(dna).all()):
-        raise DataError(f"a DNA image holds finite numbers, found {dna.dtype}")
+        raise DataError(f"a DNA image must hold finite numbers, found {dna.dtype}")

@@ -1,4 +1,4 @@
-"""Tiles: cells cut out of a plate's images and packed into one memory-mappable file per plate."""
+"""Tiles: cells cut from a plate's images and packed into one memory-mappable file per plate."""
 
 from campfire.core.options import TILE_SIZE
 from campfire.images.tiles.cut import cut, fits, origins

@@ -1,4 +1,4 @@
-"""Options of the tiles: the `tiles` section of the config, the one home of the tile size."""
+"""Options of the tiles: the `tiles` section of the config, the only source of the tile size."""
 
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal

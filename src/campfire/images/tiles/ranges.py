@@ -38,8 +38,8 @@ def sample_ranges(
 ) -> dict[str, tuple[float, float]]:
     """Each channel's range (low, high) in counts, from `n_sites` fields spread evenly over the plate.
 
-    The quantiles are those of all pixels of these fields together. A plate is read once more for no more than these
-    fields, so that tiles can be written as uint8 in one pass.
+    The quantiles are those of all pixels of these fields together. Only these fields are read a second time, so that
+    tiles can be written as uint8 in one pass.
     """
     chosen = sites.iloc[np.unique(np.linspace(0, len(sites) - 1, min(n_sites, len(sites))).round().astype(int))]
     counts = {channel: np.zeros(65536, dtype=np.int64) for channel in channels}

@@ -57,7 +57,7 @@ class TilePlate:
         self.checks().check(np.arange(len(self)) if rows is None else np.fromiter(rows, np.int64))
 
     def checks(self) -> "TileChecks":
-        """For a reader that keeps the array but not the index, and checks tiles as it comes to them."""
+        """For a reader that keeps the array but not the index, and checks tiles on first use."""
         return TileChecks(self.path, self.images, self.index["crc32"].to_numpy(np.uint32, copy=True))
 
 
@@ -70,7 +70,7 @@ class TileChecks:
         self._done = np.zeros(len(crc32), dtype=bool)
 
     def check(self, rows: NDArray[np.int64]) -> None:
-        """Compare those of `rows` that have not been yet; DataError at the first mismatch. For several threads."""
+        """Compare the `rows` not yet compared; DataError at the first mismatch. Thread-safe."""
         for row in rows[~self._done[rows]].tolist():
             if zlib.crc32(self._images[row]) != self.crc32[row]:
                 well = read_table(index_path(self.path), [WELL])[WELL].iloc[row]
@@ -123,7 +123,7 @@ def open_plate(path: str | Path, verify: Literal["quick", "full", "none"] = "qui
 
 
 def _check_index(plate: TilePlate, remedy: str) -> None:
-    """The index against itself: rows in order, no key twice, wells contiguous, digests as recorded."""
+    """Check the index for consistency: rows in order, unique keys, contiguous wells, digests as recorded."""
     index, path = plate.index, index_path(plate.path)
     missing = [name for name in [*CELL_KEYS, "row", "crc32"] if name not in index]
     if missing:

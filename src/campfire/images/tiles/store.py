@@ -60,7 +60,7 @@ def write_plate(
     """Cut the tiles of a plate's kept nuclei in one pass over its images and write the pair at `path` (`.npy`).
 
     images: the plate's image folder. nuclei: the plate's nuclei table; rows with `kept` false are left out.
-    `illumination_offset`: counts of the camera without light, which the correction leaves as they are.
+    `illumination_offset`: counts of the camera without light, which the correction does not change.
     `pixel_size_um` and `segmentation` (how the nuclei were found) describe the tiles in the index. `threads` decode
     ahead; memory does not depend on the number of sites. Returns the index. Nothing is left under a final name when
     the plate fails.
@@ -91,7 +91,7 @@ def write_plate(
             given: dict[str, Any] = {"pixel_size_um": pixel_size_um, "illumination": illumination}
             given |= {"segmentation": dict(segmentation or {}), "illumination_offset": illumination_offset}
             write_table(index, index_partial, {**_describe(index, cutter, functions, len(header)), **given})
-            # An index of an earlier array must not stand beside the new one, not even for a moment.
+            # An index of an earlier array must never lie beside the new one.
             index_path(path).unlink(missing_ok=True)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -105,7 +105,7 @@ def write_plate(
 def _describe(
     index: pd.DataFrame, cutter: "_Cutter", functions: Mapping[str, Function] | None, header_bytes: int
 ) -> dict[str, Any]:
-    """What the index records about the array beside it."""
+    """The metadata about the array that the index records."""
     options = cutter.options
     shape = [len(index), len(cutter.channels), options.size, options.size]
     return {
@@ -135,7 +135,7 @@ def _plan(images: str | Path, nuclei: pd.DataFrame, channels: list[str]) -> tupl
     cells = nuclei.loc[nuclei["kept"]]
     if cells.empty:
         raise DataError(
-            f"plate {plate}: none of its {len(nuclei)} nuclei is kept; look at `reason` in the nuclei table, then "
+            f"plate {plate}: none of its {len(nuclei)} nuclei is kept; see `reason` in the nuclei table, then "
             "check the pixel size, nuclei.diameter_um and the quality thresholds"
         )
     usable = with_channels(sites, channels, images)
@@ -179,7 +179,7 @@ class _Cutter:
     channels: list[str]
     options: TileOptions
     corrected: bool
-    """Whether images come corrected for illumination, as float32."""
+    """Whether images are corrected for illumination, as float32."""
     ranges: dict[str, tuple[float, float]] | None
     clipped: illum.Clipped = field(default_factory=illum.Clipped)
     """Corrected pixels of the tiles that uint16 cannot hold."""
@@ -241,7 +241,7 @@ def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
 
 
 def _remove_partials(path: Path) -> None:
-    """Remove what a killed job left beside this store; one job writes a plate at a time."""
+    """Remove the leftovers of a killed job beside this store; one job writes a plate at a time."""
     stem = glob.escape(path.stem)
     for pattern in (f".{stem}.*.partial.npy", f".{stem}.*.partial.parquet", f"..{stem}.*.partial.parquet"):
         for left in path.parent.glob(pattern):
@@ -250,12 +250,14 @@ def _remove_partials(path: Path) -> None:
 
 
 def _check_space(path: Path, shape: tuple[int, ...], dtype: str, plate: str) -> None:
-    """Say that the disk is too small before the first tile rather than hours later."""
+    """Raise a DataError if the disk is too small, before the first tile rather than hours later."""
     path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path.parent).free
     if free < np.prod(shape, dtype=float) * np.dtype(dtype).itemsize:
         needed = _gib(shape, dtype)
-        raise DataError(f"{path}: plate {plate} needs {needed}, the disk has {free / 2**30:.1f} GiB left; free some")
+        raise DataError(
+            f"{path}: plate {plate} needs {needed}, the disk has {free / 2**30:.1f} GiB left; free some space"
+        )
 
 
 def _gib(shape: tuple[int, ...], dtype: str) -> str:
