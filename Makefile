@@ -48,7 +48,7 @@ $(SMOKE)-screen/.done: $(BIN)/.ready config/smoke-screen.yaml $(wildcard src/cam
 smoke: $(SMOKE)-screen/.done ## run every rule on the smallest possible screen
 	$(SNAKEMAKE) --configfile config/smoke.yaml -- all check_source bundle ablation
 
-plan: setup ## what is left to do and what it costs: make plan [CONFIG=config/demo.yaml] [PROFILE=profiles/slurm]
+plan: setup ## print the remaining jobs and their cost: make plan [CONFIG=config/demo.yaml] [PROFILE=profiles/slurm]
 	@mkdir -p .snakemake
 	@$(BIN)/snakemake --profile $(PROFILE) $(if $(CONFIG),--configfile $(CONFIG)) --dry-run --quiet rules progress \
 		--config show_plan=True -- $(TARGET) > .snakemake/plan.txt 2>&1 || { cat .snakemake/plan.txt; exit 1; }

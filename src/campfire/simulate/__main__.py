@@ -13,11 +13,11 @@ from campfire.simulate.screen import write_screen
 
 def read_options(path: Path) -> ScreenOptions:
     """ScreenOptions from a YAML mapping of its fields; ConfigError names what is wrong in the file."""
-    given = read_yaml(path) or {}
-    if not isinstance(given, dict):
+    values = read_yaml(path) or {}
+    if not isinstance(values, dict):
         raise ConfigError(f"{path}: write one `name: value` per line")
     try:
-        return ScreenOptions(**given)
+        return ScreenOptions(**values)
     except ConfigError as error:
         raise ConfigError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
 
@@ -28,9 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="campfire simulate", description="Simulate a JUMP-like screen.")
     parser.add_argument("options", type=Path, help="YAML file of campfire.simulate.ScreenOptions")
     parser.add_argument("root", type=Path, help="folder to write into")
-    given = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    write_screen(given.root, read_options(given.options))
+    write_screen(parsed.root, read_options(parsed.options))
     return 0
 
 

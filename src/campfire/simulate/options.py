@@ -11,7 +11,7 @@ class ScreenOptions(Options):
 
     section: ClassVar[str] = "simulated screen"
 
-    seed: Seed = option(7, "seed of everything")
+    seed: Seed = option(7, "seed of all draws")
     bucket: str = option("cellpainting-gallery", "bucket in the simulated S3", min_length=1)
     prefix: str = option("cpg0016-jump", "first folder of every key")
     source: str = option("source_99", "source, the folder below the prefix", min_length=1)
@@ -29,11 +29,11 @@ class ScreenOptions(Options):
     transfer_genes: int = option(3, "gene knock-outs on a transfer plate, two wells each", ge=0)
     sites: int = option(2, "sites per well", ge=1)
     field: int = option(400, "side of a site", unit="px", ge=136)
-    cells: int = option(30, "cells that lie in a site on average", ge=1)
+    cells: int = option(30, "mean number of cells in a site", ge=1)
     effect: float = option(1.8, "mean strength of a treatment's mechanisms", ge=0)
     penetrance: float = option(0.95, "share of cells that respond to a treatment", gt=0, le=1)
-    plate_shift: float = option(0.05, "spread of what a plate adds to the cells' parameters", ge=0)
-    well_shift: float = option(0.03, "spread of what a well adds to the cells' parameters", ge=0)
+    plate_shift: float = option(0.05, "spread of the plate effect on the cells' parameters", ge=0)
+    well_shift: float = option(0.03, "spread of the well effect on the cells' parameters", ge=0)
     ood_shift: float = option(2.0, "how much larger the shift of the OOD batch is", ge=0)
     illumination: bool = option(True, "write the illumination function of each plate and channel")
     corrupt: int = option(1, "COMPOUND-like plates with one image filled with zeros, as some in the gallery are", ge=0)

@@ -161,11 +161,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="after --")
-    given = parser.parse_args(arguments)
-    command = given.command[1:] if given.command[:1] == ["--"] else given.command
+    parsed = parser.parse_args(arguments)
+    command = parsed.command[1:] if parsed.command[:1] == ["--"] else parsed.command
     if not command:
         parser.error("no command: give it after --")
-    with serve(given.root, given.host, given.port) as url:
+    with serve(parsed.root, parsed.host, parsed.port) as url:
         try:
             child = subprocess.Popen(command, env=_child_environment(url))
         except OSError as error:

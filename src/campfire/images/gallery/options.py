@@ -49,9 +49,7 @@ class S3Options(Options):
         "compare MD5 with the gallery's Image.csv for all images, not only where the ETag is no MD5",
         execution=True,
     )
-    same_folder: bool = option(
-        True, "refuse a load_data with images outside the plate's own folder", execution=True
-    )
+    same_folder: bool = option(True, "refuse a load_data with images outside the plate's own folder", execution=True)
     max_bad_share: float = option(
         0.05, "share of the requested sites that may fail; above it the plate fails", execution=True, ge=0, le=1
     )

@@ -110,7 +110,7 @@ class TransferSection(Options):
 class Config(Options):
     """The whole config."""
 
-    results: str = option("results", "root of everything that is written", execution=True, min_length=1)
+    results: str = option("results", "root of all results", execution=True, min_length=1)
     logs: str = option("logs", "root of the log files", execution=True, min_length=1)
     start_from: Literal["images", "embeddings"] = option(
         "images", "images: the whole chain; embeddings: tables and figures from cached embeddings alone"
@@ -126,15 +126,13 @@ class Config(Options):
     channels: ChannelNames = option(
         tuple(CHANNELS), "channels fetched for evaluation plates; the nuclear stain is called DNA"
     )
-    training_channels: ChannelNames = option(
-        ("DNA", "AGP", "Mito"), "channels that pretraining sees", source="paper 3.1"
-    )
+    training_channels: ChannelNames = option(("DNA", "AGP", "Mito"), "channels used in pretraining", source="paper 3.1")
     pixel_size_um: PixelSize = option(
         0.597976, "pixel size (Opera Phenix of source_3: JUMP microscope_config.csv)", unit="um"
     )
-    s3: S3Options = option(S3Options(), "where the images are and how hard to try")
+    s3: S3Options = option(S3Options(), "source of the images, limits and retries")
     known_bad: str | None = option(None, "objects known to be corrupt (TSV: key, reason)")
-    split: SplitOptions = option(SplitOptions(), "which wells train and which test")
+    split: SplitOptions = option(SplitOptions(), "assignment of wells to training and test")
     illumination: Literal["none", "gallery"] = option(
         "none", "divide by the plate's illumination function", source="docs/decisions.md"
     )
@@ -146,7 +144,7 @@ class Config(Options):
         ge=0,
         le=65535,
     )
-    quality: QualityOptions = option(QualityOptions(), "which sites are left out")
+    quality: QualityOptions = option(QualityOptions(), "quality measures, and the thresholds that exclude sites")
     nuclei: NucleiOptions = option(NucleiOptions(), "how nuclei are segmented")
     tiles: TileOptions = option(TileOptions(), "how tiles are cut and stored")
     sample: SampleOptions = option(SampleOptions(), "how many cells the probes use")

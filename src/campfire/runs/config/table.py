@@ -27,16 +27,16 @@ message that names its file and line and the nearest right one; all mistakes are
 |---|---|
 | config.yaml | the paper's run, with the source of each value |
 | demo.yaml, demo-screen.yaml | the demo, and the screen that is simulated for it |
-| smoke.yaml, smoke-screen.yaml | every rule in its smallest numbers |
-| paper.yaml | the run as the text describes it, where the released code does otherwise |
+| smoke.yaml, smoke-screen.yaml | every rule on the smallest possible screen |
+| paper.yaml | the run that follows the paper's text where the released code differs |
 | compare.yaml | laid over demo.yaml: Campfire beside its relatives, three seeds each (docs/encoders.md) |
 | strict.yaml, strict-against-release.yaml | the run without known leakage, and its comparison (docs/strict.md) |
 | pilot.yaml, nf1.yaml | one real JUMP field; a real screen of other cells |
 | plates.tsv, known_bad.tsv, ablations/ | the paper's plates, corrupt objects, the rows of Tables 2.3 to 2.5 |
 
-A value that follows another one is filled in from there and is refused where it says something else: set `tiles.size`
-alone, and the model and the nuclei follow. Options marked *execution* only say how a machine does the work; changing
-them reruns nothing.
+A value that follows another is filled in automatically, and a contradicting value is refused: set only `tiles.size`,
+and the model and the nuclei follow. Options marked *execution* only control how the work is executed; changing them
+reruns nothing.
 
 # Options
 

@@ -40,25 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="compounds with too few wells: stop, or leave out",
     )
     parser.add_argument("--controls", nargs="+", metavar="ID", help="control compounds (default: JUMP's nine)")
-    given = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
     options = SplitOptions(
-        protocol=given.protocol,
-        seed=given.seed,
-        held_out=given.held_out,
-        wells_train=given.wells_train,
-        wells_val=given.wells_val,
-        wells_test=given.wells_test,
-        compound_fraction=given.compound_fraction,
-        too_few=given.too_few,
-        controls=given.controls or DEFAULTS.controls,
+        protocol=parsed.protocol,
+        seed=parsed.seed,
+        held_out=parsed.held_out,
+        wells_train=parsed.wells_train,
+        wells_val=parsed.wells_val,
+        wells_test=parsed.wells_test,
+        compound_fraction=parsed.compound_fraction,
+        too_few=parsed.too_few,
+        controls=parsed.controls or DEFAULTS.controls,
     )
-    sheet = read_sheet(given.plates)
-    compounds = given.metadata / "compound.csv.gz"
+    sheet = read_sheet(parsed.plates)
+    compounds = parsed.metadata / "compound.csv.gz"
     structures = read_structures(compounds) if compounds.is_file() else None
-    split = make_split(sheet, read_wells(find_well_table(given.metadata), sheet), options, structures)
-    write_split(given.out, split)
+    split = make_split(sheet, read_wells(find_well_table(parsed.metadata), sheet), options, structures)
+    write_split(parsed.out, split)
     print(wells_per_quadrant(split.wells).to_string(index=False))
-    print(f"\n{given.protocol}: {len(split.wells)} wells of {len(sheet)} plates -> {given.out}")
+    print(f"\n{parsed.protocol}: {len(split.wells)} wells of {len(sheet)} plates -> {parsed.out}")
     return 0
 
 
