@@ -141,7 +141,7 @@ def test_wells_one_column_off_are_refused(tmp_path: Path) -> None:
         "load_data.csv",
     )
     asked = [f"{row}{column:02d}" for row in "BCD" for column in range(2, 6)]
-    with pytest.raises(DataError, match=r"lie one column before those asked for \(B02 to D05, listed are B01 to D04\)"):
+    with pytest.raises(DataError, match=r"lie one column before those requested \(B02 to D05, listed are B01 to D04\)"):
         plan_plate(index, asked, CHANNELS)
     assert len(plan_plate(index, [*asked, "B01"], ["DNA"])) == 13
 

@@ -26,7 +26,7 @@ class DataError(CampfireError):
 
 
 class SplitError(CampfireError):
-    """Plates, wells or compounds do not suffice for the split that was asked for."""
+    """There are too few plates, wells or compounds for the requested split."""
 
 
 class WeightsError(CampfireError):

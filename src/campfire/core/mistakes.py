@@ -50,7 +50,7 @@ class Mistake:
     path: Path
     text: str
     spoils: Path | None = None
-    """What cannot be relied on because of it, where that is not the option at `path` alone."""
+    """The paths that are unreliable because of it, if not only the option at `path`."""
 
     def line(self, section: str = "") -> str:
         """`section.path: text`."""

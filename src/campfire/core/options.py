@@ -100,7 +100,7 @@ class Options(BaseModel):
         return self.model_dump()
 
     def changed(self, **changes: Any) -> Self:
-        """A copy with some options changed, checked anew."""
+        """A copy with some options changed, validated again."""
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
 
     def result_options(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ def _words(key: tuple[int | str, ...]) -> list[int]:
 
 
 def keyed_generator(*key: int | str) -> np.random.Generator:
-    """A NumPy generator that depends on this key alone, e.g. (seed, plate) or (seed, epoch, rank).
+    """A NumPy generator that depends only on this key, e.g. (seed, plate) or (seed, epoch, rank).
 
     Text counts by its CRC-32, whole numbers by their lowest 32 bits.
     """

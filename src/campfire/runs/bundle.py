@@ -73,7 +73,7 @@ def _below(path: str | Path, root: Path) -> str:
     try:
         return Path(path).relative_to(root).as_posix()
     except ValueError:
-        raise DataError(f"{path}: is not below the results root {root}; a bundle holds results alone") from None
+        raise DataError(f"{path}: is not below the results root {root}; a bundle holds only results") from None
 
 
 def _digest(source: Path | bytes) -> str:

@@ -20,7 +20,7 @@ from campfire.runs.job_records import begin, end, seeds_in
 def share_library() -> None:
     """Let processes that jobs start import this very library, wherever it was imported from.
 
-    Snakemake hands its own module path on to scripts; a process that a script starts has the environment alone, and in
+    Snakemake hands its own module path on to scripts; a process that a script starts has only the environment, and in
     a conda environment not even that.
     """
     source = Path(campfire.__file__).parents[1]

@@ -16,7 +16,7 @@ from campfire.core.files import write_json
 from campfire.runs.provenance import git_commit, hardware, versions
 
 LARGE = 64_000_000
-"""Larger outputs (tiles, weights) count with their size alone; tiles have a checksum each in their index."""
+"""Larger outputs (tiles, weights) count only with their size; each tile has a checksum in its index."""
 
 
 def seeds_in(value: Any, place: str = "") -> dict[str, int]:

@@ -111,9 +111,9 @@ def row_letters(row: int) -> str:
 
 
 def shifted_by_one(asked: Iterable[str], listed: Iterable[str]) -> str:
-    """How `listed` differs from `asked` when every well asked for lies one row or column from one listed; "" if not.
+    """How `listed` differs from `asked` if every requested well lies one row or column from a listed one; "" if not.
 
-    Both are names of wells of one plate. Only a shift of the whole block counts: its first and its last column (or
+    Both are names of wells of one plate. Only a shift of the whole block counts: its first and last column (or
     row) both moved by one, so that a plate of which some wells were not imaged is not taken for one.
     """
     wanted, present = _positions(asked), _positions(listed)

@@ -14,7 +14,7 @@ number or name. Known patterns:
 
 Without --pattern the names are tried against these, and the one that fits is shown for you to confirm. A list has the
 columns plate, well, channel, path (relative to the list), and may have site, source, batch, plane and time;
-CellProfiler's load_data with FileName_ and PathName_ columns is read as it is. Use the result with the `s3:` line that
+CellProfiler's load_data with FileName_ and PathName_ columns is read directly. Use the result with the `s3:` line that
 is printed. Your images are never changed: OUT has links to them, or with --copy copies.
 """
 

@@ -283,7 +283,7 @@ def _judge_plate(record: pd.DataFrame, expected: int, bad: int, folder: Path, op
         for item in problems.head(5).to_dict("records")
     )
     if not bad:
-        raise DataError(f"plate {plate}: every site asked for is on the list of known bad objects; leave the plate out")
+        raise DataError(f"plate {plate}: every requested site is on the list of known bad objects; leave the plate out")
     raise DataError(
         f"plate {plate}: {bad} of {expected} sites are missing or corrupt, more than s3.max_bad_share = "
         f"{options.max_bad_share:g} allows: {listed}{'; ...' if len(problems) > 5 else ''}; all are listed in "

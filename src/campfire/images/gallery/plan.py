@@ -87,12 +87,12 @@ def _chosen_sites(index: pd.DataFrame, wells: list[str], channels: list[str], pl
     listed = [well for well in index[WELL].unique() if well]
     if shift := shifted_by_one(wells, listed):
         raise DataError(
-            f"plate {plate}: the wells of {where} lie {shift} those asked for ({min(wells)} to {max(wells)}, listed "
+            f"plate {plate}: the wells of {where} lie {shift} those requested ({min(wells)} to {max(wells)}, listed "
             f"are {min(listed)} to {max(listed)}); one of the two counts columns or rows from 0 or 2: correct it"
         )
     chosen = index[index[WELL].isin(wells)]
     if chosen.empty:
-        raise DataError(f"plate {plate}: {where} lists none of the {len(wells)} wells asked for (e.g. {wells[0]})")
+        raise DataError(f"plate {plate}: {where} lists none of the {len(wells)} requested wells (e.g. {wells[0]})")
     return chosen
 
 

@@ -46,7 +46,7 @@ class Segmentation:
 
     @property
     def nuclei(self) -> NDArray[np.int32]:
-        """(H, W) labels of the nuclei alone."""
+        """(H, W) labels of the nuclei only."""
         return np.where(self.labels < self.debris[0], self.labels, 0) if self.debris else self.labels
 
 

@@ -6,7 +6,7 @@ config.plain()["tiles"]["size"]                                                 
 config.part("transfer.head").result_options()                                  # what decides a result
 
 `Config.read` raises one ConfigError that lists everything that is wrong, each with file and line where it stands in one
-of `files`. An option and its default, range and meaning stand in the option class of its component alone.
+of `files`. An option's default, range and meaning are defined only in its component's option class.
 """
 
 from campfire.runs.config.model import Config

@@ -124,7 +124,7 @@ def _check_channels(config: Config) -> Found:
 def _check_evaluation(config: Config) -> Found:
     """Check that the evaluation has plates, and includes the tables' leading channels and protocol."""
     if config.evaluate and not config.sheet:
-        text = "needs a `sheet` of plates; for a transfer screen alone set `evaluate: []`"
+        text = "needs a `sheet` of plates; for only a transfer screen set `evaluate: []`"
         yield Mistake(("evaluate",), text), ("evaluate", "sheet")
     evaluated = list(dict.fromkeys(name for entry in config.evaluate for name in entry.channel_sets))
     if evaluated and config.tables.id_channels not in evaluated:

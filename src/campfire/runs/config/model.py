@@ -113,14 +113,14 @@ class Config(Options):
     results: str = option("results", "root of all results", execution=True, min_length=1)
     logs: str = option("logs", "root of the log files", execution=True, min_length=1)
     start_from: Literal["images", "embeddings"] = option(
-        "images", "images: the whole chain; embeddings: tables and figures from cached embeddings alone"
+        "images", "images: the whole chain; embeddings: only tables and figures, from cached embeddings"
     )
     redo: Annotated[Sequence[Stage], BeforeValidator(_listed), AfterValidator(tuple)] = option(
         (), "finished stages that may be redone: images, tiles, pretrain, embed or all", execution=True
     )
     show_plan: bool = option(False, "print what the plan costs (`make plan`)", execution=True)
     sheet: str | None = option(
-        None, "sheet of plates (TSV): source, batch, plate, type, role; null: a transfer screen alone"
+        None, "sheet of plates (TSV): source, batch, plate, type, role; null: only a transfer screen"
     )
     metadata: Mapping[Literal["plate", "well", "compound"], MetadataTable] = option({}, "JUMP's metadata tables")
     channels: ChannelNames = option(
