@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ["numpy", "pandas", "pyarrow", "pydantic", "pyyaml"]
 GROUPS = {
-    "images": [*SHARED, "boto3", "cellpose", "imagecodecs", "scikit-image", "scipy", "tifffile", "torch"],
+    "images": [*SHARED, "boto3", "cellpose", "imagecodecs", "matplotlib", "scikit-image", "scipy", "tifffile", "torch"],
     "torch": [*SHARED, "cp-measure", "safetensors", "scikit-image", "scipy", "tifffile", "timm", "torch"],
     "analysis": [*SHARED, "copairs", "matplotlib", "scikit-learn", "scipy"],
 }

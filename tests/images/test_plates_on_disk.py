@@ -12,13 +12,6 @@ from campfire.screen.metadata import read_sheet
 
 pytestmark = pytest.mark.workflow
 
-SNAKEFILE = """
-configfile: "config.yaml"
-include: "workflow/rules/common.smk"
-include: "workflow/rules/images.smk"
-include: "workflow/rules/nuclei.smk"
-include: "workflow/rules/tiles.smk"
-"""
 FETCH = """
 from pathlib import Path
 import time
@@ -41,22 +34,24 @@ time.sleep(0.3)
 
 def test_raw_images_of_few_plates_at_a_time(repository: Path, tmp_path: Path) -> None:
     """The real rules with scripts that download at once and cut slowly, on more cores than plates are allowed."""
-    for folder in ("workflow", "envs"):
+    for folder in ("workflow", "envs", "config"):
         shutil.copytree(repository / folder, tmp_path / folder)
-    for name, text in {"images": FETCH, "nuclei": LATER, "tiles": LATER}.items():
+    for name, text in {"images": FETCH, "nuclei": LATER, "tiles": LATER, "contact_sheet": LATER}.items():
         (tmp_path / f"workflow/scripts/{name}.py").write_text(text)
     config = yaml.safe_load((repository / "config/config.yaml").read_text())
     for key in ("sheet", "known_bad"):
         config[key] = str(repository / config[key])
+    config["nuclei"]["method"] = "classical"
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    (tmp_path / "Snakefile").write_text(SNAKEFILE)
     plates = read_sheet(config["sheet"])["Metadata_Plate"].tolist()[:4]
     (tmp_path / "results/split/plates").mkdir(parents=True)
     for plate in plates:
         (tmp_path / f"results/split/plates/{plate}.tsv").touch()
-    command = [sys.executable, "-m", "snakemake", "--cores", "4", "--resources", "plates_on_disk=2"]
+    command = [sys.executable, "-m", "snakemake", "-s", "workflow/Snakefile", "--configfile", "config.yaml"]
+    command += ["--cores", "4", "--resources", "plates_on_disk=2"]
     command += ["--scheduler", "greedy", "--set-threads", "images=1", "--"]
     command += [f"results/tiles/{plate}.parquet" for plate in plates]
+    command += [f"results/figures/contact_sheet/{plate}.jpg" for plate in plates]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     on_disk = list(map(int, (tmp_path / "seen.txt").read_text().split()))

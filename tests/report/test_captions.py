@@ -15,7 +15,7 @@ from campfire.report.catalogue import Entry
 from campfire.report.tables.inputs import function
 from campfire.report.tables.options import TableOptions
 
-ENTRIES = [*catalogue.TABLES, *catalogue.FIGURES]
+ENTRIES = [*catalogue.TABLES, *catalogue.FIGURES, catalogue.CONTACT_SHEET]
 OPTIONS = TableOptions(protocol="strict", replicates=300, level=0.9)
 
 
@@ -41,7 +41,7 @@ def test_names_are_unique_and_nothing_is_without_an_entry() -> None:
     for known, entries in ((captions.TABLES, catalogue.TABLES), (captions.FIGURES, catalogue.FIGURES)):
         names = [entry.name for entry in entries]
         assert len(names) == len(set(names))
-        assert set(known) - {"ablation"} == set(names)
+        assert set(known) - {"ablation", "contact_sheet"} == set(names)
 
 
 def test_the_paper_is_named_on_its_own_screen_only() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from campfire.images.nuclei import NucleiOptions, measure, segment
+from campfire.images.nuclei import NucleiOptions, measure, outline_sites, segment, segment_plate
+from campfire.images.options import QualityOptions
 from campfire.report.figures.contact_sheet import (
     DROPPED,
     KEPT,
@@ -15,8 +16,11 @@ from campfire.report.figures.contact_sheet import (
     false_colour,
     make_view,
     plate_limits,
+    save_picture,
+    shown_channels,
+    site_views,
 )
-from support.nuclei_fields import simulate_field
+from support.nuclei_fields import simulate_field, write_folder
 
 
 def quality(n: int) -> pd.DataFrame:
@@ -27,8 +31,8 @@ def quality(n: int) -> pd.DataFrame:
 
 def test_sites_are_best_median_worst_and_left_out() -> None:
     chosen = choose_sites(quality(21))
-    assert chosen[("P1", "A19", "1")] == "best focus, worst nuclei"
-    assert chosen[("P1", "A01", "1")] == "worst focus, best nuclei"
+    assert chosen[("P1", "A19", "1")] == "best focus, fewest nuclei"
+    assert chosen[("P1", "A01", "1")] == "worst focus, most nuclei"
     assert chosen[("P1", "A20", "1")] == chosen[("P1", "A21", "1")] == "left out: blurred"
     assert len(chosen) <= 6
     assert len(choose_sites(quality(21).assign(kept=False, reason="empty"), left_out=4)) == 4
@@ -65,3 +69,36 @@ def test_outlines_tell_kept_from_dropped(tmp_path: Path, side: int) -> None:
     (bar,) = figure.axes[0].lines
     drawn = float(np.ptp(np.asarray(bar.get_xdata(), dtype=float)))
     assert f"{drawn * view.um_per_px:.0f} µm" in texts and texts.count("edge") == len(view.notes)
+
+
+def test_a_plates_sheet_from_its_files(tmp_path: Path) -> None:
+    """What the script does: the labels found again are those of the nuclei table, and the sheet is a small picture."""
+    fields = {(f"A{k:02d}", "1"): simulate_field((300, 330), 30, 14, seed=k)[0] for k in range(1, 5)}
+    images = {keys: {"DNA": dna, "AGP": dna // 2, "Mito": dna // 3, "ER": dna} for keys, dna in fields.items()}
+    write_folder(tmp_path / "P1", images)
+    options = NucleiOptions(border="pad")
+    nuclei, judged = segment_plate(tmp_path / "P1", 20 / 30, options, QualityOptions(focus_min=-1e9))
+    judged.loc[3, ["kept", "reason"]] = False, "blurred"
+    chosen = choose_sites(judged)
+    channels = shown_channels(["AGP", "Mito", "ER", "DNA"])
+    assert channels == ["DNA", "AGP", "Mito"] and chosen["P1", "A04", "1"] == "left out: blurred"
+    outlined = list(outline_sites(tmp_path / "P1", chosen, channels, 20 / 30, options))
+    assert [site.well for site, _ in outlined] == sorted(well for _, well, _ in chosen)
+    for site, labels in outlined:
+        own = nuclei[nuclei["Metadata_Well"] == site.well]
+        assert np.array_equal(np.bincount(labels.ravel())[1:], own.sort_values("Metadata_Nucleus")["area"])
+    views = site_views(chosen, outlined, nuclei, 20 / 30)
+    assert [view.title.split("\n")[1] for view in views] == list(chosen.values())
+    renumbered = [(site, np.where(labels > 0, labels + 5, 0)) for site, labels in outlined]
+    for view, other in zip(views, site_views(chosen, renumbered, nuclei, 20 / 30), strict=True):
+        assert np.array_equal(view.picture, other.picture), "nuclei are found by place where numbers differ"
+    first, second = tmp_path / "P1.jpg", tmp_path / "again.jpg"
+    for path in (first, second):
+        save_picture(draw("P1", views), path)
+    assert first.read_bytes() == second.read_bytes() and first.stat().st_size < 500_000
+
+
+def test_a_plate_has_at_most_twelve_sites() -> None:
+    table = quality(60).assign(saturated_DNA=np.roll(np.linspace(0, 1, 60), 20))
+    table.loc[30:, ["kept", "reason"]] = False, "blurred"
+    assert len(choose_sites(table)) == 12

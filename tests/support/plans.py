@@ -216,7 +216,7 @@ def planned(*parts: str | Mapping[str, Iterable[str]]) -> Plan:
 
 def plates(*names: str) -> dict[str, list[str]]:
     """The chain from download to tiles for these plates: raw images are not kept, so it runs as one."""
-    return {rule: list(names) for rule in ("images", "nuclei_gpu", "cut_tiles")}
+    return {rule: list(names) for rule in ("images", "nuclei_gpu", "contact_sheet", "cut_tiles")}
 
 
 def probed(*names: str) -> dict[str, list[str]]:

@@ -64,6 +64,9 @@ def test_every_table_and_figure_is_there(demo: Path) -> None:
     for name in figures:
         for suffix in ("svg", "pdf", "png", "csv"):
             assert (demo / f"figures/{name}.{suffix}").stat().st_size > 50, f"{name}.{suffix}"
+    sheets = {path.stem: path.stat().st_size for path in (demo / "figures/contact_sheet").glob("*.jpg")}
+    assert set(sheets) == {path.stem for path in (demo / "nuclei").glob("*.parquet")}
+    assert all(10_000 < size < 600_000 for size in sheets.values()), sheets
     assert (demo / "report.html").stat().st_size > 100_000
 
 

@@ -139,6 +139,10 @@ CASES: dict[str, tuple[Edit, Plan]] = {
         lambda run: run.edit("src/campfire/report/figures/figure_2_1.py", "color=INK", "color=GREY"),
         planned(figures("figure_2_1"), CLOSING),
     ),
+    "how a contact sheet is drawn: its images are gone": (
+        lambda run: run.edit("src/campfire/report/figures/contact_sheet.py", "DIM = 0.75", "DIM = 0.5"),
+        {},
+    ),
     "the code of one table": (
         lambda run: run.edit("src/campfire/report/tables/protocols.py", 'line["Wells"]', 'line["n"]'),
         planned(tables("protocols"), CLOSING),
@@ -354,6 +358,23 @@ def test_an_output_that_is_gone_is_made_again(run: Run) -> None:
     (run.folder / "results/tiles/Q1.npy").unlink()
     assert "images" not in run.plan(), "nothing that is asked for reads these tiles"
     assert shown(run.plan(targets=["tiles"]))["images"] == ["Q1"]
+
+
+def test_a_contact_sheet_is_drawn_while_images_are_there_and_fetches_none(run: Run) -> None:
+    """A run that was finished before there were sheets stays finished; a plate that is still to be made has one."""
+    sheets = run.folder / "results/figures/contact_sheet"
+    assert sorted(path.stem for path in sheets.iterdir()) == sorted(EVERYTHING)
+    shutil.rmtree(sheets)
+    for targets in (["all"], ["tiles"], ["embeddings"], ["pretrain"]):
+        assert not {"images", "nuclei_gpu", "contact_sheet", "cut_tiles"} & set(run.plan(targets)), targets
+    (run.folder / "results/images/Q1").mkdir(parents=True)
+    drawn = run.plan()
+    assert drawn["contact_sheet"] == {"Q1"} and not {"images", "nuclei_gpu", "cut_tiles"} & set(drawn)
+    shutil.rmtree(run.folder / "results/images")
+    for path in ("nuclei/T1.parquet", "quality/T1.parquet", "tiles/T1.npy", "tiles/T1.parquet"):
+        (run.folder / "results" / path).unlink()
+    plan = run.plan()
+    assert plan["images"] == plan["contact_sheet"] == plan["cut_tiles"] == {"T1"}
 
 
 @pytest.mark.parametrize("start", ["images", "embeddings"])

@@ -62,7 +62,7 @@ def test_every_job_was_a_slurm_job(finished: tuple[Path, list[dict[str, str]], s
     counts = Counter(map(rule, submitted))
     plates = counts["images"]
     assert plates >= 9
-    assert counts["nuclei"] == counts["cut_tiles"] == plates
+    assert counts["nuclei"] == counts["contact_sheet"] == counts["cut_tiles"] == plates
     assert {"prepare", "sample", "pretrain_run", "embed", "embed_transfer", "probe", "transfer_head"} <= set(counts)
     assert counts["results"] == 1, "what follows the probes is one job"
 

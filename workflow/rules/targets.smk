@@ -28,16 +28,18 @@ rule split:
 
 
 rule tiles:
-    """Tiles of every plate: download, nuclei, 112x112 cuts."""
+    """Tiles of every plate: download, nuclei, contact sheet, 112x112 cuts."""
     input:
         [run.files.tiles(plate) for plate in run.all_plates],
         [run.files.tile_index(plate) for plate in run.all_plates],
+        run.contact_sheets,
 
 
 rule pretrain:
     """The pretraining runs that encoders use."""
     input:
         [run.files.pretrained(name) for name in run.pretraining_runs],
+        run.contact_sheets,
 
 
 rule embeddings:
@@ -45,6 +47,7 @@ rule embeddings:
     input:
         [path for pair in run.pairs for path in run.embeddings(*pair)],
         [path for e in run.transfer_encoders for path in run.transfer_embeddings(e)],
+        run.contact_sheets,
 
 
 rule probes:

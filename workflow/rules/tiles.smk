@@ -27,3 +27,46 @@ rule cut_tiles:
         code=lambda wildcards: run.code("tiles"),
     script:
         "../scripts/tiles.py"
+
+
+rule contact_sheet:
+    """Chosen sites of a plate with the outlines of their nuclei, drawn before its images are removed.
+
+    All parameters ask for `input`: on their own they remake no sheet, which would fetch a plate for a picture. A sheet
+    is drawn again when the plate's nuclei are.
+    """
+    input:
+        images=run.files.images("{plate}"),
+        nuclei=run.files.nuclei("{plate}"),
+        quality=run.files.quality("{plate}"),
+    output:
+        report(
+            run.files.contact_sheet("{plate}"),
+            caption="../report/result.rst",
+            category=results.section("figure", "contact_sheet"),
+            labels={
+                "result": results.title("figure", "contact_sheet/{plate}"),
+                "kind": "figure",
+            },
+        ),
+    log:
+        run.files.log("contact_sheet/{plate}"),
+    # Before the plate's tiles: a picture takes seconds, and nothing else then waits for these images.
+    priority: 30
+    conda:
+        "../../envs/images.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+        plates_on_disk=1,
+    params:
+        channels=lambda wildcards, input: run.plate(wildcards.plate).channels,
+        pixel_size_um=lambda wildcards, input: run.plate(wildcards.plate).pixel_size_um,
+        nuclei=lambda wildcards, input: run.nuclei_options(),
+        machine=lambda wildcards, input: run.machine("nuclei"),
+        illumination=lambda wildcards, input: run.config["illumination"],
+        illumination_offset=lambda wildcards, input: run.config["illumination_offset"],
+        caption=lambda wildcards, input: results.caption("figure", "contact_sheet"),
+    script:
+        "../scripts/contact_sheet.py"

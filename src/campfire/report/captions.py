@@ -40,6 +40,14 @@ FIGURES: Mapping[str, Caption] = {
         "one is shown.",
         paper="Figure 2.1, which sketches the rule for a single compound",
     ),
+    "contact_sheet": Caption(
+        "Did segmentation find the nuclei?",
+        "Sites of one plate in false colour: the best, the median and the worst by focus, saturation and number of "
+        "nuclei, then some of the sites that were left out. Kept nuclei are outlined in white, dropped ones in "
+        "orange, with the reason beside each (edge: cut by the field; border: its tile does not fit into it); of a "
+        "site that was left out, the reason stands above it. Contrast runs from the 1st to the 99.7th percentile "
+        "of these sites, channel by channel, so that they compare.",
+    ),
     "plate_layout": Caption(
         "Is the plate sound?",
         "Quality measures of a plate in the layout of its wells: number of nuclei (sum over sites), share of sites "

@@ -12,14 +12,15 @@ Kind = Literal["table", "figure"]
 
 SECTIONS = {
     "findings": "1 Findings",
-    "split": "2 The split",
-    "pretraining": "3 Pretraining",
-    "quadrants": "4 Encoders and quadrants",
-    "channels": "5 Channels",
-    "leakage": "6 Protocols and leakage",
-    "profiles": "7 Profiles of wells",
-    "transfer": "8 Transfer to another screen",
-    "ablation": "9 Ablations",
+    "images": "2 Images and nuclei",
+    "split": "3 The split",
+    "pretraining": "4 Pretraining",
+    "quadrants": "5 Encoders and quadrants",
+    "channels": "6 Channels",
+    "leakage": "7 Protocols and leakage",
+    "profiles": "8 Profiles of wells",
+    "transfer": "9 Transfer to another screen",
+    "ablation": "10 Ablations",
 }
 """Sections of the report, in order."""
 
@@ -68,7 +69,7 @@ def _figure(name: str, title: str, section: str, inputs: Sequence[str], **more: 
 
 
 TABLES = (
-    _table("attrition", "Attrition", "split", ["attrition"], settings=()),
+    _table("attrition", "Attrition", "images", ["attrition"], settings=()),
     _table("ranking", "Which encoder is best", "quadrants", ["probes"]),
     _table("accuracies", "Accuracies", "quadrants", ["probes"]),
     _table(
@@ -96,7 +97,7 @@ TABLES = (
 )
 
 FIGURES = (
-    _figure("plate_layout", "Plate layout", "split", ["quality"], settings=NAMES, family=True),
+    _figure("plate_layout", "Plate layout", "images", ["quality"], settings=NAMES, family=True),
     _figure("figure_2_1", "Figure 2.1", "split", ["wells"], settings=("controls", "plate_type", *NAMES)),
     _figure("cells", "Cells of every compound", "split", ["tiles", "wells"], settings=("controls", *NAMES, *SETS)),
     _figure(
@@ -125,3 +126,8 @@ FIGURES = (
     _figure("claims", "Claims", "quadrants", ["differences"], settings=()),
     _figure("figure_3_5", "Figure 3.5", "transfer", ["zprime"], settings=("options.labels",)),
 )
+
+CONTACT_SHEET = _figure(
+    *("contact_sheet", "Contact sheet", "images", []), make="campfire.report.figures.contact_sheet:draw", family=True
+)
+"""Drawn by a rule of its own, while a plate's images are on disk; it is one picture, without data beside it."""

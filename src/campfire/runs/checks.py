@@ -13,7 +13,7 @@ from campfire.encoders.timm_names import unknown_timm_model
 from campfire.runs.files import weight_files
 from campfire.runs.run import Run
 
-STAGES_BY_PLATE = "images|download|nuclei|quality|tiles|embeddings/[^/]+/[^/]+|figures/plate_layout"
+STAGES_BY_PLATE = "images|download|nuclei|quality|tiles|embeddings/[^/]+/[^/]+|figures/(?:plate_layout|contact_sheet)"
 
 
 def check_run(run: Run, targets: Iterable[str] = ()) -> None:

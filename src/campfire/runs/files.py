@@ -145,6 +145,10 @@ class Files:
         """The files of a figure."""
         return [self.result(f"figures/{name}.{suffix}") for suffix in suffixes]
 
+    def contact_sheet(self, plate: str) -> str:
+        """The contact sheet of a plate: chosen sites with the outlines of their nuclei."""
+        return self.result(f"figures/contact_sheet/{plate}.jpg")
+
     @property
     def findings(self) -> str:
         """The page of findings."""

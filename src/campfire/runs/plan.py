@@ -13,6 +13,7 @@ STAGE_OF_RULE = {
     "nuclei": "tiles",
     "nuclei_gpu": "tiles",
     "cut_tiles": "tiles",
+    "contact_sheet": "tiles",
     "pretrain_run": "pretrain",
     "ablation_run": "pretrain",
     "embed": "embed",

@@ -159,9 +159,9 @@ class Results:
 
     @cached_property
     def figure_files(self) -> list[str]:
-        """The files of all figures."""
+        """The files of all figures, contact sheets of plates among them."""
         names = [name for entry in self.figures.values() for name in self._names(entry)]
-        return [path for name in names for path in self.files("figure", name)]
+        return [path for name in names for path in self.files("figure", name)] + self.run.contact_sheets
 
     def _names(self, entry: Entry) -> list[str]:
         return self.members(entry.name) if entry.family else [entry.name]
@@ -333,5 +333,5 @@ def upstream_files(run: Run) -> list[str]:
 
 
 def _listed(kind: Kind, name: str) -> Entry:
-    entries = catalogue.TABLES if kind == "table" else catalogue.FIGURES
+    entries = catalogue.TABLES if kind == "table" else (*catalogue.FIGURES, catalogue.CONTACT_SHEET)
     return next(entry for entry in entries if entry.name == name.split("/")[0])

@@ -29,9 +29,9 @@ from campfire.training import result_values
 
 ROLES_EVALUATED = ("id", "ood")
 SCRIPTS = (
-    "ablation_options", "ablation_ranking", "attrition", "bundle", "check_source", "embed", "embed_table", "figure",
-    "findings", "images", "leakage", "metadata", "nuclei", "pretrain", "probe", "profiles", "provenance", "sample",
-    "sample_transfer", "split", "table", "tiles", "transfer_head", "transfer_means", "zprime"
+    "ablation_options", "ablation_ranking", "attrition", "bundle", "check_source", "contact_sheet", "embed",
+    "embed_table", "figure", "findings", "images", "leakage", "metadata", "nuclei", "pretrain", "probe", "profiles",
+    "provenance", "sample", "sample_transfer", "split", "table", "tiles", "transfer_head", "transfer_means", "zprime"
 )  # fmt: skip
 """The scripts of workflow/scripts."""
 
@@ -253,6 +253,21 @@ class Run:
     def available(self, paths: Iterable[str]) -> list[str]:
         """The available paths: all, or those that exist when results start from embeddings."""
         return [path for path in paths if not self.from_embeddings or Path(path).is_file()]
+
+    @cached_property
+    def contact_sheets(self) -> list[str]:
+        """Contact sheets that are there, and those of plates whose images are there or still to be fetched.
+
+        A finished plate without one stays as it is: its images would be fetched again for a picture.
+        """
+        names = [] if self.from_embeddings else self.all_plates
+        return [self.files.contact_sheet(name) for name in names if self._can_be_shown(name)]
+
+    def _can_be_shown(self, plate: str) -> bool:
+        files = self.files
+        drawn_or_here = [files.contact_sheet(plate), files.images(plate)]
+        begun = [files.nuclei(plate), files.tile_index(plate)]
+        return any(Path(path).exists() for path in drawn_or_here) or not any(Path(path).exists() for path in begun)
 
     # Parameters of rules ---------------------------------------------------------------------------------------------
 
