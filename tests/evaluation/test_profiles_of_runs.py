@@ -8,10 +8,13 @@ import yaml
 
 RULE = re.compile(r"^ *(?:use )?rule (?:\w+ as )?(\w+)(?: with)?:", re.MULTILINE)
 
+OF_TABLES = {"embed_table", "embed_table_transfer"}
+"""Rules of encoders that are tables of embeddings made elsewhere; neither the smoke run nor the paper's has one."""
+
 
 def rules(repository: Path) -> tuple[set[str], set[str]]:
     """All rules of the workflow, and the local ones."""
-    files = [repository / "Snakefile", *sorted((repository / "workflow/rules").glob("*.smk"))]
+    files = [repository / "workflow/Snakefile", *sorted((repository / "workflow/rules").glob("*.smk"))]
     texts = [path.read_text() for path in files]
     local = [name for text in texts for block in re.findall(r"^localrules:\n((?: +\w+,\n)+)", text, re.MULTILINE)
              for name in re.findall(r"\w+", block)]  # fmt: skip
@@ -33,7 +36,7 @@ def test_the_slurm_profile_places_every_rule(repository: Path) -> None:
     profile = yaml.safe_load((repository / "profiles/slurm/config.yaml").read_text())
     grouped = {group.split("=")[0] for group in profile["groups"]}
     placed = grouped | set(profile["set-resources"]) | local
-    assert known - placed <= {"check_source", "ablation_ranking", "pack_bundle"}, (
+    assert known - placed <= {"check_source", "ablation_ranking", "pack_bundle", *OF_TABLES}, (
         "say where these rules run, or group them"
     )
     assert not grouped & local
@@ -83,5 +86,5 @@ def test_the_smoke_run_runs_every_rule(repository: Path, tmp_path: Path) -> None
     run.configure(**smoke | inputs | {"transfer": transfer, "s3": {"folder": None}})
     workflow = run.workflow(targets[1].split())
     planned = {job.rule.name for job in workflow.dag.jobs}
-    assert {rule.name for rule in workflow.rules if rule.output} <= planned
+    assert {rule.name for rule in workflow.rules if rule.output} - OF_TABLES <= planned
     assert {"pretrain_run", "ablation_run", "check_source", "pack_bundle", "transfer_head"} <= planned

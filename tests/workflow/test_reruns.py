@@ -141,7 +141,7 @@ CASES: dict[str, tuple[Edit, Plan]] = {
     ),
     "how a contact sheet is drawn: its images are gone": (
         lambda run: run.edit("src/campfire/report/figures/contact_sheet.py", "DIM = 0.75", "DIM = 0.5"),
-        {},
+        planned("provenance"),
     ),
     "the code of one table": (
         lambda run: run.edit("src/campfire/report/tables/protocols.py", 'line["Wells"]', 'line["n"]'),

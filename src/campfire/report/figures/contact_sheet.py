@@ -225,5 +225,5 @@ def _draw_bar(axis: Any, view: View) -> None:
 def save_picture(figure: Figure, path: str | Path) -> None:
     """Write a sheet as a JPEG or PNG, by the suffix of `path`: pictures of cells have no lines to keep as vectors."""
     with atomic_path(path) as partial:
-        options = {"pil_kwargs": {"quality": QUALITY}} if Path(path).suffix == ".jpg" else {}
+        options: Any = {"pil_kwargs": {"quality": QUALITY}} if Path(path).suffix == ".jpg" else {}
         figure.savefig(partial, dpi=SHEET_DPI, **options)
