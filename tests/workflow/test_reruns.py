@@ -1,5 +1,6 @@
 """What runs again after an edit: for each, exactly these rules of exactly these plates, encoders and channel sets."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -368,6 +369,8 @@ def test_a_contact_sheet_is_drawn_while_images_are_there_and_fetches_none(run: R
     for targets in (["all"], ["tiles"], ["embeddings"], ["pretrain"]):
         assert not {"images", "nuclei_gpu", "contact_sheet", "cut_tiles"} & set(run.plan(targets)), targets
     (run.folder / "results/images/Q1").mkdir(parents=True)
+    made = (run.folder / "results/download/Q1.parquet").stat().st_mtime
+    os.utime(run.folder / "results/images/Q1", (made, made))
     drawn = run.plan()
     assert drawn["contact_sheet"] == {"Q1"} and not {"images", "nuclei_gpu", "cut_tiles"} & set(drawn)
     shutil.rmtree(run.folder / "results/images")
