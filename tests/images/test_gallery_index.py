@@ -239,7 +239,7 @@ def test_plan_refusals(bucket: Bucket, options: S3Options) -> None:
     index = parse(bucket.url_table(), options)
     with pytest.raises(DataError, match=rf"plate {PLATE}: {NAME} has no channel RNA; it has Mito, AGP, DNA"):
         plan_plate(index, ["A01"], ["DNA", "RNA"])
-    with pytest.raises(DataError, match="none of the 1 wells"):
+    with pytest.raises(DataError, match="none of the 1 requested wells"):
         plan_plate(index, ["P24"], ["DNA"])
     with pytest.raises(ConfigError, match="nothing to fetch"):
         plan_plate(index, [], ["DNA"])
