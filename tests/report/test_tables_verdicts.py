@@ -39,9 +39,9 @@ def test_two_ood_plates_speak_for_themselves_alone(results: list[ProbeResult], t
     row = table.data.query("claim == 'campfire_trained' and split == 'mean'").iloc[0]
     assert (row["over"], row["verdict"], row["holds"], row["n_plates"]) == ("wells", "above zero", False, 2)
     assert pd.isna(row["low_plates"]) and pd.isna(row["p_holm"])
-    assert "over wells of these plates, above zero there; fewer than 3 plates of a side" in table.answer
+    assert "over wells of these plates, above zero there; fewer than 3 plates on a side" in table.answer
     gaps = tables.gaps.build(fewer, OPTIONS)
-    assert "they are fewer than 3, so nothing follows for others" in gaps.answer
+    assert "they are fewer than 3, so it does not extend to other plates" in gaps.answer
     assert set(gaps.layout["Over plates"]) == {"–"}
 
 

@@ -1,1 +1,1 @@
-"""What is printed and drawn: tables, figures, findings."""
+"""The report of a run: tables, figures, findings."""

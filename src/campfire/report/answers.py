@@ -1,4 +1,4 @@
-"""What the data of a figure say: how much stands behind it, and the finding where no table has it."""
+"""Sample sizes of a figure from its data, and its finding where no table has one."""
 
 from collections.abc import Callable, Mapping
 
@@ -24,7 +24,7 @@ def _range(values: pd.Series) -> str:
 
 
 def counts(name: str, data: pd.DataFrame) -> str:
-    """What stands behind a figure, counted in its csv: wells, cells, tiles or epochs."""
+    """The sample size of a figure, counted in its csv: wells, cells, tiles or epochs."""
     found = [f"{_range(data[column])} {noun}" for column, noun in COUNTS.items() if column in data]
     if name == "figure_2_1":
         found = [f"{int(data['wells'].sum()):,} wells"]
@@ -75,4 +75,4 @@ def _curves(data: pd.DataFrame) -> str:
 
 
 ANSWERS: Mapping[str, Callable[[pd.DataFrame], str]] = {"training_curves": _curves}
-"""Figures that no table answers for: the finding in a sentence, from the csv."""
+"""Figures without a table: the function that states the finding in a sentence, from the csv."""

@@ -1,4 +1,4 @@
-"""The text beside every table and figure: the question it answers, what it shows, and what its intervals mean.
+"""Captions of every table and figure: the question it answers, what it shows, and what its intervals mean.
 
 One text serves the Snakemake report (as reStructuredText) and the page of findings.
 """
@@ -20,14 +20,13 @@ class Caption:
     has_protocol: bool = False
     has_intervals: bool = False
     paper: str = ""
-    """Where the paper has it."""
+    """The corresponding item of the paper."""
 
 
 INTERVALS = (
     "Intervals are {level:g} % percentile intervals of {replicates:,} bootstrap replicates that resample wells within "
     "each compound (compounds with a single well form one group), with all cells and all fits of a well together. "
-    "They say how far other wells of these compounds and plates would move the number; they do not cover the spread "
-    "over pretraining runs."
+    "They cover other wells of these compounds and plates, but not the spread over pretraining runs."
 )
 
 FIGURES: Mapping[str, Caption] = {
@@ -127,7 +126,7 @@ FIGURES: Mapping[str, Caption] = {
         "Differences of accuracy on identical cells, first minus second. Circles: quadrants; diamond: mean of the "
         "quadrants. Bars are {level:g} % intervals for other plates of such a screen (Student's t over plates, "
         "quadrants that share plates taken together). Where a side has fewer than three plates there is none; the bar "
-        "is then dotted and says how far other wells of these plates would move the number. Bold numbers differ over "
+        "is then dotted and covers other wells of these plates only. Bold numbers differ over "
         "plates after adjustment for the number of comparisons (Holm). No interval covers the spread over pretraining "
         "runs.",
         has_protocol=True,
@@ -144,7 +143,8 @@ FIGURES: Mapping[str, Caption] = {
         "Does the representation transfer to another cell type?",
         "Z′ between groups of control wells of the transfer screen, on plates that the head was not trained on: from "
         "0.5 an assay counts as excellent, at 0 the 3-SD bands of both groups touch, below they overlap. The colour "
-        "scale ends at −1; numbers go on. Values of fewer than three wells a side are in brackets, without colour: "
+        "scale ends at −1, the numbers do not. Values of fewer than three wells per side are in brackets without "
+        "colour: "
         "they are no verdict. Encoders are frozen; a small head is trained with a triplet loss. Plain: mean and SD, "
         "as in the paper; robust: Algorithm A, as in the authors' code. Separation between groups on different plates "
         "includes plate effects.",
@@ -154,7 +154,7 @@ FIGURES: Mapping[str, Caption] = {
         "Which compounds are mistaken for which?",
         "Share of the cells of each compound (row) that the probes assign to each compound (column), over all fits; "
         "rows sum to one. Compounds confused on ID plates look alike to the probe; compounds confused on OOD plates "
-        "only were told apart by features particular to the ID plates.",
+        "only were separated by features particular to the ID plates.",
         has_protocol=True,
     ),
 }
@@ -214,8 +214,8 @@ TABLES: Mapping[str, Caption] = {
         "each plate adds to the difference, quadrants that share plates taken together. Over wells is for other wells "
         "of these plates: {replicates:,} bootstrap replicates within each compound, the same wells for both sides. "
         "Neither covers another pretraining run or other compounds. p, adjusted: of the interval over plates, by "
-        "Holm's method for the number of comparisons; bold: told apart by it. Fewer than three plates, or wells, have "
-        "no interval. The best single channel is chosen on the same data, which favours the single channel.",
+        "Holm's method for the number of comparisons; bold: different after it. Fewer than three plates, or wells, "
+        "have no interval. The best single channel is chosen on the same data, which favours the single channel.",
         has_protocol=True,
     ),
     "gaps": Caption(
@@ -239,10 +239,10 @@ TABLES: Mapping[str, Caption] = {
         "How much does each source of data leakage add to the accuracies?",
         "Each row changes one thing and keeps the cells: which wells choose the epoch, which plates and wells are on "
         "both sides, which weights are scored. The last rows change everything that a protocol does. An empty cell "
-        "means that the change does not concern that task. The row on well positions is no change of the evaluation: "
-        "it asks how well wells of the negative control are told apart on a new plate by their position alone. "
-        "Channels: {id_channels}, cells of the strict sample. Leakage through the split acts in pretraining and takes "
-        "a second run to quantify. Intervals are not corrected for the number of comparisons.",
+        "means that the change does not concern that task. The row on well positions is not a change of the "
+        "evaluation: it asks how well wells of the negative control are identified on a new plate by their position "
+        "alone. Channels: {id_channels}, cells of the strict sample. Leakage through the split acts in pretraining and "
+        "takes a second run to quantify. Intervals are not corrected for the number of comparisons.",
         has_intervals=True,
     ),
     "profiles": Caption(
@@ -250,7 +250,7 @@ TABLES: Mapping[str, Caption] = {
         "For each quadrant: the linear probe of cells, nearest neighbours, both again on well profiles, and retrieval "
         "of replicates on other plates (mean average precision by copairs; above chance: 0 is chance, 1 is perfect). "
         "Three representations: raw, sphered and TVN, which use the negative-control wells of each plate and no other "
-        "label; that control is no class here. Channels: {id_channels}.",
+        "label; that control is not a class here. Channels: {id_channels}.",
         has_protocol=True,
         has_intervals=True,
     ),
@@ -268,7 +268,7 @@ TABLES: Mapping[str, Caption] = {
         "spread come from the same wells, so Z′ of few wells is too high; the intervals correct for that, and the "
         "value may lie above its own. From 0.5 an assay counts as excellent (the means lie six times the sum of both "
         "SDs apart); at 0 the 3-SD bands of both groups touch. Groups of fewer than three wells have no interval and "
-        "are no verdict.",
+        "give no verdict.",
         paper="Section 3.5 and Appendix C",
     ),
     "ablation": Caption(

@@ -1,7 +1,7 @@
-"""Every table and figure that a run may have: what builds it, from which inputs, and where the report shows it.
+"""Catalogue of tables and figures: the function that builds each, its inputs, and its section of the report.
 
-To add one, write a module with `make(files, settings)` and an entry here; `campfire.runs.results` says which of the
-entries a run has. `make` is named as text, not imported: a change of one table's code reruns that table alone.
+To add one, write a module with `make(files, settings)` and an entry here; `campfire.runs.results` selects the
+entries of a run. `make` is named as text, not imported, so that a change of one table's code reruns that table only.
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ SECTIONS = {
 
 
 NAMES = ("options.channel_labels", "options.compound_labels", "options.paper_screen")
-"""Settings that the names of channels and compounds in print depend on."""
+"""Settings that determine printed names of channels and compounds."""
 SETS = ("options.id_channels", "options.channel_sets")
-"""Settings that say which channels the leading set holds."""
+"""Settings that determine the channels of the leading set."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ class Entry:
     section: str
     """Key of SECTIONS."""
     inputs: tuple[str, ...]
-    """Inputs that it is made from; a run without one of them does not have it."""
+    """Required inputs; a run without one of them does not have this item."""
     optional: tuple[str, ...] = ()
-    """Inputs that it uses where the run has them."""
+    """Optional inputs."""
     settings: tuple[str, ...] = ("options",)
     """Fields of `Settings` that it depends on; `options.<name>` is one option of the section `tables`."""
     needs: tuple[str, ...] = ()
-    """What else the run must have: ood_channels, protocols, comparisons, channel_sets, pretraining."""
+    """Further requirements on the run: ood_channels, protocols, comparisons, channel_sets, pretraining."""
     make: str = ""
-    """The function that builds it; empty stands for `make` of the module of that name."""
+    """The function that builds it; empty means `make` of the module of that name."""
     family: bool = False
-    """There is one per plate."""
+    """Whether there is one per plate."""
 
     @property
     def function(self) -> str:

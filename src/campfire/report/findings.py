@@ -1,6 +1,6 @@
 """The results as one page to read: question, answer in a sentence, figure, table; chapter by chapter.
 
-It is made from saved tables and figures and needs no other file, script or network.
+It is built from saved tables and figures and needs no other file, script or network.
 """
 
 import base64
@@ -34,7 +34,7 @@ class Chapter:
     figures: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
-    """Endings of the names of paired differences that answer it first."""
+    """Suffixes of the names of paired differences whose sentence comes first."""
 
 
 CHAPTERS = (
@@ -92,7 +92,7 @@ PAGE_STYLE = STYLE + (
 
 @dataclass(frozen=True)
 class _Written:
-    """A chapter in HTML, and what the contents say of it."""
+    """A chapter in HTML and its entry in the contents."""
 
     section: str
     contents: str
@@ -108,14 +108,14 @@ def _table(path: Path) -> tuple[str, str]:
 
 
 def _small(image: "Image.Image") -> bytes:
-    """The image as WebP, sheets of images smaller still: a browser shows a page in Snakemake's report up to 2 MB."""
+    """The image as WebP, smaller for sheets of images: Snakemake's report shows pages up to 2 MB."""
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=50 if image.width * image.height > 2_000_000 else 75, method=4)
     return buffer.getvalue()
 
 
 def _figure(path: Path, options: TableOptions) -> tuple[str, str]:
-    """The answer, and the figure inside the page with its caption; a dot of print (200 dpi) is 0.7 of the screen's."""
+    """The answer, and the figure inside the page with its caption; a printed dot (200 dpi) is 0.7 screen pixels."""
     from PIL import Image
 
     source = path.with_suffix(".csv")
@@ -165,7 +165,7 @@ class _Sources:
 
 
 def _chapter(chapter: Chapter, sources: _Sources, options: TableOptions) -> _Written | None:
-    """Question, answers, figures, tables; None for a chapter of which the run has nothing."""
+    """Question, answers, figures, tables; None for a chapter without any of the run's items."""
     tables = [_table(sources.tables[name]) for name in chapter.tables if name in sources.tables]
     images = [_figure(sources.figures[name], options) for name in chapter.figures if name in sources.figures]
     if not tables and not images:
@@ -191,7 +191,7 @@ def build(
     options: TableOptions | None = None,
     chapters: Iterable[Chapter] = CHAPTERS,
 ) -> str:
-    """The page, from the json of tables and the png and csv of figures; chapters without any are left out.
+    """The page, from the json of tables and the png and csv of figures; empty chapters are left out.
 
     It opens with every question and its answer. Raises DataError when no file belongs to a chapter or one is damaged.
     """

@@ -24,7 +24,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def summarise(root: str | Path, protocol: str = "", channels: str = "") -> str:
-    """Which encoder wins, whether the model learned to fill in, the accuracies, the differences, and where to look.
+    """The summary: best encoder, masked reconstruction, accuracies, differences, and paths to the details.
 
     root: results folder of a run with its tables; else a DataError. protocol: by default that of the ranking, the run's
     leading one. channels: a channel set, by default that of the ranking.
@@ -60,7 +60,7 @@ def summarise(root: str | Path, protocol: str = "", channels: str = "") -> str:
 
 
 def _leading(accuracies: pd.DataFrame, compared: pd.DataFrame) -> str:
-    """The channel set of the first comparison, else the one that most encoders were evaluated on."""
+    """The channel set of the first comparison, else the set of most encoders."""
     if len(compared):
         return str(compared["first"].iloc[0]).partition("/")[2]
     return str(accuracies.groupby("channels")["encoder"].nunique().idxmax())

@@ -3,7 +3,7 @@
     data = figure_3_4.prepare(accuracies, encoder="campfire", protocol="release")
     save(figure_3_4.draw(data), data, "results/figures/figure_3_4")
 
-`draw` sees nothing but `data`, so the csv beside a figure holds exactly what is drawn.
+`draw` uses only `data`, so the csv of a figure holds exactly what is drawn.
 """
 
 from campfire.report.figures import (

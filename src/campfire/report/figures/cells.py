@@ -18,21 +18,22 @@ from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
 
 CELLS = 6
-"""Cells of a compound in false colour; the first is shown channel by channel too."""
+"""Cells per compound in false colour; the first is also shown channel by channel."""
 HELD_OUT = 6
-"""Held-out compounds below the controls."""
+"""Number of held-out compounds below the controls."""
 SAMPLE = 400
-"""Tiles of the plate that contrast is measured on."""
+"""Number of tiles for the plate's contrast."""
 PERCENTILES = (1.0, 99.7)
 SEED = 7
 
 
 def prepare(index: pd.DataFrame, wells: pd.DataFrame, controls: Sequence[str], options: TableOptions) -> pd.DataFrame:
-    """The cells that are drawn, row by row: random ones of each compound, from all its wells on the plate.
+    """The cells to draw, row by row: random cells of each compound from all its wells on the plate.
 
     index: the plate's tile index. wells: split/wells.parquet. controls: the compounds of the control task, the negative
-    one first; held-out compounds follow in the order of their identifiers. Columns: compound, label, group (control or
-    held-out), line, column, plate, well, site, nucleus, row (in the tile array). DataError when no compound has a tile.
+    control first; held-out compounds follow in the order of their identifiers. Columns: compound, label, group (control
+    or held-out), line, column, plate, well, site, nucleus, row (in the tile array). DataError when no compound has a
+    tile.
     """
     roles = wells[(wells["split"] != "unused") & (wells[PLATE] == index[PLATE].iloc[0])]
     tiles = index.merge(roles[[PLATE, WELL, COMPOUND, "split"]], on=[PLATE, WELL], validate="many_to_one")
@@ -57,7 +58,7 @@ def prepare(index: pd.DataFrame, wells: pd.DataFrame, controls: Sequence[str], o
 
 
 def contrast(plate: TilePlate) -> pd.DataFrame:
-    """Intensities drawn as black and white, one row per channel (low, high), from random tiles of the whole plate."""
+    """Intensities shown as black and white, one row per channel (low, high), from random tiles of the whole plate."""
     generator = np.random.default_rng(SEED)
     rows = np.sort(generator.permutation(len(plate.images))[:SAMPLE])
     sample = np.asarray(plate.images[rows], dtype=np.float32)[:, :, ::2, ::2]
@@ -95,9 +96,9 @@ def draw(
     options: TableOptions,
     pixel_size_um: float | None = None,
 ) -> Figure:
-    """A row per compound: its cells in false colour, then the channels of the first one in grey.
+    """The figure, one row per compound: its cells in false colour, then the channels of the first in grey.
 
-    data: of `prepare`. tiles: row -> (C, H, W) from 0 (black) to 1 (white). together: channels of the false colour.
+    data: from `prepare`. tiles: row -> (C, H, W) from 0 (black) to 1 (white). together: channels of the false colour.
     """
     lines = list(data.drop_duplicates("line").itertuples())
     across = CELLS + len(channels)

@@ -23,9 +23,9 @@ _SHORT = {
 
 
 def prepare(differences: pd.DataFrame) -> pd.DataFrame:
-    """The rows of tables/differences.csv that are drawn, which are all. Raises DataError when there are none.
+    """The rows of tables/differences.csv to draw (all of them). Raises DataError when there are none.
 
-    low and high are those that verdicts are made from: over plates where there are three, else over wells (`over`).
+    low and high are the bounds behind the verdicts: over plates where there are three, else over wells (`over`).
     """
     if differences.empty:
         raise DataError("tables/differences.csv: holds no comparison")
@@ -38,9 +38,9 @@ def prepare(differences: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A block per comparison: its quadrants and their mean (a diamond), with intervals, dotted where over wells alone.
+    """The figure, one block per comparison: quadrants and their mean (diamond), with intervals, dotted if over wells.
 
-    Bold numbers are told apart over plates, after adjustment for their number. `data` is that of `prepare`.
+    Bold numbers differ over plates after adjustment for their number. `data` is from `prepare`.
     """
     blocks = [rows.reset_index(drop=True) for _, rows in data.groupby("claim", sort=False)]
     lines = sum(len(rows) for rows in blocks) + 0.8 * len(blocks)

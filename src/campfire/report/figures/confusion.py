@@ -1,4 +1,4 @@
-"""Which compounds are taken for which: confusion matrices of the linear probes, ID and OOD plates side by side."""
+"""Which compounds are confused: confusion matrices of the linear probes, ID and OOD plates side by side."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ TITLES = {"control": "control compounds", "heldout": "held-out compounds"}
 
 
 def prepare(predictions: pd.DataFrame, protocol: str, task: str = "control") -> pd.DataFrame:
-    """Share of the cells of a compound (`truth`) that are called `predicted`, over all fits, for every pair.
+    """Share of the cells of a compound (`truth`) classified as `predicted`, over all fits, for every pair.
 
     predictions: probes/{encoder}/{channels}/predictions.parquet. Columns: protocol, task, split, truth, predicted,
     cells (summed over fits), share (of the truth's cells; sums to 1 over predicted).
@@ -51,7 +51,7 @@ def prepare(predictions: pd.DataFrame, protocol: str, task: str = "control") -> 
 
 
 def _labels(data: pd.DataFrame, compounds: list[str]) -> list[str]:
-    """Names in print, where the data have them."""
+    """Printed names, where the data have them."""
     if "truth_label" not in data:
         return compounds
     names = data.drop_duplicates("truth").set_index("truth")["truth_label"]
@@ -60,7 +60,7 @@ def _labels(data: pd.DataFrame, compounds: list[str]) -> list[str]:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """One matrix per quadrant: true compound in rows, predicted in columns, one scale; `data` is that of `prepare`."""
+    """One matrix per quadrant: true compound in rows, predicted in columns, one scale; `data` is from `prepare`."""
     task = str(data["task"].iloc[0])
     splits = [split for split in TASK_QUADRANTS[task] if (data["split"] == split).any()]
     compounds = sorted(set(data["truth"]))
@@ -75,8 +75,8 @@ def draw(data: pd.DataFrame) -> Figure:
         axes.imshow(matrix, cmap="cividis", norm=norm, interpolation="nearest")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        place = "OOD plates" if split.endswith(("plate", "both")) else "ID plates"
-        axes.set_title(place, pad=5)
+        plates = "OOD plates" if split.endswith(("plate", "both")) else "ID plates"
+        axes.set_title(plates, pad=5)
         axes.set_xlabel(f"Predicted ({TITLES[task]})")
         if i == 0:
             axes.set_ylabel("True")

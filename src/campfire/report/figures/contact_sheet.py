@@ -1,7 +1,7 @@
 """A contact sheet of a plate's sites: false colour, outlines of kept and dropped nuclei with the reason, a scale bar.
 
-Contrast is one range per channel for the whole plate, so that sites compare. It is drawn while the images are on disk;
-arrays come in, nothing is read here.
+Contrast is one range per channel for the whole plate, so that sites are comparable. It is drawn while the images
+are on disk; this module takes arrays and reads no files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ from campfire.images.sites import SiteImages
 from campfire.report.figures.style import channel_colour, new_figure, styled
 
 KEPT, DROPPED = (1.0, 1.0, 1.0), (1.0, 0.45, 0.0)
-"""Colours of outlines (red, green, blue from 0 to 1); colour-blind readers tell them apart by brightness."""
+"""Colours of outlines (red, green, blue from 0 to 1); colour-blind readers can distinguish them by brightness."""
 DIM = 0.75
-"""Brightest a channel gets, so that outlines stand out."""
+"""Maximum brightness of a channel, so that outlines stand out."""
 EDGED = [withStroke(linewidth=1.2, foreground="black")]
 """Text and bars stay legible on bright cells."""
 BAR_UM = (5, 10, 20, 50, 100, 200, 500, 1000)
-"""Lengths of the scale bar to choose from."""
+"""Possible lengths of the scale bar."""
 RANKED = {
     "focus_DNA": ("worst focus", "median focus", "best focus"),
     "saturated_DNA": ("least saturated", "median saturation", "most saturated"),
@@ -36,7 +36,7 @@ RANKED = {
 }
 """Quality measure and what its least, median and greatest value means."""
 SHEET_DPI, QUALITY = 150, 80
-"""Resolution and JPEG quality of a sheet: it is looked at on a screen, and there are hundreds of plates."""
+"""Resolution and JPEG quality of a sheet: it is viewed on a screen, and there are hundreds of plates."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class View:
 
 
 def choose_sites(quality: pd.DataFrame, left_out: int = 6, most: int = 12) -> dict[tuple[str, str, str], str]:
-    """Plate, well and site of the views of a plate, and why each is shown.
+    """Plate, well and site of the sites to show of a plate, and the reason for each.
 
     Best, median and worst of focus, saturation and number of nuclei, then at most `left_out` of the sites that were
     left out, spread over the plate, and no more than `most` in all. quality: the plate's quality table.

@@ -1,4 +1,4 @@
-"""Well profiles as maps of two dimensions: do compounds lie together, or plates and batches?"""
+"""Two-dimensional maps of well profiles: do compounds cluster, or plates and batches?"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ MOST_COLOURS = len(CYCLE)
 
 @dataclass(frozen=True)
 class _Plate:
-    """What is kept of a plate: its wells, their mean embeddings raw and scaled by its controls, its control cells."""
+    """Summary of a plate: wells, their mean embeddings raw and scaled by its controls, and its control cells."""
 
     wells: pd.DataFrame
     raw: NDArray[np.float32]
@@ -57,9 +57,9 @@ def profiles(
 ) -> dict[str, tuple[pd.DataFrame, NDArray[np.float32]]]:
     """Representation (raw, sphered) -> wells with compound, batch and split, and their mean embeddings (W, D).
 
-    plates: keys (N,) and embeddings (N, D) of the cells of one plate after the other, so that one is in memory at a
-    time: sphering is linear, and a well's mean can be sphered as its cells are. wells: split/wells.parquet; negative:
-    the negative control. With a plate that has fewer than two cells of it only `raw` is there.
+    plates: keys (N,) and embeddings (N, D) of the cells, plate by plate, so that only one is in memory: sphering is
+    linear, so a well's mean can be sphered like its cells. wells: split/wells.parquet; negative:
+    the negative control. If a plate has fewer than two of its cells, only `raw` is returned.
     """
     found = [plate for keys, x in plates if (plate := _plate(keys, x, wells, negative))]
     if not found:
@@ -125,7 +125,7 @@ def _points(
 
 
 def _styles(names: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """A colour for each name, with another marker where colours run out."""
+    """A colour for each name, with further markers where colours run out."""
     colours = {name: CYCLE[i % MOST_COLOURS] for i, name in enumerate(names)}
     markers = {name: MARKERS[i // MOST_COLOURS % len(MARKERS)] for i, name in enumerate(names)}
     return colours, markers

@@ -1,4 +1,4 @@
-"""Figure 2.1 from the real assignment: a map of compounds by TARGET2 plates, coloured by where the well went.
+"""Figure 2.1 from the real assignment: a map of compounds by TARGET2 plates, coloured by the part of the split.
 
 The paper sketches it for one compound; here every compound and plate of the split is drawn.
 """
@@ -43,7 +43,7 @@ def prepare(wells: pd.DataFrame, controls: Collection[str] = (), plate_type: str
     if chosen.empty:
         raise DataError(f"split/wells.parquet: no wells on {plate_type} plates; check Metadata_PlateType in the sheet")
     counts = chosen.groupby([COMPOUND, PLATE, "split"], observed=True).size().rename("wells").reset_index()
-    # `unused` is the surplus of a compound that has another, assigned well on the plate.
+    # `unused` is a surplus well of a compound with another, assigned well on the plate.
     counts["surplus"] = counts["split"] == "unused"
     counts = counts.sort_values([COMPOUND, PLATE, "surplus", "split"]).drop_duplicates([COMPOUND, PLATE])
     held_out = set(counts.loc[counts["split"].isin(_OOD_COMPOUND), COMPOUND])
@@ -103,7 +103,7 @@ def draw(data: pd.DataFrame) -> Figure:
         *edges, np.ma.masked_invalid(grid), cmap=colours, norm=BoundaryNorm(np.arange(-0.5, len(SPLITS)), len(SPLITS)),
         edgecolors="white" if few else "face", linewidth=1.0 if few else 0.05,
     )  # fmt: skip
-    if not few:  # cells are about a point wide: only the plates are set apart
+    if not few:  # cells are about a point wide: only plates are separated
         for boundary in range(1, len(plates)):
             axes.axhline(boundary - 0.5, color="white", lw=0.5)
     axes.invert_yaxis()

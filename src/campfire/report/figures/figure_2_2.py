@@ -29,7 +29,7 @@ MIDDLE, SIDE, STEP = 1.55, 0.75, 0.11
 
 
 def prepare(config: ModelConfig, channels: Sequence[str], options: TableOptions) -> pd.DataFrame:
-    """What the figure says, one row per fact: part (tile, patches, encoder, channel, …), name, value."""
+    """The content of the figure, one row per fact: part (tile, patches, encoder, channel, …), name, value."""
     facts: list[tuple[str, str, object]] = [
         *(("tile", f"channel {i + 1}", name) for i, name in enumerate(channels)),
         *(("tile", f"label {i + 1}", options.channel_name(name)) for i, name in enumerate(channels)),
@@ -67,7 +67,7 @@ class _Facts:
         return int(self.values[part, name])
 
     def listed(self, name: str) -> list[str]:
-        """Values of the tile named `name 1`, `name 2` and so on."""
+        """Values named `name 1`, `name 2` and so on."""
         count = sum(part == "tile" and key.startswith(f"{name} ") for part, key in self.values)
         return [self.values["tile", f"{name} {i + 1}"] for i in range(count)]
 
@@ -78,7 +78,7 @@ class _Facts:
 
 
 def _masks(facts: _Facts, channels: int) -> NDArray[np.bool_]:
-    """(C, grid, grid), true where a patch is visible: a draw as in training."""
+    """(C, grid, grid), true where a patch is visible, drawn as in training."""
     grid, kept = facts.number("patches", "grid"), facts.number("patches", "visible")
     generator = np.random.default_rng(SEED)
     masks = np.zeros((channels, grid * grid), dtype=bool)

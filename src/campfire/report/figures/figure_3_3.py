@@ -57,7 +57,7 @@ def _names(arrays: dict[str, NDArray[np.generic]]) -> list[str]:
 
 
 def _spread(names: Sequence[str], count: int) -> list[int]:
-    """At most `count` tiles in their order, each of another well where there are so many wells."""
+    """At most `count` tiles in their order, each from a different well where there are enough."""
     seen: dict[str, int] = {}
     turns = []
     for name in names:
@@ -73,12 +73,12 @@ def prepare(
     percentiles: Sequence[float] = (0.5, 99.7),
     options: TableOptions | None = None,
 ) -> pd.DataFrame:
-    """What is drawn, one row per pixel row of a channel of a panel, from `read_snapshots`.
+    """The data to draw, one row per pixel row of a channel of a panel, from `read_snapshots`.
 
     tiles, epochs: at most so many, the epochs spread evenly from the first to the last. Intensities are scaled from 0
     to 255 between the `percentiles` of the target's channel, the same for every panel of that tile; a masked pixel is
-    -1. Reconstructions show visible patches as they were given: where the loss counts masked pixels alone, predictions
-    for visible ones mean nothing. Columns: tile, name (plate and well), panel (masked, reconstruction, target), epoch,
+    -1. Reconstructions show the input in visible patches: where the loss uses masked pixels only, predictions for
+    visible ones are meaningless. Columns: tile, name (plate and well), panel (masked, reconstruction, target), epoch,
     channel, channel_label, error (of reconstructions: mean squared error of that channel over its masked pixels, in
     units of the variance of the target's channel; 1 is the error of predicting the tile's own mean), y, x0 to x<W-1>.
     """
@@ -123,7 +123,7 @@ def _composite(images: dict[str, NDArray[np.int16]]) -> NDArray[np.float64]:
     shape = next(iter(images.values())).shape
     colour, hidden = np.zeros((*shape, 3)), np.ones(shape, dtype=bool)
     for channel, image in images.items():
-        # A single channel is shown in white; colours only serve to tell channels apart.
+        # A single channel is shown in white; colours only serve to distinguish channels.
         tint = channel_colour(channel, list(images)) if len(images) > 1 else (1.0, 1.0, 1.0)
         colour += np.maximum(image, 0)[..., None] / 255 * np.array(tint)
         hidden &= image == MASKED
@@ -148,7 +148,7 @@ def _pixels(data: pd.DataFrame) -> list[str]:
 
 
 def _rows(data: pd.DataFrame) -> list[tuple[int, list[str]]]:
-    """Tile and channels of each row: of every tile all channels together, then each by itself."""
+    """Tile and channels of each row: for every tile all channels together, then each alone."""
     channels = list(dict.fromkeys(data["channel"]))
     sets = [channels, *([name] for name in channels)] if len(channels) > 1 else [channels]
     return [(tile, members) for tile in dict.fromkeys(data["tile"]) for members in sets]
@@ -156,7 +156,7 @@ def _rows(data: pd.DataFrame) -> list[tuple[int, list[str]]]:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """Of each tile a row with its channels in colour and a row per channel in white.
+    """The figure: for each tile one row with all channels in colour and one row per channel in white.
 
     Columns: masked input (masked patches grey), reconstructions with the epoch above and the error on masked pixels
     below (mean over the channels in the coloured row), target. `data` is what `prepare` returns, or its csv read back.

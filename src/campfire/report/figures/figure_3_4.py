@@ -25,11 +25,11 @@ def prepare(
     id_channels: str = "DNA_AGP_Mito",
     channel_sets: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """The rows of tables/accuracies.csv that are drawn, in drawing order.
+    """The rows of tables/accuracies.csv to draw, in drawing order.
 
     channel_sets: which sets in which order; empty takes every set made of channels of `id_channels`, as the table
     orders them.
-    Raises DataError when the encoder has no scores under the protocol or lacks a set that is asked for.
+    Raises DataError when the encoder has no scores under the protocol or lacks a requested set.
     """
     rows = accuracies[(accuracies["encoder"] == encoder) & (accuracies["protocol"] == protocol)]
     if rows.empty:
@@ -46,8 +46,8 @@ def prepare(
         )
     splits = [split for panel in TASK_QUADRANTS.values() for split in panel]
     rows = rows[rows["channels"].isin(wanted) & rows["split"].isin(splits)]
-    place = rows["channels"].map(wanted.index) * len(splits) + rows["split"].map(splits.index)
-    return rows.assign(place=place).sort_values(["task", "place"])[_COLUMNS].reset_index(drop=True)
+    position = rows["channels"].map(wanted.index) * len(splits) + rows["split"].map(splits.index)
+    return rows.assign(position=position).sort_values(["task", "position"])[_COLUMNS].reset_index(drop=True)
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, splits: tuple[str, str]) -> None:
@@ -63,7 +63,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, splits: tuple[str, str]) -> None:
     classes, chance = int(rows["n_classes"].iloc[0]), float(rows["chance"].iloc[0])
     axes.axhline(chance, color=INK, lw=0.8, ls=(0, (4, 2)), zorder=4, label=f"Chance (1/{classes})")
     majority = float(rows["majority"].max())
-    if majority > 1.25 * chance:  # an unbalanced sample: guessing its largest class is the honest floor
+    if majority > 1.25 * chance:  # in an unbalanced sample the fair floor is guessing the largest class
         axes.axhline(majority, color=GREY, lw=0.8, ls=(0, (1, 1.5)), zorder=4, label="Always the largest class")
     axes.set_xticks(range(len(sets)), [label.replace(" + ", "\n") for label in labels], linespacing=1.15)
     axes.tick_params(axis="x", length=0)

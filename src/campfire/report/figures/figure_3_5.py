@@ -40,7 +40,7 @@ def prepare(
     methods: Sequence[str] = ("plain", "robust"),
     role: str = "heldout",
 ) -> pd.DataFrame:
-    """Rows of transfer/{encoder}/zprime.parquet that are drawn, encoders in the order given.
+    """Rows of transfer/{encoder}/zprime.parquet to draw, encoders in the given order.
 
     role: heldout (plates not trained on, as the paper) or train. Raises DataError when an encoder has no such pair.
     """
@@ -56,9 +56,9 @@ def prepare(
 
 
 def _matrices(rows: pd.DataFrame, groups: list[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(G, G) of Z', reference in rows, and which of them are of fewer than three wells a side.
+    """(G, G) of Z', reference in rows, and which of them are of fewer than three wells per side.
 
-    Z' is the same both ways (Appendix C), so one direction fills the other.
+    Z' is symmetric (Appendix C), so one direction fills the other.
     """
     values, few = np.full((len(groups), len(groups)), np.nan), np.zeros((len(groups), len(groups)), bool)
     place = {name: i for i, name in enumerate(groups)}
@@ -74,7 +74,7 @@ def _matrices(rows: pd.DataFrame, groups: list[str]) -> tuple[NDArray[np.float64
 
 def _map(axes: Axes, rows: pd.DataFrame, groups: list[str], norm: Normalize, inches: float) -> None:
     values, few = _matrices(rows, groups)
-    # Equal groups have Z' of minus infinity, which lies below any scale but is a value all the same.
+    # Equal groups have Z' of minus infinity: below any scale, but still a value.
     shown = np.ma.masked_where(np.isnan(values) | few, np.nan_to_num(values, neginf=-1e9))
     axes.set_facecolor(PALE)
     axes.imshow(shown, cmap=_MAP, norm=norm, interpolation="nearest")

@@ -1,4 +1,4 @@
-"""What plates that were held out cost: accuracy on ID and on OOD plates, and the gap, for every encoder."""
+"""Accuracy on ID and on OOD plates, and the gap between them, for every encoder."""
 
 from typing import Any
 
@@ -60,7 +60,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, splits: tuple[str, str]) -> None:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A row per encoder: circle ID plates, diamond OOD plates, the gap at the right. `data` is that of `prepare`.
+    """The figure, one row per encoder: circle ID plates, diamond OOD plates, gap at the right. `data` is from
+    `prepare`.
 
     Bars are over wells. The gap's interval is over plates; where there are fewer than three, over wells, with a star.
     """

@@ -1,4 +1,4 @@
-"""A plate as it lies on the bench: quality measures well by well, where edge effects and bad wells show."""
+"""Quality measures in the layout of a plate, which shows edge effects and bad wells."""
 
 from collections.abc import Sequence
 
@@ -22,8 +22,8 @@ def prepare(quality: pd.DataFrame, measures: Sequence[str] = (), options: TableO
     """One row per well and measure of one plate.
 
     quality: quality/{plate}.parquet. measures: its columns; empty takes nuclei, the share of sites that are kept, and
-    focus and background of DNA (else of the first channel). nuclei are summed over the sites of a well, the rest are
-    means. Columns: Metadata_Plate, Metadata_Well, row, column (from 0), measure, title, value, sites.
+    focus and background of DNA (else of the first channel). nuclei are summed over the sites of a well, other measures
+    averaged. Columns: Metadata_Plate, Metadata_Well, row, column (from 0), measure, title, value, sites.
     Raises DataError when the table is empty or lacks a measure.
     """
     if quality.empty:
@@ -84,7 +84,7 @@ def draw(data: pd.DataFrame) -> Figure:
             np.ma.masked_invalid(values), cmap="cividis", vmin=low, vmax=high if high > low else low + 1,
             interpolation="nearest",
         )  # fmt: skip
-        # Two collections of lines: a grid of minor ticks would take most of the drawing time.
+        # Two line collections: a grid of minor ticks would take most of the drawing time.
         axes.vlines(np.arange(columns + 1) - 0.5, -0.5, rows - 0.5, color="#E6E6E6", lw=0.4)
         axes.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, color="#E6E6E6", lw=0.4)
         axes.tick_params(which="both", length=0)

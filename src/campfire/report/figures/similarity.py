@@ -14,7 +14,7 @@ from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
 
 MOST_NAMES = 80
-"""With more compounds than this their names cannot be read; the csv has them."""
+"""Most compounds whose names are printed; the csv has all."""
 
 
 def replicate_means(
@@ -47,7 +47,7 @@ def prepare(wells: pd.DataFrame, x: NDArray[np.float32], encoder: str, options: 
     """One row per pair of compounds, both in drawing order (average linkage of 1 - similarity).
 
     Columns: encoder, first, second, first_label, second_label, similarity; on the diagonal it is that between halves
-    of the compound's own plates, what replicates reach; empty for a compound on one plate.
+    of the compound's own plates, the level of replicates; empty for a compound on one plate.
     """
     compounds, matrix, own = replicate_means(wells, x)
     order = list(range(len(compounds)))
@@ -73,7 +73,7 @@ def prepare(wells: pd.DataFrame, x: NDArray[np.float32], encoder: str, options: 
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """The matrix with one colour scale from -1 to 1; `data` is that of `prepare`."""
+    """The matrix with one colour scale from -1 to 1; `data` is from `prepare`."""
     names = list(dict.fromkeys(data["first"]))
     labels = [str(label) for label in data.drop_duplicates("first")["first_label"]]
     matrix = data["similarity"].to_numpy().reshape(len(names), len(names))

@@ -1,4 +1,4 @@
-"""The look of all figures, and how a figure is saved.
+"""Style of all figures, and saving them.
 
 Sizes are those of a paper's column; colours are safe for colour-blind readers (Okabe and Ito, 2008); text is
 embedded (TrueType in the pdf, outlines in the svg); the same data give the same bytes.
@@ -39,7 +39,7 @@ SPLIT_COLOURS = {
     "test_ood_both": VERMILION,
     "unused": "#EFEFEF",
 }
-"""Blues are compounds seen in training, oranges held-out ones; the stronger the colour, the less was seen."""
+"""Blues are compounds seen in training, oranges held-out ones; stronger colours were seen less."""
 
 CHANNEL_COLOURS = {
     "DNA": (0.20, 0.45, 1.00),
@@ -52,7 +52,7 @@ CHANNEL_COLOURS = {
 
 
 def channel_colour(channel: str, channels: Sequence[str]) -> tuple[float, float, float]:
-    """Additive colour of a channel of `channels`; one without a colour of its own takes one that is free."""
+    """Additive colour of a channel of `channels`; a channel without an assigned colour takes a free one."""
     if channel in CHANNEL_COLOURS:
         return CHANNEL_COLOURS[channel]
     free = [colour for name, colour in CHANNEL_COLOURS.items() if name not in channels]
@@ -62,7 +62,7 @@ def channel_colour(channel: str, channels: Sequence[str]) -> tuple[float, float,
 
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
-    "text.parse_math": False,  # names of the user's may have a $
+    "text.parse_math": False,  # user-supplied names may contain $
     "font.size": 7.0,
     "axes.titlesize": 7.5,
     "axes.titleweight": "bold",
@@ -144,7 +144,7 @@ def panel_letter(axes: Axes, letter: str, rise: float = 6) -> None:
 def save(figure: Figure, data: pd.DataFrame, stem: str | Path) -> list[Path]:
     """Write stem.pdf, .svg, .png (200 dpi) and .csv (what is drawn), each atomically; the paths written."""
     stem = Path(stem)
-    # Lay out here, until it has settled: each format would do it again, and it takes seconds for many panels.
+    # Lay out once until it converges: each format would repeat it, which takes seconds for many panels.
     figure.draw_without_rendering()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")

@@ -1,4 +1,4 @@
-"""How pretraining went: loss on training and validation tiles, learning rate, speed, for one or more runs."""
+"""Training curves: loss on training and validation tiles, learning rate and speed of one or more runs."""
 
 from collections.abc import Mapping
 
@@ -15,14 +15,14 @@ from campfire.report.tables.inputs import Files, Settings, by_folder
 from campfire.report.tables.options import TableOptions
 
 ERRORS = ("masked_error", "floor_tile", "floor_blind")
-"""Per channel: the model's error at masked pixels, that of the channel's mean tile, and the least that is possible
-without knowing which channel is which."""
+"""Per channel: the model's error at masked pixels, that of the channel's mean tile, and the lowest possible without
+knowing which channel is which."""
 
 
 def prepare(
     runs: Mapping[str, pd.DataFrame], label: Mapping[str, str] | None = None, options: TableOptions | None = None
 ) -> pd.DataFrame:
-    """Long rows of what is drawn: run, quantity, split (train, val), epoch, channel, value.
+    """The data to draw in long form: run, quantity, split (train, val), epoch, channel, value.
 
     runs: run name -> pretrain/{run}/metrics.parquet. label: names of runs in print. quantity: loss, lr, tiles_per_s,
     and on validation wells, per channel, those of ERRORS; channel is empty for the others. Raises DataError for a run
@@ -34,7 +34,7 @@ def prepare(
             raise DataError(f"pretrain/{run}/metrics.parquet: holds no epoch; run the pretraining again")
         quantities = [name for name in ("loss", "lr", "tiles_per_s") if name in metrics.columns]
         long = metrics.melt(["epoch", "split"], quantities, "quantity", "value").dropna(subset=["value"])
-        # Rate and speed belong to training; a validation row may repeat or lack them.
+        # Rate and speed are of training; a validation row may repeat or lack them.
         long = long[(long["quantity"] == "loss") | (long["split"] == "train")]
         parts.append(
             pd.concat([long.assign(channel=""), _errors(metrics, options)]).assign(run=(label or {}).get(run, run))
@@ -57,7 +57,7 @@ def _errors(metrics: pd.DataFrame, options: TableOptions | None) -> pd.DataFrame
 
 
 def _masked_errors(axes: Axes, rows: pd.DataFrame) -> None:
-    """Of the first run the error of each channel, with both floors at the right edge."""
+    """Draw the error of each channel of the first run, with both floors at the right edge."""
     rows = rows[rows["run"] == rows["run"].iloc[0]]
     last = rows["epoch"].max()
     for channel, colour in zip(dict.fromkeys(rows["channel"]), CYCLE, strict=False):
@@ -87,7 +87,7 @@ def _lines(axes: Axes, rows: pd.DataFrame, runs: list[str]) -> None:
         for split, style in (("train", "-"), ("val", (0, (3, 1.5)))):
             chosen = rows[(rows["run"] == run) & (rows["split"] == split)].sort_values("epoch")
             if not chosen.empty:
-                # A run of few epochs is shown point by point, so that no curve pretends to more.
+                # Short runs are drawn as points, so that no curve suggests more epochs.
                 marker = "o" if len(chosen) <= 20 else ""
                 axes.plot(chosen["epoch"], chosen["value"], ls=style, color=colour, marker=marker, ms=2.2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))

@@ -1,4 +1,4 @@
-"""Tables 2.3 to 2.5: the paper's rows of an ablation stage beside what the trials that were run reached."""
+"""Tables 2.3 to 2.5: the paper's rows of an ablation stage with the results of finished trials."""
 
 import pandas as pd
 
@@ -30,8 +30,8 @@ def _printed(value: object) -> str:
 def build(stage: str, rows: pd.DataFrame, ranking: pd.DataFrame) -> Table:
     """rows: the stage's table by trial (`training.ablation.read_stage`); ranking: ablation/{stage}/ranking.parquet.
 
-    One line per row of the paper, in its order; trials that were not run have dashes. The best trial is bold, the one
-    that stands for the paper's own choice has a †.
+    One line per row of the paper, in its order; trials that were not run have dashes. The best trial is bold, the trial
+    taken as the paper's choice has a †.
     """
     data = rows.join(ranking.set_index("trial")[FOUND], how="left").reset_index()
     data["best"] = data["best"].eq(True)

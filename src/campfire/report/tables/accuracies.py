@@ -1,4 +1,4 @@
-"""Every accuracy of the evaluation: encoder x channel set x protocol x quadrant. The other tables read from it."""
+"""Every accuracy of the evaluation: encoder x channel set x protocol x quadrant. The other tables use it."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def _quadrant(scores: pd.DataFrame, predictions: pd.DataFrame, classes: int) -> dict[str, Any]:
-    """What the scores and the scored cells of one quadrant add to its interval."""
+    """Scores and cell counts of one quadrant, to complement its interval."""
     row: dict[str, Any] = {}
     for name in ("balanced_accuracy", "macro_f1"):
         row |= {name: scores[name].mean(), f"{name}_sd": scores[name].std(ddof=0)}
@@ -32,7 +32,7 @@ def _quadrant(scores: pd.DataFrame, predictions: pd.DataFrame, classes: int) -> 
 
 
 def _above_chance(row: dict[str, Any]) -> bool:
-    """Whether the interval of the leading metric, as printed, lies above what guessing reaches."""
+    """Whether the printed interval of the leading metric lies above guessing."""
     if row["uneven"]:
         return exceeds(row["balanced_low"], row["chance"])
     return exceeds(row["low"], row["majority"])
@@ -90,9 +90,9 @@ def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFra
     n_cells; balanced_accuracy and macro_f1 with their sd; n_classes, chance (1 / n_classes), majority (share of the
     largest class); balanced_low and balanced_high, uneven (the largest class has over 1.25 times its equal share) and
     above_chance (the printed interval of accuracy lies above the largest class; that of balanced accuracy above 1 / K
-    where classes are uneven); n_train and n_train_min (training cells of the fit that has the fewest, and of its rarest
-    class) and doubt (why fits may not be trained properly, empty where they are). Files are read one by one, so memory
-    holds one encoder and channel set at a time.
+    where classes are uneven); n_train and n_train_min (training cells of the fit with the fewest, and of its rarest
+    class) and doubt (why fits may not be trained properly, else empty). Files are read one by one, so only one encoder
+    and channel set is in memory.
     """
     rows: list[dict[str, Any]] = []
     for result in results:
@@ -118,7 +118,7 @@ DOUBT = " ‡"
 
 
 def doubt_notes(data: pd.DataFrame) -> list[str]:
-    """What the mark says of rows of tables/accuracies.csv; none without a marked row."""
+    """Note on marked rows of tables/accuracies.csv; none without a marked row."""
     reasons = dict.fromkeys(part for text in data["doubt"].fillna("") for part in str(text).split("; ") if part)
     if not reasons:
         return []
@@ -129,12 +129,12 @@ def doubt_notes(data: pd.DataFrame) -> list[str]:
 
 
 def leading_metric(predictions: pd.DataFrame) -> Metric:
-    """The metric that a protocol's comparisons are made by: balanced accuracy where any quadrant is uneven."""
+    """The metric for comparisons under a protocol: balanced accuracy where any quadrant is uneven."""
     return "balanced_accuracy" if has_uneven_classes(predictions) else "accuracy"
 
 
 def interval_note(options: TableOptions) -> str:
-    """What the brackets mean."""
+    """The note that explains the brackets."""
     return (
         f"Brackets: {100 * options.level:g} % percentile interval of {options.replicates:,} bootstrap replicates that "
         "resample wells within each compound (those of a single well as one group), all "

@@ -1,4 +1,4 @@
-"""Attrition: how many sites and nuclei were left out on the way from images to tiles, and why."""
+"""Attrition: number of sites and nuclei left out between images and tiles, by reason."""
 
 import pandas as pd
 
@@ -57,7 +57,11 @@ def build(data: pd.DataFrame) -> Table:
         "download/, quality/ and nuclei/.",
     )
     return Table(
-        "What was left out on the way from images to tiles, and why.", data, pd.DataFrame(lines), notes, answer
+        "Attrition: sites and nuclei left out between images and tiles, by reason.",
+        data,
+        pd.DataFrame(lines),
+        notes,
+        answer,
     )
 
 

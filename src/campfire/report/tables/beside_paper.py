@@ -1,4 +1,4 @@
-"""What Tables 3.1 and 3.2 share: models in rows, the four quadrants in columns, the paper's value beside ours."""
+"""Shared layout of Tables 3.1 and 3.2: models in rows, quadrants in columns, the paper's values next to ours."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from campfire.report.tables.sources import TASKS
 
 @dataclass(frozen=True)
 class Row:
-    """A model of the table and, if the paper has it, what the paper prints for it."""
+    """A model of the table and, if available, the paper's values for it."""
 
     name: str
     encoder: str
@@ -36,8 +36,8 @@ _COUNTS = ["n_fits", "n_wells", "n_cells", "n_classes", "chance", "majority"]
 def long_form(accuracies: pd.DataFrame, rows: Sequence[Row], options: TableOptions) -> pd.DataFrame:
     """One row per model and quadrant: ours, the paper's as printed and as numbers, and ours minus the paper's mean.
 
-    `same_task` says whether the number of compounds to tell apart is the paper's (9 controls, 60 held out); where it is
-    not, the difference compares two different tasks. A quadrant that was not scored is an empty row.
+    `same_task` is true where the number of classes is the paper's (9 controls, 60 held-out compounds); elsewhere the
+    difference compares two different tasks. A quadrant that was not scored is an empty row.
     """
     chosen = accuracies[accuracies["protocol"] == options.protocol]
     found = {(r["encoder"], r["channels"], r["split"]): r for r in chosen.to_dict("records")}
@@ -74,7 +74,7 @@ def long_form(accuracies: pd.DataFrame, rows: Sequence[Row], options: TableOptio
 def layout(long: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
     """Text cells: per model its mean ± SD (best of a quadrant bold), interval, the paper's value, the difference.
 
-    Where classes are uneven, balanced accuracy stands first and is the one that is compared.
+    Where classes are uneven, balanced accuracy comes first and is the compared metric.
     """
     several = len(set(long["model"])) > 1
     accuracy = ("accuracy", "sd", "low", "high")
@@ -106,7 +106,7 @@ def layout(long: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
 
 
 def _best(long: pd.DataFrame, metric: str) -> dict[Any, float]:
-    """The highest value of each quadrant that has wells enough for a verdict."""
+    """The highest value of each quadrant with enough wells for a verdict."""
     return long[long["n_wells"] >= MIN_UNITS].groupby("split")[metric].max().to_dict()
 
 
@@ -127,14 +127,14 @@ def _brackets(records: Mapping[Any, Any], columns: Sequence[str]) -> dict[str, s
 
 
 def with_licences(table: Table, licences: Mapping[str, str], options: TableOptions) -> Table:
-    """The table with a note of the licences of the published encoders in it."""
+    """The table with a note on the licences of its published encoders."""
     encoders = dict.fromkeys(str(name) for name in table.data["encoder"])
     known = [f"{options.label(name)}: {licences[name]}" for name in encoders if licences.get(name)]
     return replace(table, notes=(*table.notes, f"Licences. {'. '.join(known)}.")) if known else table
 
 
 def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
-    """What the numbers mean: task, protocol, n, spread, interval, and when the paper's value is of another task."""
+    """Notes: task, protocol, n, spread, interval, and where the paper's value belongs to another task."""
     scored = long.dropna(subset=["accuracy"])
     counts = []
     for split, rows in scored.groupby("split", sort=False):
@@ -164,8 +164,8 @@ def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
         lines.append("Paper: as printed, ± standard deviation over fits. Difference: this run minus the paper.")
         if not scored.loc[scored["paper_mean"].notna(), "same_task"].all():
             lines.append(
-                f"† Not the paper's task: that tells {CLASSES['control']} control and {CLASSES['heldout']} held-out "
-                "compounds of JUMP-CP apart, this run another number or those of another screen; the difference "
-                "measures no agreement."
+                f"† Not the paper's task, which distinguishes {CLASSES['control']} control and {CLASSES['heldout']} "
+                "held-out compounds of JUMP-CP; this run has another number of compounds or another screen. The "
+                "difference does not measure agreement."
             )
     return (*lines, *doubt_notes(scored))

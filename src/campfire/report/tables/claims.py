@@ -1,4 +1,4 @@
-"""The comparisons that the evaluation makes, each a first result against one or more seconds."""
+"""The claims: comparisons of a first result with one or more second results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Claim:
-    """`first` is more accurate than `second`; of several seconds the one with the best mean counts."""
+    """`first` is more accurate than `second`; of several seconds the best on average is compared."""
 
     name: str
     statement: str
@@ -21,15 +21,15 @@ class Claim:
     second: tuple[Pair, ...]
 
 
-def _pair(text: str, place: str) -> Pair:
+def _pair(text: str, where: str) -> Pair:
     encoder, slash, channels = str(text).partition("/")
     if not (encoder and slash and channels):
-        raise ConfigError(f"tables.claims: {place} is {text!r}; write encoder/channel_set")
+        raise ConfigError(f"tables.claims: {where} is {text!r}; write encoder/channel_set")
     return encoder, channels
 
 
 def configured(options: TableOptions) -> list[Claim]:
-    """The claims that the configuration spells out."""
+    """The claims given in the configuration."""
     claims = []
     for i, entry in enumerate(options.claims):
         second = entry.second
@@ -46,12 +46,12 @@ def configured(options: TableOptions) -> list[Claim]:
 
 
 def default(results: Sequence[ProbeResult], options: TableOptions) -> list[Claim]:
-    """The claims that the available results allow.
+    """The default claims that the available results allow.
 
     For every encoder that has an untrained twin (else for the first encoder): trained against untrained, on channels
     seen in pretraining and on unseen ones; the in-distribution channels against the best single one of them; against
-    every baseline on both channel sets. For every encoder: in-distribution against out-of-distribution channels. Where
-    none of these can be formed, the first result against every other one.
+    every baseline on both channel sets. For every encoder: in-distribution against out-of-distribution channels. If
+    none of these is possible, the first result against every other.
     """
     there = {(result.encoder, result.channels) for result in results}
     encoders = options.order([encoder for encoder, _ in there])

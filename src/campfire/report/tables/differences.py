@@ -23,16 +23,16 @@ from campfire.report.tables.verdict import ABOVE, BELOW, DIFFERS, INCLUDES, TOUC
 log = logging.getLogger(__name__)
 
 SHARED = 0.5
-"""Least share of each encoder's scored cells that the other must have scored as well."""
+"""Minimum share of each encoder's scored cells that the other must have scored as well."""
 
-FEW_PLATES = f"fewer than {MIN_UNITS} plates of a side, so nothing follows for others"
+FEW_PLATES = f"fewer than {MIN_UNITS} plates on a side, so it does not extend to other plates"
 MEANINGS = {
     ABOVE: "above zero",
     BELOW: "below zero",
     INCLUDES: "no difference shown",
     TOUCHES: "no difference shown: the interval ends at zero as printed",
 }
-"""What a sentence says of an interval."""
+"""Wording of a sentence by verdict."""
 
 
 def mean_accuracy(result: ProbeResult, protocol: str) -> float:
@@ -49,7 +49,7 @@ def _best(results: Sequence[ProbeResult], pairs: Sequence[Pair], protocol: str) 
 
 
 def _paired(results: Sequence[ProbeResult], first: Pair, second: Pair, options: TableOptions) -> pd.DataFrame:
-    """Rows of `statistics.paired_bootstrap`; the mean's row gets the wells of all quadrants."""
+    """Rows of `statistics.paired_bootstrap`; the row of the mean has the wells of all quadrants."""
     tables = [find(results, *pair).predictions(options.protocol) for pair in (first, second)]
     tables = [table[table["split"].isin(list(QUADRANTS))] for table in tables]
     tables = list(common_cells(*tables))
@@ -64,11 +64,11 @@ def _paired(results: Sequence[ProbeResult], first: Pair, second: Pair, options: 
 
 
 def common_cells(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two tables of predictions on the cells that both scored; unchanged where these are all.
+    """Two tables of predictions restricted to cells scored by both; unchanged if all are shared.
 
-    Unchanged, too, where either has few of the other's: such results are not comparable, and the statistics say so.
-    An embedding table made elsewhere may lack cells, and then folds fall differently: what is left of a cell's fits is
-    numbered anew in both.
+    Also unchanged if they share few cells: such results are not comparable, and the statistics raise an error.
+    An external embedding table may lack cells, which changes the folds: the remaining fits of a cell are renumbered in
+    both.
     """
     keys = ["task", "split", *CELL_KEYS]
     cells = [pd.MultiIndex.from_frame(table[keys]) for table in (first, second)]
@@ -92,9 +92,9 @@ def collect(
     accuracy_second, difference, low and high (over wells of these plates), low_plates, high_plates and p_plates (over
     plates; nan for fewer than three), p_holm (p_plates adjusted for the number of claims in rows of the mean, of all
     quadrants of all claims in the others), level, n_wells, n_plates, verdict (of the leading interval as printed, see
-    `tables.verdict`; empty for fewer than three wells), over (plates, wells or nothing: which interval the verdict is
-    of), holds (told apart over plates after the adjustment).
-    Without claims, those of the configuration, else `claims.default`.
+    `tables.verdict`; empty for fewer than three wells), over (plates, wells or nothing: the interval behind
+    the verdict), holds (different over plates after the adjustment).
+    claims: by default those of the configuration, else `claims.default`.
     Raises DataError when nothing can be compared or when two results did not score identical cells.
     """
     if claims is None:
@@ -147,7 +147,7 @@ def _judge(data: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference with its leading interval, which is over plates, wells or nothing."""
+    """A difference with its leading interval: over plates, over wells, or none."""
 
     value: float
     low: float
@@ -159,14 +159,14 @@ class Difference:
         return Difference(-self.value, -self.high, -self.low, self.over)
 
     def in_words(self) -> str:
-        """The value, its interval and what this is over."""
+        """The value, its interval and the units it is over."""
         value = number(self.value, signed=True)
         over = {"plates": "over plates", "wells": "over wells of these plates"}.get(self.over, "(no interval)")
         return f"{value} {interval(self.low, self.high, signed=True)} {over}".replace("  ", " ")
 
 
 def mean_difference(differences: pd.DataFrame | None, first: Pair, second: Pair) -> Difference | None:
-    """The difference over the mean of the quadrants, from tables/differences.csv; None where not claimed."""
+    """The difference over the mean of the quadrants, from tables/differences.csv; None without such a claim."""
     if differences is None:
         return None
     rows = differences[
@@ -178,7 +178,7 @@ def mean_difference(differences: pd.DataFrame | None, first: Pair, second: Pair)
 
 
 def sentence(record: Mapping[Any, Any]) -> str:
-    """A row of the table in words: the interval over plates where there is one, else that over wells."""
+    """A row of the table as a sentence, with the interval over plates where there is one, else over wells."""
     found = Difference(float(record["difference"]), *leading(record))
     text = f"{record['statement']}: {found.in_words()}"
     if not found.over:
@@ -225,15 +225,15 @@ def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequenc
         "where the classes of a quadrant are uneven, else of accuracy.",
         "Over plates: what other plates of such a screen, with other wells of these compounds, would show (Student's t "
         "on what each plate adds; quadrants that share plates are taken together). Over wells: what other wells of "
-        f"these very plates would show. {interval_note(options)} A dash: fewer than {MIN_UNITS} plates or wells. "
-        "Neither holds the spread over pretraining runs or over other compounds.",
+        f"these plates would show. {interval_note(options)} A dash: fewer than {MIN_UNITS} plates or wells. "
+        "Neither covers the spread over pretraining runs or other compounds.",
         "p, adjusted: of the interval over plates, by Holm's method for the number of comparisons: rows of the mean "
-        "among themselves, rows of single quadrants among themselves. Bold: told apart by it, and by the interval as "
+        "among themselves, rows of single quadrants among themselves. Bold: different by it, and by the interval as "
         "printed.",
     ]
     if any(" " in text for text in data["candidates"]):
         notes.append(
-            "The best single channel is the one with the highest mean over the quadrants in these very data, which "
+            "The best single channel is the one with the highest mean over the quadrants in these data, which "
             "favours the single channel."
         )
     title = "Differences of accuracy between encoders and between channel sets, paired over cells."

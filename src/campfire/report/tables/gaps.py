@@ -1,4 +1,4 @@
-"""ID-to-OOD gap: how much accuracy each encoder loses on plates that were held out."""
+"""ID-to-OOD gap: the accuracy that each encoder loses on held-out plates."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -90,12 +90,12 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
     known = int(shown["low_plates"].notna().sum())
     answer = (
         f"Accuracy falls on OOD plates, with an interval over plates above zero, in {sure} of {known} combinations of "
-        f"encoder and task on {options.channel_label(options.id_channels)}; on these very plates (over wells) in "
+        f"encoder and task on {options.channel_label(options.id_channels)}; on these plates (over wells) in "
         f"{worse} of {len(shown)}."
         if known
         else f"Accuracy falls on these OOD plates, with an interval over wells above zero, in {worse} of {len(shown)} "
         f"combinations of encoder and task on {options.channel_label(options.id_channels)}; they are fewer than "
-        f"{MIN_UNITS}, so nothing follows for others."
+        f"{MIN_UNITS}, so it does not extend to other plates."
         if len(shown)
         else ""
     )
@@ -106,7 +106,7 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
         "each plate adds). The brackets beside the gap hold the plates fixed. Plates: ID / OOD; a dash where either "
         f"has fewer than {MIN_UNITS}. Where the classes of a quadrant are uneven, gaps are of balanced accuracy.",
     )
-    return Table("Accuracy lost on plates that were held out of training.", data, layout, notes, answer)
+    return Table("Accuracy lost on held-out plates.", data, layout, notes, answer)
 
 
 def make(files: Files, settings: Settings) -> Table:

@@ -1,4 +1,4 @@
-"""What a table or figure is made from: files by name, and the settings of the run that it depends on."""
+"""Inputs of a table or figure: files by name, and the settings of the run that it depends on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Files = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Settings:
-    """What a table or figure needs to know besides its files."""
+    """Settings of a table or figure besides its files."""
 
     options: TableOptions = field(default_factory=TableOptions)
     """Section `tables` of the configuration."""
@@ -46,7 +46,7 @@ class Settings:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "Settings":
-        """Settings from a rule's parameters; what a table does not depend on is left out there."""
+        """Settings from a rule's parameters, which omit those that the table does not depend on."""
         found: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         return cls(**{**found, "options": TableOptions(**values.get("options", {}))})
 
@@ -62,7 +62,7 @@ def read_csv_if_there(files: Files, name: str) -> pd.DataFrame | None:
 
 
 def by_folder(paths: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Tables of several encoders or runs by the folder they are in: .../{encoder}/{channels}.parquet."""
+    """Tables of several encoders or runs, by folder name: .../{encoder}/{channels}.parquet."""
     return {Path(path).parent.name: read_table(path) for path in paths}
 
 
@@ -74,5 +74,5 @@ def function(reference: str) -> Callable[[Files, Settings], Any]:
 
 
 def stem(path: str | Path) -> Path:
-    """The path without its last suffix, to which `save` adds those of all formats; other points stay."""
+    """The path without its last suffix, to which `save` adds those of all formats; other dots are kept."""
     return Path(path).with_suffix("")

@@ -1,4 +1,4 @@
-"""What the tables and figures of the evaluation are made of, as the configuration says it."""
+"""Options of the tables and figures of the evaluation: section `tables` of the config."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
@@ -14,7 +14,7 @@ CONTROL_NAMES = {NEGATIVE_CONTROL: "DMSO", **POSITIVE_CONTROLS}
 
 
 class Claim(Options):
-    """A comparison of two results that a table of differences states."""
+    """A comparison of two results in the table of differences."""
 
     statement: str = option(..., "the sentence that the comparison is about", min_length=1)
     name: str = option("", "short name of the comparison; empty numbers it")
@@ -23,7 +23,7 @@ class Claim(Options):
 
 
 class TableOptions(Options):
-    """How results are summarised: which protocol leads, which encoders in which order, which intervals."""
+    """How results are summarised: leading protocol, order of encoders, intervals."""
 
     section: ClassVar[str] = "tables"
 
@@ -73,7 +73,7 @@ class TableOptions(Options):
         return self.labels.get(encoder, encoder)
 
     def channels(self, name: str) -> list[str]:
-        """The channels of a set, as the configuration or the name says; [] when neither does."""
+        """The channels of a set, from the configuration or its name; [] when unknown."""
         if name in self.channel_sets:
             return list(self.channel_sets[name])
         parts = name.split("_")

@@ -1,4 +1,4 @@
-"""The numbers that the paper prints, each with the table that it comes from.
+"""The paper's printed values, by table.
 
 Accuracy of linear probes on single cells, mean and standard deviation over 10 training subsets (control compounds)
 or 5 folds (held-out compounds). Keys are the quadrants of `campfire.core.columns.QUADRANTS`.

@@ -1,4 +1,4 @@
-"""Beyond the linear probe of single cells: neighbours, wells, replicate retrieval, before and after normalisation."""
+"""Tables of profiles: neighbours, wells, replicate retrieval and variance, before and after normalisation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,7 +51,7 @@ def _normalisation(options: TableOptions) -> tuple[str, ...]:
         "centred and scaled by its negative control and whitened by the controls of all plates. TVN: whitened first, "
         "then the controls of each plate are aligned. Both use every embedded cell of the negative control, of which "
         "an ID plate has one probed well beside its reference wells (split.reference_wells); with none, that well's "
-        "own deviation enters the plate. A control that normalises is no class here.",
+        "own deviation affects the plate. A control used for normalisation is not a class here.",
     )
 
 
@@ -91,7 +91,7 @@ def build(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> Table
         )
     notes = (
         *_normalisation(options),
-        "Probe of cells: the linear probe of Table 3.1, which tells the negative control as well; of wells: logistic "
+        "Probe of cells: the linear probe of Table 3.1, in which the negative control is a class; of wells: logistic "
         "regression on standardised well means, on "
         "the same folds. k-NN: cosine similarity, the same training cells. mAP: average precision with which a well "
         "ranks the wells of its compound on other plates above those of other compounds (copairs); a dash where no "
@@ -102,12 +102,12 @@ def build(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> Table
 
 
 def build_variance(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
-    """Shares of the variance of well means that compounds, batches, plates and wells carry; empty if wells are few."""
+    """Shares of the variance of well means by compound, batch, plate and well; empty for too few wells."""
     data = collect(summaries, options)
     data = data[data["metric"].str.startswith("variance_")].drop(columns=["split", "level"])
     data = data.assign(metric=data["metric"].str.removeprefix("variance_")).rename(columns={"metric": "factor"})
     data = data.rename(columns={"value": "share"}).reset_index(drop=True)
-    title = "What the variance of well means follows."
+    title = "Shares of the variance of well means."
     if data.empty:
         answer = "The wells are too few for shares of variance: there must be more of them than compounds and plates."
         return Table(title, data, pd.DataFrame({"Encoder": ["–"], "Compounds": ["–"], "Embeddings": ["–"]}), (), answer)
@@ -137,10 +137,10 @@ def build_variance(summaries: Mapping[str, pd.DataFrame], options: TableOptions)
     answer = f"Of the variance of well means ({data['label'].iloc[0]}): {'; '.join(parts)}."
     notes = (
         *_normalisation(options),
-        "Omega squared: what a factor explains beyond the others, less what its number of levels would explain by "
-        "chance; plates within their batch; Well: what is left. Shares near zero may be below it. Brackets: "
-        f"{100 * options.level:g} % bootstrap interval over wells within compounds; they tell how far other wells "
-        "would move a share, not other plates or batches.",
+        "Omega squared: what a factor explains in addition to the others, minus what its number of levels would "
+        "explain by chance; plates are nested in batches; Well: the remainder. Shares near zero may be negative. "
+        f"Brackets: {100 * options.level:g} % bootstrap interval over wells within compounds; they cover other "
+        "wells, not other plates or batches.",
     )
     return Table(title, data, layout, notes, answer)
 

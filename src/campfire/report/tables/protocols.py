@@ -1,4 +1,4 @@
-"""Protocols and probes side by side: the same embeddings probed as released, on other scales, as written, strictly."""
+"""The same embeddings probed under every protocol and variant, side by side."""
 
 import pandas as pd
 
@@ -54,14 +54,14 @@ def build(accuracies: pd.DataFrame, options: TableOptions, channels: str | None 
     notes = (
         "release: as the authors' code (control cells pooled over the wells of a plate; last-epoch weights; the "
         "held-out probe stops early on the fold that it scores). release, standardised: every dimension is centred and "
-        "scaled by the training cells of a fit first, the rest is the same: the release's probe depends on the unit of "
-        "the embeddings. release, logistic: the same cells and folds; logistic regression trained until it converges "
-        "on standardised embeddings, its penalty chosen on wells that are not scored, so that neither unit nor "
-        "learning rate has a say. paper: as the text (cells per well; the best epoch is kept, which the scored fold "
+        "scaled by the training cells of a fit first, the rest is the same: the release's probe depends on the scale "
+        "of the embeddings. release, logistic: the same cells and folds; logistic regression trained until it "
+        "converges on standardised embeddings, its penalty chosen on wells that are not scored, so that neither scale "
+        "nor learning rate matters. paper: as the text (cells per well; the best epoch is kept, which the scored fold "
         "chooses). strict: whole plates in a fold, the classifier of release, logistic.",
-        "All probe one split of wells (split.protocol), the one that encoders were pretrained on.",
+        "All use one split of wells (split.protocol), the one of pretraining.",
         "The release draws other cells than paper and strict, so columns also differ by sampling; the table of leakage "
-        "has the differences on identical cells. Largest class: what always guessing it would score, by protocol where "
+        "has the differences on identical cells. Largest class: the accuracy of always guessing it, by protocol where "
         "they differ.",
         interval_note(options),
         *doubt_notes(data),

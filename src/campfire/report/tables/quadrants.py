@@ -1,4 +1,4 @@
-"""Wells per quadrant: the table that goes with Figure 2.1."""
+"""Wells per quadrant: the table of Figure 2.1."""
 
 import pandas as pd
 
@@ -26,14 +26,14 @@ def build(wells: pd.DataFrame, protocol: str) -> Table:
     used = total - int(data.loc[data["split"] == "unused", "wells"].sum())
     tested = int(data.loc[data["split"].str.startswith("test"), "wells"].sum())
     notes: tuple[str, ...] = (
-        f"Split protocol {protocol}. A well belongs to one label only; compounds of a label are counted once, so a "
+        f"Split protocol {protocol}. Every well has one label; compounds of a label are counted once, so a "
         "compound counts under every label that has a well of it.",
     )
     plates = {name: set(wells.loc[wells["split"] == name, PLATE]) for name in ("train", "test")}
     if plates["test"] and not plates["test"] & plates["train"]:
         notes += (
             "Test wells of ID compounds lie on plates without any training well: in that quadrant an ID plate is as "
-            "new to the model as an OOD plate, and what sets the two apart is the batch.",
+            "new to the model as an OOD plate, and the two differ in the batch only.",
         )
     evaluated = wells[wells[PLATE].isin(evaluation_plates(wells))].sort_values([COMPOUND, PLATE, WELL])
     layouts = evaluated.groupby([COMPOUND, PLATE])[WELL].agg("/".join).groupby(COMPOUND).agg(["size", "nunique"])

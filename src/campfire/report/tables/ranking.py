@@ -1,4 +1,4 @@
-"""Which encoder is best: the mean over the quadrants of every encoder, and how far the best is ahead of the others."""
+"""Ranking of encoders: mean over the quadrants, and the lead of the best over each other encoder."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ def _compare(results: Sequence[ProbeResult], options: TableOptions) -> pd.DataFr
 
 
 def _answer(data: pd.DataFrame, options: TableOptions) -> str:
-    """Who wins, and over whom; plain where nobody does."""
+    """A sentence on which encoder is best, and which others it beats."""
     first, others = data.iloc[0], data.iloc[1:]
     lead = f"{first['label']} has the highest mean over the quadrants on {options.channel_label(options.id_channels)}"
     lead += f" ({number(first['mean'])})"
@@ -66,14 +66,14 @@ def build(results: Sequence[ProbeResult], options: TableOptions) -> Table:
         raise DataError(f"no encoder was scored on {options.id_channels}; add that channel set to the evaluation")
     data = _compare(chosen, options)
     lines = []
-    for place, row in enumerate(data.to_dict("records"), start=1):
+    for rank, row in enumerate(data.to_dict("records"), start=1):
         behind = float(row.get("behind", float("nan")))
         known = not pd.isna(behind)
         bold = "**" if known and row["holds"] else ""
         lines.append(
             {
                 "Encoder": row["label"],
-                "Rank": str(place),
+                "Rank": str(rank),
                 "Mean of the quadrants": number(row["mean"]),
                 "Best minus this": f"{bold}{number(behind, signed=True)}{bold}" if known else "–",
                 f"{100 * options.level:g} % interval": interval(row["low"], row["high"], signed=True) if known else "",
@@ -82,8 +82,8 @@ def build(results: Sequence[ProbeResult], options: TableOptions) -> Table:
         )
     notes = (
         f"Protocol {options.protocol}: accuracy, balanced where classes are uneven, on identical cells. The best is "
-        "chosen on these very data, which favours it. Over: the interval is for other plates, or, where "
-        "a side has fewer than three plates, for other wells of these. Bold: told apart over plates after "
+        "chosen on these data, which favours it. Over: the interval is for other plates, or, where "
+        "a side has fewer than three plates, for other wells of these. Bold: different over plates after "
         "adjustment for the number of encoders (Holm). No interval covers another pretraining run.",
     )
     title = "Encoders by mean accuracy over the four quadrants, and how far the best is ahead."

@@ -1,7 +1,6 @@
-"""A table in print: the long data as csv, the layout as Markdown, LaTeX (booktabs), HTML and JSON.
+"""Output formats of a table: long data as csv, layout as Markdown, LaTeX (booktabs), HTML and JSON.
 
-Cells of a layout are text. `**value**` stands for bold; the characters ± − × ≤ ≥ † are written as each format
-wants them.
+Cells of a layout are text. `**value**` stands for bold; the characters ± − × ≤ ≥ † are converted for each format.
 """
 
 import html
@@ -46,15 +45,15 @@ class Table:
     data: pd.DataFrame
     """Long form, full precision: the csv."""
     layout: pd.DataFrame
-    """As printed: text cells; the first column names the rows."""
+    """The printed form: text cells; the first column names the rows."""
     notes: tuple[str, ...] = ()
-    """What the numbers mean: protocol, n, intervals."""
+    """Notes on the numbers: protocol, n, intervals."""
     answer: str = ""
     """The finding in one sentence, computed from the data."""
 
 
 def _numeric(layout: pd.DataFrame) -> list[bool]:
-    """Which columns hold numbers (set flush right), and not text (flush left)."""
+    """Whether each column holds numbers (aligned right) or text (left)."""
     filled = [[str(cell).strip("*") for cell in layout.iloc[:, i] if str(cell)] for i in range(layout.shape[1])]
     return [i > 0 and all(cell[0] in "0123456789+−–[" for cell in cells) for i, cells in enumerate(filled)]
 
@@ -67,7 +66,7 @@ def _block_starts(layout: pd.DataFrame) -> list[bool]:
 
 
 def _spans(names: list[str]) -> list[int]:
-    """How many rows each name stands for: itself and the empty ones below; 0 for the empty ones."""
+    """Number of rows that each name spans: its own and the empty ones below; 0 for empty ones."""
     starts = [i for i, name in enumerate(names) if name or i == 0]
     spans = [0] * len(names)
     for start, stop in zip(starts, [*starts[1:], len(names)], strict=True):
@@ -82,7 +81,7 @@ def _bold(cell: str, before: str, after: str) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """The layout as a Markdown table with the title before and the notes behind it."""
+    """The layout as a Markdown table between title and notes."""
     columns = [str(column) for column in table.layout.columns]
     rows = [[str(cell).replace("|", "\\|") for cell in row] for row in table.layout.to_numpy()]
     widths = [max(3, *(len(cells[i]) for cells in [columns, *rows])) for i in range(len(columns))]
@@ -100,7 +99,7 @@ def to_markdown(table: Table) -> str:
 
 
 def tex_escape(text: str) -> str:
-    """Text as LaTeX prints it literally."""
+    """Text escaped for LaTeX."""
     return "".join(_TEX_TEXT.get(character, character) for character in text)
 
 
@@ -159,7 +158,7 @@ def html_table(table: Table) -> str:
     for i, (cells, starts) in enumerate(zip(table.layout.to_numpy(), _block_starts(table.layout), strict=True)):
         texts = [_bold(html.escape(str(cell)), "<b>", "</b>") for cell in cells]
         line = "".join(f"<td{kind}>{text}</td>" for kind, text in zip(kinds[1:], texts[1:], strict=True))
-        if spans[i]:  # a name stands beside all rows of its block
+        if spans[i]:  # a name spans all rows of its block
             span = f' rowspan="{spans[i]}"' if spans[i] > 1 else ""
             line = f'<td class="name"{span}>{texts[0]}</td>{line}'
         rows.append(f'<tr class="first">{line}</tr>' if starts else f"<tr>{line}</tr>")
@@ -168,7 +167,7 @@ def html_table(table: Table) -> str:
 
 
 def to_html(table: Table) -> str:
-    """A page of its own (no script, no outside file): title, finding, table, notes."""
+    """A standalone page (no script, no external file): title, finding, table, notes."""
     answer = f'<p class="answer">{html.escape(table.answer)}</p>\n' if table.answer else ""
     notes = "\n".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes)
     return (

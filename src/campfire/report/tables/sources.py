@@ -1,4 +1,4 @@
-"""The results of the probes as the tables and figures read them: one folder per encoder and channel set."""
+"""Probe results for tables and figures: one folder per encoder and channel set."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ SCORE_COLUMNS = ["protocol", "task", "fit", "split", "accuracy", "balanced_accur
 SCORE_COLUMNS += ["n_train", "n_train_min", "doubt"]
 
 TASKS = {quadrant: task for task, pair in TASK_QUADRANTS.items() for quadrant in pair}
-"""The probe that is scored on each quadrant."""
+"""The task of each quadrant."""
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Scores and predictions of one encoder on one channel set, read when asked for."""
+    """Scores and predictions of one encoder on one channel set, read on demand."""
 
     encoder: str
     channels: str
@@ -37,11 +37,11 @@ class ProbeResult:
         return table
 
     def scores(self) -> pd.DataFrame:
-        """`probes/{encoder}/{channels}/scores.parquet`: a row per fit and quadrant."""
+        """`probes/{encoder}/{channels}/scores.parquet`: one row per fit and quadrant."""
         return self._read("scores.parquet", SCORE_COLUMNS)
 
     def predictions(self, protocol: str | None = None) -> pd.DataFrame:
-        """`probes/{encoder}/{channels}/predictions.parquet`: a row per scored cell and fit; of one protocol or all."""
+        """`probes/{encoder}/{channels}/predictions.parquet`: one row per scored cell and fit."""
         table = self._read("predictions.parquet", PREDICTION_COLUMNS)
         if protocol is not None:
             table = table[table["protocol"] == protocol].reset_index(drop=True)
@@ -65,7 +65,7 @@ def probe_results(paths: Iterable[str | Path]) -> list[ProbeResult]:
 
 
 def find(results: Sequence[ProbeResult], encoder: str, channels: str) -> ProbeResult:
-    """The result of one encoder and channel set; a DataError says which are there."""
+    """The result of one encoder and channel set; a DataError lists the available ones."""
     for result in results:
         if (result.encoder, result.channels) == (encoder, channels):
             return result

@@ -11,7 +11,7 @@ from campfire.report.tables.render import Table
 
 
 def _answer(long: pd.DataFrame, encoders: list[str], options: TableOptions, differences: pd.DataFrame | None) -> str:
-    """Paired differences to the first encoder where there are such, and how many values are above chance."""
+    """Sentences on paired differences to the first encoder, if any, and on the number of values above chance."""
     scored = long.dropna(subset=["accuracy"])
     above = int(scored["above_chance"].eq(True).sum())
     what = "balanced accuracy" if scored["uneven"].eq(True).any() else "accuracy"

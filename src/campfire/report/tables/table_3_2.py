@@ -11,7 +11,7 @@ from campfire.report.tables.render import Table
 
 
 def _answer(encoders: list[str], options: TableOptions, differences: pd.DataFrame | None) -> str:
-    """Paired change of every encoder; empty without the table of differences."""
+    """A sentence on the paired change of every encoder; empty without the table of differences."""
     parts = []
     for encoder in encoders:
         found = mean_difference(differences, (encoder, options.id_channels), (encoder, options.ood_channels))

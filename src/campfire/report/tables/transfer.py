@@ -26,7 +26,7 @@ def collect(pairs: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.Data
         table = pairs[encoder]
         if table.empty:
             raise DataError(f"transfer/{encoder}/zprime.parquet: holds no pair of groups; check the transfer sheet")
-        # Z' is the same both ways, and so is a pair.
+        # Z' is symmetric, so each pair is listed once.
         names = np.sort(table[["reference", "target"]].to_numpy(dtype=str), axis=1)
         table = table.assign(pair=[" – ".join(row) for row in names])
         table = table[table["reference"] != table["target"]].drop_duplicates(["pair", "role", "method"])
@@ -65,16 +65,16 @@ def build(pairs: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
         "between the group means. 1: no spread at all. 0.5: the means lie six times the sum of both SDs apart, the "
         "usual mark of an excellent assay. 0: the 3-SD bands of both groups just touch; below, they overlap, while "
         "the means may still differ. plain: mean and SD, as the paper; robust: Algorithm A, as the authors' code.",
-        f"Brackets: {100 * options.level:g} % bootstrap interval over wells, on the scale of log(1 − Z′), less the "
-        "bias: projection and spread come from the same wells, so Z′ of few wells is too high and may lie above its "
-        "interval. Groups of fewer than three "
-        "wells have none, and no part in the sentence above.",
+        f"Brackets: {100 * options.level:g} % bootstrap interval over wells, on the scale of log(1 − Z′), bias "
+        "corrected: projection and spread come from the same wells, so Z′ of few wells is too high and may lie above "
+        "its interval. Groups of fewer than three "
+        "wells have none and are not part of the sentence above.",
     )
     return Table("Z′ between groups of control wells of the transfer screen.", data, pd.DataFrame(lines), notes, answer)
 
 
 def _answer(held: pd.DataFrame, labels: list[str]) -> str:
-    """How many pairs of groups reach the two marks of Z', by point value and with the whole interval."""
+    """Number of pairs of groups that reach the two marks of Z', by point value and by whole interval."""
     parts = []
     for label in labels:
         rows = held[held["label"] == label]
@@ -84,8 +84,8 @@ def _answer(held: pd.DataFrame, labels: list[str]) -> str:
         ]
         parts.append(f"{label}: of {len(rows)} pairs {', '.join(counts)}")
     return (
-        f"Plain Z′ between control groups on held-out plates, three wells or more a side. {'; '.join(parts)}. At 0 the "
-        "3-SD bands of both groups touch, at 0.5 an assay counts as excellent."
+        f"Plain Z′ between control groups on held-out plates, three wells or more per side. {'; '.join(parts)}. At 0 "
+        "the 3-SD bands of both groups touch, at 0.5 an assay counts as excellent."
     )
 
 

@@ -1,4 +1,4 @@
-"""What an interval lets a sentence say: nothing that its printed bounds do not show."""
+"""Verdicts from intervals as printed: a sentence claims only what the printed bounds show."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,8 @@ DIFFERS = (ABOVE, BELOW)
 
 
 def verdict(low: float, high: float, digits: int = 3) -> str:
-    """Where an interval lies, by its bounds as printed: above, below, includes or touches zero; empty if unknown.
+    """Position of an interval relative to zero, by its printed bounds: above, below, includes or touches zero; empty if
+    unknown.
 
     `touches zero`: the interval excludes zero, but by less than the printed digits show.
     """
@@ -30,7 +31,7 @@ def exceeds(low: float, floor: float, digits: int = 3) -> bool:
 
 
 def leading(record: Mapping[Any, Any]) -> tuple[float, float, str]:
-    """Bounds that a sentence is made from, and what they are over: `plates` where known, else `wells`, else nothing.
+    """Bounds for a sentence and their units: `plates` where known, else `wells`, else neither.
 
     record: a row with low and high (over wells) and low_plates and high_plates.
     """
