@@ -91,7 +91,7 @@ def test_a_finished_run_keeps_its_outputs_and_no_checkpoints(
         assert train(*arguments).equals(pd.read_parquet(whole / "metrics.parquet"))
     for name in OUTPUTS:
         assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
-    # Other code may give other weights: its run begins anew.
+    # Other code may give other weights: its run restarts.
     monkeypatch.setattr(Engine, "step", crash)
     with pytest.raises(RuntimeError, match="lost"):
         train(*arguments, "other")
@@ -140,7 +140,7 @@ def test_a_truncated_checkpoint_gives_way_to_the_one_before(
     newest[-1].write_bytes(newest[-1].read_bytes()[:-1000])
     newest[-2].write_bytes(b"")
     train(*arguments)
-    assert "step-000000010.ckpt: not a whole checkpoint" in caplog.text
+    assert "step-000000010.ckpt: not a complete checkpoint" in caplog.text
     same_run(whole, tmp_path / "run")
 
 
@@ -187,7 +187,7 @@ def test_a_state_folder_keeps_three_and_other_options_apart(tmp_path: Path) -> N
     (tmp_path / "aaaa" / ".left.partial.ckpt").write_bytes(b"half")
     folder.clean()
     assert not list((tmp_path / "aaaa").glob(".*"))
-    with pytest.raises(DataError, match="not a whole checkpoint"):
+    with pytest.raises(DataError, match="not a complete checkpoint"):
         read_checkpoint(tmp_path / "none.ckpt")
 
 

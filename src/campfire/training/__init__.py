@@ -1,7 +1,7 @@
 """Self-supervised pretraining: one CPU to many GPU nodes, resumable at any step.
 
 `train` runs in this process (or in each process that torchrun started); `launch` starts the processes of a machine.
-The loop in outline (`trainer.Run`, `engine.Engine`; every draw comes from a seed and the place in the run):
+The loop in outline (`trainer.Run`, `engine.Engine`; every draw comes from a seed and the position in the run):
 
     train_tiles, val_tiles = open_sources(plates, wells)            # rows of tile files, by split
     model = build_model(config, seed)                               # or from ImageNet weights
@@ -59,7 +59,7 @@ def train(
     state_dir: str | Path,
     code: str = UNKNOWN_CODE,
 ) -> "pd.DataFrame":
-    """See campfire.training.trainer.train (torch is imported only now)."""
+    """Pretrain in this process; see `campfire.training.trainer.train`. Imports torch on call."""
     from campfire.training.trainer import train as run
 
     return run(options, plates, wells, out_dir, state_dir, code)
@@ -79,10 +79,10 @@ def launch(
 ) -> int:
     """Train in new processes and return the exit code: 0, EXIT_RESUMABLE or another.
 
-    processes: of each node, one per GPU. nodes: 1 is this machine; several are those of the Slurm job we are in,
-    started by srun with `threads` CPUs each. Signals to stop are passed on, and the processes have time to write a
-    checkpoint. `tell` (such as `log.info`) gets every line that they write; without it they share our output.
-    code: names the code that trains (see `train`).
+    processes: number per node, one per GPU. nodes: 1 is this machine; several are the nodes of the current Slurm job,
+    started by srun with `threads` CPUs each. Signals are forwarded, and the processes have time to write a checkpoint.
+    `tell` (such as `log.info`) receives every output line; without it the processes share our output.
+    code: identifies the training code (see `train`).
     """
     from campfire.core.files import write_json
     from campfire.training.launcher import start, start_by_srun, this_module

@@ -1,9 +1,9 @@
 """Train from a JSON file: `torchrun -m campfire.training --config run.json`, or with `--processes` without torchrun.
 
-The file holds `options` (PretrainOptions), `plates` (tile files), `wells`, `out` and `state`, and may name the
-`code` that trains. Exit codes: 0 done,
-75 (EXIT_RESUMABLE) stopped by a signal after a checkpoint, 1 an error, explained in one line. torchrun itself
-turns every code but 0 into 1; `--processes` keeps it.
+The file has `options` (PretrainOptions), `plates` (tile files), `wells`, `out` and `state`, and optionally
+`code`, the digest of the training code. Exit codes: 0 done,
+75 (EXIT_RESUMABLE) stopped by a signal after a checkpoint, 1 an error, explained in one line. torchrun turns
+every code but 0 into 1; `--processes` keeps it.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from campfire.training.launcher import start, this_module
 log = logging.getLogger(__name__)
 
 EXIT_INTERRUPTED = 130
-"""What shells report for a command that Ctrl-C ended."""
+"""Exit code of shells for a command ended by Ctrl-C."""
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""The paper's ablation study (App. B): Tables 2.3 to 2.5 as runs, each stage upon the best of the one before.
+"""The paper's ablation study (App. B): Tables 2.3 to 2.5 as runs; each stage starts from the best of the one before.
 
 A row of a table becomes changes to the options of a base run (`campfire.training.PretrainOptions` as plain values);
 finished runs are ranked by validation loss and reconstruction error.
@@ -28,9 +28,9 @@ COLUMNS = {
     "optimiser": ["trial", "learning_rate", "weight_decay"],
 }  # fmt: skip
 PAPER_TABLE = {"loss": "2.3", "architecture": "2.4", "mask": "", "optimiser": "2.5"}
-"""Numbers of the printed tables; of the mask ratio, perturbed alone after the second stage, the text alone tells."""
+"""Numbers of the printed tables; the mask ratio, varied separately after the second stage, is only in the text."""
 PAPER_CHOICE = {"loss": 3, "architecture": 2, "mask": 2, "optimiser": 11}
-"""Trials that stand in for a stage that was not run: 11 is the main text's, for the others see docs/decisions.md."""
+"""Trials that replace a stage that was not run: 11 is the main text's, for the others see docs/decisions.md."""
 
 ABLATION_RECIPE: dict[str, Any] = {
     "epochs": 50,
@@ -42,14 +42,14 @@ ABLATION_RECIPE: dict[str, Any] = {
     "plate_types": ["TARGET2"],
     "model": {"patch_size": 16, "mask_ratio": 0.75},
 }
-"""What all ablation runs share (App. B); 2.4 and 2.5 then change what their rows name."""
+"""Options shared by all ablation runs (App. B); rows of 2.4 and 2.5 override theirs."""
 GLOBAL_BATCH = {"loss": 512, "architecture": 128, "mask": 128, "optimiser": 400}
 """Tiles per step over the paper's two GPUs, by stage."""
 READINGS = {
     "permuted": ("spatial", "frequency", "high", "low"),
     "literal": ("spatial", "high", "low", "frequency"),
 }
-"""What the four weights of Table 2.3 are, in the printed order of its columns."""
+"""The four weights of Table 2.3, in the printed order of its columns, by reading."""
 
 
 def read_stage(stage: str, folder: str | Path) -> pd.DataFrame:
@@ -97,7 +97,7 @@ def _loss_changes(row: Mapping[str, Any], reading: str) -> dict[str, float]:
     """Weights and fractions of a row of Table 2.3.
 
     The header reads (s, h, l, f), but h is given exactly where the third weight is positive and l exactly where the
-    fourth is (27 of 27 rows): `permuted` takes the columns as (s, f, h, l), `literal` takes the header's word.
+    fourth is (27 of 27 rows): `permuted` reads the columns as (s, f, h, l), `literal` as in the header.
     """
     printed = [float(row[name]) for name in ("lambda_s", "lambda_h", "lambda_l", "lambda_f")]
     weights = dict(zip(READINGS[reading], printed, strict=True))
@@ -111,7 +111,7 @@ def stage_base(
 ) -> dict[str, Any]:
     """Options that all runs of a stage start from: `base`, the recipe, then the best row of every stage before.
 
-    best: the winning trial of each earlier stage (see `best_trial`); a stage that is absent is taken as PAPER_CHOICE.
+    best: the winning trial of each earlier stage (see `best_trial`); PAPER_CHOICE replaces a missing stage.
     """
     if stage not in STAGES:
         raise ConfigError(f"ablation stage {stage!r}: choose from {', '.join(STAGES)}")
@@ -141,7 +141,7 @@ def _row(stage: str, folder: str | Path, trial: int) -> Mapping[str, Any]:
 
 
 def choose_trials(stage: str, folder: str | Path, wanted: Iterable[int] | None = None) -> list[int]:
-    """The trials to run: all rows of the table, or those wanted, in the table's order."""
+    """The trials to run: all rows of the table or the selected ones, in the table's order."""
     every = [int(trial) for trial in read_stage(stage, folder).index]
     if wanted is None:
         return every
@@ -182,10 +182,10 @@ def run_name(trial: int) -> str:
 
 
 def rank(stage: str, folder: str | Path, metrics: Mapping[int, str | Path | pd.DataFrame]) -> pd.DataFrame:
-    """Rank finished trials: the table's row, its last validation, and where it stands.
+    """Ranking of finished trials: the table's row, its last validation, and its ranks.
 
     metrics: metrics.parquet (or that table) by trial. Columns added to the printed ones: `epochs`,
-    `validation_loss`, `reconstruction_error` (mean squared error of masked pixels, whatever the objective),
+    `validation_loss`, `reconstruction_error` (mean squared error of masked pixels, for any objective),
     `rank_loss`, `rank_error` (1 is best, ties share the mean), `score` (their mean) and `best`. Losses of trials with
     different objectives are not on one scale, so the error counts as much and decides ties.
     Rows are sorted best first. Raises DataError for a run without a validation.

@@ -1,4 +1,4 @@
-"""Augmentation and channel subsets: in the batch, on the device, from explicit generators."""
+"""Augmentation and channel subsets of batches on the device, drawn from explicit generators."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ SUBSETS = ("release", "uniform", "all")
 
 
 def augment(images: Tensor, options: AugmentOptions, generator: torch.Generator) -> Tensor:
-    """Flip and rotate each tile of (B, C, H, W) on its own, all its channels alike, in random ways.
+    """Randomly flip and rotate each tile of (B, C, H, W), with the same transform for all its channels.
 
     `generator` lives on the images' device. With square tiles the eight flips and right-angle turns are equally
     likely; float images are needed for `rotation: any`.
@@ -48,7 +48,7 @@ def draw_channels(count: int, scheme: str, generator: torch.Generator) -> list[i
     """Positions of a random non-empty subset of `count` channels, ascending, from a CPU generator.
 
     `release`: the size first, uniformly, then a subset of that size (of three channels each single and pair has
-    probability 1/9, the triple 1/3); `uniform`: all non-empty subsets alike; `all`: every channel, no draw.
+    probability 1/9, the triple 1/3); `uniform`: all non-empty subsets equally likely; `all`: every channel, no draw.
     """
     if scheme not in SUBSETS:
         raise ConfigError(f"channel subset {scheme!r} is not one of {', '.join(SUBSETS)}")

@@ -1,6 +1,6 @@
-"""Did the model learn to fill in, and each channel as itself? Errors and likeness of predictions at masked pixels.
+"""Scores per channel: errors at masked pixels, and similarity of the predictions of different channels.
 
-Errors of all normalisations compare: they are taken after each target tile was brought to mean 0 and variance 1.
+Errors are comparable between normalisations: each target tile is first scaled to mean 0 and variance 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 BLIND = 0.9
-"""From this `blindness` on the trainer warns: a decoder that cannot tell channels apart has 0.98 and more, one that
-learns to is below after the first epochs (docs/channels.md)."""
+"""From this `blindness` on the trainer warns: a decoder that cannot distinguish channels has 0.98 or more, one
+that learns to falls below after the first epochs (docs/channels.md)."""
 
 
 class ChannelScores:
     """Sums over tiles of what `values` gives, on one device, of the channels in `names` order; sums of ranks add up.
 
     masked_error_X: mean squared error of channel X at masked pixels; 1 is the error of the tile's own mean.
-    floor_tile_X: the same for the mean of the other tiles of the channel, what is known without looking at the tile.
-    floor_blind_X: the same for the mean of the tile's channels, the best that a decoder could do which knows
-    everything but which channel is which.
+    floor_tile_X: the same for the mean of the channel's other tiles, which needs no look at the tile.
+    floor_blind_X: the same for the mean of the tile's channels, the best possible for a decoder that knows
+    everything except which channel is which.
     likeness_X_Y, likeness_target_X_Y: correlation over masked pixels of two channels of a tile, mean over tiles.
     """
 
@@ -34,7 +34,7 @@ class ChannelScores:
 
     @torch.no_grad()
     def add(self, prediction: Tensor, target: Tensor, mask: Tensor, channels: Sequence[str]) -> None:
-        """Count a batch: predictions and targets (B, C, H, W) of any scale, pixel mask (B, C, H, W), 1 masked."""
+        """Add a batch: predictions and targets (B, C, H, W) of any scale, pixel mask (B, C, H, W), 1 masked."""
         target, prediction = target.float(), prediction.float()
         variance, mean = torch.var_mean(target, dim=(2, 3), correction=0, keepdim=True)
         used = (variance > 1e-12)[..., 0, 0].double()  # a constant tile has no scale
@@ -65,7 +65,7 @@ class ChannelScores:
         return [table[:, 0], table[:, 1], table[:, 2], table[:, 3:]]
 
     def values(self, sums: Tensor) -> dict[str, float]:
-        """The columns of metrics.parquet, from sums over all processes; channels without tiles have none."""
+        """The columns of metrics.parquet, from sums over all processes; none for channels without tiles."""
         count, error, blind, tiles = (part.cpu() for part in self._channel_parts(sums))
         found: dict[str, float] = {}
         for number, name in enumerate(self.names):
@@ -87,9 +87,9 @@ class ChannelScores:
 
 
 def blindness(values: Mapping[str, float]) -> float | None:
-    """The part of what sets the targets' channels apart that is missing between predictions; None without two channels.
+    """The share of the targets' channel differences that is missing in predictions; None without two channels.
 
-    0: predictions are as unlike as targets (mean over pairs); 1: all channels are predicted alike.
+    0: predictions differ as much as targets (mean over pairs); 1: all channels are predicted alike.
     """
     pairs = [name for name in values if name.startswith("likeness_") and not name.startswith("likeness_target_")]
     true = [values[name.replace("likeness_", "likeness_target_", 1)] for name in pairs]

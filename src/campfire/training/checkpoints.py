@@ -1,6 +1,6 @@
-"""Checkpoints in a state folder: written beside and renamed, the newest few kept.
+"""Checkpoints in a state folder: written atomically, the newest few kept.
 
-A checkpoint is one safetensors file: weights, AdamW's moments and the sums of the epoch under way as tensors; position,
+A checkpoint is one safetensors file: weights, AdamW's moments and the sums of the current epoch as tensors; position,
 epoch table and identity of the run as JSON in its header. No generator state is stored, because every draw of a run
 comes from a generator seeded by (seed, step, process): the position is the state.
 """
@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 
 NEWEST_KEPT = 3
 OUTPUTS = ("snapshots.npz", "metrics.parquet", "model.safetensors")
-"""What a run leaves, the last one written last."""
+"""Outputs of a run; the last one is written last."""
 FINISHED = "finished"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run needs to go on."""
+    """The state from which a run resumes."""
 
     tensors: dict[str, Tensor]
     state: dict[str, Any]
@@ -39,7 +39,7 @@ class Checkpoint:
 
 
 class StateFolder:
-    """Checkpoints of one run (one fingerprint) in `root/<fingerprint>`; other fingerprints are left alone."""
+    """Checkpoints of one run (one fingerprint) in `root/<fingerprint>`; other fingerprints are ignored."""
 
     def __init__(self, root: str | Path, fingerprint: str) -> None:
         self.root = Path(root)
@@ -59,8 +59,8 @@ class StateFolder:
             sync_folder(self.folder)
         except (OSError, SafetensorError) as error:
             raise DataError(
-                f"{path}: cannot write this checkpoint ({error}); free space or rights there, then start again: the "
-                "run goes on from the checkpoint before"
+                f"{path}: cannot write this checkpoint ({error}); free space or fix permissions, then start again: the "
+                "run resumes from the previous checkpoint"
             ) from error
         for old in self.newest()[NEWEST_KEPT:]:
             old.unlink(missing_ok=True)
@@ -71,16 +71,16 @@ class StateFolder:
         return sorted(self.folder.glob("step-*.ckpt"), reverse=True)
 
     def load(self) -> Checkpoint | None:
-        """The newest readable checkpoint; a damaged one is told in the log and the one before is taken."""
+        """The newest readable checkpoint; falls back to the previous one, with a warning, if it is damaged."""
         for path in self.newest():
             try:
                 return read_checkpoint(path)
             except DataError as error:
-                log.warning("%s; trying the checkpoint before it", error)
+                log.warning("%s; falling back to the previous checkpoint", error)
         return None
 
     def clean(self) -> None:
-        """Remove what a killed writer left half-written."""
+        """Remove partial files of killed writers."""
         for leftover in self.folder.glob("**/.*.partial*"):
             leftover.unlink(missing_ok=True)
 
@@ -92,12 +92,12 @@ class StateFolder:
             spent.unlink(missing_ok=True)
 
     def finished(self) -> Path | None:
-        """Where the outputs are kept, if this run was finished."""
+        """Folder of the kept outputs if this run finished before, else None."""
         kept = self.folder / FINISHED
         return kept if all((kept / name).is_file() for name in OUTPUTS) else None
 
     def restore(self, out_dir: Path) -> None:
-        """Put kept outputs back."""
+        """Restore kept outputs."""
         for name in OUTPUTS:
             link_or_copy(self.folder / FINISHED / name, out_dir / name)
 
@@ -112,13 +112,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint on the CPU; a truncated or foreign file is a DataError."""
+    """Read a checkpoint on the CPU; a truncated or foreign file raises DataError."""
     try:
         with safe_open(path, framework="pt") as stored:
             state = json.loads((stored.metadata() or {})["state"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: not a whole checkpoint ({error})") from error
+        raise DataError(f"{path}: not a complete checkpoint ({error})") from error
     return Checkpoint(tensors, state, path)
 
 
@@ -133,7 +133,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dic
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, names: list[str], tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimiser_tensors` took."""
+    """Restore the state saved by `optimiser_tensors`."""
     number = {name: index for index, name in enumerate(names)}
     state: dict[int, dict[str, Tensor]] = {}
     for full, value in tensors.items():

@@ -1,4 +1,4 @@
-"""One optimiser step, one validation, one set of reconstructions: what happens on the device."""
+"""Device work of a run: optimiser steps, validation and reconstructions."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -24,9 +24,9 @@ from campfire.training.processes import Processes
 from campfire.training.source import Source
 
 BAD_STEPS = 64
-"""Most steps between two looks at the device whose numbers are kept when they are skipped."""
+"""Most skipped steps between two reads of the device whose numbers are kept."""
 SUBSET, PASS, VALIDATION, SNAPSHOT = 1, 2, 3, 4
-"""What a keyed seed is for."""
+"""Purposes of keyed seeds."""
 
 
 class Prepared(NamedTuple):
@@ -84,15 +84,15 @@ class Engine:
         self.model = initial_model(self.config, options).to(self.device)
         self.compiled = options.compile is True or (options.compile == "auto" and cuda)
         if self.compiled:
-            # Full steps have one or two batch sizes and a few numbers of channels: each gets a fast graph of its own.
+            # Full steps have one or two batch sizes and a few numbers of channels, each with its own fast graph.
             torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 32)
-            # DDP's own splitting would cut each block in three; the blocks are pieces enough for its messages.
+            # DDP's graph splitting would split each block in three; blocks are small enough for its messages.
             torch._dynamo.config.optimize_ddp = False
             self.model.compile_blocks(dynamic=False)
         self.task = TrainingPass(self.model, objective, self.bf16)
         self.run: Callable[..., Tensor] = self.task
         if processes.world > 1:
-            # Channels take turns where each has its own decoder or embedding: such a step leaves parameters unused.
+            # With per-channel decoders or embeddings a step uses only the parameters of its channels.
             turns = self.config.decoder == "per_channel" or self.config.channel_embedding == "learned"
             self.run = DistributedDataParallel(self.task, gradient_as_bucket_view=True, find_unused_parameters=turns)
         self.optimiser, self.names = make_optimiser(self.model, options, self.device)
@@ -152,11 +152,11 @@ class Engine:
         return self.augmentation.channel_scale not in ("input", self.augmentation.normalisation)
 
     def _index_for_model(self, channels: tuple[str, ...]) -> Tensor:
-        """Channel index on the device, or on the host where decoders are chosen by it, which must not wait."""
+        """Channel index on the device, or on the host where it selects decoders, to avoid a wait."""
         return self._index(channels, "cpu" if self.config.decoder == "per_channel" else self.device)
 
     def _index(self, channels: tuple[str, ...], device: torch.device | str) -> Tensor:
-        """Channel index (C,) int64, made once: a fresh one would be a small copy to the device in every step."""
+        """Channel index (C,) int64, cached: a new one would be a small copy to the device in every step."""
         key = (channels, str(device))
         if key not in self.indices:
             self.indices[key] = torch.tensor([self.order.index(c) for c in channels], device=device)
@@ -168,9 +168,9 @@ class Engine:
         return draw_channels(len(channels), self.augmentation.channel_subset, generator)
 
     def step(self, number: int, parts: Iterable[Batch], source: Source, rate: float) -> None:
-        """One optimiser step from the gradients of all its parts on all processes. Does not wait for the device.
+        """Run one optimiser step from the gradients of all its parts on all processes, without waiting for the device.
 
-        A step whose gradients are not finite leaves the model and the optimiser as they are (`skipped` counts it).
+        A step whose gradients are not finite leaves model and optimiser unchanged (`skipped` counts it).
         """
         self.task.train()
         batches = list(parts)
@@ -193,8 +193,8 @@ class Engine:
         draws = self.model.draw(len(prepared.images), prepared.images.shape[1], self.generator)
         later = batch.part + 1 < batch.parts
         hold = self.run.no_sync() if later and isinstance(self.run, DistributedDataParallel) else nullcontext()
-        # The step or two at an epoch's end that are not full run uncompiled: their sizes would each cost minutes.
-        # All processes do alike, because `total` counts the tiles of all.
+        # The one or two partial steps at an epoch's end run uncompiled: compiling their sizes would take minutes.
+        # All processes agree, because `total` counts the tiles of all.
         how = nullcontext() if batch.total == self.options.global_batch else self._eager()
         with hold:
             with how:
@@ -207,9 +207,9 @@ class Engine:
         self.sums[-1] += counts
 
     def _prepare_part(self, number: int, batch: Batch, source: Source) -> Prepared:
-        """A part of a step, prepared with draws of its own, the same however often it is prepared.
+        """A part of a step, prepared with draws of its own, identical each time it is prepared.
 
-        A process without a tile takes part with an empty image that counts for nothing.
+        A process without a tile takes part with an empty image of zero weight.
         """
         self.generator.manual_seed(keyed_seed(self.options.seed, PASS, number, self.processes.rank, batch.part))
         if len(batch.rows):
@@ -245,7 +245,7 @@ class Engine:
     def validate(self, batches: Callable[[], Iterable[Batch]], source: Source) -> dict[str, float]:
         """Mean terms and channel scores over the val tiles of all processes, always with the same masks.
 
-        `batches()` begins anew: with `global` channel embeddings a first pass over all val tiles makes them.
+        `batches()` restarts: with `global` channel embeddings a first pass over all val tiles computes them.
         """
         self.task.eval()
         with self._eager():
@@ -275,7 +275,7 @@ class Engine:
         return found | scores.values(self.processes.gather(scores.sums).sum(dim=0))
 
     def _eager(self) -> AbstractContextManager[Any]:
-        """Evaluation runs uncompiled: it is short, and its shapes would each cost a minute of compilation."""
+        """Evaluation runs uncompiled: it is short, and each of its shapes would take a minute to compile."""
         return torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
 
     def reconstruct(
@@ -289,7 +289,7 @@ class Engine:
 
 
 def initial_model(config: ModelConfig, options: PretrainOptions) -> MaskedAutoencoder:
-    """The model before its first step, on the CPU: also what the untrained twin is."""
+    """The model before its first step, on the CPU: identical to the untrained twin."""
     model = build_model(config, seed=options.seed)
     if options.imagenet:
         from campfire.model.imagenet import initialise_from_imagenet

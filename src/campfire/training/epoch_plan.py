@@ -1,8 +1,8 @@
 """The order of an epoch: which tiles, in which step, on which process. A pure function of seed and epoch.
 
-Shards (runs of neighbouring tiles of a plate) are shuffled and laid in one line; each process takes its part of the
-line, reads it window by window and shuffles the tiles inside a window. Every tile is used once per epoch, disks read
-whole shards, and any position can be found again from (epoch, step) alone.
+Shards (runs of neighbouring tiles of a plate) are shuffled into one sequence; each process takes its part of the
+sequence, reads it window by window and shuffles the tiles inside a window. Every tile is used once per epoch, disks
+read whole shards, and any position follows from (epoch, step).
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ def step_sizes(tiles: int, batch: int) -> Ints:
 
 
 def share(total: Ints, parts: int) -> Ints:
-    """Split each of `total` (T,) as evenly as can be: (T, parts), earlier parts take the rest."""
+    """Split each of `total` (T,) as evenly as possible: (T, parts), earlier parts get the remainder."""
     base, rest = np.divmod(total[:, None], parts)
     extra: Ints = (np.arange(parts)[None, :] < rest).astype(np.int64)
     return base + extra

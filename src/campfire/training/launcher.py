@@ -18,7 +18,7 @@ from campfire.training.network import interface_towards
 from campfire.training.options import EXIT_RESUMABLE
 
 SECONDS_TO_STOP = 600.0
-"""Time that processes have to write a checkpoint after a signal."""
+"""Time for processes to write a checkpoint after a signal."""
 SECONDS_AFTER_FAILURE = 5.0
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -26,7 +26,7 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _end_with_parent() -> None:
-    """Have the kernel send SIGTERM when the launcher dies, however it dies: no process trains on unseen (Linux)."""
+    """Have the kernel send SIGTERM when the launcher dies, so that no process is orphaned (Linux)."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 def pass_on(lines: IO[bytes], tell: Callable[[str], None]) -> None:
-    """Give every line that a process writes to `tell`, until it closes its output."""
+    """Pass every output line of a process to `tell` until it closes its output."""
     for line in lines:
         if text := line.decode(errors="replace").rstrip():
             tell(text)
@@ -51,10 +51,11 @@ def start(
 ) -> int:  # fmt: skip
     """Run `command` once per process of this machine and return the exit code of the run.
 
-    Does what torchrun's static rendezvous does (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), and two
-    things that it does not: SIGINT, SIGTERM and SIGUSR1 reach every process, which then have time to write a
-    checkpoint, and EXIT_RESUMABLE comes back when they did. When one process fails, the others are ended.
-    `host` and `port` are those of node 0 when there are several nodes. `tell` gets the processes' output line by line.
+    Sets the environment of torchrun's static rendezvous (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), and
+    additionally forwards SIGINT, SIGTERM and SIGUSR1 to every process, gives them time to write a checkpoint and
+    returns EXIT_RESUMABLE when they did. When one process fails, the others are terminated.
+    `host` and `port` are those of node 0 when there are several nodes. `tell` receives the processes' output line by
+    line.
     """
     if nodes > 1 and not port:
         raise ConfigError("several nodes need the port on which node 0 listens (--port)")
@@ -67,7 +68,7 @@ def start(
         # Node addresses may stand for a loopback or management interface (see `interface_towards`).
         for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             common[name] = os.environ.get(name, interface)
-    # Each process compiles its graphs with processes of its own, by default one for each core: all would want them all.
+    # Each process compiles with its own workers, by default one per core, which would oversubscribe the cores.
     share = str(max(1, len(os.sched_getaffinity(0)) // processes))
     common["TORCHINDUCTOR_COMPILE_THREADS"] = os.environ.get("TORCHINDUCTOR_COMPILE_THREADS", share)
     places = [
@@ -90,8 +91,9 @@ def start_by_srun(
 ) -> int:
     """Inside a Slurm job: run `command` on each of its nodes, which starts `processes` there; the run's exit code.
 
-    `command` is this package's, which takes its place among the nodes from srun's task number. Node 0 is this one, on
-    which the batch step runs. Slurm's signals to the job's steps reach every process; those sent here go on to srun.
+    `command` is this package's, which derives its node number from srun's task number. Node 0 is this one, on
+    which the batch step runs. Slurm's signals to the job's steps reach every process; those sent here are forwarded to
+    srun.
     """
     place = ["--nodes", str(nodes), "--node", "slurm", "--host", socket.gethostname(), "--port", str(free_port())]
     # When one node fails, the others must not hold their GPUs until a collective call times out.
@@ -100,9 +102,9 @@ def start_by_srun(
 
 
 def requeue_job() -> bool:
-    """Have Slurm put the job we are in back into its queue; False where we are in none that Snakemake submitted.
+    """Requeue the current Slurm job; False outside a job that Snakemake submitted.
 
-    A job that is being cancelled is left to end.
+    A job that is being cancelled is not requeued.
     """
     number = os.environ.get("SLURM_JOB_ID")
     if not number or shutil.which("scontrol") is None:
@@ -115,7 +117,7 @@ def requeue_job() -> bool:
 
 
 def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], tell: Callable[[str], None] | None = None) -> int:
-    """Run commands side by side, each with its additions to the environment; pass signals to stop on to them."""
+    """Run commands in parallel, each with its additions to the environment, and forward signals to them."""
     children: list[subprocess.Popen[bytes]] = []
     received: list[int] = []
     readers: list[threading.Thread] = []
@@ -159,7 +161,7 @@ def _run(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], tell: Call
 
 
 def _wait(children: list[subprocess.Popen[bytes]], received: list[int]) -> int:
-    """Wait for all; a failed one ends the rest at once, an interrupted one gives them time to finish."""
+    """Wait for all; a failure terminates the rest at once, an interruption gives them time to finish."""
     deadline: float | None = None
     ended: list[subprocess.Popen[bytes]] = []
     while True:
@@ -176,11 +178,11 @@ def _wait(children: list[subprocess.Popen[bytes]], received: list[int]) -> int:
                     child.kill()
                     ended.append(child)
         time.sleep(0.05)
-    # Those that were ended here failed because of another; where all were, they did not stop in time.
+    # Processes terminated here failed because of another; if all were, they did not stop in time.
     own = [code for child, code in zip(children, codes, strict=True) if child not in ended] or codes
     bad = [int(code) for code in own if code not in (None, 0, EXIT_RESUMABLE)]
     if bad:
-        # A signal (told as shells do) comes first: the others failed because that process was gone.
+        # A signal (reported as in shells) comes first: the others failed because that process was gone.
         return 128 - min(bad) if min(bad) < 0 else bad[0]
     return EXIT_RESUMABLE if EXIT_RESUMABLE in codes or ended else 0
 

@@ -1,4 +1,4 @@
-"""Batches of an epoch, made ahead of their use: shards are read by threads, windows shuffled, batches gathered."""
+"""Batches of an epoch, prefetched: threads read shards, shuffle windows and gather batches."""
 
 import queue
 import threading
@@ -106,7 +106,7 @@ class _Stream:
         pieces = []
         while count:
             if self.current is None or self.place >= len(self.current.order):
-                # The first window may begin in its middle (a resumed run); later ones begin at 0.
+                # The first window of a resumed run may start in the middle; later ones start at 0.
                 self.place = self.place if self.current is None else 0
                 self.current = self._advance()
             chosen = self.current.order[self.place : self.place + count]
@@ -154,7 +154,7 @@ class Loader:
                         if not offer(batch):
                             return
                 offer(None)
-            except BaseException as error:  # noqa: BLE001 (raised again by whoever takes the batches)
+            except BaseException as error:  # noqa: BLE001 (raised again by the consumer of the batches)
                 offer(error)
 
         thread = threading.Thread(target=produce, name="make-batches", daemon=True)
@@ -185,7 +185,7 @@ class Loader:
             mine = int(plan.counts[step, self.rank])
             if not mine and not self.shuffle:
                 continue  # a last validation batch of fewer tiles than processes
-            # Every process makes the same number of passes, if need be without a tile: collective calls must match.
+            # Every process makes the same number of passes, even without a tile: collective calls must match.
             parts = max(1, -(-int(plan.counts[step].max()) // self.batch_size))
             sizes = np.diff(np.linspace(0, mine, parts + 1).round().astype(int))
             for part, size in enumerate(sizes):

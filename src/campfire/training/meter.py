@@ -1,4 +1,4 @@
-"""How fast a run goes, and how its loss moves, between two looks at the device."""
+"""Speed and mean loss of a run between two reads of the device."""
 
 import time
 from collections.abc import Iterator

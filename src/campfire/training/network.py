@@ -46,8 +46,8 @@ def default_interface() -> str:
 def interface_towards(host: str, port: int) -> str:
     """The interface by which this host and `host` reach each other; "" where it is not known.
 
-    Left to themselves, gloo and NCCL take the address that the own host name stands for, which is a loopback address on
-    many machines, or the first interface, which may be a management network.
+    By default, gloo and NCCL use the address of the host name, which is a loopback address on many machines, or the
+    first interface, which may be a management network.
     """
     address = source_address(host, port)
     name = addresses().get(address, "")

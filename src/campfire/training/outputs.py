@@ -1,4 +1,4 @@
-"""What a run leaves: weights, a table of epochs, and fixed tiles reconstructed as training went."""
+"""Outputs of a run: weights, a table of epochs, and reconstructions of fixed tiles during training."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -96,7 +96,7 @@ def write_outputs(
     history: Sequence[Mapping[str, Any]],
     snapshots: Snapshots,
 ) -> None:
-    """Write snapshots.npz, metrics.parquet and, last, model.safetensors, each beside and renamed."""
+    """Write snapshots.npz, metrics.parquet and, last, model.safetensors, each atomically."""
     arrays = snapshots.collect(snapshots.engine.options.snapshots())
     with atomic_path(out_dir / "snapshots.npz") as partial:
         np.savez(partial, **arrays)

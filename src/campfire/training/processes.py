@@ -50,7 +50,7 @@ class Processes:
         return box[0]
 
     def share_tensors(self, tensors: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
-        """The first process's tensors by name, on every process; those that came from afar are on its device."""
+        """The first process's tensors by name, on every process; received ones are on its device."""
         if self.world == 1:
             return dict(tensors or {})
         layout = self.share([(name, t.shape, t.dtype) for name, t in (tensors or {}).items()])
@@ -74,7 +74,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         raise ConfigError("pretrain: `device: cuda`, but torch finds no GPU here; use `auto` or `cpu`")
     if name == "cpu" or not torch.cuda.is_available():
         if name == "auto" and os.environ.get("CUDA_VISIBLE_DEVICES") and local_rank == 0:
-            # GPUs were given to us: without a word a paper's run would spend days on the CPU.
+            # GPUs were allocated: without a warning, a run could spend days on the CPU.
             built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
             log.warning("training on the CPU: torch %s (%s) finds no GPU here", torch.__version__, built)
         return torch.device("cpu")

@@ -16,7 +16,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Journal:
-    """Writes one JSON object per line, and keeps a person informed: a rewritten line on a terminal, else log lines."""
+    """Writes one JSON object per line, and shows progress: a live line on a terminal, else log lines."""
 
     def __init__(self, path: Path | None) -> None:
         self.handle = None
@@ -54,7 +54,7 @@ class Journal:
             log.info("%s", text)
 
     def say(self, message: str, *values: Any, level: int = logging.INFO) -> None:
-        """A line that stays."""
+        """Print a permanent line."""
         if self.open_line:
             sys.stderr.write("\n")
             self.open_line = False
@@ -62,7 +62,7 @@ class Journal:
             log.log(level, message, *values)
 
     def close(self) -> None:
-        """End the live line and the file."""
+        """Finish the live line and close the file."""
         if self.open_line:
             sys.stderr.write("\n")
         if self.handle is not None:

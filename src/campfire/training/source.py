@@ -48,7 +48,7 @@ class PlateRows:
         copy_planes(self.images, self.rows[start:stop], self.positions, out)
 
     def announce(self, start: int, stop: int) -> None:
-        """Tell the kernel that rows[start:stop] will be read soon, so that a disk reads ahead in long runs."""
+        """Advise the kernel that rows[start:stop] will be read soon, so that a disk reads ahead."""
         mapped = getattr(self.images, "_mmap", None)
         if mapped is None or not hasattr(mapped, "madvise") or start >= stop:
             return
@@ -156,7 +156,7 @@ def _rows_by_split(index: pd.DataFrame, wells: pd.DataFrame, path: Path) -> dict
 
 @dataclass(frozen=True)
 class _Opened:
-    """One plate as it was found; its index is not kept (all of a large screen would not fit in memory)."""
+    """One opened plate, without its index (those of a large screen would not fit in memory)."""
 
     plate: str
     images: NDArray[Any]

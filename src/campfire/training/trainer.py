@@ -45,15 +45,15 @@ def train(
     state_dir: str | Path,
     code: str = UNKNOWN_CODE,
 ) -> pd.DataFrame:
-    """Pretrain on the train wells of packed plates, or go on from the newest checkpoint in `state_dir`.
+    """Pretrain on the train wells of packed plates, or resume from the newest checkpoint in `state_dir`.
 
     plates: tile files (tiles/{plate}.npy). wells: split/wells.parquet or that table. Writes model.safetensors,
     metrics.parquet and snapshots.npz to `out_dir` at the end (docs/contracts.md) and returns the metrics.
     Under torchrun every process calls this with the same arguments. With the same inputs and number of processes the
     weights on the CPU are the same bit for bit, however often the run was stopped or killed. A finished run leaves no
-    checkpoints but links to its outputs in `state_dir`; the same run by the same code is then put back from there.
-    code: names the code that trains, as the workflow's rule does; it stands in the weights, and other code does not
-    count as the same run once that is finished.
+    checkpoints but links to its outputs in `state_dir`; the same run by the same code is then restored from there.
+    code: identifies the training code, as the workflow's rule does; it is recorded in the weights, and a finished run
+    of other code does not count as the same run.
 
     Raises InterruptedRunError after SIGINT, SIGTERM or SIGUSR1 (a checkpoint is written; exit with EXIT_RESUMABLE),
     DataError and ConfigError for inputs that do not fit, CampfireError for a loss that is too often not finite.
@@ -75,10 +75,10 @@ def train(
 
 @dataclass
 class Progress:
-    """Where a run is; together with weights, moments and sums this is a checkpoint."""
+    """Position of a run; together with weights, moments and sums it forms a checkpoint."""
 
     epoch: int = 0
-    """The epoch under way, from 0."""
+    """The current epoch, from 0."""
     step: int = 0
     """The next step of that epoch, from 0."""
     seconds: float = 0.0
@@ -143,9 +143,9 @@ class Run:
         return self.progress.epoch * self.steps + self.progress.step
 
     def go(self, out_dir: Path) -> pd.DataFrame:
-        """Train from where the state folder left off; write the outputs."""
+        """Train from the position in the state folder; write the outputs."""
         try:
-            # The first process alone looks: on a network file system others may see files later.
+            # Only the first process looks: on a network file system others may see files later.
             finished = self._put_back(out_dir) if self.processes.first else None
             if (finished := self.processes.share(finished)) is not None:
                 return finished
@@ -164,7 +164,7 @@ class Run:
             self.journal.close()
 
     def _put_back(self, out_dir: Path) -> pd.DataFrame | None:
-        """Outputs and metrics of this very run where the code that runs now finished it; else it begins anew."""
+        """Metrics of this run, its outputs restored, if the present code finished it before; else None."""
         kept = self.state.finished()
         if kept is None or read_header(kept / "model.safetensors").get("code") != self.code:
             return None
@@ -173,7 +173,7 @@ class Run:
         return read_table(out_dir / "metrics.parquet")
 
     def _header(self, name: str) -> dict[str, Any]:
-        """What the weight file says about how it came about."""
+        """Metadata of the weight file on its origin."""
         return {
             "run": name,
             "options": self.options.as_dict(),
@@ -199,7 +199,7 @@ class Run:
         if self.processes.first:
             self.state.clean()
             checkpoint = self.state.load()
-        # All processes go on from what the first one read: they agree, and a big file is read once.
+        # All processes resume from what the first one read: they agree, and a big file is read once.
         position = self.processes.share((checkpoint.state, checkpoint.path) if checkpoint else None)
         if position is None:
             self.journal.say(
@@ -216,7 +216,7 @@ class Run:
             sums = torch.cat([sums.sum(0, keepdim=True), sums.new_zeros(self.processes.world - 1, sums.shape[1])])
         before = state.pop("code")
         if before[-1] != self.code[-1]:
-            log.warning("%s: written by other code; to begin anew with the present, remove it", path)
+            log.warning("%s: written by other code; remove it to restart with the present code", path)
         self.code = before if before[-1] == self.code[-1] else [*before, *self.code]
         model = {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
         self.engine.model.load_state_dict(model)
@@ -228,7 +228,7 @@ class Run:
         self.journal.record("resume", checkpoint=path.name, step=self.number)
 
     def _save(self, sums: Tensor | None = None) -> None:
-        """Write a checkpoint that begins with the next step (the first process alone)."""
+        """Write a checkpoint that starts with the next step (first process only)."""
         began = time.monotonic()
         tensors = {f"model.{name}": value for name, value in self.engine.model.state_dict().items()}
         tensors.update(optimiser_tensors(self.engine.optimiser, self.engine.names))
@@ -263,7 +263,7 @@ class Run:
         self._end_epoch(meter.totals)
 
     def _look(self, meter: Meter, by_count: bool) -> None:
-        """Fetch the sums from the device; log, save and stop where it is time to."""
+        """Fetch the sums from the device; log, save and stop when due."""
         engine, progress, device = self.engine, self.progress, self.processes.device
         flags = torch.tensor([bool(self.stop.name), by_count or self._clock()], dtype=torch.float64, device=device)
         skipped, norm = engine.skipped.double()[None], engine.norm.double()[None]
@@ -303,7 +303,7 @@ class Run:
     def _interrupt(self) -> None:
         self.processes.wait()
         self.journal.record("stopped", signal=self.stop.name)
-        raise InterruptedRunError(f"{self.state.folder}: stopped by a signal after a checkpoint; start again to go on")
+        raise InterruptedRunError(f"{self.state.folder}: stopped by a signal after a checkpoint; start again to resume")
 
     def _end_epoch(self, totals: Tensor) -> None:
         """Validate, reconstruct, note the epoch, save; stop here if a signal came."""

@@ -1,4 +1,4 @@
-"""What a run watches for while it trains: channels that are predicted alike, steps that are not finite."""
+"""Checks during training: channels that are predicted alike, and steps that are not finite."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +15,18 @@ from campfire.training.loader import Loader, save_batches
 from campfire.training.progress import Journal
 
 SAVED_STEPS = 8
-"""Most skipped steps whose tiles are saved between two looks at the device."""
+"""Most skipped steps whose tiles are saved between two reads of the device."""
 
 
 class ChannelWatch:
-    """Warns after the first validation that finds all channels predicted alike, and says when that is over."""
+    """Warns after the first validation with all channels predicted alike, and logs when this ends."""
 
     def __init__(self, journal: Journal, channels: Sequence[str]) -> None:
         self.journal, self.channels = journal, channels
         self.blind = False
 
     def describe(self, epoch: int, row: Mapping[str, Any]) -> str:
-        """What the epoch's line says about channels, from a validation's columns."""
+        """Text on channels for the epoch's log line, from a validation's columns."""
         missing = blindness(row)
         blind = missing is not None and missing >= BLIND
         if blind and not self.blind:
@@ -52,7 +52,7 @@ class SkippedSteps:
         self.engine, self.loader, self.journal, self.folder, self.plan = engine, loader, journal, folder, plan
 
     def report(self, before: int, now: int) -> None:
-        """Account for the steps skipped since the last look: their number then and now, of all processes."""
+        """Handle the steps skipped since the last read; their total number then and now, over all processes."""
         numbers, limit = self.engine.bad_steps.tolist(), self.engine.options.skip_steps
         recent = [numbers[k % len(numbers)] for k in range(max(before, now - len(numbers)), now)]
         for number in recent[:SAVED_STEPS]:
@@ -66,8 +66,8 @@ class SkippedSteps:
         if now > limit:
             raise CampfireError(
                 f"the loss of {now} steps was not finite, more than `skip_steps` ({limit}); their tiles are in "
-                f"{self.folder}. Look there for damaged tiles. A higher `skip_steps` goes on from the newest "
-                "checkpoint; a lower learning_rate or clip begins anew"
+                f"{self.folder}. Look there for damaged tiles. A higher `skip_steps` resumes from the newest "
+                "checkpoint; a lower learning_rate or clip restarts"
             )
 
     def _save(self, number: int) -> tuple[int, int, Path]:
