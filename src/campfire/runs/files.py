@@ -1,4 +1,4 @@
-"""Names of all files that a run reads and writes; nothing here accesses the disk."""
+"""Names of all files that a run reads and writes; `Files` itself never accesses the disk."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -178,3 +178,20 @@ def weight_files(choices: Iterable[str | None]) -> list[str]:
 def existing(paths: Iterable[str]) -> list[str]:
     """The paths at which there is a file."""
     return [path for path in paths if Path(path).is_file()]
+
+
+def drawable_sheets(files: Files, plates: Iterable[str]) -> list[str]:
+    """Contact sheets that exist, and those of plates whose images exist or are still to be downloaded.
+
+    A finished plate without a sheet stays as it is: its images would be downloaded again for a picture.
+    """
+
+    def exists(*paths: str) -> bool:
+        return any(Path(path).exists() for path in paths)
+
+    return [
+        files.contact_sheet(plate)
+        for plate in plates
+        if exists(files.contact_sheet(plate), files.images(plate))
+        or not exists(files.nuclei(plate), files.tile_index(plate))
+    ]

@@ -20,7 +20,7 @@ from campfire.evaluation.transfer.sheet import read_sheet as read_transfer_sheet
 from campfire.runs import plates, settings
 from campfire.runs.config import Config
 from campfire.runs.encoders import PlannedEncoder
-from campfire.runs.files import Files, weight_files
+from campfire.runs.files import Files, drawable_sheets, weight_files
 from campfire.runs.fingerprint import code_state
 from campfire.runs.plates import Plate
 from campfire.screen.metadata import empty_sheet, local_content, read_sheet
@@ -256,18 +256,8 @@ class Run:
 
     @cached_property
     def contact_sheets(self) -> list[str]:
-        """Contact sheets that are there, and those of plates whose images are there or still to be fetched.
-
-        A finished plate without one stays as it is: its images would be fetched again for a picture.
-        """
-        names = [] if self.from_embeddings else self.all_plates
-        return [self.files.contact_sheet(name) for name in names if self._can_be_shown(name)]
-
-    def _can_be_shown(self, plate: str) -> bool:
-        files = self.files
-        drawn_or_here = [files.contact_sheet(plate), files.images(plate)]
-        begun = [files.nuclei(plate), files.tile_index(plate)]
-        return any(Path(path).exists() for path in drawn_or_here) or not any(Path(path).exists() for path in begun)
+        """Contact sheets that exist or can be drawn without downloading a finished plate again."""
+        return [] if self.from_embeddings else drawable_sheets(self.files, self.all_plates)
 
     # Parameters of rules ---------------------------------------------------------------------------------------------
 
