@@ -1,8 +1,8 @@
-"""How often intervals of accuracy differences hold the truth, on simulated screens of the paper's size.
+"""How often intervals of accuracy differences contain the truth, on simulated screens of the paper's size.
 
     python bench/coverage.py [--simulations 400] [--plates 5] [--quick] [--json out.json]
 
-Two encoders of equal merit are scored on the four quadrants (9 control and 60 held-out compounds, 20 ID and 5 OOD
+Two equally accurate encoders are scored on the four quadrants (9 control and 60 held-out compounds, 20 ID and 5 OOD
 plates, 100 and 30 cells a well). Every compound has a difficulty and every well an effect of its own, which both
 encoders share, and one of its own by encoder (SD 0.02). On each plate each encoder is better or worse as a whole, by a
 normal draw whose SD is varied. As nothing tells the encoders apart, the interval of a difference should hold zero in
@@ -11,7 +11,7 @@ normal draw whose SD is varied. As nothing tells the encoders apart, the interva
 wells       bootstrap over wells within compounds: other wells of these plates
 percentile  bootstrap over OOD plates, then wells within them, percentiles: the textbook's hierarchical bootstrap
 plates      Student's t over plates (campfire.evaluation.plate_intervals): other plates
-apart       the same, had quadrants that share plates been taken as independent (mean of the quadrants only)
+apart       the same, if quadrants that share plates been taken as independent (mean of the quadrants only)
 
 The last table counts false findings among seven comparisons of one screen: share of screens with any verdict at 5 %,
 as it is and adjusted by Holm. `--quick` proves that the script runs, nothing else.

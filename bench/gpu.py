@@ -1,9 +1,9 @@
-"""Everything that only a GPU can tell, by one command: results as JSON and as a table in Markdown.
+"""All measurements that need a GPU, by one command: results as JSON and as a table in Markdown.
 
     python bench/gpu.py --out FOLDER [--minutes 9] [--rehearse] [--only step,embed]
 
-Parts run in the order of their worth, each in a process of its own with a limit of its own; none is started that the
-minutes left do not allow. After every part FOLDER/gpu.json and FOLDER/gpu.md are written, so that a run that is cut
+Parts run in order of importance, each in its own process with its own time limit; a part that exceeds the remaining
+minutes is not started. After every part FOLDER/gpu.json and FOLDER/gpu.md are written, so that a run that is cut
 short keeps what it has. Nothing is fetched: tiles are random and so are weights.
 
 `--rehearse` runs the same parts on a CPU in their smallest numbers: what would fail for a silly reason fails here.

@@ -1,4 +1,4 @@
-"""What illumination correction does: how even fields are before and after, with a known shading.
+"""Effect of illumination correction: evenness of fields before and after, with a known shading.
 
     python bench/illumination.py [--quick] [--fields 60] [--json FILE]
 

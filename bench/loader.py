@@ -4,7 +4,7 @@
 
 Writes synthetic plates to FOLDER (by default a temporary one; choose the disk that is to be measured). `--consumes` is
 the rate of one process's training step; without it, a ViT-L/14 step on this machine's GPU or, without one, the demo's
-model on the CPU is timed. Cold means that the kernel was told to forget the files (POSIX_FADV_DONTNEED), which
+model on the CPU is timed. Cold means that the kernel was advised to drop the files (POSIX_FADV_DONTNEED), which
 empties the page cache but neither a disk's nor a file server's own.
 """
 

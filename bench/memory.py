@@ -5,7 +5,7 @@
 torch's fake tensors claim to be on a GPU and know their sizes alone, so the step of the paper's model at its batch size
 runs in seconds on any machine. Counted is what the forward pass keeps for the backward pass (bf16, uncompiled, flash
 attention), and 16 bytes a parameter for weight, gradient and AdamW's two moments. Not counted: temporary buffers, the
-allocator's gaps, CUDA and NCCL themselves. torch.compile keeps less, since it computes cheap things again.
+allocator's gaps, CUDA and NCCL themselves. torch.compile keeps less, since it recomputes inexpensive operations.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What each choice of arithmetic and each batch size is worth in a pretraining step: tiles/s and peak memory.
+"""Effect of precision, compilation and batch size on a pretraining step: tiles/s and peak memory.
 
     python bench/step_variants.py [--quick] [--size large] [--batch 400] [--device auto] [--json FILE]
 

@@ -1,7 +1,7 @@
-"""How long the plates of a run take and how much disk they need at once, played through for N plates at a time.
+"""Simulated schedule of the plates of a run: time and peak disk use for N plates at a time.
 
 `python tools/schedule.py --split results/split/wells.parquet` (or `--plates`, `--metadata`) prints the table.
-What a site costs is measured (`bench/plate_costs.py`); the bandwidth is not, and is given.
+Costs per site are measured (`bench/plate_costs.py`); the bandwidth is an assumption.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from campfire.screen.split import evaluation_plates
 
 @dataclass(frozen=True)
 class PlateCosts:
-    """What a plate costs; processor seconds as `bench/plate_costs.py` measured them on one core of an AMD EPYC.
+    """Costs of a plate; processor seconds as `bench/plate_costs.py` measured them on one core of an AMD EPYC.
 
     verify_s: of an image: MD5 and decoding
     nuclei_s: of a site: decoding, classical segmentation, measurement (Cellpose on a GPU is another matter)
@@ -39,7 +39,7 @@ class PlateCosts:
 
 
 @dataclass(frozen=True)
-class Played:
+class Simulated:
     """A run of all plates: hours on the clock, processor hours, most raw bytes on disk at once, hours of waiting for
     the network (a plate's download beyond what its verification takes, summed)."""
 
@@ -64,10 +64,10 @@ def plate_work(table: pd.DataFrame, training_channels: int = 3, facts: SourceFac
     return pd.DataFrame({"sites": sites, "images": images, "bytes": images * facts.bytes_per_tiff})
 
 
-def play(work: pd.DataFrame, concurrent: int, costs: PlateCosts | None = None) -> Played:
+def simulate(work: pd.DataFrame, concurrent: int, costs: PlateCosts | None = None) -> Simulated:
     """Take the plates through download, nuclei and tiles, `concurrent` of them at a time, as the workflow does.
 
-    A plate holds its place, and its raw images the disk, from the first byte to its last tile. Downloads share the
+    A plate occupies its slot, and its raw images the disk, from the first byte to its last tile. Downloads share the
     bandwidth equally; none is faster than its verification on its cores.
     """
     costs = costs or PlateCosts()
@@ -102,15 +102,15 @@ def play(work: pd.DataFrame, concurrent: int, costs: PlateCosts | None = None) -
                 del loading[plate]
         while cutting and cutting[0][0] <= now + 1e-9:
             raw -= heapq.heappop(cutting)[1]
-    return Played(concurrent, now / 3600, cores, peak, max(network, 0.0))
+    return Simulated(concurrent, now / 3600, cores, peak, max(network, 0.0))
 
 
 def schedule(
     table: pd.DataFrame, concurrent: Sequence[int] = (1, 8, 64), costs: PlateCosts | None = None
 ) -> pd.DataFrame:
-    """A row for each number of plates at a time: days, core hours, raw bytes, waiting for the network."""
+    """One row for each number of plates at a time: days, core hours, raw bytes, waiting for the network."""
     work = plate_work(table)
-    rows = [play(work, number, costs) for number in concurrent]
+    rows = [simulate(work, number, costs) for number in concurrent]
     return pd.DataFrame(
         {
             "plates at a time": [str(row.concurrent) for row in rows],

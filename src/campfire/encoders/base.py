@@ -1,4 +1,4 @@
-"""What an encoder is to the rest of the workflow."""
+"""The interface of an encoder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 POOLINGS = ("cls", "mean", "cls+mean")
-"""How tokens become an embedding: the class token, the mean of the patch tokens, or both one after the other."""
+"""Pooling of tokens to an embedding: the class token, the mean of the patch tokens, or both concatenated."""
 
 
 @runtime_checkable
@@ -19,7 +19,7 @@ class Encoder(Protocol):
     name: str
     """Name of the encoder in tables and figures."""
     device: str
-    """Where `embed` computes; tiles may come from anywhere."""
+    """Where `embed` computes; tiles may be on any device."""
     normalisation: str
     """How tiles are brought to scale; `plate...` when `embed` needs the plate's `statistics`, `counts` when it needs
     intensities in counts, as the microscope wrote them (else any affine rescaling of a channel will do)."""

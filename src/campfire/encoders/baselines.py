@@ -1,4 +1,4 @@
-"""Encoders that have learnt nothing: the floor that training has to clear before it is worth anything."""
+"""Untrained baselines: the floor that a trained encoder must exceed."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ from campfire.model.normalise import normalise
 
 
 class IntensityEncoder:
-    """Two numbers a channel: the mean intensity, in counts, of the tile and of its centre, where the nucleus is.
+    """Two numbers per channel: the mean intensity, in counts, of the tile and of its centre, where the nucleus is.
 
-    The centre is a disc of a sixth of the tile's edge in radius, so that no segmentation decides. Embeddings are
+    The centre is a disc of a sixth of the tile's edge in radius, so that no segmentation is involved. Embeddings are
     (B, 2 C): all tiles' means first. No texture, no shape.
     """
 
@@ -26,7 +26,7 @@ class IntensityEncoder:
         self.digest = hashlib.sha256(b"mean intensities of tile and centre 1").hexdigest()
 
     def dim(self, channels: Sequence[str]) -> int:
-        """Two a channel."""
+        """Two per channel."""
         return 2 * len(channels)
 
     @torch.inference_mode()
@@ -41,11 +41,11 @@ class IntensityEncoder:
 
 
 class RandomCnnEncoder:
-    """Two convolutions with random weights, never trained; every channel by itself, the same weights for all.
+    """Two convolutions with random weights, never trained; channels are processed separately with shared weights.
 
     Each channel of a tile is normalised, convolved (7 px, step 2, then 5 px, step 2, each with a ReLU) and averaged
-    over the tile. The channels' means are put one after the other (`concatenate`: (B, C x width), every channel can be
-    told from the others) or averaged (`average`: (B, width), as Campfire's embedding averages over channels).
+    over the tile. The channels' means are concatenated (`concatenate`: (B, C x width), channels remain
+    distinguishable) or averaged (`average`: (B, width), as Campfire's embedding averages over channels).
     """
 
     def __init__(

@@ -75,7 +75,7 @@ class CampfireEncoder:
             self._context = self.model.context_of(normalise(images.to(self.device), self.normalisation, statistics))
 
     def _index(self, channels: Sequence[str]) -> Tensor | None:
-        """Channel index (C,) for a model whose encoder knows channels; DataError for one that it never had."""
+        """Channel index (C,) for a model whose encoder knows channels; DataError for an unknown one."""
         if self.model.config.family != "channelvit":
             return None
         known = self.order[: self.model.config.channels]

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Matching:
-    """How a plate's cells were found in a table."""
+    """How a plate's cells were matched to a table."""
 
     plate: str
     joined_by: str
@@ -45,7 +45,7 @@ class Matching:
 
 
 class TableEncoder:
-    """A table in the place of an encoder: it knows cells, not tiles."""
+    """A table used as an encoder: it has embeddings of cells and cannot embed tiles."""
 
     normalisation = "none"
     device = "cpu"
@@ -65,11 +65,11 @@ class TableEncoder:
         raise DataError(f"encoder {self.name}: {self.table.path} holds embeddings of cells and cannot embed tiles")
 
     def embed_cells(self, cells: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.float32], list[list[Any]], Matching]:
-        """Keys and embeddings of those cells of one plate that the table has, in their order; those that it lacks.
+        """Keys and embeddings of one plate's cells in the table, in their order; and the missing cells.
 
         The latter as [well, site, nucleus], then how many matched.
 
-        cells: the key columns, and `y`, `x` (px) where the table tells cells by their centre. DataError with an
+        cells: the key columns, and `y`, `x` (px) where the table identifies cells by their centre. DataError with an
         example from each side where none matches.
         """
         keys = cells[names.CELL_KEYS].reset_index(drop=True)
@@ -125,7 +125,7 @@ class TableEncoder:
         return index.get_indexer(pd.MultiIndex.from_arrays(wanted))
 
     def _by_centre(self, cells: pd.DataFrame, own: pd.DataFrame) -> tuple[NDArray[np.intp], float]:
-        """Nearest row within the tolerance in the same site; of two cells nearest to one row the nearer has it."""
+        """Nearest row within the tolerance in the same site; if two cells share a nearest row, the nearer gets it."""
         from scipy.spatial import cKDTree
 
         found = np.full(len(cells), -1, dtype=np.intp)

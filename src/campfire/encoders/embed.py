@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class TileStore(Protocol):
-    """What is used of `campfire.images.tiles.TilePlate`."""
+    """The part of `campfire.images.tiles.TilePlate` used here."""
 
     @property
     def images(self) -> NDArray[Any]:
@@ -64,7 +64,7 @@ def embed_plate(
 
     Tiles are read in the order of the file, one batch ahead of the encoder, each tile once even if a cell occurs
     twice. `channels` are names of the store's channels. Raises DataError for unknown channels and cells, and when the
-    encoder gives another shape than it says.
+    encoder returns another shape than announced.
     """
     absent = [channel for channel in channels if channel not in store.channels]
     if absent:
@@ -117,7 +117,7 @@ def embed_plate(
 
 
 def _some_tiles(store: TileStore, positions: list[int], most: int) -> torch.Tensor:
-    """At most so many raw tiles of the plate, at even distances: the same ones whatever is embedded."""
+    """At most so many evenly spaced raw tiles of the plate, independent of the embedded cells."""
     count = len(store.images)
     seen = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
     return torch.from_numpy(np.array(store.images[seen][:, positions]))

@@ -48,7 +48,7 @@ def write(
 
 
 def read(path: str | Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """Keys (N rows) and embeddings (N, D) float32, C order, of a file of `write`. DataError if it is none."""
+    """Keys (N rows) and embeddings (N, D) float32, C order, of a file of `write`. DataError for other files."""
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except FileNotFoundError as error:
@@ -74,7 +74,7 @@ def plain_keys(keys: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     """Cell keys as this project writes them: plate and site text without a number's .0, wells A01, nuclei whole.
 
     Tables made elsewhere have them as pandas read them: sites and plates as numbers, nuclei as text, wells as A1.
-    Columns that are so already stay as they are. DataError for a missing key and a nucleus that is no whole number.
+    Columns already in this form are unchanged. DataError for a missing key or a nucleus that is not a whole number.
     """
     changed = {}
     for column in (name for name in CELL_KEYS if name in keys):
@@ -116,7 +116,7 @@ def leave_out_missing(sample: pd.DataFrame, paths: Iterable[str | Path]) -> pd.D
 
 
 def read_plates(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """Keys (N rows) and embeddings (N, D) of several files one behind the other. DataError where D differs."""
+    """Keys (N rows) and embeddings (N, D) of several files, concatenated. DataError where D differs."""
     parts = {str(path): read(path) for path in paths}
     widths = {path: array.shape[1] for path, (_, array) in parts.items()}
     if len(set(widths.values())) > 1:

@@ -1,4 +1,4 @@
-"""Classical features as an encoder: the baseline that knows no deep learning."""
+"""Classical features as an encoder: the baseline without deep learning."""
 
 import hashlib
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ class FeatureEncoder:
         tiles = list(images.cpu().numpy())
         if self.workers > 1:
             if self._pool is None:
-                # Not forked: threads of torch would be copied in mid-work.
+                # Not forked: fork would copy torch's running threads.
                 self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
             with main_hidden():
                 waiting = self._pool.map(measure, tiles, chunksize=8)

@@ -1,4 +1,4 @@
-"""A published network, frozen, with its own way to scale, resize and combine."""
+"""A frozen published network with its own scaling, resizing and combination of channels."""
 
 import hashlib
 import json
@@ -76,7 +76,7 @@ class FrozenEncoder:
 
 
 def grey_levels(images: Tensor) -> Tensor:
-    """Raw tiles (B, C, H, W) as float32 in 0..255: 8-bit ones as they are, others stretched to their range.
+    """Raw tiles (B, C, H, W) as float32 in 0..255: 8-bit ones unchanged, others stretched to their range.
 
     Published encoders take 8-bit images; the 0.1 and 99.9 percentiles of each channel of each tile become 0 and 255.
     """
@@ -84,7 +84,7 @@ def grey_levels(images: Tensor) -> Tensor:
 
 
 def resize(values: Tensor, edge: int | None, mode: str = "bicubic") -> Tensor:
-    """Float tiles (B, C, H, W) resized to a square, antialiased, within the range they had; None leaves them."""
+    """Float tiles (B, C, H, W) resized to a square, antialiased, within their range; None leaves them unchanged."""
     if edge is None or values.shape[-2:] == (edge, edge):
         return values
     low, high = values.amin(dim=(2, 3), keepdim=True), values.amax(dim=(2, 3), keepdim=True)
@@ -98,7 +98,7 @@ def centre_crop(values: Tensor, edge: int) -> Tensor:
 
 
 def all_channels(values: Tensor, channels: Sequence[str], order: Sequence[str], absent: str, name: str) -> Tensor:
-    """Tiles (B, C, H, W) of `channels` at their places among all of an encoder's channels, zeros for the others.
+    """Tiles (B, C, H, W) of `channels` at their positions among all of an encoder's channels, zeros for the others.
 
     ConfigError for channels that it does not know, and for missing ones unless `absent` is `zero`.
     """
@@ -116,7 +116,7 @@ def all_channels(values: Tensor, channels: Sequence[str], order: Sequence[str], 
 def find_weights(weights: str, sha256: str, name: str, source: Source) -> dict[str, Tensor]:
     """The tensors of a peer's weights: a file, or `hf-hub:<owner>/<model>@<revision>[/<file>]`.
 
-    WeightsError says where they come from when they are missing, and which SHA-256 was found when it is another one.
+    WeightsError names the source of missing weights, and the actual SHA-256 of a mismatch.
     """
     if not weights:
         raise WeightsError(f"encoder {name}: give its `weights`; {source.where}")

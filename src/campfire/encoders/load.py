@@ -1,4 +1,4 @@
-"""From a spec of the config to an encoder: the one door."""
+"""Creation of encoders from specs of the config."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from campfire.encoders.cell_table import TableEncoder
 
 # Registers the kinds. Not by an import statement, so that an edit of one kind reruns the embeddings of its own encoders
-# alone: the code that a job depends on (campfire.runs.fingerprint) follows imports, and is told the kind's maker.
+# alone: the code that a job depends on (campfire.runs.fingerprint) follows imports and gets the kind's factory
+# separately.
 import_module(".kinds", __package__)
 
 

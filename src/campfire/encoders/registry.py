@@ -1,4 +1,4 @@
-"""Which kinds of encoder there are: each registers its options and how it is made. Needs no torch."""
+"""Registry of encoder kinds: options and factory of each. Needs no torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Source:
     code_licence: str
     weights_licence: str
     where: str
-    """Where its weights are to be had."""
+    """Where to get its weights."""
 
     @property
     def licence(self) -> str:
@@ -63,7 +63,7 @@ class Kinds(Mapping[str, Kind]):
         return len(self._kinds)
 
     def register(self, kind: str, options: type[O], source: Source | None = None) -> Callable[[Make[O]], Make[O]]:
-        """A decorator that makes the function below it the maker of encoders of this kind."""
+        """A decorator that registers a function as the factory of encoders of this kind."""
 
         def keep(make: Make[O]) -> Make[O]:
             if kind in self._kinds:

@@ -1,4 +1,4 @@
-"""Reading embeddings made elsewhere: parquet, CSV or AnnData with plate, well and what tells the cell."""
+"""Reading embeddings made elsewhere: parquet, CSV or AnnData with plate, well and the identity of the cell."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ PLAIN = {
     "y": ("y", "center_y", "centre_y", "centroid_y", "Nuclei_Location_Center_Y", "Metadata_Nuclei_Location_Center_Y"),
     "x": ("x", "center_x", "centre_x", "centroid_x", "Nuclei_Location_Center_X", "Metadata_Nuclei_Location_Center_X"),
 }
-"""What a table must tell and the columns that are looked for, whatever their case."""
+"""Roles of key columns and their recognised names, in any case."""
 
 TEXTS = ("plate", "well", "site")
 
 
 @dataclass(frozen=True)
 class CellTable:
-    """Embeddings of cells or wells with what tells where they belong."""
+    """Embeddings of cells or wells with their keys."""
 
     path: str
     cells: pd.DataFrame
@@ -47,9 +47,9 @@ class CellTable:
 def read_cell_table(path: str | Path, columns: Mapping[str, str], features: Sequence[str] | str = ()) -> CellTable:
     """The table at `path` (.parquet, .csv, .csv.gz, .tsv, .h5ad).
 
-    columns: the user's names of plate, well, site, nucleus, y, x, where they are not plain. features: columns of the
-    embedding, or the beginning of their names; by default a column of lists, else all numeric columns that are not
-    named Metadata_… and tell no place. DataError names what is missing or not finite.
+    columns: the user's names of plate, well, site, nucleus, y, x, where they are not recognised. features: columns of
+    the embedding, or the beginning of their names; by default a column of lists, else all numeric columns that are not
+    named Metadata_… and are not keys. DataError names what is missing or not finite.
     """
     place = Path(path)
     if not place.is_file():
@@ -58,7 +58,7 @@ def read_cell_table(path: str | Path, columns: Mapping[str, str], features: Sequ
         table, matrix = _read(place, [str(name) for name in columns.values()])
     except (DataError, ConfigError):
         raise
-    except Exception as error:  # pandas, Arrow and HDF5 raise types of their own
+    except Exception as error:  # pandas, Arrow and HDF5 raise their own types
         raise DataError(f"{path}: not readable as {place.suffix} ({reason(error)}); write the table again") from error
     found = _find_columns(table, columns, place)
     if matrix is None:

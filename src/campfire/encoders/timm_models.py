@@ -31,7 +31,7 @@ class TimmEncoder:
     together (`average`, `concatenate`); with `rgb=False` also those of three channels. Each channel of each tile is
     stretched from its 0.1 to its 99.9 percentile (with `plate_range` from those of its plate, which keeps brightness)
     to [0, 1] and then scaled by the model's own mean and deviation. `pooling`: `cls`, `mean` (of the patch tokens) or
-    `cls+mean`; None is what timm's model does by itself.
+    `cls+mean`; None is the timm model's default.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class TimmEncoder:
 def load_timm(spec: dict[str, Any], name: str, device: str) -> TimmEncoder:
     """A timm encoder from `model`, `weights` (`hub`, a file, or `random` with `seed`), `size`, `combine`, `rgb`.
 
-    `model` is a name of timm, `hf-hub:<owner>/<model>` or `local-dir:<folder>`. `mean` and `deviation` stand in for
+    `model` is a name of timm, `hf-hub:<owner>/<model>` or `local-dir:<folder>`. `mean` and `deviation` replace
     those of the model's tag. WeightsError, with the address and the setting to change, when weights are missing.
     """
     import timm
@@ -157,7 +157,7 @@ def _create(model_name: str, weights: str, seed: int, options: dict[str, Any], n
     import timm
 
     if weights == "random":
-        # timm initialises from the global generator: fork it, so that a random baseline leaves no trace.
+        # timm initialises from the global generator: fork it, so that a random baseline does not affect it.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return timm.create_model(model_name, pretrained=False, num_classes=0, **options)

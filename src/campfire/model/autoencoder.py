@@ -65,7 +65,7 @@ class MaskedAutoencoder(nn.Module):
     ) -> dict[str, Tensor]:
         """The random numbers of one forward pass, as arguments for it (`model(images, index, **draws)`).
 
-        Drawing outside keeps the forward pass compilable and lets a resumed run go on from `generator` alone,
+        Drawing outside keeps the forward pass compilable and lets a run resume from `generator` alone,
         whose device must be `device` (by default the generator's).
         """
         device = device or generator.device
@@ -162,7 +162,7 @@ class MaskedAutoencoder(nn.Module):
         return label_sums(self._summaries(patches, scale), channel_index.to(images.device))
 
     def no_sums(self, device: torch.device | str | None = None) -> Tensor:
-        """The `channel_sums` of no tile at all."""
+        """The `channel_sums` of no tiles."""
         size = self.config.patch_size**2 + (self.config.encoder_width if self.config.channel_context != "mean" else 0)
         return torch.zeros(MAX_LABELS, size + 1, device=device)
 

@@ -1,4 +1,4 @@
-"""Channel embeddings: what tells the decoder which channel a patch came from.
+"""Channel embeddings, by which the decoder identifies the channel of a patch.
 
 A channel's embedding is a function of the patches that a group of tiles has of it (paper, section 2.2: their mean),
 so channels never seen in training have one too. Sums over tiles are kept apart from what is made of them: they add

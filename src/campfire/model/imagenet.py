@@ -25,9 +25,9 @@ def initialise_from_imagenet(model: MaskedAutoencoder, weights: str = "hub") -> 
 
     The projection is summed over the three colours (a grey image gives what it gave as RGB) and resampled to the
     patch size. MAE's sin-cos table has the column in its first half, ours (as the release's) the row: weights that
-    were trained with it have the halves of their features swapped. Positions and the decoder stay as they are; rotary
-    frequencies that do not start at zero (`rope_start`) turn queries and keys as these weights never saw them.
-    `weights` is `hub` or a file. WeightsError with the address of the weights when they cannot be had or do not fit.
+    were trained with it have the halves of their features swapped. Positions and the decoder are unchanged; rotary
+    frequencies that do not start at zero (`rope_start`) rotate queries and keys in a way new to these weights.
+    `weights` is `hub` or a file. WeightsError with the address of the weights when they are unavailable or do not fit.
     """
     config = model.config
     name = SOURCES.get((config.encoder_width, config.encoder_depth))

@@ -13,7 +13,7 @@ class Linear(nn.Linear):
     """A linear layer that leaves its values to the model's initialisation."""
 
     def reset_parameters(self) -> None:
-        """Nothing: values are drawn once, by the model, from its seed."""
+        """Do nothing: the model draws all values once from its seed."""
 
 
 class Attention(nn.Module):

@@ -1,7 +1,7 @@
-"""Normalisation of raw tiles, alike in pretraining and embedding.
+"""Normalisation of raw tiles, the same in pretraining and embedding.
 
-A channel is known to the decoder only by what its tiles have in common (`model.channels`). A normalisation that puts
-every channel's mean at zero (`tile`, `plate`) leaves nothing there; the others keep it (docs/channels.md).
+The decoder identifies a channel only by what its tiles have in common (`model.channels`). A normalisation that puts
+every channel's mean at zero (`tile`, `plate`) removes this; the others keep it (docs/channels.md).
 """
 
 from typing import Any, NamedTuple, get_args
@@ -29,7 +29,7 @@ class PlateStatistics(NamedTuple):
     mean: Any
     deviation: Any
     low: Any
-    """Quantile LOW: the background of the camera and of empty places."""
+    """Quantile LOW: the background of the camera and of empty regions."""
     high: Any
     """Quantile HIGH."""
 
@@ -91,7 +91,7 @@ def rescale(images: Tensor, mode: str, other: str, statistics: tuple[Any, ...] |
 
 
 def affine(images: Tensor, mode: str, statistics: tuple[Any, ...] | None = None) -> tuple[Tensor, Tensor]:
-    """What a normalisation subtracts and then divides by: two float32 tensors that broadcast to (B, C, H, W)."""
+    """The offset and divisor of a normalisation: two float32 tensors that broadcast to (B, C, H, W)."""
     if mode not in NORMALISATIONS:
         raise ConfigError(f"normalisation {mode!r} is not one of {', '.join(NORMALISATIONS)}")
     if mode == "none":

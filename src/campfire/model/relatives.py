@@ -2,7 +2,7 @@
 
 ChannelViT and ChAda-ViT were published without a decoder; here they are masked autoencoders, which differ from Campfire
 in one thing each: the encoder's tokens carry a learned embedding, of the stain (ChannelViT) or of the channel's place
-in the image (ChAda-ViT, with usual pre-norm blocks instead of its own). ContextViT's token, which tells of the plate,
+in the image (ChAda-ViT, with usual pre-norm blocks instead of its own). ContextViT's context token of the plate
 stands beside Campfire's class token; unlike in the published code its gradient always reaches the patches. CA-MAE is
 in `ca_mae_autoencoder`.
 """
@@ -20,7 +20,7 @@ from campfire.model.layers import Linear
 from campfire.model.peers.contextvit import group_means
 
 SLOTS = 10
-"""Places of channels in an image that ChAda-ViT knows."""
+"""Number of channel positions that ChAda-ViT knows."""
 
 
 class LabelledEncoder(Encoder):
@@ -48,7 +48,7 @@ class LabelledEncoder(Encoder):
 
 
 class ChannelViTAutoencoder(MaskedAutoencoder):
-    """Tokens carry the embedding of their stain; a stain that training never had has an embedding nobody trained."""
+    """Tokens carry the embedding of their stain; the embedding of an unseen stain is untrained."""
 
     def _make_encoder(self) -> Encoder:
         return LabelledEncoder(self.config, self.config.channels)
@@ -68,7 +68,7 @@ class ChannelViTAutoencoder(MaskedAutoencoder):
 
 
 class ChAdaViTAutoencoder(MaskedAutoencoder):
-    """Tokens carry the embedding of their channel's place in the image, whatever its stain."""
+    """Tokens carry the embedding of their channel's position in the image, for any stain."""
 
     def _make_encoder(self) -> Encoder:
         return LabelledEncoder(self.config, SLOTS)
@@ -87,7 +87,7 @@ class ChAdaViTAutoencoder(MaskedAutoencoder):
     def _context(
         self, patches: Tensor, index: Tensor, sums: Tensor | None = None, scale: Tensor | None = None
     ) -> Tensor:
-        """The decoder, too, is told the place and not the stain."""
+        """Reconstruct; the decoder, too, gets the position and not the stain."""
         return self.channel_embed[self._slots(patches) % len(self.channel_embed)]
 
     def _slots(self, patches: Tensor) -> Tensor:

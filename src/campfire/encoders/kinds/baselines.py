@@ -1,4 +1,4 @@
-"""Kinds `intensities` and `random_cnn`: encoders that have learnt nothing."""
+"""Kinds `intensities` and `random_cnn`: untrained baselines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class IntensitiesOptions(Options):
-    """Mean intensities; there is nothing to choose."""
+    """Mean intensities; no options."""
 
     kind: Literal["intensities"] = "intensities"
 

@@ -30,7 +30,7 @@ class PretrainedOptions(Options):
 
 
 class UntrainedOptions(Options):
-    """The initial weights of a run: what training is compared with."""
+    """The initial weights of a run, the baseline for training."""
 
     kind: Literal["untrained"] = "untrained"
     run: str | None = option(None, "pretraining run of this config that it is the twin of")
@@ -44,7 +44,7 @@ class UntrainedOptions(Options):
 
 
 class ReleaseOptions(Options):
-    """The authors' released checkpoint; what it does not tell must be given."""
+    """The authors' released checkpoint; options that it does not record are required."""
 
     kind: Literal["release"] = "release"
     weights: str | None = option(None, "the checkpoint")
@@ -120,7 +120,7 @@ def _initial(fields: Mapping[str, Any], seed: int, imagenet: str, name: str) -> 
 
 
 def _scale(header: Mapping[str, Any], name: str) -> str:
-    """The normalisation that a weight file names; a wrong one would give wrong embeddings without a word."""
+    """The normalisation that a weight file names; a wrong one would silently give wrong embeddings."""
     if not header.get("normalisation"):
         raise ConfigError(
             f"encoder {name}: the weight file's header does not name the `normalisation` of its training; write it "

@@ -1,4 +1,4 @@
-"""Kind `contextvit`: a ViT of fixed channels with a token that tells of the plate."""
+"""Kind `contextvit`: a ViT of fixed channels with a context token of the plate."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class OpenPhenomOptions(PeerOptions):
 
 
 class CaMaeOptions(OpenPhenomOptions):
-    """The same network of one's own training."""
+    """The same network with user-trained weights."""
 
     kind: Literal["ca_mae"] = "ca_mae"  # type: ignore[assignment]
     readout: Literal["average", "concatenate", "normalised"] = option(

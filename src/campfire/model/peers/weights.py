@@ -14,7 +14,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "student")
 """Entries under which training scripts keep the parameters, in the order of preference."""
 
 PREFIXES = ("module.", "backbone.", "_orig_mod.")
-"""What data parallelism, a multi-crop wrapper and compilation put before every name."""
+"""Prefixes of names from data parallelism, a multi-crop wrapper and compilation."""
 
 
 def read_tensors(path: str | Path, entry: str | None = None) -> dict[str, Tensor]:
@@ -29,7 +29,7 @@ def read_tensors(path: str | Path, entry: str | None = None) -> dict[str, Tensor
         found: Any = _safetensors(path)
         if found is None:  # OpenPhenom's own save writes a torch file under the name model.safetensors
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors and pickle raise types of their own
+    except Exception as error:  # safetensors and pickle raise their own types
         raise WeightsError(f"{path}: not readable as safetensors or torch weights ({reason(error)})") from error
     for name in (entry,) if entry else WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(name), dict):
