@@ -94,11 +94,13 @@ def typical_brightness(signal: NDArray[np.float32], typical_area: float) -> floa
         return None
     # On a logarithmic scale nuclei lie between background and debris, however bright that is. Where debris covers much,
     # the first cut parts it from all else, and the next one down has the nuclei: the cut with the most objects counts.
-    scaled = np.log(np.maximum(sample - middle, 0) + max(3 * noise, 1e-3 * float(np.quantile(sample, 0.99) - middle)))
-    level = _otsu(scaled)
+    # In a field of few nuclei that next cut would lie in the noise, so it is held well above it.
+    offset = max(3 * noise, 1e-3 * float(np.quantile(sample, 0.99) - middle))
+    scaled = np.log(np.maximum(sample - middle, 0) + offset)
+    level, above_noise = _otsu(scaled), float(np.log(6 * noise + offset))
     best = _objects(sample, scaled > level, typical_area / 4)
     below = scaled[scaled <= level]
-    lower = _objects(sample, scaled > _otsu(below), typical_area / 4) if below.size else best
+    lower = _objects(sample, scaled > max(_otsu(below), above_noise), typical_area / 4) if below.size else best
     if len(lower[0]) > 2 * len(best[0]) + 2:
         best = lower
     bright, weight = best
