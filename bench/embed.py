@@ -32,10 +32,15 @@ from campfire.encoders.embed import embed_plate
 
 ENCODERS: dict[str, tuple[dict[str, Any], int]] = {
     "campfire_demo": (
-        {"kind": "untrained", "seed": 0, "model": {"width": 128, "depth": 4, "heads": 4, "decoder_depth": 1}},
+        {
+            "kind": "untrained",
+            "seed": 0,
+            "normalisation": "tile",
+            "model": {"width": 128, "depth": 4, "heads": 4, "decoder_depth": 1},
+        },
         256,
     ),
-    "campfire_large": ({"kind": "untrained", "seed": 0, "model": {"size": "large"}}, 512),
+    "campfire_large": ({"kind": "untrained", "seed": 0, "normalisation": "tile", "model": {"size": "large"}}, 512),
     "dino_vits8": ({"kind": "timm", "model": "vit_small_patch8_224.dino", "weights": "random"}, 128),
     "dino_vits8_native": (
         {"kind": "timm", "model": "vit_small_patch8_224.dino", "weights": "random", "size": "native"},

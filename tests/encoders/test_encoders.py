@@ -108,7 +108,7 @@ def test_tiles_of_another_size_are_refused(run):
 @pytest.mark.parametrize(
     ("spec", "error", "words"),
     [
-        ({"kind": "resnet"}, ConfigError, "is not one of pretrained"),
+        ({"kind": "resnet"}, ConfigError, "is not one of "),
         ({"kind": "pretrained"}, WeightsError, "give the weights"),
         ({"kind": "pretrained", "weights": "absent.safetensors"}, WeightsError, r"absent\.safetensors"),
         ({"kind": "untrained"}, ConfigError, "needs the trained"),

@@ -44,7 +44,8 @@ def test_a_step_in_fp32_equals_the_cpu() -> None:
 
 def test_embeddings_equal_those_of_the_cpu() -> None:
     images = torch.randint(100, 4000, (16, 3, 112, 112), generator=torch.Generator().manual_seed(0)).to(torch.uint16)
-    spec = {"kind": "untrained", "seed": 0, "name": "twin", "model": {"width": 64, "depth": 2, "heads": 4}}
+    model = {"width": 64, "depth": 2, "heads": 4}
+    spec = {"kind": "untrained", "seed": 0, "name": "twin", "normalisation": "tile", "model": model}
     channels = ["DNA", "AGP", "Mito"]
     first, second = (load(spec, device).embed(images, channels).cpu() for device in ("cpu", DEVICE))
     torch.testing.assert_close(second, first, rtol=2e-2, atol=2e-2)

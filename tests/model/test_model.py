@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
-import campfire
 from campfire.core.errors import ConfigError, WeightsError
 from campfire.model import (
     MaskedAutoencoder,
@@ -307,13 +306,6 @@ def test_a_timm_transformer_gives_the_encoder_its_weights():
     assert torch.isfinite(resized.embed(tiles())).all()
     with pytest.raises(WeightsError, match="does not fit"):
         copy_transformer(source, build(width=48, heads=2))
-
-
-def test_submodules_appear_on_first_use():
-    assert campfire.model.ModelConfig is ModelConfig
-    assert "model" in dir(campfire)
-    with pytest.raises(AttributeError, match="nothing_like_it"):
-        _ = campfire.nothing_like_it
 
 
 def test_the_pass_compiles_into_one_graph():

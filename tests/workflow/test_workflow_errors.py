@@ -102,16 +102,16 @@ def assert_nothing_half_written(results: Path, stage: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"splitt": {}}, ["unknown key `splitt`", "did you mean `split`?"]),
-        ({"probe": {"epochz": 3}}, ["unknown key `epochz` in probe", "`epochs`"]),
-        ({"probe": {"epochs": "many"}}, ["probe.epochs", "expected integer"]),
+        ({"splitt": {}}, ["splitt: no such option", "did you mean `split`?"]),
+        ({"probe": {"epochz": 3}}, ["probe.epochz: no such option", "`epochs`"]),
+        ({"probe": {"epochs": "many"}}, ["probe.epochs", "expected a whole number"]),
         (
             {"channel_sets": {"DNA": ["DNA", "Actin"]}},
-            ["unknown channels `Actin` in channel_sets.DNA", "known: AGP, DNA"],
+            ["channel_sets.DNA.1: unknown channel `Actin`", "known: DNA, AGP"],
         ),
         ({"evaluate": [{"encoder": "campfyre", "channel_sets": ["DNA"]}]}, ["unknown encoder `campfyre`", "campfire"]),
         ({"sheet": "nowhere.tsv"}, ["nowhere.tsv", "no such sheet"]),
-        ({"channels": ["DNA"]}, ["unknown channels `AGP` in channel_sets.AGP"]),
+        ({"channels": ["DNA"]}, ["unknown channel `ER`", "channel_sets.DNA_ER_RNA"]),
     ],
 )
 def test_a_wrong_config_is_answered(run: Run, changes: dict[str, Any], words: list[str], tmp_path: Path) -> None:
@@ -163,37 +163,40 @@ def test_missing_weights(run: Run, tmp_path: Path) -> None:
         "embeddings",
         dry=True,
         encoders={"file": {"kind": "timm", "model": "vit_tiny_patch16_224", "weights": weights}},
-        evaluate=[{"encoder": "file", "channel_sets": ["DNA"]}],
+        evaluate=[{"encoder": "file", "channel_sets": ["DNA_AGP_Mito"]}],
     )
     assert_told(done, weights, "file")
 
 
 @pytest.fixture
-def bad_dna(screen: Path, tmp_path: Path) -> Callable[[bytes], Path]:
-    """A copy of the bucket in which every DNA image of the first plate holds the given bytes."""
+def bad_dna(screen: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A copy of the bucket in which the DNA images of the first plate hold the given bytes, one after the other."""
 
-    def make(body: bytes) -> Path:
+    def make(*bodies: bytes) -> Path:
         root = tmp_path / "s3"
         shutil.copytree(screen / "s3", root)
         index = next(root.glob(f"**/{PLATE}/load_data*"))
         table = pd.read_parquet(index) if index.suffix == ".parquet" else pd.read_csv(index, dtype=str)
-        for url in table["URL_OrigDNA"]:
-            (root / url.removeprefix("s3://")).write_bytes(body)
+        for number, url in enumerate(table["URL_OrigDNA"]):
+            (root / url.removeprefix("s3://")).write_bytes(bodies[number % len(bodies)])
         return root
 
     return make
 
 
-def test_corrupt_tiffs(run: Run, bad_dna: Callable[[bytes], Path], tmp_path: Path) -> None:
+def test_corrupt_tiffs(run: Run, bad_dna: Callable[..., Path], tmp_path: Path) -> None:
     done = run(images(tmp_path), bucket=bad_dna(b"II*\0 not an image"))
     assert_told(done, f"plate {PLATE}", "s3.max_bad_share", "corrupt")
     assert_nothing_half_written(tmp_path / "results", "download")
 
 
-def test_a_plate_without_nuclei(run: Run, bad_dna: Callable[[bytes], Path], tmp_path: Path) -> None:
-    noise = np.random.default_rng(1).integers(90, 110, (SCREEN.field, SCREEN.field)).astype(np.uint16)
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, noise)
-    done = run(str(tmp_path / f"results/nuclei/{PLATE}.parquet"), bucket=bad_dna(buffer.getvalue()))
+def test_a_plate_without_nuclei(run: Run, bad_dna: Callable[..., Path], tmp_path: Path) -> None:
+    fields = []
+    for seed in range(8):
+        noise = np.random.default_rng(seed).integers(90, 110, (SCREEN.field, SCREEN.field)).astype(np.uint16)
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, noise)
+        fields.append(buffer.getvalue())
+    done = run(str(tmp_path / f"results/nuclei/{PLATE}.parquet"), bucket=bad_dna(*fields))
     assert_told(done, f"plate {PLATE}: no nucleus to keep")
     assert_nothing_half_written(tmp_path / "results", "nuclei")

@@ -107,21 +107,28 @@ def _table(path: Path) -> tuple[str, str]:
     return html.escape(table.answer), f"<h3>{html.escape(table.title)}</h3>\n{shown}\n{details}"
 
 
+SCREEN = 0.7
+"""Screen pixels per printed dot (200 dpi) at which the page shows a figure."""
+
+
 def _small(image: "Image.Image") -> bytes:
-    """The image as WebP, smaller for sheets of images: Snakemake's report shows pages up to 2 MB."""
+    """The image as WebP; sheets of images at the size at which they are shown, since pages of the report hold 2 MB."""
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=50 if image.width * image.height > 2_000_000 else 75, method=4)
+    large = image.width * image.height > 2_000_000
+    if large:
+        image = image.resize((round(SCREEN * image.width), round(SCREEN * image.height)), resample=3)
+    image.save(buffer, "WEBP", quality=50 if large else 75, method=4)
     return buffer.getvalue()
 
 
 def _figure(path: Path, options: TableOptions) -> tuple[str, str]:
-    """The answer, and the figure inside the page with its caption; a printed dot (200 dpi) is 0.7 screen pixels."""
+    """The answer, and the figure inside the page with its caption."""
     from PIL import Image
 
     source = path.with_suffix(".csv")
     try:
         with Image.open(path) as image:
-            content, width = _small(image.convert("RGB")), int(0.7 * image.width)
+            content, width = _small(image.convert("RGB")), int(SCREEN * image.width)
     except (OSError, SyntaxError) as error:
         raise DataError(f"{path}: not a readable PNG ({error}); delete it and make the figure again") from error
     if not source.is_file():
