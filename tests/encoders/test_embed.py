@@ -4,6 +4,8 @@ import logging
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +29,7 @@ class Store:
     index: pd.DataFrame
     channels: list[str] = field(default_factory=lambda: list(CHANNELS))
 
-    def counts(self, rows) -> np.ndarray:
+    def counts(self, rows: Any) -> np.ndarray:
         return self.images[rows].astype(np.float32) * 2
 
 
@@ -42,10 +44,10 @@ class Recorder:
     seen: list[np.ndarray] = field(default_factory=list)
     statistics: tuple | None = None
 
-    def dim(self, channels) -> int:
+    def dim(self, channels: Any) -> int:
         return len(channels)
 
-    def embed(self, images, channels, statistics=None) -> torch.Tensor:
+    def embed(self, images: Any, channels: Any, statistics: Any = None) -> torch.Tensor:
         assert images.shape[1] == len(channels)
         self.statistics = statistics
         means = images.float().mean((2, 3))
@@ -69,7 +71,7 @@ def store() -> Store:
     return Store(images.astype(np.uint16), index)
 
 
-def test_cells_come_back_in_their_own_order_and_are_read_in_the_files(store):
+def test_cells_come_back_in_their_own_order_and_are_read_in_the_files(store: Store) -> None:
     cells = store.index.sample(25, random_state=0)
     # Twice the same cell, keys in another column order, an index of its own.
     cells = pd.concat([cells, cells.iloc[:2]])[[*reversed(CELL_KEYS)]]
@@ -85,13 +87,13 @@ def test_cells_come_back_in_their_own_order_and_are_read_in_the_files(store):
     assert [len(part) for part in encoder.seen] == [7, 7, 7, 4]
 
 
-def test_batches_do_not_change_the_result(store):
+def test_batches_do_not_change_the_result(store: Store) -> None:
     whole = embed_plate(Recorder(), store, store.index, CHANNELS, 1000)[1]
     parts = embed_plate(Recorder(), store, store.index, CHANNELS, 3)[1]
     np.testing.assert_array_equal(whole, parts)
 
 
-def test_plate_statistics_and_counts_are_given_where_they_are_needed(store):
+def test_plate_statistics_and_counts_are_given_where_they_are_needed(store: Store) -> None:
     encoder = Recorder(normalisation="plate")
     embed_plate(encoder, store, store.index, ["AGP"], 16)
     assert encoder.statistics[0].tolist() == pytest.approx([196.0])
@@ -100,13 +102,13 @@ def test_plate_statistics_and_counts_are_given_where_they_are_needed(store):
     np.testing.assert_allclose(counts, 2 * tiles)
 
 
-def test_no_cells_give_no_rows(store):
+def test_no_cells_give_no_rows(store: Store) -> None:
     keys, found = embed_plate(Recorder(), store, store.index.iloc[:0], CHANNELS, 8)
     assert len(keys) == 0
     assert found.shape == (0, 3)
 
 
-def test_cells_without_tiles_and_unknown_channels_are_named(store):
+def test_cells_without_tiles_and_unknown_channels_are_named(store: Store) -> None:
     cells = store.index.copy()
     cells.loc[3, "Metadata_Nucleus"] = 77
     with pytest.raises(DataError, match=r"plate P1, well A01: 1 of 40 cells .* nucleus 77"):
@@ -115,20 +117,20 @@ def test_cells_without_tiles_and_unknown_channels_are_named(store):
         embed_plate(Recorder(), store, store.index, ["DNA", "RNA"])
 
 
-def test_an_encoder_that_breaks_its_word_is_named(store, monkeypatch):
+def test_an_encoder_that_breaks_its_word_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Recorder, "embed", lambda self, images, channels, statistics: torch.zeros(len(images), 5))
     with pytest.raises(DataError, match=r"encoder mean gave an array of shape \(40, 5\) for 40 tiles; .* 2 columns"):
         embed_plate(Recorder(), store, store.index, ["DNA", "AGP"])
 
 
-def test_speed_is_logged(store, caplog):
+def test_speed_is_logged(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="campfire.encoders.embed"):
         embed_plate(Recorder(), store, store.index, CHANNELS)
     assert "plate P1: 40 cells with mean on DNA+AGP+Mito" in caplog.text
     assert "tiles/s" in caplog.text
 
 
-def test_tables_come_back_exactly(store, tmp_path):
+def test_tables_come_back_exactly(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "P1.parquet"
     array = np.random.default_rng(0).normal(size=(40, 17)).astype(np.float32)
     keys = store.index[CELL_KEYS].sample(frac=1, random_state=1)
@@ -143,7 +145,7 @@ def test_tables_come_back_exactly(store, tmp_path):
     assert embeddings.read(path)[1].shape == (0, 17)
 
 
-def test_broken_embeddings_are_not_written(store, tmp_path):
+def test_broken_embeddings_are_not_written(store: Store, tmp_path: Path) -> None:
     array = np.zeros((40, 2), np.float32)
     with pytest.raises(DataError, match="one row per cell"):
         embeddings.write(tmp_path / "a.parquet", store.index, array[:5])
@@ -155,7 +157,7 @@ def test_broken_embeddings_are_not_written(store, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_files_that_are_no_embeddings_are_named(store, tmp_path):
+def test_files_that_are_no_embeddings_are_named(store: Store, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such embeddings"):
         embeddings.read(tmp_path / "absent.parquet")
     (tmp_path / "cut.parquet").write_bytes(b"PAR1 cut")
@@ -166,6 +168,6 @@ def test_files_that_are_no_embeddings_are_named(store, tmp_path):
         embeddings.read(tmp_path / "index.parquet")
 
 
-def test_tables_need_no_torch():
+def test_tables_need_no_torch() -> None:
     code = "import sys, campfire.encoders.embedding_table; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,6 +1,8 @@
 """Encoders built from configuration: Campfire in three forms, timm models, classical features."""
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ def raw(batch: int = 3, channels: int = 3, size: int = 28, seed: int = 0) -> tor
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     """A weight file as a pretraining run leaves it, and its model (one step away from the initial values)."""
     model = MaskedAutoencoder(ModelConfig(**MODEL), seed=7)
     with torch.no_grad():
@@ -38,7 +40,7 @@ def run(tmp_path_factory):
     return path, model.eval()
 
 
-def test_a_pretrained_run_embeds_raw_tiles_as_it_was_trained(run):
+def test_a_pretrained_run_embeds_raw_tiles_as_it_was_trained(run: tuple[Any, ...]) -> None:
     path, model = run
     encoder = load({"kind": "pretrained", "name": "campfire", "run": "campfire", "weights": str(path)}, "cpu")
     assert isinstance(encoder, Encoder)
@@ -51,7 +53,7 @@ def test_a_pretrained_run_embeds_raw_tiles_as_it_was_trained(run):
     assert encoder.embed(raw(channels=5), ["DNA", "ER", "RNA", "AGP", "Mito"]).shape == (3, 32)
 
 
-def test_the_untrained_twin_has_the_initial_weights_of_the_run(run):
+def test_the_untrained_twin_has_the_initial_weights_of_the_run(run: tuple[Any, ...]) -> None:
     path, trained = run
     initial = MaskedAutoencoder(ModelConfig(**MODEL), seed=7).eval()
     expected = initial.embed(normalise(raw(), "tile"))
@@ -63,7 +65,7 @@ def test_the_untrained_twin_has_the_initial_weights_of_the_run(run):
     assert (expected - trained.embed(normalise(raw(), "tile"))).abs().max() > 1e-3
 
 
-def test_the_authors_checkpoint_is_an_encoder(run, tmp_path):
+def test_the_authors_checkpoint_is_an_encoder(run: tuple[Any, ...], tmp_path: Path) -> None:
     _, model = run
     save_file(model.state_dict(), tmp_path / "release.safetensors")
     spec = {"kind": "release", "weights": str(tmp_path / "release.safetensors"), "heads": 2, "decoder_heads": 2}
@@ -78,7 +80,7 @@ def test_the_authors_checkpoint_is_an_encoder(run, tmp_path):
     torch.testing.assert_close(ours.embed(raw(), RGB), rotation.embed(raw(), RGB))
 
 
-def test_normalisation_of_the_plate_needs_its_statistics(run, tmp_path):
+def test_normalisation_of_the_plate_needs_its_statistics(run: tuple[Any, ...], tmp_path: Path) -> None:
     _, model = run
     save_weights(model, tmp_path / "plate.safetensors", {"normalisation": "plate"})
     encoder = load({"kind": "pretrained", "weights": str(tmp_path / "plate.safetensors")}, "cpu")
@@ -91,7 +93,7 @@ def test_normalisation_of_the_plate_needs_its_statistics(run, tmp_path):
         encoder.embed(raw(), RGB)
 
 
-def test_digests_tell_apart_what_embeds_differently(run):
+def test_digests_tell_apart_what_embeds_differently(run: tuple[Any, ...]) -> None:
     path, _ = run
     kinds = {"kind": "release", "weights": str(path), "normalisation": "tile"}
     specs = [kinds, {**kinds, "normalisation": "plate"}, {**kinds, "rope_form": "cosine"}, {**kinds, "name": "other"}]
@@ -100,7 +102,7 @@ def test_digests_tell_apart_what_embeds_differently(run):
     assert len(set(digests)) == 3
 
 
-def test_tiles_of_another_size_are_refused(run):
+def test_tiles_of_another_size_are_refused(run: tuple[Any, ...]) -> None:
     with pytest.raises(DataError, match="28 px"):
         load({"kind": "pretrained", "weights": str(run[0])}, "cpu").embed(raw(size=32), RGB)
 
@@ -124,12 +126,12 @@ def test_tiles_of_another_size_are_refused(run):
         ({"kind": "features", "families": ["colour"]}, ConfigError, "colour"),
     ],
 )
-def test_specs_that_cannot_be_met_say_why(spec, error, words):
+def test_specs_that_cannot_be_met_say_why(spec: dict[str, Any], error: Any, words: str) -> None:
     with pytest.raises(error, match=words):
         load(spec, "cpu")
 
 
-def test_a_hub_that_cannot_be_reached_is_one_clear_error(monkeypatch):
+def test_a_hub_that_cannot_be_reached_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_CACHE", "/nonexistent")
     with pytest.raises(WeightsError, match=r"huggingface\.co/timm/vit_small_patch8_224\.dino .*`weights`"):
@@ -137,7 +139,7 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_error(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def timm_file(tmp_path_factory):
+def timm_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     """A state dict of a small timm ViT on disk, and the model."""
     import timm
 
@@ -148,7 +150,7 @@ def timm_file(tmp_path_factory):
     return path, model.eval()
 
 
-def test_a_timm_model_from_a_file_sees_three_channels_as_rgb(timm_file):
+def test_a_timm_model_from_a_file_sees_three_channels_as_rgb(timm_file: tuple[Any, ...]) -> None:
     path, model = timm_file
     encoder = load({"kind": "timm", "model": TINY, "weights": str(path)}, "cpu")
     model.reset_classifier(0)
@@ -161,7 +163,7 @@ def test_a_timm_model_from_a_file_sees_three_channels_as_rgb(timm_file):
     assert encoder.dim(RGB) == 192
 
 
-def test_other_channel_numbers_are_averaged_or_concatenated(timm_file):
+def test_other_channel_numbers_are_averaged_or_concatenated(timm_file: tuple[Any, ...]) -> None:
     spec = {"kind": "timm", "model": TINY, "weights": str(timm_file[0]), "size": "native"}
     images, names = raw(2, channels=2, size=112), ["DNA", "ER"]
     average, joined = (load({**spec, "combine": combine}, "cpu") for combine in ("average", "concatenate"))
@@ -174,7 +176,7 @@ def test_other_channel_numbers_are_averaged_or_concatenated(timm_file):
     assert len({average.digest, joined.digest, grey.digest}) == 3
 
 
-def test_pooling_of_a_timm_model(timm_file):
+def test_pooling_of_a_timm_model(timm_file: tuple[Any, ...]) -> None:
     spec = {"kind": "timm", "model": TINY, "weights": str(timm_file[0])}
     encoders = {how: load({**spec, "pooling": how}, "cpu") for how in POOLINGS}
     images = raw(2, size=112)
@@ -191,7 +193,7 @@ def test_pooling_of_a_timm_model(timm_file):
         load({"kind": "timm", "model": "resnet10t", "weights": "random", "pooling": "cls"}, "cpu")
 
 
-def test_a_timm_model_can_keep_the_brightness_that_a_tile_has_on_its_plate(timm_file):
+def test_a_timm_model_can_keep_the_brightness_that_a_tile_has_on_its_plate(timm_file: tuple[Any, ...]) -> None:
     encoder = load({"kind": "timm", "model": TINY, "weights": str(timm_file[0]), "normalisation": "plate_range"}, "cpu")
     images = raw(2, size=112)
     statistics = PlateStatistics(*np.float32([[9] * 3, [9] * 3, [0] * 3, [2000] * 3]))
@@ -202,7 +204,7 @@ def test_a_timm_model_can_keep_the_brightness_that_a_tile_has_on_its_plate(timm_
     torch.testing.assert_close(dim, bright, atol=1e-4, rtol=1e-3)
 
 
-def test_pooling_of_campfire(run):
+def test_pooling_of_campfire(run: tuple[Any, ...]) -> None:
     path, model = run
     found = {how: load({"kind": "pretrained", "weights": str(path), "pooling": how}, "cpu") for how in POOLINGS}
     latent = model.encoder(patchify(normalise(raw(), "tile"), model.config.patch_size))
@@ -211,14 +213,14 @@ def test_pooling_of_campfire(run):
     assert found["cls+mean"].embed(raw(), RGB).shape[1] == found["cls+mean"].dim(RGB) == 2 * found["cls"].dim(RGB)
 
 
-def test_timm_weights_of_another_model_are_refused(timm_file, tmp_path):
+def test_timm_weights_of_another_model_are_refused(timm_file: tuple[Any, ...], tmp_path: Path) -> None:
     tensors = {name: value for name, value in timm_file[1].state_dict().items() if not name.startswith("blocks.11.")}
     save_file(tensors, tmp_path / "short.safetensors")
     with pytest.raises(WeightsError, match=r"short\.safetensors"):
         load({"kind": "timm", "model": TINY, "weights": str(tmp_path / "short.safetensors")}, "cpu")
 
 
-def test_random_timm_weights_leave_the_global_generator_alone():
+def test_random_timm_weights_leave_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
     spec = {"kind": "timm", "model": TINY, "weights": "random", "size": 32}
     first, second, other = (load({**spec, "seed": seed}, "cpu") for seed in (1, 1, 2))
@@ -226,7 +228,7 @@ def test_random_timm_weights_leave_the_global_generator_alone():
     assert first.digest == second.digest != other.digest
 
 
-def test_stretching_forgets_gain_and_clips_outliers():
+def test_stretching_forgets_gain_and_clips_outliers() -> None:
     images = raw(2, size=112).float()
     images[0, 0, 0, 0] = 60000
     values = normalise(images, "tile_range")
@@ -248,14 +250,14 @@ def cell(radius: int = 14, nucleus: float = 9000) -> np.ndarray:
     return tile.astype(np.uint16)
 
 
-def test_the_nucleus_is_the_central_one():
+def test_the_nucleus_is_the_central_one() -> None:
     mask = nucleus_mask(cell()[0].astype(float))
     assert mask.sum() == pytest.approx(np.pi * 14**2, rel=0.1)
     assert mask[5, 5] == 0
     assert nucleus_mask(np.zeros((112, 112))).sum() == pytest.approx(np.pi * 14**2, rel=0.05)
 
 
-def test_features_measure_what_they_are_named_after():
+def test_features_measure_what_they_are_named_after() -> None:
     small, large = measure_tile(cell(10), RGB), measure_tile(cell(20), RGB)
     assert large["Nuclei_Area_Shape"] / small["Nuclei_Area_Shape"] == pytest.approx(4, rel=0.15)
     bright = measure_tile(cell(14, 18000), RGB)["Nuclei_Intensity_MeanIntensity_DNA"]
@@ -264,7 +266,7 @@ def test_features_measure_what_they_are_named_after():
     assert small["Cells_Correlation_Pearson_DNA_AGP"] < 0.8
 
 
-def test_features_are_an_encoder():
+def test_features_are_an_encoder() -> None:
     encoder = load({"kind": "features"}, "cpu")
     assert encoder.normalisation == "counts"
     tiles = torch.from_numpy(np.stack([cell(10), cell(20), np.zeros_like(cell()), np.full_like(cell(), 900)]))
@@ -283,7 +285,7 @@ def test_features_are_an_encoder():
 
 
 @pytest.mark.slow
-def test_features_from_several_processes_are_the_same():
+def test_features_from_several_processes_are_the_same() -> None:
     tiles = torch.from_numpy(np.stack([cell(10), cell(20)]))
     one, two = (load({"kind": "features", "families": ["intensity"], "workers": n}, "cpu") for n in (1, 2))
     assert torch.equal(one.embed(tiles, RGB), two.embed(tiles, RGB))
@@ -316,7 +318,7 @@ def short(name):
 """
 
 
-def test_your_own_encoder_is_loaded_from_the_working_directory(tmp_path, monkeypatch):
+def test_your_own_encoder_is_loaded_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_code.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*sys.path])
@@ -335,12 +337,14 @@ def test_your_own_encoder_is_loaded_from_the_working_directory(tmp_path, monkeyp
             load({"kind": "python", "factory": factory}, "cpu")
 
 
-def test_auto_is_the_gpu_where_there_is_one():
+def test_auto_is_the_gpu_where_there_is_one() -> None:
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
     assert resolve_device("cpu") == "cpu"
 
 
-def test_a_head_of_another_width_does_not_matter(timm_file, tmp_path, caplog):
+def test_a_head_of_another_width_does_not_matter(
+    timm_file: tuple[Any, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     import timm
 
     path, model = timm_file
@@ -360,7 +364,7 @@ def test_a_head_of_another_width_does_not_matter(timm_file, tmp_path, caplog):
     assert given.digest != load({**spec, "weights": str(path)}, "cpu").digest
 
 
-def test_weights_that_do_not_fit_say_what_differs(timm_file, tmp_path):
+def test_weights_that_do_not_fit_say_what_differs(timm_file: tuple[Any, ...], tmp_path: Path) -> None:
     tensors = {name: value for name, value in timm_file[1].state_dict().items() if name != "norm.weight"}
     save_file(tensors, tmp_path / "cut.safetensors")
     with pytest.raises(
@@ -369,7 +373,9 @@ def test_weights_that_do_not_fit_say_what_differs(timm_file, tmp_path):
         load({"kind": "timm", "model": TINY, "weights": str(tmp_path / "cut.safetensors")}, "cpu")
 
 
-def test_a_folder_that_timm_saved_is_an_encoder(timm_file, tmp_path, monkeypatch):
+def test_a_folder_that_timm_saved_is_an_encoder(
+    timm_file: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import json
 
     path, _ = timm_file
@@ -393,7 +399,7 @@ def test_a_folder_that_timm_saved_is_an_encoder(timm_file, tmp_path, monkeypatch
         load({"kind": "timm", "model": "hf-hub:nobody/nothing"}, "cpu")
 
 
-def test_the_width_is_asked_of_the_model():
+def test_the_width_is_asked_of_the_model() -> None:
     spec = {"kind": "timm", "model": "mobilenetv3_small_050", "weights": "random", "size": 64}
     encoder = load(spec, "cpu")
     assert encoder.embed(raw(2, size=64), RGB).shape == (2, encoder.dim(RGB)) == (2, 1024)

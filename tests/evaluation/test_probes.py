@@ -1,6 +1,8 @@
 """The linear probes against the authors' recorded results and against a plain loop."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,11 +28,11 @@ SPLITS = {
 
 
 @pytest.fixture(scope="module")
-def official(shared):
+def official(shared: Path) -> tuple[Any, ...]:
     """(sample, embeddings) of the recorded tasks, shaped as campfire's tables; sample rows are in file order."""
     folder = shared / "data/official/probe"
 
-    def read(task, cells=100):
+    def read(task: Any, cells: int = 100) -> tuple[Any, ...]:
         table = pd.read_parquet(folder / f"{task}_embeddings.parquet")
         table = table[table["cell"] < cells].reset_index(drop=True)
         well = table["well_coords"] if "well_coords" in table else table["compound"] + table["split"]
@@ -53,7 +55,7 @@ def official(shared):
         return folder, json.load(handle), read
 
 
-def run(read, task, cells, **options):
+def run(read: Any, task: Any, cells: Any, **options: Any) -> Any:
     sample, embeddings = read(task, cells)
     order = np.random.default_rng(0).permutation(len(sample))  # rows are found by key, not by order
     keys = sample[names.CELL_KEYS].iloc[order]
@@ -68,7 +70,9 @@ def run(read, task, cells, **options):
         pytest.param("heldout30", "heldout", 30, marks=pytest.mark.slow),
     ],
 )
-def test_release_protocol_gives_the_recorded_accuracies(official, name, task, cells):
+def test_release_protocol_gives_the_recorded_accuracies(
+    official: tuple[Any, ...], name: str, task: str, cells: int
+) -> None:
     _, results, read = official
     scores, predictions = run(read, task, cells)
     recorded = results[name]
@@ -89,7 +93,9 @@ def test_release_protocol_gives_the_recorded_accuracies(official, name, task, ce
 
 
 @pytest.mark.parametrize(("name", "task", "cells"), [("control", "control", 100), ("heldout10", "heldout", 10)])
-def test_recorded_weights_give_the_recorded_accuracies_exactly(official, name, task, cells):
+def test_recorded_weights_give_the_recorded_accuracies_exactly(
+    official: tuple[Any, ...], name: str, task: str, cells: int
+) -> None:
     folder, results, read = official
     sample, embeddings = read(task, cells)
     labels = np.unique(sample[names.COMPOUND], return_inverse=True)[1]
@@ -114,7 +120,7 @@ def test_recorded_weights_give_the_recorded_accuracies_exactly(official, name, t
         assert scores["balanced_accuracy"] == pytest.approx(recorded["ood_bal"][i], abs=1e-12)
 
 
-def test_subsets_and_folds_are_the_recorded_ones(official):
+def test_subsets_and_folds_are_the_recorded_ones(official: tuple[Any, ...]) -> None:
     from campfire.evaluation.probes.folds import plan
 
     folder, _, read = official
@@ -135,14 +141,14 @@ def test_subsets_and_folds_are_the_recorded_ones(official):
             assert set(mine) == set(recorded.loc[recorded["test_fold"] == number, "row_id"])
 
 
-def blobs(n=400, dim=12, classes=4, seed=0, spread=2.0):
+def blobs(n: int = 400, dim: int = 12, classes: int = 4, seed: int = 0, spread: float = 2.0) -> tuple[Any, ...]:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, n)
     x = rng.normal(0, 1, (classes, dim))[labels] + rng.normal(0, spread, (n, dim))
     return x.astype(np.float32), labels
 
 
-def plain_fit(x, y, fit, classes, options):
+def plain_fit(x: Any, y: Any, fit: Any, classes: Any, options: Any) -> tuple[Any, ...]:
     """The same classifier in a plain torch loop, given the same start and the same order of rows."""
     import torch
 
@@ -175,7 +181,7 @@ def plain_fit(x, y, fit, classes, options):
     return layer.weight.detach().numpy(), kept, history, best_epoch
 
 
-def test_equals_a_plain_torch_loop_step_by_step():
+def test_equals_a_plain_torch_loop_step_by_step() -> None:
     x, y = blobs()
     fits = [Fit(np.arange(0, 300), np.arange(300, 400)), Fit(np.arange(100, 233), np.arange(0, 100))]
     options = ProbeOptions(epochs=40, patience=8, step_size=10)
@@ -189,7 +195,7 @@ def test_equals_a_plain_torch_loop_step_by_step():
 
 
 @pytest.mark.parametrize("dim", [12, 900])  # the second is walked over in blocks
-def test_fits_end_with_the_same_bytes_as_alone(dim):
+def test_fits_end_with_the_same_bytes_as_alone(dim: int) -> None:
     x, y = blobs(dim=dim, classes=40 if dim > 100 else 4, spread=3)
     classes = int(y.max()) + 1
     fits = [
@@ -209,7 +215,7 @@ def test_fits_end_with_the_same_bytes_as_alone(dim):
             assert np.array_equal(getattr(threaded, field)[i], getattr(alone, field)[0]), (field, i)
 
 
-def test_large_features_do_not_overflow_and_leave_others_alone():
+def test_large_features_do_not_overflow_and_leave_others_alone() -> None:
     x, y = blobs()
     big = np.concatenate([x * 1e4, x])
     labels = np.concatenate([y, y])
@@ -223,7 +229,7 @@ def test_large_features_do_not_overflow_and_leave_others_alone():
     np.testing.assert_allclose(both.last_weight[0], last, atol=1e-3)
 
 
-def test_other_decay_rates_and_long_epochs():
+def test_other_decay_rates_and_long_epochs() -> None:
     x, y = blobs(n=700)
     fit = Fit(np.arange(0, 600), np.arange(600, 700))
     options = ProbeOptions(epochs=3, batch_size=2, betas=[0.5, 0.8])  # moments are brought back within the epoch
@@ -239,7 +245,7 @@ def test_other_decay_rates_and_long_epochs():
     np.testing.assert_allclose(ours.last_weight[0], last, atol=5e-5)
 
 
-def test_metrics_equal_scikit_learn():
+def test_metrics_equal_scikit_learn() -> None:
     from sklearn import metrics
 
     rng = np.random.default_rng(0)
@@ -253,7 +259,7 @@ def test_metrics_equal_scikit_learn():
     assert np.isnan(classification_scores(truth[:0], guess[:0], 9)["accuracy"])
 
 
-def test_bad_input_is_named():
+def test_bad_input_is_named() -> None:
     x, y = blobs()
     with pytest.raises(DataError, match="fit 0 has no early-stopping cells"):
         fit_linear(x, y, [Fit(np.arange(10), np.arange(0))], 4)

@@ -1,5 +1,7 @@
 """The three protocols: which cells train, stop and are scored, and what each leak is worth."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,16 @@ from campfire.evaluation.statistics import BootstrapOptions
 SMALL = {"subsets": 4, "folds": 3, "epochs": 30, "patience": 8, "learning_rate": 0.02, "variants": ()}
 
 
-def screen(plates=7, ood=2, cells=6, compounds=10, dim=8, seed=0, well_sd=0.5, plate_sd=0.5):
+def screen(
+    plates: int = 7,
+    ood: int = 2,
+    cells: int = 6,
+    compounds: int = 10,
+    dim: int = 8,
+    seed: int = 0,
+    well_sd: float = 0.5,
+    plate_sd: float = 0.5,
+) -> tuple[Any, ...]:
     """Few plates, five, one and one wells of each compound, half of the compounds held out."""
     rng = np.random.default_rng(seed)
     effect = rng.normal(0, 1, (compounds, dim))
@@ -36,16 +47,16 @@ def screen(plates=7, ood=2, cells=6, compounds=10, dim=8, seed=0, well_sd=0.5, p
     return sample.assign(protocol="strict"), np.array(values, np.float32)
 
 
-def labelled(sample, task):
+def labelled(sample: Any, task: Any) -> Any:
     cells = sample[sample["task"] == task].reset_index(drop=True)
     return cells.assign(label=np.unique(cells[names.COMPOUND], return_inverse=True)[1])
 
 
-def wells_of(cells, rows):
+def wells_of(cells: Any, rows: Any) -> Any:
     return set(map(tuple, cells.iloc[rows][names.WELL_KEYS].to_numpy()))
 
 
-def test_strict_folds_share_no_well_or_plate():
+def test_strict_folds_share_no_well_or_plate() -> None:
     cells = labelled(screen()[0], "heldout")
     options = ProbeOptions(**SMALL)
     layout = plan("heldout", options.protocol("strict"), cells, options)
@@ -60,7 +71,7 @@ def test_strict_folds_share_no_well_or_plate():
         assert (cells["split"].iloc[quadrants["test_ood_both"]] == "test_ood_both").all()
 
 
-def test_release_monitors_the_scored_fold_and_strict_does_not():
+def test_release_monitors_the_scored_fold_and_strict_does_not() -> None:
     cells = labelled(screen()[0], "heldout")
     options = ProbeOptions(**SMALL)
     for name, shared in (("release", True), ("paper", True), ("strict", False)):
@@ -69,7 +80,7 @@ def test_release_monitors_the_scored_fold_and_strict_does_not():
             assert set(quadrants["test_ood_compound"]).issubset(fit.monitor) is shared
 
 
-def test_control_subsets_are_equal_stratified_and_stop_on_validation_wells():
+def test_control_subsets_are_equal_stratified_and_stop_on_validation_wells() -> None:
     cells = labelled(screen()[0], "control")
     options = ProbeOptions(**SMALL)
     layout = plan("control", options.protocol("strict"), cells, options)
@@ -81,7 +92,7 @@ def test_control_subsets_are_equal_stratified_and_stop_on_validation_wells():
         assert (cells["split"].iloc[fit.monitor] == "val").all()
 
 
-def test_tables_hold_every_fit_and_cell():
+def test_tables_hold_every_fit_and_cell() -> None:
     sample, x = screen()
     both = pd.concat([sample, sample.assign(protocol="release")])
     scores, predictions = evaluate(sample[names.CELL_KEYS], x, both, ProbeOptions(**SMALL))
@@ -102,7 +113,7 @@ def test_tables_hold_every_fit_and_cell():
     )
 
 
-def test_a_protocol_can_be_changed_by_configuration():
+def test_a_protocol_can_be_changed_by_configuration() -> None:
     sample, x = screen()
     held_out = sample[sample["task"] == "heldout"].assign(protocol="release")
     plain = evaluate(sample[names.CELL_KEYS], x, held_out, ProbeOptions(**SMALL))[0]
@@ -117,7 +128,7 @@ def test_a_protocol_can_be_changed_by_configuration():
     pd.testing.assert_frame_equal(changed.drop(columns="protocol"), strict.drop(columns="protocol"))
 
 
-def test_leakage_is_quantified_and_shared_wells_are_a_source():
+def test_leakage_is_quantified_and_shared_wells_are_a_source() -> None:
     sample, x = screen(well_sd=2.5, cells=12)  # wells differ so much that knowing a well is knowing its cells
     table = leakage_table(sample[names.CELL_KEYS], x, sample, ProbeOptions(**SMALL), BootstrapOptions(replicates=200))
     assert set(table["leak"]) == set(LEAKAGE_EFFECTS) - {"well_position"}
@@ -152,7 +163,7 @@ def test_leakage_is_quantified_and_shared_wells_are_a_source():
         ),
     ],
 )
-def test_what_does_not_suffice_is_named(change, options, error, message):
+def test_what_does_not_suffice_is_named(change: Any, options: dict[str, Any], error: Any, message: str) -> None:
     sample, x = screen()
     with pytest.raises(error, match=message) as caught:
         evaluate(sample[names.CELL_KEYS], x, change(sample), ProbeOptions(**{**SMALL, **options}))
@@ -160,7 +171,7 @@ def test_what_does_not_suffice_is_named(change, options, error, message):
 
 
 @pytest.mark.parametrize("position_sd", [0.0, 2.0])
-def test_the_well_position_effect_is_found_where_there_is_one(position_sd):
+def test_the_well_position_effect_is_found_where_there_is_one(position_sd: float) -> None:
     rng = np.random.default_rng(0)
     wells, plates, cells = 8, 4, 6
     effect = rng.normal(0, position_sd, (wells + 2, 6))
@@ -184,7 +195,7 @@ def test_the_well_position_effect_is_found_where_there_is_one(position_sd):
     assert well_position_table(sample[names.CELL_KEYS], x, two, "NEG").empty
 
 
-def test_compounds_that_cells_are_missing_of_are_told(caplog):
+def test_compounds_that_cells_are_missing_of_are_told(caplog: pytest.LogCaptureFixture) -> None:
     sample, _ = screen()
     options = ProbeOptions(**SMALL)
     split, compound = sample["split"], sample[names.COMPOUND]
@@ -204,14 +215,14 @@ def test_compounds_that_cells_are_missing_of_are_told(caplog):
     assert not caplog.records
 
 
-def test_a_broken_embedding_is_named():
+def test_a_broken_embedding_is_named() -> None:
     sample, x = screen()
     x[sample.index[(sample[names.PLATE] == "P3") & (sample[names.WELL] == "B04")][2], 1] = np.nan
     with pytest.raises(DataError, match="1 sampled cells are not finite, first plate P3, well B04, site 1, nucleus 3"):
         evaluate(sample[names.CELL_KEYS], x, sample, ProbeOptions(**SMALL))
 
 
-def test_twice_embedded_cells_are_refused():
+def test_twice_embedded_cells_are_refused() -> None:
     sample, x = screen()
     keys = pd.concat([sample[names.CELL_KEYS], sample[names.CELL_KEYS].iloc[:1]])
     with pytest.raises(DataError, match="plate P0, well B01, site 1, nucleus 1 is embedded twice"):

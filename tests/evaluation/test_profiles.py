@@ -1,5 +1,7 @@
 """Normalisation, neighbours, replicate retrieval, variance shares and their summary."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +24,15 @@ from campfire.evaluation.statistics import BootstrapOptions
 DIM = 10
 
 
-def screen(plates=9, cells=12, compounds=6, plate_sd=1.0, compound_sd=1.0, well_sd=0.3, seed=0):
+def screen(
+    plates: int = 9,
+    cells: int = 12,
+    compounds: int = 6,
+    plate_sd: float = 1.0,
+    compound_sd: float = 1.0,
+    well_sd: float = 0.3,
+    seed: int = 0,
+) -> tuple[Any, ...]:
     """A sample of both tasks: the last two plates are OOD, C0 is the negative control, C3 and on are held out."""
     rng = np.random.default_rng(seed)
     effect = rng.normal(0, compound_sd, (compounds, DIM))
@@ -47,7 +57,7 @@ def screen(plates=9, cells=12, compounds=6, plate_sd=1.0, compound_sd=1.0, well_
     return pd.DataFrame(rows, columns=columns), np.array(values, np.float32)
 
 
-def test_well_means():
+def test_well_means() -> None:
     sample, x = screen()
     order = np.random.default_rng(1).permutation(len(x))
     wells, means = well_means(sample.iloc[order], x[order])
@@ -58,7 +68,7 @@ def test_well_means():
 
 
 @pytest.mark.parametrize("representation", ["sphered", "tvn"])
-def test_controls_become_white_and_plates_alike(representation):
+def test_controls_become_white_and_plates_alike(representation: str) -> None:
     sample, x = screen(cells=200, plate_sd=1 if representation == "sphered" else 0)
     controls = (sample[names.COMPOUND] == "C0").to_numpy()
     white = normalise(sample, x, controls, representation, shrinkage=1e-4)[controls]
@@ -71,11 +81,11 @@ def test_controls_become_white_and_plates_alike(representation):
     assert normalise(sample, x, controls, "raw") is x
 
 
-def test_normalisation_removes_what_plates_do():
+def test_normalisation_removes_what_plates_do() -> None:
     sample, x = screen(plate_sd=1.5, cells=60, well_sd=0.02)
     controls = (sample[names.COMPOUND] == "C0").to_numpy()
 
-    def shares(values):
+    def shares(values: Any) -> Any:
         wells, means = well_means(sample, values)
         wells = wells.merge(sample.drop_duplicates(names.WELL_KEYS)[[*names.WELL_KEYS, names.COMPOUND]])
         table = variance_shares(wells, means, options=BootstrapOptions(replicates=20)).set_index("factor")
@@ -86,7 +96,7 @@ def test_normalisation_removes_what_plates_do():
     assert after[names.COMPOUND] > 0.7 > before[names.COMPOUND] + 0.05
 
 
-def test_plates_without_controls_are_named():
+def test_plates_without_controls_are_named() -> None:
     sample, x = screen()
     controls = ((sample[names.COMPOUND] == "C0") & (sample[names.PLATE] != "P4")).to_numpy()
     with pytest.raises(DataError, match="plate P4 has 0 cells of the negative control"):
@@ -95,7 +105,7 @@ def test_plates_without_controls_are_named():
         normalise(sample, x, controls, "white")
 
 
-def test_neighbours_equal_scikit_learn():
+def test_neighbours_equal_scikit_learn() -> None:
     from sklearn.neighbors import KNeighborsClassifier
 
     rng = np.random.default_rng(0)
@@ -106,7 +116,7 @@ def test_neighbours_equal_scikit_learn():
     assert (knn_predict(train[:3], labels[:3], queries[:5], 2, 20) == np.bincount(labels[:3]).argmax()).all()
 
 
-def average_precision_by_hand(wells, x):
+def average_precision_by_hand(wells: Any, x: Any) -> Any:
     """Of each well: its compound's wells on other plates among these and all wells of other compounds."""
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
     similar, values = unit @ unit.T, []
@@ -119,7 +129,7 @@ def average_precision_by_hand(wells, x):
     return np.array(values)
 
 
-def test_replicate_retrieval_equals_doing_it_by_hand():
+def test_replicate_retrieval_equals_doing_it_by_hand() -> None:
     sample, x = screen()
     wells, means = well_means(sample, x)
     wells = wells.merge(sample.drop_duplicates(names.WELL_KEYS)[[*names.WELL_KEYS, names.COMPOUND]])
@@ -131,7 +141,7 @@ def test_replicate_retrieval_equals_doing_it_by_hand():
         replicate_retrieval(wells[one].reset_index(drop=True), means[one])
 
 
-def test_variance_shares_find_what_was_put_in():
+def test_variance_shares_find_what_was_put_in() -> None:
     rng = np.random.default_rng(0)
     wells = pd.DataFrame(
         [(f"C{c}", f"P{p}") for c in range(40) for p in range(30)], columns=[names.COMPOUND, names.PLATE]
@@ -154,7 +164,7 @@ def test_variance_shares_find_what_was_put_in():
         variance_shares(wells[:31], x[:31].astype(np.float32))
 
 
-def test_plates_are_counted_within_their_batch():
+def test_plates_are_counted_within_their_batch() -> None:
     rng = np.random.default_rng(1)
     plates, compounds = 24, 30
     wells = pd.DataFrame(
@@ -169,7 +179,7 @@ def test_plates_are_counted_within_their_batch():
     noise = rng.normal(0, 1, (len(wells), 8))
     options = BootstrapOptions(replicates=5)
 
-    def shares(*parts):
+    def shares(*parts: Any) -> Any:
         x = (sum(effects[name] for name in parts) + noise).astype(np.float32)
         return variance_shares(wells, x, list(effects), options).set_index("factor")["share"]
 
@@ -181,7 +191,7 @@ def test_plates_are_counted_within_their_batch():
     assert abs(shares(names.PLATE)[names.BATCH]) < 0.05 < shares(names.PLATE)[names.PLATE]
 
 
-def test_wells_are_classified_to_convergence():
+def test_wells_are_classified_to_convergence() -> None:
     rng = np.random.default_rng(0)
     centres = rng.normal(0, 1, (4, 6)) * np.array([1e-3, 1, 100, 1, 1, 1])  # dimensions of any scale
     labels = np.repeat(np.arange(4), 12)
@@ -201,12 +211,12 @@ def test_wells_are_classified_to_convergence():
         ({"regularisation": 0}, "profiles.regularisation: 0"),
     ],
 )
-def test_wrong_options_are_answered(wrong, message):
+def test_wrong_options_are_answered(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ProfileOptions(**wrong)
 
 
-def test_summary_has_every_metric_and_no_duplicates():
+def test_summary_has_every_metric_and_no_duplicates() -> None:
     sample, x = screen(plate_sd=0.5)
     options = ProfileOptions(representations=["raw", "sphered"], negative_controls=["C0"], neighbours=5)
     probe = ProbeOptions(subsets=3, folds=3, epochs=20)
@@ -237,7 +247,7 @@ def test_summary_has_every_metric_and_no_duplicates():
     assert added == {"variance_batch"} and len(batched) == len(table) + 4
 
 
-def test_the_control_that_normalises_is_no_class():
+def test_the_control_that_normalises_is_no_class() -> None:
     # No compound does anything here, yet the one control well of a plate lies at the origin once it normalised the
     # plate, whatever its split: scored as a class it would be known by that alone.
     sample, x = screen(compounds=3, compound_sd=0, well_sd=1.0)
@@ -254,7 +264,7 @@ def test_the_control_that_normalises_is_no_class():
     pd.testing.assert_frame_equal(table, alone)
 
 
-def test_a_plate_without_controls_is_left_out_with_a_word(caplog):
+def test_a_plate_without_controls_is_left_out_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
     sample, x = screen(cells=3, compounds=5)
     lost = (sample[names.COMPOUND] == "C0") & (sample[names.PLATE] == "P4")
     kept, values = sample[~lost].reset_index(drop=True), x[~lost.to_numpy()]

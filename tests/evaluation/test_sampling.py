@@ -1,6 +1,7 @@
 """Which cells are drawn: identical to the released sampler, and the protocols paper and strict."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ def official(shared: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("task", "name", "n"), [("control", "control_n5", 5), ("heldout", "heldout_n4", 4)])
-def test_release_draws_the_authors_rows(shared, official, task, name, n):
+def test_release_draws_the_authors_rows(shared: Path, official: pd.DataFrame, task: str, name: str, n: int) -> None:
     expected = pd.read_parquet(shared / "data" / "official" / "probe" / f"sampling_{name}.parquet")
     drawn = draw_cells(official, "release", task, n=n, sort=False, include_unused=True)
     assert drawn[NUCLEUS].tolist() == expected["row_id"].tolist()
@@ -58,7 +59,7 @@ def test_release_draws_the_authors_rows(shared, official, task, name, n):
 
 @pytest.mark.parametrize("protocol", ["release", "paper", "strict"])
 @pytest.mark.parametrize("task", ["control", "heldout"])
-def test_order_of_plates_and_rows_does_not_matter(official, protocol, task):
+def test_order_of_plates_and_rows_does_not_matter(official: pd.DataFrame, protocol: str, task: str) -> None:
     first = draw_cells(official, protocol, task, n=3)
     again = draw_cells(official.sample(frac=1, random_state=1), protocol, task, n=3)
     pd.testing.assert_frame_equal(first, again)
@@ -68,7 +69,7 @@ def test_order_of_plates_and_rows_does_not_matter(official, protocol, task):
 
 
 @pytest.mark.parametrize("task", ["control", "heldout"])
-def test_paper_takes_n_of_each_well(official, task):
+def test_paper_takes_n_of_each_well(official: pd.DataFrame, task: str) -> None:
     drawn = draw_cells(official, "paper", task, n=4, too_few="error")
     assert list(drawn.columns) == COLUMNS and drawn[NUCLEUS].dtype == np.int32 and drawn["order"].dtype == np.int32
     assert (drawn.groupby([PLATE, WELL]).size() == 4).all()
@@ -80,20 +81,20 @@ def test_paper_takes_n_of_each_well(official, task):
         assert dmso[WELL].nunique() == 64
 
 
-def test_a_smaller_draw_is_the_start_of_a_larger_one(official):
+def test_a_smaller_draw_is_the_start_of_a_larger_one(official: pd.DataFrame) -> None:
     small, large = (draw_cells(official, "paper", "heldout", n=n) for n in (2, 5))
     start = large[large.groupby([PLATE, WELL]).cumcount() < 2].reset_index(drop=True)
     pd.testing.assert_frame_equal(small.drop(columns="order"), start.drop(columns="order"))
 
 
-def test_strict_draws_the_papers_cells(official):
+def test_strict_draws_the_papers_cells(official: pd.DataFrame) -> None:
     paper, strict = (draw_cells(official, protocol, "control", n=3) for protocol in ("paper", "strict"))
     pd.testing.assert_frame_equal(paper.drop(columns="protocol"), strict.drop(columns="protocol"))
     other = draw_cells(official, "paper", "control", n=3, seed=101)
     assert not paper.equals(other)
 
 
-def test_every_cell_is_as_likely_as_another():
+def test_every_cell_is_as_likely_as_another() -> None:
     cells = pd.DataFrame({PLATE: "P1", WELL: "A01", SITE: "1", NUCLEUS: range(1, 11), COMPOUND: "X", "split": "test"})
     hits = np.zeros(11)
     for seed in range(1000):
@@ -102,7 +103,7 @@ def test_every_cell_is_as_likely_as_another():
     assert np.all(np.abs(hits[1:] - 300) < 5 * np.sqrt(1000 * 0.3 * 0.7))
 
 
-def test_a_well_with_too_few_cells(official, caplog):
+def test_a_well_with_too_few_cells(official: pd.DataFrame, caplog: pytest.LogCaptureFixture) -> None:
     poor = official[~((official[WELL] == "P15") & (official.index % 7 > 0))]
     with pytest.raises(DataError, match=r"plate JCPQC\d+, .*cells but 40 are to be drawn.*sample\.control_cells"):
         draw_cells(poor, "paper", "control", n=40, too_few="error")
@@ -131,7 +132,7 @@ def screen() -> tuple[list[pd.DataFrame], pd.DataFrame]:
     return nuclei, pd.DataFrame(wells)
 
 
-def test_cells_are_labelled_by_key_on_evaluation_plates_only():
+def test_cells_are_labelled_by_key_on_evaluation_plates_only() -> None:
     nuclei, wells = screen()
     cells = label_cells(pd.concat(nuclei).sample(frac=1, random_state=0), wells.sample(frac=1, random_state=1))
     assert set(cells[PLATE]) == {"P1", "P2"} and len(cells) == 2 * 4 * 16
@@ -139,7 +140,7 @@ def test_cells_are_labelled_by_key_on_evaluation_plates_only():
     assert set(cells.loc[cells[WELL] == "A03", "split"]) == {"test_ood_compound", "test_ood_both"}
 
 
-def test_sample_of_all_protocols_and_what_it_saves(tmp_path):
+def test_sample_of_all_protocols_and_what_it_saves(tmp_path: Path) -> None:
     nuclei, wells = screen()
     options = SampleOptions(control_cells=6, heldout_cells=4, reference_cells=5)
     sample, report = draw_sample(nuclei[::-1], wells, options, controls=["NEG"])
@@ -163,7 +164,7 @@ def test_sample_of_all_protocols_and_what_it_saves(tmp_path):
     pd.testing.assert_frame_equal(draw_sample(paths, wells, options, controls=["NEG"])[0], sample)
 
 
-def test_wells_without_any_nucleus_are_named(caplog):
+def test_wells_without_any_nucleus_are_named(caplog: pytest.LogCaptureFixture) -> None:
     nuclei, wells = screen()
     nuclei[1] = nuclei[1][nuclei[1][WELL] != "A03"]
     options = {"control_cells": 6, "heldout_cells": 4}
@@ -174,14 +175,14 @@ def test_wells_without_any_nucleus_are_named(caplog):
         draw_sample(nuclei, wells, SampleOptions(**options, too_few="error"), controls=["NEG"])
 
 
-def test_saved_share_is_of_distinct_cells():
+def test_saved_share_is_of_distinct_cells() -> None:
     keys = pd.DataFrame({PLATE: "P", WELL: "A01", SITE: "1", NUCLEUS: [1, 2, 1, 2]})
     sample = keys.assign(protocol=["paper", "paper", "strict", "strict"], task="control")
     assert tiles_saved(sample, 8)["cells"].tolist() == [2, 2, 2]
     assert tiles_saved(sample, 8)["saved"].tolist() == [0.75, 0.75, 0.75]
 
 
-def test_wrong_input_is_named():
+def test_wrong_input_is_named() -> None:
     nuclei, wells = screen()
     with pytest.raises(ConfigError, match="'papr' is not one of release"):
         SampleOptions(protocols=["papr"])
@@ -202,7 +203,9 @@ def test_wrong_input_is_named():
     ("classes", "told"),
     [("every", {"NEG", "NEG2", "POS"}), ("merged", {"NEG", "POS"}), ("positive", {"POS"})],
 )
-def test_two_negative_controls_are_no_silent_classes(classes, told, caplog):
+def test_two_negative_controls_are_no_silent_classes(
+    classes: str, told: set[Any], caplog: pytest.LogCaptureFixture
+) -> None:
     nuclei, wells = screen()
     well = wells["Metadata_Well"]  # the second well of NEG has no role in `screen`; here it is another control's
     wells["Metadata_JCP2022"] = wells["Metadata_JCP2022"].mask(well == "A02", "NEG2").mask(well == "A04", "POS")

@@ -1,5 +1,7 @@
 """Intervals over wells."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +18,16 @@ QUADRANTS = [
 ]
 
 
-def predictions(rate, seed=0, fits=3, wells=6, cells=8, compounds=5, well_sd=0.0, quadrants=QUADRANTS):
+def predictions(
+    rate: Any,
+    seed: int = 0,
+    fits: int = 3,
+    wells: int = 6,
+    cells: int = 8,
+    compounds: int = 5,
+    well_sd: float = 0.0,
+    quadrants: Any = QUADRANTS,
+) -> pd.DataFrame:
     """Predictions that are right with probability `rate` (+ a shift per well), the same cells for any rate."""
     rng = np.random.default_rng(seed)
     tables = []
@@ -45,7 +56,7 @@ def predictions(rate, seed=0, fits=3, wells=6, cells=8, compounds=5, well_sd=0.0
     return pd.concat(tables, ignore_index=True)
 
 
-def test_values_are_the_means_over_fits():
+def test_values_are_the_means_over_fits() -> None:
     table = predictions(0.4)
     result = bootstrap_accuracy(table, BootstrapOptions(replicates=50)).set_index("split")
     for split, group in table.groupby("split"):
@@ -61,7 +72,7 @@ def test_values_are_the_means_over_fits():
     )
 
 
-def test_width_is_that_of_a_stratified_mean():
+def test_width_is_that_of_a_stratified_mean() -> None:
     """Without fits or metrics to average, the variance of the mean has a closed form."""
     table = predictions(0.5, fits=1, wells=12, cells=5, compounds=3, well_sd=0.2, quadrants=QUADRANTS[:1])
     result = bootstrap_accuracy(table, BootstrapOptions(replicates=20000)).iloc[0]
@@ -71,7 +82,7 @@ def test_width_is_that_of_a_stratified_mean():
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
-def test_paired_difference(metric):
+def test_paired_difference(metric: str) -> None:
     options = BootstrapOptions(replicates=400, metric=metric)
     worse, better = predictions(0.4, seed=1, wells=10), predictions(0.6, seed=2, wells=10)
     result = paired_bootstrap(better, worse, options).set_index("split")
@@ -86,7 +97,7 @@ def test_paired_difference(metric):
     pd.testing.assert_frame_equal(again, result)
 
 
-def test_pairing_removes_what_the_wells_share():
+def test_pairing_removes_what_the_wells_share() -> None:
     easy = np.random.default_rng(5).random((5, 10)) < 0.5  # wells that either encoder gets right
     tables = []
     for seed in (1, 2):
@@ -99,7 +110,7 @@ def test_pairing_removes_what_the_wells_share():
     assert paired["high"] - paired["low"] < 0.6 * (single["high"] - single["low"])
 
 
-def test_coverage():
+def test_coverage() -> None:
     hits = 0
     for seed in range(100):
         table = predictions(0.5, seed=seed, fits=1, wells=20, well_sd=0.15, quadrants=QUADRANTS[:1])
@@ -108,13 +119,13 @@ def test_coverage():
     assert hits >= 88
 
 
-def test_compounds_with_one_well_still_vary():
+def test_compounds_with_one_well_still_vary() -> None:
     table = predictions(0.5, wells=1, compounds=9, quadrants=QUADRANTS[:1])
     row = bootstrap_accuracy(table, BootstrapOptions(replicates=300)).iloc[0]
     assert row["high"] - row["low"] > 0.05
 
 
-def test_gap_between_plates():
+def test_gap_between_plates() -> None:
     table = pd.concat([predictions(0.7, quadrants=QUADRANTS[::2]), predictions(0.4, seed=1, quadrants=QUADRANTS[1::2])])
     gaps = ood_gaps(table, BootstrapOptions(replicates=300))
     assert list(gaps["task"]) == ["control", "heldout"]
@@ -122,7 +133,7 @@ def test_gap_between_plates():
     assert (gaps["n_plates_inside"] == 6).all() and (gaps["low_plates"] < gaps["gap"]).all()
 
 
-def test_gap_over_plates_counts_what_plates_share():
+def test_gap_over_plates_counts_what_plates_share() -> None:
     # One of three OOD plates differs by 0.4: other wells of the same three plates never show that, other plates do.
     inside = predictions(0.7, quadrants=QUADRANTS[2:3])
     parts = [predictions(rate, seed=1, quadrants=QUADRANTS[3:], wells=12) for rate in (0.3, 0.65, 0.7)]
@@ -135,7 +146,7 @@ def test_gap_over_plates_counts_what_plates_share():
     assert np.isnan(two["low_plates"]) and np.isnan(two["high_plates"]) and two["low"] > 0
 
 
-def test_two_wells_are_no_verdict():
+def test_two_wells_are_no_verdict() -> None:
     table = predictions(0.5, wells=1, compounds=3, quadrants=QUADRANTS[:1])
     two = table[table["truth"] != "C2"]
     other = two.assign(predicted="C0")
@@ -147,7 +158,7 @@ def test_two_wells_are_no_verdict():
     assert gap[["low", "high", "low_plates", "high_plates"]].isna().all() and gap["gap"] > 0
 
 
-def test_other_cells_are_refused():
+def test_other_cells_are_refused() -> None:
     table = predictions(0.5)
     with pytest.raises(DataError, match="not of the same cells"):
         paired_bootstrap(table, table.iloc[:-1])

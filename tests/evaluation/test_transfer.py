@@ -1,6 +1,8 @@
 """The transfer screen: sheet, head, well embeddings, Z'."""
 
 import logging
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ SMALL = {"layers": (32, 8), "epochs": 30, "wells_per_batch": 16, "cells_per_well
 
 
 @pytest.fixture(scope="module")
-def screen():
+def screen() -> tuple[Any, ...]:
     """Two M1 and two M2 plates; wells differ more in three nuisance directions than by treatment."""
     rng = np.random.default_rng(0)
     treatments = [("neg", "intergenic"), ("pos", "KO-pos"), *[("", f"KO-{i}") for i in range(4)]]
@@ -40,12 +42,12 @@ def screen():
     return sheet, keys, np.concatenate(values).astype(np.float32)
 
 
-def write(sheet, path):
+def write(sheet: Any, path: Any) -> Any:
     sheet.to_csv(path, sep="\t", index=False)
     return path
 
 
-def test_sheet_is_read_back(screen, tmp_path):
+def test_sheet_is_read_back(screen: tuple[Any, ...], tmp_path: Path) -> None:
     sheet = screen[0].sample(frac=1, random_state=0)
     read = transfer.read_sheet(write(sheet, tmp_path / "screen.tsv"))
     pd.testing.assert_frame_equal(read, screen[0])
@@ -64,7 +66,7 @@ def test_sheet_is_read_back(screen, tmp_path):
         (lambda t: t.assign(role=["train", *t["role"][1:-1], "train"]), "wells of both roles"),
     ],
 )
-def test_unusable_sheets_are_explained(screen, tmp_path, change, message):
+def test_unusable_sheets_are_explained(screen: tuple[Any, ...], tmp_path: Path, change: Any, message: str) -> None:
     path = write(change(screen[0]), tmp_path / "screen.tsv")
     with pytest.raises(ConfigError, match=message) as caught:
         transfer.read_sheet(path)
@@ -78,7 +80,9 @@ def test_unusable_sheets_are_explained(screen, tmp_path, change, message):
         (lambda t: t.assign(treatment="same"), "1 treatments.*transfer.head: null"),
     ],
 )
-def test_sheets_too_small_for_a_head_still_serve_embedding(screen, tmp_path, change, message):
+def test_sheets_too_small_for_a_head_still_serve_embedding(
+    screen: tuple[Any, ...], tmp_path: Path, change: Any, message: str
+) -> None:
     sheet = transfer.read_sheet(write(change(screen[0]), tmp_path / "screen.tsv"))
     with pytest.raises(ConfigError, match=message):
         transfer.check_trainable(sheet)
@@ -89,7 +93,7 @@ def test_sheets_too_small_for_a_head_still_serve_embedding(screen, tmp_path, cha
     np.testing.assert_allclose(wells["embedding"][0], screen[2][rows].mean(axis=0), rtol=1e-5)
 
 
-def test_groups_of_one_well_get_no_zprime(screen, caplog):
+def test_groups_of_one_well_get_no_zprime(screen: tuple[Any, ...], caplog: pytest.LogCaptureFixture) -> None:
     wells = transfer.embed_wells(None, screen[1], screen[2], screen[0])
     held = wells[(wells["role"] == "heldout") & (wells["control"] != "")]
     few = held.groupby(["group", "control"]).head(1)
@@ -104,12 +108,12 @@ def test_groups_of_one_well_get_no_zprime(screen, caplog):
     assert "neg-M2" in caplog.text
 
 
-def test_absent_sheet(tmp_path):
+def test_absent_sheet(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such transfer sheet"):
         transfer.read_sheet(tmp_path / "none.tsv")
 
 
-def by_hand(means, labels, kind, margin):
+def by_hand(means: Any, labels: Any, kind: Any, margin: Any) -> tuple[Any, ...]:
     """Triplet losses in plain loops."""
     distance = ((means[:, None] - means[None]) ** 2).sum(-1)
     terms = []
@@ -133,7 +137,7 @@ def by_hand(means, labels, kind, margin):
 
 
 @pytest.mark.parametrize("kind", ["all", "batch_hard", "semi_hard"])
-def test_triplet_losses_equal_plain_loops(kind):
+def test_triplet_losses_equal_plain_loops(kind: str) -> None:
     import torch
 
     rng = np.random.default_rng(1)
@@ -144,7 +148,7 @@ def test_triplet_losses_equal_plain_loops(kind):
     assert (loss.item(), active.item()) == pytest.approx(expected, rel=1e-5)
 
 
-def test_batches_hold_every_well_once_and_always_a_triplet():
+def test_batches_hold_every_well_once_and_always_a_triplet() -> None:
     labels = np.repeat(np.arange(8), [40, 6, 5, 4, 2, 2, 1, 1])
     options = TransferOptions(wells_per_batch=10)
     for seed in range(20):
@@ -155,13 +159,13 @@ def test_batches_hold_every_well_once_and_always_a_triplet():
             assert len(counts) > 1 and counts.max() > 1
 
 
-def test_head_separates_the_controls_of_held_out_plates(screen):
+def test_head_separates_the_controls_of_held_out_plates(screen: tuple[Any, ...]) -> None:
     sheet, keys, embeddings = screen
     options = TransferOptions(**SMALL, replicates=100)
     head = transfer.train_head(keys, embeddings, sheet, options, device="cpu")
     assert head.history["loss"].iloc[-1] < 0.5 * head.history["loss"].iloc[0]
 
-    def score(this):
+    def score(this: Any) -> tuple[Any, ...]:
         table = transfer.control_zprime(transfer.embed_wells(this, keys, embeddings, sheet), options)
         rows = table[(table["role"] == "heldout") & (table["method"] == "plain") & (table["reference"] == "neg-M1")]
         return table, rows.set_index("target")["zprime"]["pos-M1"]
@@ -173,7 +177,7 @@ def test_head_separates_the_controls_of_held_out_plates(screen):
     assert (table["low"] <= table["high"]).all() and (table["n_reference"] == 20).all()
 
 
-def test_held_out_plates_have_no_say(screen):
+def test_held_out_plates_have_no_say(screen: tuple[Any, ...]) -> None:
     sheet, keys, embeddings = screen
     options = TransferOptions(**{**SMALL, "epochs": 2})
     first = transfer.train_head(keys, embeddings, sheet, options, device="cpu")
@@ -184,7 +188,9 @@ def test_held_out_plates_have_no_say(screen):
         assert np.array_equal(a, b)
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(screen, tmp_path, caplog):
+def test_an_interrupted_run_ends_with_the_same_weights(
+    screen: tuple[Any, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     sheet, keys, embeddings = screen
     caplog.set_level(logging.INFO)
     whole = transfer.train_head(keys, embeddings, sheet, TransferOptions(**{**SMALL, "epochs": 6}), device="cpu")
@@ -203,7 +209,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(screen, tmp_path, caplog)
     assert "not a readable state" in caplog.text
 
 
-def test_saved_heads_and_well_means(screen, tmp_path, caplog):
+def test_saved_heads_and_well_means(screen: tuple[Any, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sheet, keys, embeddings = screen
     options = TransferOptions(**{**SMALL, "epochs": 1}, standardise=True, normalise=False)
     head = transfer.train_head(keys, embeddings, sheet, options, device="cpu")
@@ -223,7 +229,7 @@ def test_saved_heads_and_well_means(screen, tmp_path, caplog):
     assert len(fewer) == len(wells) - 1 and "have no cells" in caplog.text
 
 
-def test_named_errors(screen, tmp_path):
+def test_named_errors(screen: tuple[Any, ...], tmp_path: Path) -> None:
     sheet, keys, embeddings = screen
     with pytest.raises(DataError, match="plate P0, well A01 has embeddings but is not in the transfer sheet"):
         transfer.embed_wells(None, keys, embeddings, sheet.iloc[1:])

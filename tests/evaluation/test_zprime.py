@@ -1,6 +1,8 @@
 """Z' against the authors' released code and against first principles."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from campfire.evaluation import zprime
 
 
 @pytest.fixture(scope="module")
-def official(shared):
+def official(shared: Path) -> tuple[Any, ...]:
     folder = shared / "data/official/zprime"
     wells = pd.read_parquet(folder / "well_embeddings.parquet")
     with open(folder / "zprime.json") as handle:
@@ -19,14 +21,14 @@ def official(shared):
     return facts, wells["compound"].to_numpy(), wells.filter(like="emb_").to_numpy(np.float64), folder
 
 
-def test_robust_mean_and_deviation_equal_the_release(official):
+def test_robust_mean_and_deviation_equal_the_release(official: tuple[Any, ...]) -> None:
     facts = official[0]
     for name, values in facts["arrays"].items():
         mean, deviation = zprime.algorithm_a(values)
         assert (float(mean), float(deviation)) == pytest.approx(facts["robust_stat"][name], abs=1e-12), name
 
 
-def test_scalar_pairs_equal_the_release(official):
+def test_scalar_pairs_equal_the_release(official: tuple[Any, ...]) -> None:
     facts = official[0]
     for pair in facts["pairs"]:
         a, b = facts["arrays"][pair["origin"]], facts["arrays"][pair["target"]]
@@ -35,7 +37,7 @@ def test_scalar_pairs_equal_the_release(official):
         assert zprime.zprime(a, b, "plain", ddof=1) == pytest.approx(pair["plain_ddof1"], abs=1e-9)
 
 
-def test_projections_equal_the_release(official):
+def test_projections_equal_the_release(official: tuple[Any, ...]) -> None:
     _, groups, wells, folder = official
     stored = np.load(folder / "projections.npz")
     checked = 0
@@ -51,7 +53,7 @@ def test_projections_equal_the_release(official):
     assert checked == 12
 
 
-def test_group_map_equals_the_release(official):
+def test_group_map_equals_the_release(official: tuple[Any, ...]) -> None:
     facts, groups, wells, _ = official
     table = zprime.pairwise(wells, groups, replicates=50).set_index(["reference", "target", "method"])
     unbiased = zprime.pairwise(wells, groups, ("plain",), ddof=1, replicates=10)
@@ -64,7 +66,7 @@ def test_group_map_equals_the_release(official):
     assert len(table) == 24
 
 
-def test_bootstrap_equals_doing_it_by_hand_and_is_seeded():
+def test_bootstrap_equals_doing_it_by_hand_and_is_seeded() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.normal(0, 1, (9, 6)), rng.normal(1, 1, (13, 6))
     for method in zprime.METHODS:
@@ -80,7 +82,7 @@ def test_bootstrap_equals_doing_it_by_hand_and_is_seeded():
 
 @pytest.mark.parametrize("wells", [4, 12])
 @pytest.mark.parametrize("method", zprime.METHODS)
-def test_intervals_of_few_wells_cover_the_truth(wells, method):
+def test_intervals_of_few_wells_cover_the_truth(wells: int, method: Any) -> None:
     # Along the line between the groups at 0 and 10 the SD is 1, so Z' = 1 - 3 * 2 / 10 = 0.4; other dimensions only
     # let the line bend towards the sample at hand, which makes Z' of few wells too high.
     rng = np.random.default_rng(0)
@@ -98,7 +100,7 @@ def test_intervals_of_few_wells_cover_the_truth(wells, method):
     assert naive / trials < (0.75 if wells == 4 else 0.97)  # percentiles: what is not used
 
 
-def test_edges():
+def test_edges() -> None:
     assert zprime.zprime([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], "robust") == -np.inf
     assert zprime.zprime(np.ones((4, 2)), np.ones((3, 2))) == -np.inf
     assert zprime.zprime(np.float32([0, 0, 0]), np.float32([1, 1])) == 1.0

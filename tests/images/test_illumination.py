@@ -1,5 +1,8 @@
 """Illumination functions: reading, applying, estimating, and the effect on nuclei."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,13 +13,13 @@ from campfire.images.tiles import open_plate, write_plate
 from support.nuclei_fields import real_dna, simulate_field, write_folder
 
 
-def vignette(shape, depth=0.5):
+def vignette(shape: Any, depth: float = 0.5) -> Any:
     """A function as the gallery's: 1 in the corners, brightest in the middle."""
     y, x = (np.linspace(-1, 1, size) for size in shape)
     return (1 + depth * (1 - (y[:, None] ** 2 + x[None, :] ** 2) / 2)).astype(np.float32)
 
 
-def test_correction_divides():
+def test_correction_divides() -> None:
     image = np.random.default_rng(0).integers(0, 65536, (40, 50), dtype=np.uint16)
     function = vignette((40, 50))
     corrected = correct(image, function)
@@ -26,12 +29,12 @@ def test_correction_divides():
         correct(image, function[:20])
 
 
-def test_rounding_to_counts():
+def test_rounding_to_counts() -> None:
     values = np.array([[-3.0, 0.49, 0.51, 70000.0]], dtype=np.float32)
     assert to_uint16(values).tolist() == [[0, 0, 1, 65535]]
 
 
-def test_effect_on_the_real_field(shared):
+def test_effect_on_the_real_field(shared: Path) -> None:
     """Shading of a third changes brightness across the field; the correction undoes it to the rounding error."""
     image, reference, pixel_size = real_dna(shared)
     function = vignette(image.shape, depth=1 / 3)
@@ -44,7 +47,7 @@ def test_effect_on_the_real_field(shared):
     assert match_objects(labels, reference).f1 >= 0.92
 
 
-def test_reading_a_function(tmp_path):
+def test_reading_a_function(tmp_path: Path) -> None:
     path = tmp_path / "illum_DNA.npy"
     with pytest.raises(DataError, match="no such illumination function"):
         read_function(path)
@@ -69,7 +72,7 @@ def test_reading_a_function(tmp_path):
         read_function(path)
 
 
-def test_estimate_finds_the_shading_of_many_fields():
+def test_estimate_finds_the_shading_of_many_fields() -> None:
     shape = (240, 260)
     function = vignette(shape, depth=0.6)
     fields = (to_uint16(simulate_field(shape, 20, 12, seed=seed)[0] * function) for seed in range(40))
@@ -84,14 +87,14 @@ def test_estimate_finds_the_shading_of_many_fields():
 
 
 @pytest.mark.parametrize("level", ["min", "mean", "median", "max"])
-def test_a_function_of_known_scale_is_brought_to_a_minimum_of_one(tmp_path, level):
+def test_a_function_of_known_scale_is_brought_to_a_minimum_of_one(tmp_path: Path, level: str) -> None:
     function = vignette((60, 50))
     path = tmp_path / "illum_DNA.npy"
     np.save(path, function / getattr(np, level)(function))
     np.testing.assert_allclose(read_function(path), function / function.min(), rtol=1e-5)
 
 
-def test_a_function_of_unknown_scale_is_refused(tmp_path):
+def test_a_function_of_unknown_scale_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "illum_DNA.npy"
     for factor in (1500, 0.01, 1.4):  # counts, a fraction, a mean of something
         np.save(path, vignette((60, 50)) * factor)
@@ -99,7 +102,7 @@ def test_a_function_of_unknown_scale_is_refused(tmp_path):
             read_function(path)
 
 
-def test_the_camera_offset_is_not_divided(tmp_path):
+def test_the_camera_offset_is_not_divided(tmp_path: Path) -> None:
     function = vignette((40, 50))
     image = np.rint(100 + 900 * function).astype(np.uint16)
     assert np.abs(correct(image, Shading(function, 100)) - 1000).max() < 1
@@ -110,7 +113,7 @@ def test_the_camera_offset_is_not_divided(tmp_path):
         read_functions(tmp_path, ["DNA"], "gallery", -5)
 
 
-def test_clipped_pixels_are_counted_and_limited(tmp_path):
+def test_clipped_pixels_are_counted_and_limited(tmp_path: Path) -> None:
     clipped = Clipped()
     to_uint16(np.array([[-3.0, 5.0, 70000.0, 65535.4]], np.float32), clipped)
     assert (clipped.pixels, clipped.of) == (2, 4)
@@ -119,7 +122,7 @@ def test_clipped_pixels_are_counted_and_limited(tmp_path):
     Clipped(1, 2000).check("plate P1")
 
 
-def test_a_plate_with_its_offset(tmp_path):
+def test_a_plate_with_its_offset(tmp_path: Path) -> None:
     """Nuclei and tiles take the same correction, and the index says which."""
     image, _ = simulate_field((320, 340), 30, 14, seed=1)
     function = vignette(image.shape)

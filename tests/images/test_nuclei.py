@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,14 +15,14 @@ from campfire.images.quality import QualityOptions
 from support.nuclei_fields import real_folder, simulate_field, write_folder
 
 
-def boxes(shape, *corners, side=10):
+def boxes(shape: Any, *corners: Any, side: int = 10) -> Any:
     labels = np.zeros(shape, dtype=np.int32)
     for n, (y, x) in enumerate(corners, 1):
         labels[y : y + side, x : x + side] = n
     return labels
 
 
-def test_match_counts_pairs():
+def test_match_counts_pairs() -> None:
     reference = boxes((60, 60), (5, 5), (5, 30), (30, 5))
     found = boxes((60, 60), (30, 5), (5, 6), (40, 40))
     match = match_objects(found, reference)
@@ -32,7 +34,7 @@ def test_match_counts_pairs():
     assert match_objects(found, reference, iou=0.9).n_matched == 1
 
 
-def test_match_interior_and_empty():
+def test_match_interior_and_empty() -> None:
     found, reference = boxes((40, 40), (0, 5), (20, 20)), boxes((40, 40), (20, 20))
     assert match_objects(found, reference).f1 == 1
     assert match_objects(found, reference, interior=False).precision == 0.5
@@ -43,7 +45,7 @@ def test_match_interior_and_empty():
         match_objects(empty, reference[:20])
 
 
-def test_measure_columns_and_reasons():
+def test_measure_columns_and_reasons() -> None:
     labels = np.zeros((200, 300), dtype=np.int32)
     labels[90:110, 100:120] = 3  # kept: centroid (99.5, 109.5)
     labels[0:20, 140:160] = 1  # cut by the edge
@@ -65,7 +67,7 @@ def test_measure_columns_and_reasons():
     assert dict(zip(padded["Metadata_Nucleus"], padded["reason"], strict=True))[5] == ""
 
 
-def test_measure_border_is_exact():
+def test_measure_border_is_exact() -> None:
     """A tile of 112 px fits when 56 px lie above the centre's pixel and 55 below."""
     kept = {}
     for y in (55, 56, 144, 145):
@@ -75,12 +77,12 @@ def test_measure_border_is_exact():
     assert kept == {55: False, 56: True, 144: True, 145: False}
 
 
-def test_measure_nothing():
+def test_measure_nothing() -> None:
     table = measure(np.zeros((50, 50), np.int32), np.zeros((50, 50), np.uint16), 0.6)
     assert table.empty and table["kept"].dtype == bool
 
 
-def sites(n, seed=0, channels=("DNA", "ER")):
+def sites(n: Any, seed: int = 0, channels: tuple[Any, ...] = ("DNA", "ER")) -> dict[str, Any]:
     out = {}
     for k in range(n):
         image, _ = simulate_field((320, 340), 30, 14, seed=seed + k)
@@ -90,7 +92,7 @@ def sites(n, seed=0, channels=("DNA", "ER")):
     return out
 
 
-def test_plate_tables(tmp_path):
+def test_plate_tables(tmp_path: Path) -> None:
     write_folder(tmp_path / "P1", sites(4))
     nuclei, quality = segment_plate(tmp_path / "P1", 20 / 30)
     assert list(nuclei.columns[:4]) == ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Nucleus"]
@@ -103,7 +105,7 @@ def test_plate_tables(tmp_path):
     assert (quality.set_index(["Metadata_Well", "Metadata_Site"])["nuclei"] == found).all()
 
 
-def test_workers_give_the_same_tables(tmp_path):
+def test_workers_give_the_same_tables(tmp_path: Path) -> None:
     """From a script without a `__main__` guard, as Snakemake's are: it must run once only."""
     write_folder(tmp_path / "P1", sites(9))
     script = tmp_path / "script.py"
@@ -125,7 +127,7 @@ quality.to_parquet({str(tmp_path / "quality.parquet")!r})
     pd.testing.assert_frame_equal(quality, pd.read_parquet(tmp_path / "quality.parquet"))
 
 
-def test_bad_sites_are_left_out_with_their_reason(tmp_path):
+def test_bad_sites_are_left_out_with_their_reason(tmp_path: Path) -> None:
     from scipy.ndimage import gaussian_filter
 
     fields = sites(18, channels=("DNA",))
@@ -153,14 +155,14 @@ def test_bad_sites_are_left_out_with_their_reason(tmp_path):
     assert quality["kept"].all() and everything["kept"].sum() > nuclei["kept"].sum()
 
 
-def test_plate_without_nuclei_is_named(tmp_path):
+def test_plate_without_nuclei_is_named(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     write_folder(tmp_path / "P9", {("A01", "1"): {"DNA": rng.poisson(300, (300, 300)).astype("u2")}}, plate="P9")
     with pytest.raises(DataError, match=r"plate P9: no nucleus to keep.*empty.*diameter_um"):
         segment_plate(tmp_path / "P9", 0.6)
 
 
-def test_site_without_a_channel_is_left_out(tmp_path):
+def test_site_without_a_channel_is_left_out(tmp_path: Path) -> None:
     fields = sites(3)
     table = write_folder(tmp_path / "P1", fields)
     table.loc[1, "path_ER"] = None
@@ -172,7 +174,7 @@ def test_site_without_a_channel_is_left_out(tmp_path):
     )
 
 
-def test_damaged_image_is_named(tmp_path):
+def test_damaged_image_is_named(tmp_path: Path) -> None:
     write_folder(tmp_path / "P1", sites(2))
     path = tmp_path / "P1/A01_1_DNA.tiff"
     path.write_bytes(path.read_bytes()[:2000])
@@ -180,13 +182,13 @@ def test_damaged_image_is_named(tmp_path):
         segment_plate(tmp_path / "P1", 20 / 30)
 
 
-def test_unknown_channel_is_said(tmp_path):
+def test_unknown_channel_is_said(tmp_path: Path) -> None:
     write_folder(tmp_path / "P1", {key: {"ER": value["ER"]} for key, value in sites(1).items()})
     with pytest.raises(DataError, match="channel DNA was not fetched"):
         segment_plate(tmp_path / "P1", 20 / 30)
 
 
-def test_real_field_as_a_plate(shared, tmp_path):
+def test_real_field_as_a_plate(shared: Path, tmp_path: Path) -> None:
     nuclei, quality = segment_plate(real_folder(shared, tmp_path / "BR00117035"), 0.598)
     assert abs(int((nuclei["reason"] != "edge").sum()) - 66) <= 6
     # 59 of the reference's 68 nuclei have room for a tile.
@@ -194,7 +196,7 @@ def test_real_field_as_a_plate(shared, tmp_path):
     assert quality["kept"].all()
 
 
-def test_options_are_checked_and_described():
+def test_options_are_checked_and_described() -> None:
     for bad in ({"method": "x"}, {"border": "keep"}, {"diameter_um": 0}, {"min_area_um2": 9, "max_area_um2": 3}):
         with pytest.raises(ConfigError, match=r"nuclei\."):
             NucleiOptions(**bad)

@@ -1,6 +1,8 @@
 """Cellpose: weights, devices, batches; with an untrained net here, with a trained one in the slow test."""
 
 import hashlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ PIXEL_SIZE = 20 / 17
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The weights file of an untrained Cellpose net."""
     import torch
     from cellpose.models import CellposeModel
@@ -28,28 +30,28 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def options(weights):
+def options(weights: Any) -> Any:
     return NucleiOptions(method="cellpose", weights=str(weights), device="cpu", batch_size=4)
 
 
-def uphill_net():
+def uphill_net() -> Any:
     """A stand-in for a trained net: flows go up the blurred image, which leads to the centres of round nuclei."""
     import torch
 
     class Uphill(torch.nn.Module):
         nout, mkldnn = 3, False
 
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             offsets = torch.arange(-8, 9, dtype=torch.float32)
             kernel = torch.exp(-(offsets**2) / (2 * 3.0**2))
             self.register_buffer("kernel", torch.outer(kernel, kernel)[None, None] / kernel.sum() ** 2)
 
         @property
-        def device(self):
+        def device(self) -> Any:
             return self.kernel.device
 
-        def forward(self, x):
+        def forward(self, x: Any) -> tuple[Any, ...]:
             blurred = torch.nn.functional.conv2d(x[:, :1], self.kernel, padding=8)
             y, x_ = torch.gradient(blurred, dim=(2, 3))
             length = torch.sqrt(y**2 + x_**2) + 1e-6
@@ -60,7 +62,7 @@ def uphill_net():
 
 
 @pytest.fixture
-def seeing(options, monkeypatch):
+def seeing(options: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Options whose model finds nuclei: Cellpose's own code around the stand-in net."""
     model = _load(weights_path(options), options.model, options.device)
     monkeypatch.setattr(model, "net", uphill_net())
@@ -68,11 +70,11 @@ def seeing(options, monkeypatch):
     return NucleiOptions(**{**vars(options), "flow_threshold": 0})
 
 
-def fields(n, shape=(150, 160)):
+def fields(n: Any, shape: tuple[Any, ...] = (150, 160)) -> list[Any]:
     return [simulate_field(shape, 17, 12, seed)[0] for seed in range(n)]
 
 
-def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
+def test_missing_weights_say_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
     with pytest.raises(
         WeightsError, match=r"nucleitorch_0: .*https://www\.cellpose\.org/models/nucleitorch_0.*nuclei\.w"
@@ -86,7 +88,7 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
     assert weights_path(NucleiOptions(weights=None, model="nuclei")).name == "nucleitorch_0"
 
 
-def test_foreign_weights_are_said(tmp_path):
+def test_foreign_weights_are_said(tmp_path: Path) -> None:
     import torch
 
     (tmp_path / "text").write_text("not weights")
@@ -96,7 +98,7 @@ def test_foreign_weights_are_said(tmp_path):
             segment(fields(1)[0], PIXEL_SIZE, options=NucleiOptions(method="cellpose", weights=str(tmp_path / name)))
 
 
-def test_no_gpu_is_said(options):
+def test_no_gpu_is_said(options: Any) -> None:
     import torch
 
     if torch.cuda.is_available():
@@ -107,14 +109,14 @@ def test_no_gpu_is_said(options):
             segment_cellpose(fields(1), PIXEL_SIZE, NucleiOptions(weights=options.weights, device=device))
 
 
-def test_weights_are_recorded(options, weights):
+def test_weights_are_recorded(options: Any, weights: Any) -> None:
     record = describe(options, PIXEL_SIZE)
     assert record["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert record["software"].startswith("cellpose 3.1") and record["model"] == "nuclei"
     assert record["cellprob_threshold"] == 0
 
 
-def test_batch_equals_one_by_one(seeing):
+def test_batch_equals_one_by_one(seeing: Any) -> None:
     images = [*fields(3), *fields(1, (120, 200))]
     together = segment_cellpose(images, PIXEL_SIZE, seeing)
     for seed, (image, labels) in enumerate(zip(images, together, strict=True)):
@@ -124,13 +126,13 @@ def test_batch_equals_one_by_one(seeing):
         assert match_objects(labels, truth).f1 > 0.7
 
 
-def test_magnification_is_undone(seeing):
+def test_magnification_is_undone(seeing: Any) -> None:
     """Nuclei of 34 px at half the pixel size are found as well as those of 17 px."""
     image, truth = simulate_field((300, 320), 34, 12, 0)
     assert match_objects(segment(image, PIXEL_SIZE / 2, options=seeing), truth).f1 > 0.7
 
 
-def test_diameter_is_in_micrometres(options, monkeypatch):
+def test_diameter_is_in_micrometres(options: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model = _load(weights_path(options), options.model, options.device)
     seen = []
     real = type(model).eval
@@ -139,7 +141,7 @@ def test_diameter_is_in_micrometres(options, monkeypatch):
     assert seen == [24]
 
 
-def test_nuclei_model_without_its_own_diameter(options, tmp_path):
+def test_nuclei_model_without_its_own_diameter(options: Any, tmp_path: Path) -> None:
     """The published nuclei weights do not name the diameter they were trained at; it is 17 px."""
     import torch
 
@@ -149,7 +151,7 @@ def test_nuclei_model_without_its_own_diameter(options, tmp_path):
     assert _load(tmp_path / "old", "cyto3", "cpu").diam_mean == 30
 
 
-def test_plate_with_cellpose(seeing, tmp_path):
+def test_plate_with_cellpose(seeing: Any, tmp_path: Path) -> None:
     images = fields(5)
     write_folder(tmp_path / "P1", {("A01", str(n + 1)): {"DNA": image} for n, image in enumerate(images)})
     options = NucleiOptions(**{**vars(seeing), "tile_size": 16, "sites_per_batch": 2})

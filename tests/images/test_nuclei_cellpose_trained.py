@@ -5,6 +5,8 @@ users run. The scores are logged: `pytest -m slow -rP tests/images/test_nuclei_c
 """
 
 import logging
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ log = logging.getLogger(__name__)
 DIAMETER = 17
 
 
-def training_fields(n, shape=(144, 144)):
+def training_fields(n: Any, shape: tuple[Any, ...] = (144, 144)) -> list[Any]:
     """Fields of several densities and sizes, overlapping in part."""
     fields = []
     for seed in range(n):
@@ -29,7 +31,7 @@ def training_fields(n, shape=(144, 144)):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     import torch
     from cellpose.models import CellposeModel
     from cellpose.train import train_seg
@@ -60,7 +62,7 @@ def trained(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("diameter", [17, 34])
-def test_held_out_simulated_fields(trained, diameter):
+def test_held_out_simulated_fields(trained: Any, diameter: int) -> None:
     scores = []
     for seed in range(4):
         image, truth = simulate_field((240, 240), diameter, int(3000 / diameter**1.6), seed, overlap=True)
@@ -70,7 +72,7 @@ def test_held_out_simulated_fields(trained, diameter):
 
 
 @pytest.mark.slow
-def test_real_fields(trained, shared):
+def test_real_fields(trained: Any, shared: Path) -> None:
     image, reference, pixel_size = real_dna(shared)
     fields = {"JUMP": (image, reference, pixel_size)}
     images = shared / "data/images"

@@ -1,5 +1,8 @@
 """Classical segmentation on real fields with reference nuclei, and away from what it was tuned on."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import tifffile
@@ -10,11 +13,11 @@ from campfire.images.nuclei import drop_edge_objects, match_objects, segment
 from support.nuclei_fields import real_dna, simulate_field
 
 
-def count_interior(labels):
+def count_interior(labels: Any) -> Any:
     return len(np.unique(drop_edge_objects(labels))) - 1
 
 
-def test_jump_field(shared):
+def test_jump_field(shared: Path) -> None:
     image, reference, pixel_size = real_dna(shared)
     labels = segment(image, pixel_size_um=pixel_size)
     assert labels.dtype == np.int32 and labels.shape == image.shape
@@ -23,7 +26,7 @@ def test_jump_field(shared):
 
 
 @pytest.mark.parametrize("well", ["B7", "D6", "F7"])
-def test_nf1_fields(shared, well):
+def test_nf1_fields(shared: Path, well: str) -> None:
     """Schwann cells; the pixel size is not published. Nuclei are 54 to 70 px wide, so 20 um give 0.33 um/px."""
     folder = shared / "data/images/nf1_plate2"
     image = tifffile.imread(next((folder / "images").glob(f"{well}*DAPI*")))
@@ -31,7 +34,7 @@ def test_nf1_fields(shared, well):
     assert match_objects(segment(image, pixel_size_um=0.33), reference).f1 >= 0.90
 
 
-def test_dsb_field(shared):
+def test_dsb_field(shared: Path) -> None:
     """Clumped nuclei of very different brightness, 24 px wide; the pixel size is not published."""
     folder = shared / "data/images/stardist"
     image, reference = tifffile.imread(folder / "img2d.tif"), tifffile.imread(folder / "mask2d.tif")
@@ -39,13 +42,13 @@ def test_dsb_field(shared):
 
 
 @pytest.mark.parametrize("factor", [0.7, 1.4])
-def test_tolerates_a_wrong_diameter(shared, factor):
+def test_tolerates_a_wrong_diameter(shared: Path, factor: float) -> None:
     image, reference, pixel_size = real_dna(shared)
     assert match_objects(segment(image, pixel_size, diameter_um=20 * factor), reference).f1 >= 0.9
 
 
 @pytest.mark.parametrize("zoom", [0.5, 1.7])
-def test_other_magnification_of_the_real_field(shared, zoom):
+def test_other_magnification_of_the_real_field(shared: Path, zoom: float) -> None:
     image, reference, pixel_size = real_dna(shared)
     image = np.clip(ndimage.zoom(image[:640, :640].astype(np.float32), zoom, order=1), 0, 65535).astype(np.uint16)
     reference = ndimage.zoom(reference[:640, :640], zoom, order=0)
@@ -53,14 +56,14 @@ def test_other_magnification_of_the_real_field(shared, zoom):
 
 
 @pytest.mark.parametrize("diameter, count", [(12, 20), (12, 250), (30, 60), (60, 25)])
-def test_simulated_density_and_magnification(diameter, count):
+def test_simulated_density_and_magnification(diameter: int, count: int) -> None:
     image, truth = simulate_field((500, 500), diameter, count, seed=diameter + count)
     score = match_objects(segment(image, pixel_size_um=20 / diameter), truth)
     assert score.n_reference > 0.4 * count
     assert score.f1 >= 0.9
 
 
-def test_touching_nuclei_are_split():
+def test_touching_nuclei_are_split() -> None:
     image, truth = simulate_field((500, 500), 30, 130, seed=4, overlap=True)
     score = match_objects(segment(image, pixel_size_um=20 / 30), truth)
     assert score.n_reference > 70
@@ -68,7 +71,7 @@ def test_touching_nuclei_are_split():
 
 
 @pytest.mark.parametrize("name", ["constant", "noise", "gradient", "one hot pixel"])
-def test_field_without_nuclei(name):
+def test_field_without_nuclei(name: str) -> None:
     rng = np.random.default_rng(0)
     image = {
         "constant": np.full((300, 400), 7.0),
@@ -79,7 +82,7 @@ def test_field_without_nuclei(name):
     assert segment(image.astype(np.uint16), pixel_size_um=0.6).max() == 0
 
 
-def test_one_nucleus_and_repeatability():
+def test_one_nucleus_and_repeatability() -> None:
     rng = np.random.default_rng(1)
     y, x = np.mgrid[:300, :300]
     disk = (y - 150) ** 2 + (x - 140) ** 2 < 17**2
@@ -92,14 +95,14 @@ def test_one_nucleus_and_repeatability():
     assert match_objects(labels, segment(image.astype(np.float64) / 65535, pixel_size_um=0.6), iou=0.95).f1 == 1
 
 
-def test_labels_are_consecutive_and_connected(shared):
+def test_labels_are_consecutive_and_connected(shared: Path) -> None:
     image, _, pixel_size = real_dna(shared)
     labels = segment(image, pixel_size)
     assert np.array_equal(np.unique(labels), np.arange(labels.max() + 1))
     assert all(ndimage.label(labels == n)[1] == 1 for n in range(1, labels.max() + 1))
 
 
-def test_what_cannot_be_segmented_is_said():
+def test_what_cannot_be_segmented_is_said() -> None:
     with pytest.raises(DataError, match="2-D"):
         segment(np.zeros((3, 50, 50), np.uint16), 0.6)
     with pytest.raises(DataError, match="finite"):

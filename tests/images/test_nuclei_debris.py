@@ -1,6 +1,7 @@
 """Bright objects hide no cells: debris, fibres, clumps, dust and hot pixels beside nuclei; bright cells stay cells."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,9 @@ def field() -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
     return simulate_field((600, 600), 30, 45, seed=3)
 
 
-def pasted(field: tuple[NDArray[np.uint16], NDArray[np.int32]], kind: str, exposure: float = 1.0, scale: int = 65535):
+def pasted(
+    field: tuple[NDArray[np.uint16], NDArray[np.int32]], kind: str, exposure: float = 1.0, scale: int = 65535
+) -> Any:
     image, truth = field
     return paste(
         image, kind, 30, offset=300, brightness=2000, occupied=truth > 0, exposure=exposure, full_scale=scale, seed=1

@@ -1,6 +1,8 @@
 """Measures of a site, and what is left out for them."""
 
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,7 @@ from campfire.images.quality import (
 )
 
 
-def power_law(slope, size=512, seed=0):
+def power_law(slope: Any, size: int = 512, seed: int = 0) -> Any:
     """A random image whose power falls with frequency to the power `slope`."""
     radius = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])
     radius[0, 0] = 1
@@ -30,16 +32,16 @@ def power_law(slope, size=512, seed=0):
 
 
 @pytest.mark.parametrize("slope", [0, -1, -2, -3])
-def test_focus_recovers_a_known_slope(slope):
+def test_focus_recovers_a_known_slope(slope: int) -> None:
     assert focus(power_law(slope)) == pytest.approx(slope, abs=0.15)
 
 
-def test_focus_of_odd_shapes():
+def test_focus_of_odd_shapes() -> None:
     assert np.isnan(focus(np.full((100, 300), 5, np.uint16)))
     assert focus(power_law(-2)[:200, :333]) == pytest.approx(-2, abs=0.25)
 
 
-def test_focus_falls_with_blur_on_the_real_field(shared):
+def test_focus_falls_with_blur_on_the_real_field(shared: Path) -> None:
     rng = np.random.default_rng(0)
     for path in sorted((shared / "data/images/s3_mirror").rglob("*ch[1-5]sk1fk1fl1.tiff")):
         image = tifffile.imread(path)
@@ -51,21 +53,21 @@ def test_focus_falls_with_blur_on_the_real_field(shared):
         assert all(later < earlier - 0.2 for earlier, later in pairwise(slopes)), (path, slopes)
 
 
-def test_noise_of_a_gradient():
+def test_noise_of_a_gradient() -> None:
     rng = np.random.default_rng(0)
     image = np.linspace(100, 5000, 600)[None] + rng.normal(0, 12, (600, 600))
     assert noise_deviation(image) == pytest.approx(12, rel=0.03)
     assert noise_deviation(np.zeros((10, 10))) == 0
 
 
-def test_quantiles_are_exact():
+def test_quantiles_are_exact() -> None:
     values = np.random.default_rng(0).integers(0, 65536, (99, 101)).astype(np.uint16)
     ordered = np.sort(values.ravel())
     for fraction, value in zip((0.05, 0.5, 0.999), quantiles(values, (0.05, 0.5, 0.999)), strict=True):
         assert value == ordered[int(np.ceil(fraction * values.size)) - 1]
 
 
-def test_measures_of_a_site():
+def test_measures_of_a_site() -> None:
     rng = np.random.default_rng(0)
     empty = rng.poisson(300, (400, 400)).astype(np.uint16)
     bright = empty.copy()
@@ -81,7 +83,7 @@ def test_measures_of_a_site():
     assert measure_site({"DNA": np.full((90, 90), 4095, np.uint16)}, twelve_bit)["saturated_DNA"] == 1
 
 
-def plate(n=40, **columns):
+def plate(n: int = 40, **columns: Any) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
         {
@@ -97,7 +99,7 @@ def plate(n=40, **columns):
     return table
 
 
-def test_judgement_gives_the_first_reason():
+def test_judgement_gives_the_first_reason() -> None:
     table = plate(empty=(1, True), focus_DNA=(2, -5.5), saturated_ER=(3, 0.5), nuclei=(4, 0))
     table.loc[1, "nuclei"] = 0
     judged = judge_sites(table)
@@ -106,7 +108,7 @@ def test_judgement_gives_the_first_reason():
     assert line.startswith("36 of 40 sites kept") and "1 blurred" in line
 
 
-def test_thresholds_can_be_set_and_removed():
+def test_thresholds_can_be_set_and_removed() -> None:
     table = plate(focus_DNA=(2, -5.5), saturated_ER=(3, 0.5), nuclei=(4, 900))
     none = QualityOptions(focus_deviations=None, saturated_max=None, nuclei_min=None)
     assert judge_sites(table, none)["kept"].all()
@@ -114,7 +116,7 @@ def test_thresholds_can_be_set_and_removed():
     assert dict(absolute.loc[~absolute["kept"], "reason"]) == {2: "blurred", 3: "saturated", 4: "many nuclei"}
 
 
-def test_small_plates_and_even_plates_lose_no_site_to_chance():
+def test_small_plates_and_even_plates_lose_no_site_to_chance() -> None:
     assert judge_sites(plate(5, focus_DNA=(2, -5.5)))["kept"].all()  # too few sites to know the plate's spread
     even = plate()
     even["focus_DNA"] = -3.9
@@ -122,7 +124,7 @@ def test_small_plates_and_even_plates_lose_no_site_to_chance():
     assert judge_sites(even)["kept"].all()
 
 
-def test_options_accept_lists_and_refuse_nonsense():
+def test_options_accept_lists_and_refuse_nonsense() -> None:
     assert QualityOptions(channels=["DNA", "ER"]).channels == ("DNA", "ER")
     with pytest.raises(ConfigError, match="saturated_max"):
         QualityOptions(saturated_max=20)

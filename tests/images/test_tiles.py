@@ -7,6 +7,8 @@ import subprocess
 import sys
 import textwrap
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,14 @@ CHANNELS = ["DNA", "ER"]
 KEYS = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Nucleus"]
 
 
-def make_plate(folder, wells=("A01", "B02"), n_sites=11, per_site=3, shape=(150, 160), seed=0):
+def make_plate(
+    folder: Any,
+    wells: tuple[Any, ...] = ("A01", "B02"),
+    n_sites: int = 11,
+    per_site: int = 3,
+    shape: tuple[Any, ...] = (150, 160),
+    seed: int = 0,
+) -> tuple[Any, ...]:
     """An image folder of random counts and a nuclei table whose rows are shuffled."""
     rng = np.random.default_rng(seed)
     images, rows = {}, []
@@ -42,27 +51,27 @@ def make_plate(folder, wells=("A01", "B02"), n_sites=11, per_site=3, shape=(150,
     return images, nuclei.sample(frac=1, random_state=seed).reset_index(drop=True)
 
 
-def expected_tile(images, cell, channel):
+def expected_tile(images: Any, cell: Any, channel: Any) -> Any:
     y, x = int(np.floor(cell.y + np.float32(0.5))), int(np.floor(cell.x + np.float32(0.5)))
     image = images[(cell.Metadata_Well, cell.Metadata_Site)][channel]
     return image[y - 56 : y + 56, x - 56 : x + 56]
 
 
 @pytest.fixture
-def plate(tmp_path):
+def plate(tmp_path: Path) -> tuple[Any, ...]:
     images, nuclei = make_plate(tmp_path / "images/P1")
     path = tmp_path / "tiles/P1.npy"
     write_plate(path, tmp_path / "images/P1", nuclei, CHANNELS, pixel_size_um=0.6, segmentation={"method": "classical"})
     return path, images, nuclei
 
 
-def test_origins_and_fits():
+def test_origins_and_fits() -> None:
     assert origins([55.5, 56.4, 99.49], [56, 56, 56]).tolist() == [[0, 0], [0, 0], [43, 0]]
     assert fits([55.4, 55.5, 143.5, 144.4, 144.5], [100] * 5, (200, 200)).tolist() == [False, True, True, True, False]
     assert fits([], [], (200, 200)).tolist() == []
 
 
-def test_cut_reflects_at_the_edge():
+def test_cut_reflects_at_the_edge() -> None:
     image = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50)
     tile = cut({"DNA": image}, [3.0], [46.0], ["DNA"], size=16)[0, 0]
     assert np.array_equal(tile, np.pad(image, 20, mode="reflect")[3 - 8 + 20 : 3 + 8 + 20, 46 - 8 + 20 : 46 + 8 + 20])
@@ -73,7 +82,7 @@ def test_cut_reflects_at_the_edge():
         cut({"DNA": image}, [3.0], [10.0], ["DNA"], size=112)
 
 
-def test_every_tile_is_the_crop_of_its_image(plate):
+def test_every_tile_is_the_crop_of_its_image(plate: tuple[Any, ...]) -> None:
     path, images, nuclei = plate
     tiles = open_plate(path)
     assert tiles.images.shape == (44, 2, 112, 112) and tiles.images.dtype == np.uint16
@@ -85,7 +94,7 @@ def test_every_tile_is_the_crop_of_its_image(plate):
             assert np.array_equal(tiles.images[cell.row, c], expected_tile(images, cell, channel))
 
 
-def test_order_wells_are_contiguous_and_sites_numeric(plate):
+def test_order_wells_are_contiguous_and_sites_numeric(plate: tuple[Any, ...]) -> None:
     index = open_plate(plate[0]).index
     assert list(index["Metadata_Well"]) == ["A01"] * 22 + ["B02"] * 22
     assert list(index["Metadata_Site"][:22].drop_duplicates()) == [str(n) for n in range(1, 12)]
@@ -94,13 +103,13 @@ def test_order_wells_are_contiguous_and_sites_numeric(plate):
     assert open_plate(plate[0]).well("C03") == slice(0, 0)
 
 
-def test_read_in_two_lines_without_the_library(plate):
+def test_read_in_two_lines_without_the_library(plate: tuple[Any, ...]) -> None:
     tiles = np.load(plate[0], mmap_mode="r")
     index = pd.read_parquet(plate[0].with_suffix(".parquet"))
     assert len(tiles) == len(index)
 
 
-def test_metadata_describes_the_array(plate):
+def test_metadata_describes_the_array(plate: tuple[Any, ...]) -> None:
     metadata = read_table_metadata(plate[0].with_suffix(".parquet"))
     assert metadata["channels"] == CHANNELS and metadata["shape"] == [44, 2, 112, 112]
     assert metadata["dtype"] == "uint16" and metadata["ranges"] is None
@@ -111,21 +120,21 @@ def test_metadata_describes_the_array(plate):
     assert open_plate(plate[0].with_suffix("")).path == open_plate(plate[0].with_suffix(".parquet")).path == plate[0]
 
 
-def test_same_input_same_bytes(plate, tmp_path):
+def test_same_input_same_bytes(plate: tuple[Any, ...], tmp_path: Path) -> None:
     again = tmp_path / "again/P1.npy"
     write_plate(again, tmp_path / "images/P1", plate[2], CHANNELS, pixel_size_um=0.6, threads=0)
     assert again.read_bytes() == plate[0].read_bytes()
     assert open_plate(again).metadata["digest"] == open_plate(plate[0]).metadata["digest"]
 
 
-def test_channels_are_chosen_and_ordered(plate, tmp_path):
+def test_channels_are_chosen_and_ordered(plate: tuple[Any, ...], tmp_path: Path) -> None:
     write_plate(tmp_path / "er.npy", tmp_path / "images/P1", plate[2], ["ER"])
     assert np.array_equal(open_plate(tmp_path / "er.npy").images[:, 0], open_plate(plate[0]).images[:, 1])
     with pytest.raises(DataError, match="channel RNA was not fetched"):
         write_plate(tmp_path / "rna.npy", tmp_path / "images/P1", plate[2], ["RNA"])
 
 
-def test_real_field_byte_for_byte(shared, tmp_path):
+def test_real_field_byte_for_byte(shared: Path, tmp_path: Path) -> None:
     folder = real_folder(shared, tmp_path / "BR00117035")
     nuclei, _ = segment_plate(folder, 0.598)
     channels = list(CHANNEL_FILES)
@@ -141,7 +150,7 @@ def test_real_field_byte_for_byte(shared, tmp_path):
             assert tiles.images[cell.row, c].tobytes() == crop.tobytes()
 
 
-def test_uint8_by_recorded_range(tmp_path):
+def test_uint8_by_recorded_range(tmp_path: Path) -> None:
     images, nuclei = make_plate(tmp_path / "P1", n_sites=2)
     ranges = {"DNA": [1000, 61000], "ER": [0, 65535]}
     write_plate(tmp_path / "t.npy", tmp_path / "P1", nuclei, CHANNELS, TileOptions(dtype="uint8", ranges=ranges))
@@ -154,7 +163,7 @@ def test_uint8_by_recorded_range(tmp_path):
     assert (np.abs(tiles.counts([cell["row"]])[0] - truth) <= step / 2 + 0.1).all()
 
 
-def test_uint8_range_is_sampled_from_the_plate(tmp_path):
+def test_uint8_range_is_sampled_from_the_plate(tmp_path: Path) -> None:
     _, nuclei = make_plate(tmp_path / "P1", n_sites=4)
     options = TileOptions(dtype="uint8", range_sites=3, range_quantiles=[0.1, 0.9])
     write_plate(tmp_path / "t.npy", tmp_path / "P1", nuclei, CHANNELS, options)
@@ -166,7 +175,7 @@ def test_uint8_range_is_sampled_from_the_plate(tmp_path):
         )
 
 
-def test_illumination_is_divided_out(tmp_path):
+def test_illumination_is_divided_out(tmp_path: Path) -> None:
     images, nuclei = make_plate(tmp_path / "P1", n_sites=1)
     function = np.linspace(1, 2, 160, dtype=np.float32) + np.zeros((150, 1), np.float32)
     for channel in CHANNELS:
@@ -180,7 +189,7 @@ def test_illumination_is_divided_out(tmp_path):
     assert np.array_equal(tiles.images[0, 1], expected_tile(corrected, cell, "ER"))
 
 
-def test_border_rules(tmp_path):
+def test_border_rules(tmp_path: Path) -> None:
     images, nuclei = make_plate(tmp_path / "P1", n_sites=1)
     nuclei.loc[0, ["y", "kept"]] = [20.0, True]
     with pytest.raises(DataError, match=r"plate P1 well .* no room for a tile"):
@@ -193,7 +202,7 @@ def test_border_rules(tmp_path):
     assert np.array_equal(tiles.images[row, 0], np.pad(image, ((36, 0), (0, 0)), mode="reflect")[:112, x - 56 : x + 56])
 
 
-def change_byte(path, offset):
+def change_byte(path: Any, offset: Any) -> None:
     with open(path, "r+b") as handle:
         handle.seek(offset)
         byte = handle.read(1)
@@ -201,13 +210,13 @@ def change_byte(path, offset):
         handle.write(bytes([byte[0] ^ 1]))
 
 
-def test_cut_short_is_detected(plate):
+def test_cut_short_is_detected(plate: tuple[Any, ...]) -> None:
     os.truncate(plate[0], plate[0].stat().st_size - 1)
     with pytest.raises(DataError, match=r"P1\.npy: cut short: .* run the tiles step"):
         open_plate(plate[0])
 
 
-def test_altered_is_detected(plate):
+def test_altered_is_detected(plate: tuple[Any, ...]) -> None:
     path, size = plate[0], plate[0].stat().st_size
     change_byte(path, size - 1)  # in the last tile, which the quick check reads
     with pytest.raises(DataError, match=r"tile 43 \(well B02\) differs"):
@@ -220,13 +229,13 @@ def test_altered_is_detected(plate):
         open_plate(path, verify="full")
 
 
-def test_damaged_header_is_detected(plate):
+def test_damaged_header_is_detected(plate: tuple[Any, ...]) -> None:
     change_byte(plate[0], 2)
     with pytest.raises(DataError, match="header is damaged"):
         open_plate(plate[0])
 
 
-def test_array_beside_another_index_is_detected(plate, tmp_path):
+def test_array_beside_another_index_is_detected(plate: tuple[Any, ...], tmp_path: Path) -> None:
     """The same plate cut again from other images has the same size: a torn pair shows in the checksums."""
     make_plate(tmp_path / "other/P1", seed=1)
     other = tmp_path / "other.npy"
@@ -237,7 +246,7 @@ def test_array_beside_another_index_is_detected(plate, tmp_path):
         open_plate(plate[0])
 
 
-def test_index_and_array_must_agree(plate):
+def test_index_and_array_must_agree(plate: tuple[Any, ...]) -> None:
     index = plate[0].with_suffix(".parquet")
     table, metadata = read_table(index), read_table_metadata(index)
     for change, message in (
@@ -257,11 +266,11 @@ def test_index_and_array_must_agree(plate):
         open_plate(plate[0])
 
 
-def left_over(folder):
+def left_over(folder: Any) -> Any:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_failure_leaves_nothing(tmp_path):
+def test_failure_leaves_nothing(tmp_path: Path) -> None:
     _, nuclei = make_plate(tmp_path / "P1", n_sites=3)
     damaged = tmp_path / "P1/B02_2_ER.tiff"
     damaged.write_bytes(damaged.read_bytes()[:3000])
@@ -270,7 +279,7 @@ def test_failure_leaves_nothing(tmp_path):
     assert left_over(tmp_path / "out") == []
 
 
-def test_failure_keeps_the_earlier_store(plate, tmp_path):
+def test_failure_keeps_the_earlier_store(plate: tuple[Any, ...], tmp_path: Path) -> None:
     before = plate[0].read_bytes()
     (tmp_path / "images/P1/B02_2_ER.tiff").write_bytes(b"")
     with pytest.raises(DataError):
@@ -279,11 +288,11 @@ def test_failure_keeps_the_earlier_store(plate, tmp_path):
     open_plate(plate[0], verify="full")
 
 
-def test_full_disk_is_one_message(tmp_path, monkeypatch):
+def test_full_disk_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, nuclei = make_plate(tmp_path / "P1", n_sites=3)
     real, calls = store._write_all, []
 
-    def full(handle, tiles):
+    def full(handle: Any, tiles: Any) -> None:
         calls.append(1)
         if len(calls) == 3:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -295,7 +304,7 @@ def test_full_disk_is_one_message(tmp_path, monkeypatch):
     assert left_over(tmp_path / "out") == []
 
 
-def test_too_small_a_disk_is_said_before_the_first_tile(tmp_path, monkeypatch):
+def test_too_small_a_disk_is_said_before_the_first_tile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, nuclei = make_plate(tmp_path / "P1", n_sites=1)
     usage = type("Usage", (), {"free": 2**16})
     monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage)
@@ -304,7 +313,7 @@ def test_too_small_a_disk_is_said_before_the_first_tile(tmp_path, monkeypatch):
         write_plate(tmp_path / "out/P1.npy", tmp_path / "P1", nuclei, CHANNELS)
 
 
-def test_killed_job_is_cleaned_up_by_the_next(tmp_path):
+def test_killed_job_is_cleaned_up_by_the_next(tmp_path: Path) -> None:
     _, nuclei = make_plate(tmp_path / "P1", n_sites=3)
     nuclei.to_parquet(tmp_path / "nuclei.parquet")
     script = f"""
@@ -329,7 +338,7 @@ def test_killed_job_is_cleaned_up_by_the_next(tmp_path):
     assert len(open_plate(tmp_path / "out/P1.npy", verify="full")) == nuclei["kept"].sum()
 
 
-def test_tables_that_do_not_belong_together(tmp_path):
+def test_tables_that_do_not_belong_together(tmp_path: Path) -> None:
     _, nuclei = make_plate(tmp_path / "P1", n_sites=2)
     out = tmp_path / "t.npy"
     with pytest.raises(DataError, match="plate P1: none of its 12 nuclei is kept"):
@@ -345,7 +354,7 @@ def test_tables_that_do_not_belong_together(tmp_path):
     assert not out.exists()
 
 
-def test_options_are_checked():
+def test_options_are_checked() -> None:
     for bad in ({"size": 111}, {"border": "crop"}, {"dtype": "float32"}):
         with pytest.raises(ConfigError, match=r"tiles\."):
             TileOptions(**bad)

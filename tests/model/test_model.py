@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from campfire.model.positions import rotary_tables, rotate, sincos_table
 SMALL = {"width": 32, "depth": 2, "heads": 2, "decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
 
 
-def build(seed: int = 0, **options) -> MaskedAutoencoder:
+def build(seed: int = 0, **options: Any) -> MaskedAutoencoder:
     return MaskedAutoencoder(ModelConfig(**{"image_size": 28, "patch_size": 7, **SMALL, **options}), seed)
 
 
@@ -33,7 +34,7 @@ def tiles(batch: int = 4, channels: int = 3, size: int = 28, seed: int = 0) -> t
     return torch.randn(batch, channels, size, size, generator=torch.Generator().manual_seed(seed))
 
 
-def test_sizes_fill_in_and_overrides_win():
+def test_sizes_fill_in_and_overrides_win() -> None:
     large = ModelConfig()
     assert (large.encoder_width, large.encoder_depth, large.encoder_heads) == (1024, 24, 16)
     assert (large.kept, large.patches) == (12, 64)
@@ -56,14 +57,14 @@ def test_sizes_fill_in_and_overrides_win():
         ({"depth": 0}, "model.depth"),
     ],
 )
-def test_values_that_do_not_fit_are_named(options, words):
+def test_values_that_do_not_fit_are_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         ModelConfig(**options)
 
 
 @pytest.mark.parametrize(("size", "patch"), [(28, 7), (32, 8), (30, 10), (16, 16), (24, 4)])
 @pytest.mark.parametrize("rope", ["none", "mixed", "axial"])
-def test_any_image_and_patch_size(size, patch, rope):
+def test_any_image_and_patch_size(size: int, patch: int, rope: str) -> None:
     model = build(image_size=size, patch_size=patch, rope=rope)
     images = tiles(2, 2, size)
     assert model.embed(images).shape == (2, 32)
@@ -73,14 +74,14 @@ def test_any_image_and_patch_size(size, patch, rope):
     assert torch.equal(output.mask.sum(2), torch.full((2, 2), float(expected)))
 
 
-def test_patches_are_cut_row_by_row_and_put_back():
+def test_patches_are_cut_row_by_row_and_put_back() -> None:
     images = tiles(2, 3)
     patches = patchify(images, 7)
     torch.testing.assert_close(patches[1, 2, 5].reshape(7, 7), images[1, 2, 7:14, 7:14])
     assert torch.equal(unpatchify(patches, 7), images)
 
 
-def test_the_patch_product_is_the_convolution_shared_by_channels():
+def test_the_patch_product_is_the_convolution_shared_by_channels() -> None:
     model, images = build(), tiles()
     convolution = model.encoder.patch_embed["proj"]
     volume = torch.nn.functional.conv3d(images[:, None], convolution.weight, convolution.bias, stride=(1, 7, 7))
@@ -88,7 +89,7 @@ def test_the_patch_product_is_the_convolution_shared_by_channels():
     torch.testing.assert_close(model.encoder.project(patchify(images, 7)), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_embedding_ignores_labels_order_of_channels_and_the_rest_of_the_batch():
+def test_embedding_ignores_labels_order_of_channels_and_the_rest_of_the_batch() -> None:
     model, images = build(), tiles()
     whole = model.embed(images, torch.arange(3))
     torch.testing.assert_close(model.embed(images, torch.tensor([4, 0, 9])), whole)
@@ -96,7 +97,7 @@ def test_embedding_ignores_labels_order_of_channels_and_the_rest_of_the_batch():
     torch.testing.assert_close(model.embed(images[1:2]), whole[1:2], atol=1e-5, rtol=1e-5)
 
 
-def test_rotary_angles_depend_on_relative_position_only():
+def test_rotary_angles_depend_on_relative_position_only() -> None:
     generator = torch.Generator().manual_seed(0)
     query, key = torch.randn(2, 1, 1, 2, 8, generator=generator)
 
@@ -110,7 +111,7 @@ def test_rotary_angles_depend_on_relative_position_only():
     assert abs(float(product(3.0, 5.0) - product(3.0, 6.0))) > 1e-3
 
 
-def test_rotation_is_the_same_in_complex_and_real_arithmetic():
+def test_rotation_is_the_same_in_complex_and_real_arithmetic() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 5, 8, generator=generator)
     angles = torch.rand(1, 3, 5, 4, generator=generator) * 6
@@ -119,7 +120,7 @@ def test_rotation_is_the_same_in_complex_and_real_arithmetic():
     torch.testing.assert_close(fast.double(), exact, atol=1e-6, rtol=1e-6)
 
 
-def test_sincos_rows_and_columns():
+def test_sincos_rows_and_columns() -> None:
     table = sincos_table(8, 3)[0]
     assert torch.equal(table[0], torch.zeros(8))
     patch = table[1 + 2 * 3 + 1].double()  # row 2, column 1
@@ -128,7 +129,7 @@ def test_sincos_rows_and_columns():
     torch.testing.assert_close(patch, expected, atol=1e-7, rtol=0)
 
 
-def test_masks_agree_between_channels_only_when_synchronised():
+def test_masks_agree_between_channels_only_when_synchronised() -> None:
     images = tiles(8)
     generator = torch.Generator().manual_seed(0)
     together = build(sync_mask=True)(images, torch.arange(3), generator=generator).mask
@@ -139,7 +140,7 @@ def test_masks_agree_between_channels_only_when_synchronised():
 
 
 @pytest.mark.parametrize("rope", ["none", "mixed", "axial"])
-def test_unsynchronised_masks_put_every_token_in_its_place(rope):
+def test_unsynchronised_masks_put_every_token_in_its_place(rope: str) -> None:
     # Keeping everything, in a shuffled order of its own for each channel, must equal the unmasked pass.
     model, images = build(rope=rope, sync_mask=False, mask_ratio=0.0), tiles()
     shuffled = model(images, torch.arange(3), generator=torch.Generator().manual_seed(1))
@@ -147,7 +148,7 @@ def test_unsynchronised_masks_put_every_token_in_its_place(rope):
     torch.testing.assert_close(shuffled.prediction, plain.prediction, atol=1e-5, rtol=1e-5)
 
 
-def test_the_encoder_does_not_see_masked_pixels():
+def test_the_encoder_does_not_see_masked_pixels() -> None:
     model, images = build(channel_embedding="learned"), tiles()
     noise = torch.rand(4, 16, generator=torch.Generator().manual_seed(0))
     output = model(images, torch.arange(3), noise=noise)
@@ -157,7 +158,7 @@ def test_the_encoder_does_not_see_masked_pixels():
     assert (model(seen, torch.arange(3), noise=noise).prediction - output.prediction).abs().max() > 1e-3
 
 
-def test_channel_embeddings_differ_in_what_they_average():
+def test_channel_embeddings_differ_in_what_they_average() -> None:
     images, index = tiles(), torch.tensor([[0, 1, 2], [2, 0, 1], [0, 1, 2], [1, 1, 0]])
     context = {}
     for mode in ("global", "batch", "sample"):
@@ -172,7 +173,7 @@ def test_channel_embeddings_differ_in_what_they_average():
 
 
 @pytest.mark.parametrize("options", [{"channel_embedding": "learned"}, {"decoder": "per_channel"}])
-def test_every_part_that_a_batch_uses_learns(options):
+def test_every_part_that_a_batch_uses_learns(options: dict[str, Any]) -> None:
     model, images = build(**options), tiles()
     output = model(images, torch.arange(3), generator=torch.Generator().manual_seed(0))
     output.prediction.square().mean().backward()
@@ -183,7 +184,7 @@ def test_every_part_that_a_batch_uses_learns(options):
         model(images, torch.tensor([0, 1, 5]), generator=torch.Generator().manual_seed(0))
 
 
-def test_per_channel_decoders_serve_mixed_labels():
+def test_per_channel_decoders_serve_mixed_labels() -> None:
     model, images = build(decoder="per_channel"), tiles()
     index = torch.tensor([[0, 1, 2], [2, 0, 1], [4, 3, 0], [1, 2, 2]])
     noise = torch.rand(4, 16, generator=torch.Generator().manual_seed(0))
@@ -193,7 +194,7 @@ def test_per_channel_decoders_serve_mixed_labels():
         torch.testing.assert_close(together[sample : sample + 1], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_reconstruction_is_repeatable_and_leaves_the_mode_alone():
+def test_reconstruction_is_repeatable_and_leaves_the_mode_alone() -> None:
     model = build(drop_path=0.5).train()
     first = model.reconstruct(tiles(), torch.arange(3))
     second = model.reconstruct(tiles(), torch.arange(3))
@@ -203,7 +204,7 @@ def test_reconstruction_is_repeatable_and_leaves_the_mode_alone():
     assert model.reconstruct(tiles(), torch.arange(3), mask=False).mask.sum() == 0
 
 
-def test_stochastic_depth_skips_branches_by_the_given_draws():
+def test_stochastic_depth_skips_branches_by_the_given_draws() -> None:
     model, images = build(drop_path=0.5).train(), tiles()
     draws = model.draw(4, 3, torch.Generator().manual_seed(0))
     assert draws["paths"].shape == (4, 4)
@@ -218,7 +219,7 @@ def test_stochastic_depth_skips_branches_by_the_given_draws():
     torch.testing.assert_close(shallow(images, torch.arange(3), noise=draws["noise"]).latent, skipped)
 
 
-def test_initial_values_come_from_the_seed_alone():
+def test_initial_values_come_from_the_seed_alone() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first = build(seed=3)
@@ -241,17 +242,17 @@ def test_initial_values_come_from_the_seed_alone():
         (torch.zeros(2, 3, 28, 28), torch.tensor([0, 1, 256]), "outside 0..255"),
     ],
 )
-def test_wrong_input_is_told(images, index, words):
+def test_wrong_input_is_told(images: Any, index: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         build()(images, index, generator=torch.Generator().manual_seed(0))
 
 
-def test_a_masked_pass_without_any_source_of_noise_is_refused():
+def test_a_masked_pass_without_any_source_of_noise_is_refused() -> None:
     with pytest.raises(ConfigError, match="generator="):
         build()(tiles(), torch.arange(3))
 
 
-def test_weights_come_back_with_their_header(tmp_path):
+def test_weights_come_back_with_their_header(tmp_path: Path) -> None:
     model, path = build(seed=5, rope="axial"), tmp_path / "model.safetensors"
     save_weights(model, path, {"normalisation": "plate", "seed": 5})
     loaded, header = load_weights(path)
@@ -269,7 +270,7 @@ def test_weights_come_back_with_their_header(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def test_weights_that_are_missing_damaged_or_strange_are_named(tmp_path):
+def test_weights_that_are_missing_damaged_or_strange_are_named(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     with pytest.raises(WeightsError, match="no such weights"):
@@ -288,7 +289,7 @@ def test_weights_that_are_missing_damaged_or_strange_are_named(tmp_path):
         load_weights(tmp_path / "holes.safetensors")
 
 
-def test_a_timm_transformer_gives_the_encoder_its_weights():
+def test_a_timm_transformer_gives_the_encoder_its_weights() -> None:
     from timm.models.vision_transformer import VisionTransformer
 
     source = VisionTransformer(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=0).eval()
@@ -308,7 +309,7 @@ def test_a_timm_transformer_gives_the_encoder_its_weights():
         copy_transformer(source, build(width=48, heads=2))
 
 
-def test_the_pass_compiles_into_one_graph():
+def test_the_pass_compiles_into_one_graph() -> None:
     model, images = build(drop_path=0.1).train(), tiles()
     draws = model.draw(4, 3, torch.Generator().manual_seed(0))
     whole = torch.compile(model, backend="eager", fullgraph=True)(images, torch.arange(3), **draws)
@@ -316,7 +317,7 @@ def test_the_pass_compiles_into_one_graph():
     torch.testing.assert_close(whole.prediction, plain.prediction, atol=1e-6, rtol=1e-5)
 
 
-def test_blocks_of_one_size_compile_as_one():
+def test_blocks_of_one_size_compile_as_one() -> None:
     graphs = CompileCounter()
     model, images = build(depth=5, decoder_depth=3, drop_path=0.1).train(), tiles()
     draws = model.draw(4, 3, torch.Generator().manual_seed(0))
@@ -339,7 +340,7 @@ def _rank(rank: int, path: str) -> None:
 
 
 @pytest.mark.slow
-def test_global_channel_embeddings_are_means_over_all_ranks(tmp_path: Path):
+def test_global_channel_embeddings_are_means_over_all_ranks(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_rank, args=(str(tmp_path),), nprocs=2)
     index = torch.tensor([[0, 1, 2], [0, 0, 3], [1, 2, 3], [2, 1, 0]])
     expected = build()._context(patchify(tiles(), 7), index).numpy()

@@ -1,6 +1,7 @@
 """The model against outputs of the authors' released code on fixed weights and inputs."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,9 @@ def close(actual: torch.Tensor, expected: np.ndarray, tolerance: float = TOLERAN
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_evaluation_of_every_channel_set_equals_the_release(folder, images, mixed, case):
+def test_evaluation_of_every_channel_set_equals_the_release(
+    folder: Path, images: torch.Tensor, mixed: torch.Tensor, case: Any
+) -> None:
     model, reference = open_case(folder, case)
     names = [name.removeprefix("eval_emb_c") for name in reference if name.startswith("eval_emb_c")]
     assert {"012", "034", "01234", "1"} <= set(names)
@@ -67,7 +70,9 @@ def test_evaluation_of_every_channel_set_equals_the_release(folder, images, mixe
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_sample_may_bring_its_own_channels(folder, images, mixed, case):
+def test_each_sample_may_bring_its_own_channels(
+    folder: Path, images: torch.Tensor, mixed: torch.Tensor, case: Any
+) -> None:
     model, reference = open_case(folder, case)
     chosen = pick(images, mixed)
     close(model.embed(chosen, mixed), reference["eval_emb_mixed"])
@@ -86,7 +91,9 @@ def check_training(model: MaskedAutoencoder, output: Output, reference: dict[str
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("step", [0, 1, 2])
-def test_training_forward_and_gradients_equal_the_release(folder, images, mixed, case, step):
+def test_training_forward_and_gradients_equal_the_release(
+    folder: Path, images: torch.Tensor, mixed: torch.Tensor, case: Any, step: int
+) -> None:
     model, reference = open_case(folder, case)
     model.train()
     picks = torch.from_numpy(reference[f"train{step}_sample_indices"])
@@ -112,13 +119,15 @@ def test_training_forward_and_gradients_equal_the_release(folder, images, mixed,
             close(model.get_parameter(name).grad, expected.numpy())
 
 
-def test_the_channel_embedding_is_the_mean_over_the_batch_per_index(folder, images, mixed):
+def test_the_channel_embedding_is_the_mean_over_the_batch_per_index(
+    folder: Path, images: torch.Tensor, mixed: torch.Tensor
+) -> None:
     model, reference = open_case(folder, "a_block_sincos")
     context = model._context(patchify(pick(images, mixed), 14), mixed)
     close(context, reference["channel_embeddings_mixed"])
 
 
-def test_masked_pixels_equal_the_release(folder, images):
+def test_masked_pixels_equal_the_release(folder: Path, images: torch.Tensor) -> None:
     model, reference = open_case(folder, "a_block_sincos")
     picks = torch.from_numpy(reference["train0_sample_indices"])
     noise = torch.from_numpy(reference["train0_noise"])
@@ -129,7 +138,7 @@ def test_masked_pixels_equal_the_release(folder, images):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_unsynchronised_masks_that_agree_equal_the_release(folder, images, case):
+def test_unsynchronised_masks_that_agree_equal_the_release(folder: Path, images: torch.Tensor, case: Any) -> None:
     model, reference = open_case(folder, case)
     model.config = ModelConfig(**{**model.config.to_dict(), "sync_mask": False})
     picks = torch.from_numpy(reference["train1_sample_indices"])

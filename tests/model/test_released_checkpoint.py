@@ -1,6 +1,7 @@
 """The authors' checkpoint layout, in and out."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def folder(shared: Path) -> Path:
     return shared / "data/official/model"
 
 
-def small(seed: int = 1, **options) -> MaskedAutoencoder:
+def small(seed: int = 1, **options: Any) -> MaskedAutoencoder:
     return MaskedAutoencoder(ModelConfig(**{**SMALL, **options}), seed).eval()
 
 
@@ -28,7 +29,7 @@ def small(seed: int = 1, **options) -> MaskedAutoencoder:
     ("name", "choices"),
     [("a_block_sincos", {"rope": "none"}), ("b_rope_mixed", {}), ("c_rope_axial", {"rope": "axial"})],
 )
-def test_the_authors_models_are_read(folder, name, choices):
+def test_the_authors_models_are_read(folder: Path, name: str, choices: dict[str, Any]) -> None:
     model = load_checkpoint(folder / f"{name}.safetensors", **HEADS, **choices)
     assert model.config.rope_form == "cosine"
     assert (model.config.image_size, model.config.patch_size) == (112, 14)
@@ -39,7 +40,7 @@ def test_the_authors_models_are_read(folder, name, choices):
 
 
 @pytest.mark.parametrize(("name", "rope"), [("large_a_block_sincos", "none"), ("large_b_rope_mixed", "mixed")])
-def test_the_large_model_has_the_authors_parameters_key_by_key(folder, name, rope):
+def test_the_large_model_has_the_authors_parameters_key_by_key(folder: Path, name: str, rope: str) -> None:
     lines = [line.split("\t") for line in (folder / f"{name}_params.txt").read_text().splitlines() if line[0] != "#"]
     with torch.device("meta"):
         model = MaskedAutoencoder(ModelConfig(rope=rope))
@@ -52,7 +53,7 @@ def test_the_large_model_has_the_authors_parameters_key_by_key(folder, name, rop
 
 @pytest.mark.parametrize("prefix", ["", "model.", "module.model.", "_orig_mod."])
 @pytest.mark.parametrize("suffix", ["ckpt", "pth", "safetensors"])
-def test_wrapped_state_dicts_are_unwrapped(tmp_path, prefix, suffix):
+def test_wrapped_state_dicts_are_unwrapped(tmp_path: Path, prefix: str, suffix: str) -> None:
     model = small()
     tensors = {prefix + name: value for name, value in model.state_dict().items()}
     path = tmp_path / f"weights.{suffix}"
@@ -65,13 +66,13 @@ def test_wrapped_state_dicts_are_unwrapped(tmp_path, prefix, suffix):
     assert weights_digest(loaded) == weights_digest(model)
 
 
-def test_half_precision_checkpoints_become_float32(tmp_path):
+def test_half_precision_checkpoints_become_float32(tmp_path: Path) -> None:
     save_file({name: value.half() for name, value in small().state_dict().items()}, tmp_path / "half.safetensors")
     loaded = load_checkpoint(tmp_path / "half.safetensors", **HEADS)
     assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
 
 
-def test_none_and_axial_rope_are_asked_for(tmp_path):
+def test_none_and_axial_rope_are_asked_for(tmp_path: Path) -> None:
     save_file(small(rope="axial").state_dict(), tmp_path / "weights.safetensors")
     with pytest.raises(WeightsError, match=r"Set rope= to none .* or axial"):
         load_checkpoint(tmp_path / "weights.safetensors", **HEADS)
@@ -84,7 +85,7 @@ def test_none_and_axial_rope_are_asked_for(tmp_path):
         load_checkpoint(tmp_path / "mixed.safetensors", rope="axial", **HEADS)
 
 
-def test_heads_are_asked_for_where_the_width_is_not_standard(tmp_path):
+def test_heads_are_asked_for_where_the_width_is_not_standard(tmp_path: Path) -> None:
     save_file(small().state_dict(), tmp_path / "weights.safetensors")
     with pytest.raises(WeightsError, match=r"width of 64 .* set heads="):
         load_checkpoint(tmp_path / "weights.safetensors")
@@ -94,7 +95,7 @@ def test_heads_are_asked_for_where_the_width_is_not_standard(tmp_path):
         load_checkpoint(tmp_path / "weights.safetensors", heads=5, decoder_heads=4)
 
 
-def test_unknown_missing_and_misshapen_tensors_are_listed(tmp_path):
+def test_unknown_missing_and_misshapen_tensors_are_listed(tmp_path: Path) -> None:
     tensors = dict(small().state_dict())
     del tensors["decoder.norm.bias"]
     tensors["head.weight"] = torch.zeros(2)
@@ -106,7 +107,7 @@ def test_unknown_missing_and_misshapen_tensors_are_listed(tmp_path):
         assert words in str(caught.value)
 
 
-def test_files_that_are_no_checkpoints_are_named(tmp_path):
+def test_files_that_are_no_checkpoints_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"github\.com/GSK-AI/campfire"):
         load_checkpoint(tmp_path / "absent.ckpt")
     (tmp_path / "text.ckpt").write_text("not a checkpoint")
@@ -124,7 +125,7 @@ class Payload:
         return (print, ("executed",))
 
 
-def test_pickled_code_is_refused(tmp_path, capsys):
+def test_pickled_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"state_dict": Payload()}, tmp_path / "evil.ckpt")
     with pytest.raises(WeightsError, match="weights_only"):
         load_checkpoint(tmp_path / "evil.ckpt")
@@ -132,7 +133,7 @@ def test_pickled_code_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
-def test_saving_and_loading_gives_the_same_model(tmp_path, suffix):
+def test_saving_and_loading_gives_the_same_model(tmp_path: Path, suffix: str) -> None:
     model = small(rope="axial", rope_form="rotation", mask_ratio=0.5)
     save_checkpoint(model, tmp_path / f"ours.{suffix}")
     loaded = load_checkpoint(tmp_path / f"ours.{suffix}")
@@ -141,7 +142,7 @@ def test_saving_and_loading_gives_the_same_model(tmp_path, suffix):
     assert load_checkpoint(tmp_path / f"ours.{suffix}", rope_form="cosine").config.rope_form == "cosine"
 
 
-def test_the_authors_file_is_written_back_as_it_was(folder, tmp_path):
+def test_the_authors_file_is_written_back_as_it_was(folder: Path, tmp_path: Path) -> None:
     source = folder / "c_rope_axial.safetensors"
     save_checkpoint(load_checkpoint(source, rope="axial", **HEADS), tmp_path / "back.safetensors")
     before, after = load_file(source), load_file(tmp_path / "back.safetensors")
@@ -150,6 +151,6 @@ def test_the_authors_file_is_written_back_as_it_was(folder, tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"decoder": "per_channel"}, {"channel_embedding": "learned"}])
-def test_models_that_the_release_cannot_hold_are_refused(tmp_path, options):
+def test_models_that_the_release_cannot_hold_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(WeightsError, match="the release has no"):
         save_checkpoint(small(**options), tmp_path / "ours.ckpt")

@@ -1,6 +1,8 @@
 """Figures: what is drawn equals the data, files are sound and reproducible, errors say what to do."""
 
 import io
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,16 +23,16 @@ OPTIONS = tables.TableOptions(
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tables.probe_results(write_probes(tmp_path_factory.mktemp("results")))
 
 
 @pytest.fixture(scope="module")
-def accuracies(results):
+def accuracies(results: Any) -> Any:
     return tables.accuracies.build(results, OPTIONS).data
 
 
-def snapshots(path, mask=True):
+def snapshots(path: Any, mask: bool = True) -> dict[str, Any]:
     """Two tiles of two channels after three epochs; the error falls by a known amount."""
     rng = np.random.default_rng(1)
     target = rng.normal(size=(2, 2, 28, 28)).astype(np.float32)
@@ -50,7 +52,7 @@ def snapshots(path, mask=True):
     return arrays
 
 
-def metrics(epochs=8):
+def metrics(epochs: int = 8) -> pd.DataFrame:
     epoch = np.arange(1, epochs + 1)
     train = pd.DataFrame({"epoch": epoch, "step": epoch * 10, "split": "train", "loss": 1 / epoch})
     train["lr"], train["tiles_per_s"] = 1e-3 / epoch, 200.0
@@ -58,7 +60,7 @@ def metrics(epochs=8):
     return pd.concat([train, val], ignore_index=True)
 
 
-def quality():
+def quality() -> pd.DataFrame:
     rows = [
         ("P1", f"{row}{column:02d}", str(site), -2.0 - site, 100.0, 10 * column, column != 3)
         for row in "ABC"
@@ -69,13 +71,13 @@ def quality():
     return pd.DataFrame(rows, columns=columns)
 
 
-def profile_data():
+def profile_data() -> Any:
     summaries = {"campfire": summary(), "dino": summary()}
     made = (tables.profiles.build(summaries, OPTIONS), tables.profiles.build_variance(summaries, OPTIONS))
     return figures.profiles.prepare(*(table.data for table in made))
 
 
-def every_figure(results, accuracies, folder):
+def every_figure(results: Any, accuracies: Any, folder: Any) -> dict[str, Any]:
     """Name -> (module, data) of all figures on the synthetic results."""
     folder.mkdir(parents=True, exist_ok=True)
     snapshots(folder / "snapshots.npz")
@@ -105,11 +107,11 @@ NAMES_OF_ALL = [
 
 
 @pytest.fixture(scope="module")
-def drawn(results, accuracies, tmp_path_factory):
+def drawn(results: Any, accuracies: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return every_figure(results, accuracies, tmp_path_factory.mktemp("figures"))
 
 
-def test_every_figure_of_the_findings_has_a_caption_with_what_stands_behind_it(drawn):
+def test_every_figure_of_the_findings_has_a_caption_with_what_stands_behind_it(drawn: list[str]) -> None:
     shown = {name for chapter in findings.CHAPTERS for name in chapter.figures}
     assert shown == {entry.name for entry in catalogue.FIGURES} - {"plate_layout"}, "every figure has its chapter"
     texts = {
@@ -123,7 +125,7 @@ def test_every_figure_of_the_findings_has_a_caption_with_what_stands_behind_it(d
 
 
 @pytest.mark.parametrize("name", NAMES_OF_ALL)
-def test_files_are_sound_and_the_csv_redraws_the_figure(drawn, name, tmp_path):
+def test_files_are_sound_and_the_csv_redraws_the_figure(drawn: list[str], name: Any, tmp_path: Path) -> None:
     module, data = drawn[name]
     with mpl.rc_context({"font.size": 30, "axes.grid": True}):  # a reader's own settings change nothing
         first = figures.save(module.draw(data), data, tmp_path / "a" / name)
@@ -143,7 +145,7 @@ def test_files_are_sound_and_the_csv_redraws_the_figure(drawn, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES_OF_ALL)
-def test_nothing_is_cut_off_and_texts_do_not_collide(drawn, name):
+def test_nothing_is_cut_off_and_texts_do_not_collide(drawn: list[str], name: Any) -> None:
     module, data = drawn[name]
     figure = module.draw(data)
     figure.draw_without_rendering()
@@ -170,7 +172,7 @@ def test_nothing_is_cut_off_and_texts_do_not_collide(drawn, name):
             assert not box.overlaps(other), f"{words!r} lies on {others!r}"
 
 
-def test_figure_2_1_is_the_assignment(drawn):
+def test_figure_2_1_is_the_assignment(drawn: list[str]) -> None:
     _, data = drawn["figure_2_1"]
     assert len(data) == 6 * 7  # plates x compounds
     cell = data.set_index(["Metadata_JCP2022", "Metadata_Plate"])
@@ -186,7 +188,7 @@ def test_figure_2_1_is_the_assignment(drawn):
     assert f"{NAMES['test_ood_plate']} (10 wells)" in texts
 
 
-def test_figure_2_1_on_the_real_split(shared):
+def test_figure_2_1_on_the_real_split(shared: Path) -> None:
     table = pd.read_parquet(shared / "data/official/split/target2.parquet")
     names = {
         "test_out_plate_": "test_ood_plate",
@@ -205,7 +207,7 @@ def test_figure_2_1_on_the_real_split(shared):
 
 
 @pytest.mark.parametrize("mask", [True, False])
-def test_figure_3_3_errors_and_scaling(tmp_path, mask):
+def test_figure_3_3_errors_and_scaling(tmp_path: Path, mask: bool) -> None:
     arrays = snapshots(tmp_path / "s.npz", mask)
     data = figures.figure_3_3.prepare(figures.figure_3_3.read_snapshots(tmp_path / "s.npz"), epochs=2)
     errors = data[data["panel"] == "reconstruction"].groupby("epoch")["error"].first()
@@ -227,7 +229,7 @@ def test_figure_3_3_errors_and_scaling(tmp_path, mask):
     assert set(data["name"]) == {"P1 A01", "P2 B02"}
 
 
-def test_figure_3_3_draws_channels_in_rows(drawn):
+def test_figure_3_3_draws_channels_in_rows(drawn: list[str]) -> None:
     """A coloured row and one per channel for each tile, so that channels predicted alike are seen to be."""
     module, data = drawn["figure_3_3"]
     figure = module.draw(data)
@@ -242,7 +244,7 @@ def test_figure_3_3_draws_channels_in_rows(drawn):
     assert set(own["channel_label"]) == {"Hoechst"} and len(module.draw(own).axes) == 3
 
 
-def test_figure_3_4_bars_are_the_accuracies(drawn):
+def test_figure_3_4_bars_are_the_accuracies(drawn: list[str]) -> None:
     module, data = drawn["figure_3_4"]
     figure = module.draw(data)
     left, right = figure.axes
@@ -257,20 +259,20 @@ def test_figure_3_4_bars_are_the_accuracies(drawn):
     assert sorted(errors) == pytest.approx([first["low"], first["high"]])
 
 
-def test_figure_3_4_says_what_is_missing(accuracies):
+def test_figure_3_4_says_what_is_missing(accuracies: Any) -> None:
     with pytest.raises(DataError, match="no scores on all_five; add the channel set"):
         figures.figure_3_4.prepare(accuracies, "campfire", "release", channel_sets=["DNA", "all_five"])
     with pytest.raises(DataError, match="encoder nobody under protocol release"):
         figures.figure_3_4.prepare(accuracies, "nobody", "release")
 
 
-def test_unbalanced_samples_show_the_largest_class(accuracies):
+def test_unbalanced_samples_show_the_largest_class(accuracies: Any) -> None:
     data = figures.figure_3_4.prepare(accuracies, "campfire", "release").assign(majority=0.8)
     labels = [line.get_label() for line in figures.figure_3_4.draw(data).axes[0].lines]
     assert "Always the largest class" in labels
 
 
-def test_figure_3_5_cells_and_clip(drawn):
+def test_figure_3_5_cells_and_clip(drawn: list[str]) -> None:
     module, data = drawn["figure_3_5"]
     figure = module.draw(data, low=-1.0)
     texts = [text.get_text() for text in figure.axes[0].texts]
@@ -284,7 +286,7 @@ def test_figure_3_5_cells_and_clip(drawn):
     assert tall.get_size_inches()[1] > tall.get_size_inches()[0]
 
 
-def test_training_curves_lines(drawn):
+def test_training_curves_lines(drawn: list[str]) -> None:
     module, data = drawn["training_curves"]
     assert set(data["quantity"]) == {"loss", "lr", "tiles_per_s"}
     loss = module.draw(data).axes[0].lines
@@ -293,7 +295,7 @@ def test_training_curves_lines(drawn):
         module.prepare({"run": metrics().iloc[:0]})
 
 
-def test_ood_gap_points(drawn):
+def test_ood_gap_points(drawn: list[str]) -> None:
     module, data = drawn["ood_gap"]
     axes = module.draw(data).axes[0]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["Campfire", "untrained", "dino"]
@@ -302,7 +304,7 @@ def test_ood_gap_points(drawn):
     assert axes.get_xlim()[0] == 0
 
 
-def test_claims_keep_zero_in_sight(drawn):
+def test_claims_keep_zero_in_sight(drawn: list[str]) -> None:
     module, data = drawn["claims"]
     axes = module.draw(data).axes[0]
     low, high = axes.get_xlim()
@@ -310,7 +312,7 @@ def test_claims_keep_zero_in_sight(drawn):
     assert sum("+0.150" in text.get_text() for text in axes.texts) >= 1
 
 
-def test_confusion_rows_sum_to_one(drawn):
+def test_confusion_rows_sum_to_one(drawn: list[str]) -> None:
     module, data = drawn["confusion"]
     sums = data.groupby(["split", "truth"])["share"].sum()
     np.testing.assert_allclose(sums, 1)
@@ -320,7 +322,7 @@ def test_confusion_rows_sum_to_one(drawn):
         module.prepare(predictions(quadrants(5, 5, 5, 5), "release"), "paper")
 
 
-def test_plate_layout_places_wells(drawn):
+def test_plate_layout_places_wells(drawn: list[str]) -> None:
     module, data = drawn["plate_layout"]
     cell = data.set_index(["measure", "Metadata_Well"])
     assert cell.loc[("nuclei", "B04"), "value"] == 80 and cell.loc[("nuclei", "B04"), "sites"] == 2
@@ -330,7 +332,7 @@ def test_plate_layout_places_wells(drawn):
     assert shown.shape == (8, 12) and shown[1, 3] == 80 and shown.mask[7, 11]
 
 
-def test_damaged_snapshots_are_named(tmp_path):
+def test_damaged_snapshots_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         figures.figure_3_3.read_snapshots(tmp_path / "snapshots.npz")
     (tmp_path / "snapshots.npz").write_bytes(b"PK\x03\x04 cut short")
@@ -341,12 +343,12 @@ def test_damaged_snapshots_are_named(tmp_path):
         figures.figure_3_3.read_snapshots(tmp_path / "other.npz")
 
 
-def test_no_plates_of_the_type():
+def test_no_plates_of_the_type() -> None:
     with pytest.raises(DataError, match="no wells on TARGET3 plates"):
         figures.figure_2_1.prepare(wells(), plate_type="TARGET3")
 
 
-def test_split_colours_differ_for_colour_blind_readers():
+def test_split_colours_differ_for_colour_blind_readers() -> None:
     """The quadrants stay apart when red and green cones are missing (Machado et al. 2009, full deficiency)."""
     views = [
         np.array([[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]),  # no red cones
@@ -359,7 +361,7 @@ def test_split_colours_differ_for_colour_blind_readers():
         assert min(apart) > 0.12
 
 
-def test_names_of_the_users_are_drawn_as_they_are():
+def test_names_of_the_users_are_drawn_as_they_are() -> None:
     """A $ in a name is no formula: unbalanced ones would fail, pairs would be drawn as another name."""
 
     @figures.style.styled

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,24 +26,24 @@ OPTIONS = tables.TableOptions(
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folders = write_probes(tmp_path_factory.mktemp("results"))
     return tables.probe_results([folder / "scores.parquet" for folder in folders])
 
 
 @pytest.fixture(scope="module")
-def accuracies(results):
+def accuracies(results: Any) -> Any:
     return tables.accuracies.build(results, OPTIONS)
 
 
-def one(data, **where):
+def one(data: Any, **where: Any) -> Any:
     for column, value in where.items():
         data = data[data[column] == value]
     assert len(data) == 1
     return data.iloc[0]
 
 
-def test_accuracies_are_means_over_fits(accuracies):
+def test_accuracies_are_means_over_fits(accuracies: Any) -> None:
     row = one(accuracies.data, encoder="campfire", channels="DNA_AGP_Mito", protocol="release", split="test")
     # Fit 0 has 7 of 10 right in the mean of its wells, fit 1 has 8.
     assert row["accuracy"] == pytest.approx(0.75)
@@ -58,7 +60,7 @@ def test_accuracies_are_means_over_fits(accuracies):
     assert list(dict.fromkeys(own["channels"]))[:5] == ["DNA", "AGP", "Mito", "DNA_AGP", "DNA_AGP_Mito"]
 
 
-def test_majority_shows_an_unbalanced_sample(tmp_path):
+def test_majority_shows_an_unbalanced_sample(tmp_path: Path) -> None:
     table = predictions(quadrants(7, 7, 7, 7), "release")
     table = table[~((table["truth"] == "C2") & (table["Metadata_Plate"] != "P1"))]
     folder = write_probe(tmp_path, "e", "DNA", {"release": quadrants(7, 7, 7, 7)})
@@ -68,7 +70,7 @@ def test_majority_shows_an_unbalanced_sample(tmp_path):
     assert row["majority"] == pytest.approx(3 / 7) and row["chance"] == pytest.approx(1 / 3)
 
 
-def test_table_3_1_beside_the_paper(accuracies, results):
+def test_table_3_1_beside_the_paper(accuracies: Any, results: Any) -> None:
     differences = tables.differences.build(results, OPTIONS).data
     table = tables.table_3_1.build(accuracies.data, OPTIONS, differences)
     row = one(table.data, encoder="campfire", split="test_ood_both")
@@ -93,7 +95,7 @@ def test_table_3_1_beside_the_paper(accuracies, results):
     assert alone.endswith("above chance.") and "minus" not in alone  # no difference without its interval
 
 
-def test_difference_is_unmarked_on_the_papers_task(accuracies):
+def test_difference_is_unmarked_on_the_papers_task(accuracies: Any) -> None:
     data = accuracies.data.assign(n_classes=accuracies.data["task"].map(paper.CLASSES))
     table = tables.table_3_1.build(data, OPTIONS)
     assert table.data["same_task"].all()
@@ -101,7 +103,7 @@ def test_difference_is_unmarked_on_the_papers_task(accuracies):
     assert not any("†" in note for note in table.notes)
 
 
-def test_table_3_2_pairs_channel_sets(accuracies, results):
+def test_table_3_2_pairs_channel_sets(accuracies: Any, results: Any) -> None:
     differences = tables.differences.build(results, OPTIONS).data
     table = tables.table_3_2.build(accuracies.data, OPTIONS, differences)
     assert list(dict.fromkeys(table.data["model"]))[:4] == [
@@ -115,7 +117,7 @@ def test_table_3_2_pairs_channel_sets(accuracies, results):
     assert tables.table_3_2.build(accuracies.data, OPTIONS).answer == ""
 
 
-def test_paper_values_are_those_of_the_text(shared):
+def test_paper_values_are_those_of_the_text(shared: Path) -> None:
     text = "".join(path.read_text(errors="ignore") for path in (shared / "paper").glob("*.txt"))
     rows = [line.split("\t") for line in text.splitlines() if line.count(" ± ") == 4]
     for name, row in paper.TABLE_3_1.items():
@@ -126,7 +128,7 @@ def test_paper_values_are_those_of_the_text(shared):
         assert [value.text for value in row.values()] == printed
 
 
-def test_differences_are_paired(results):
+def test_differences_are_paired(results: Any) -> None:
     table = tables.differences.build(results, OPTIONS)
     row = one(table.data, claim="campfire_trained", split="mean")
     assert row["difference"] == pytest.approx(np.mean([0.2, 0.2, 0.1, 0.1]))
@@ -144,7 +146,7 @@ def test_differences_are_paired(results):
     assert tied["difference"] == 0 and tied["verdict"] == "includes zero" and not tied["holds"]
 
 
-def test_claims_follow_from_what_is_there(results):
+def test_claims_follow_from_what_is_there(results: Any) -> None:
     names = [claim.name for claim in default(results, OPTIONS)]
     assert names == [
         "campfire_trained", "campfire_trained_unseen", "campfire_channels", "campfire_dino_id", "campfire_dino_ood",
@@ -163,7 +165,7 @@ def test_claims_follow_from_what_is_there(results):
     assert default(two[:1], unknown) == []
 
 
-def test_configured_claims(results):
+def test_configured_claims(results: Any) -> None:
     claim = {"statement": "S", "first": "campfire/DNA_AGP", "second": ["campfire/DNA", "campfire/AGP"]}
     options = tables.TableOptions(claims=[claim], replicates=50)
     data = tables.differences.collect(results, options)
@@ -176,7 +178,7 @@ def test_configured_claims(results):
         tables.differences.collect(results, tables.TableOptions(claims=[{**claim, "first": "nobody/DNA"}]))
 
 
-def test_differences_refuse_other_cells(tmp_path):
+def test_differences_refuse_other_cells(tmp_path: Path) -> None:
     folders = [write_probe(tmp_path, name, "DNA", {"release": quadrants(5, 5, 5, 5)}) for name in ("a", "b")]
     table = pd.read_parquet(folders[1] / "predictions.parquet")
     table["Metadata_Nucleus"] += 100
@@ -186,7 +188,7 @@ def test_differences_refuse_other_cells(tmp_path):
         tables.differences.collect(tables.probe_results(folders), options)
 
 
-def test_gaps(results):
+def test_gaps(results: Any) -> None:
     table = tables.gaps.build(results, OPTIONS)
     data = table.data
     row = one(data, encoder="campfire", channels="DNA_AGP_Mito", task="control")
@@ -199,7 +201,7 @@ def test_gaps(results):
     )
 
 
-def test_protocols_side_by_side(accuracies):
+def test_protocols_side_by_side(accuracies: Any) -> None:
     table = tables.protocols.build(accuracies.data, OPTIONS)
     row = one(table.data, encoder="campfire", protocol="release", split="test")
     assert row["accuracy"] == pytest.approx(0.75)
@@ -210,7 +212,7 @@ def test_protocols_side_by_side(accuracies):
         tables.protocols.build(accuracies.data[accuracies.data["protocol"] == "strict"], OPTIONS)
 
 
-def leakage_effects(shift=0.0):
+def leakage_effects(shift: float = 0.0) -> pd.DataFrame:
     """leakage/{encoder}/{channels}.parquet: two sources of the held-out task, one of the control task."""
     rows = [
         ("control", "test", "last_epoch", 0.5, 0.49, 0.01, -0.02, 0.04, 9),
@@ -221,7 +223,7 @@ def leakage_effects(shift=0.0):
     return pd.DataFrame(rows, columns=columns)
 
 
-def test_sources_of_leakage_have_an_interval_each():
+def test_sources_of_leakage_have_an_interval_each() -> None:
     table = tables.leakage.build({"dino": leakage_effects(-0.06), "campfire": leakage_effects()}, OPTIONS)
     assert list(dict.fromkeys(table.data["encoder"])) == ["campfire", "dino"]
     first, second = table.layout.iloc[0], table.layout.iloc[1]
@@ -240,7 +242,7 @@ def test_sources_of_leakage_have_an_interval_each():
     assert row["ID compound + OOD plate"] == "**+0.189 [+0.100, +0.300]**"
 
 
-def test_profiles_and_variance_side_by_side(tmp_path):
+def test_profiles_and_variance_side_by_side(tmp_path: Path) -> None:
     one_encoder = summary()
     table = tables.profiles.build({"campfire": one_encoder, "dino": one_encoder}, OPTIONS)
     assert list(table.layout["Embeddings"][:2]) == ["raw", "TVN"]
@@ -265,7 +267,7 @@ def test_profiles_and_variance_side_by_side(tmp_path):
         tables.profiles.build({"campfire": one_encoder.assign(protocol="paper")}, OPTIONS)
 
 
-def test_quadrants_counts():
+def test_quadrants_counts() -> None:
     table = tables.quadrants.build(wells(), "release")
     target2 = table.data[table.data["Metadata_PlateType"] == "TARGET2"].set_index("split")
     assert target2["wells"].to_dict() == {
@@ -284,7 +286,7 @@ def test_quadrants_counts():
     assert len(tables.quadrants.build(shared, "release").notes) == 1
 
 
-def test_transfer_counts_each_pair_once():
+def test_transfer_counts_each_pair_once() -> None:
     table = tables.transfer.build({"campfire": zprime(), "dino": zprime(-0.5)}, OPTIONS)
     assert len(table.data) == 2 * 6 * 2 * 2
     row = one(table.data, encoder="campfire", pair="neg-M1 – pos-M2", role="heldout", method="plain")
@@ -298,7 +300,7 @@ def test_transfer_counts_each_pair_once():
 
 
 @pytest.mark.parametrize("suffix", ["csv", "md", "tex", "html"])
-def test_every_format_holds_the_values_and_is_reproducible(accuracies, tmp_path, suffix):
+def test_every_format_holds_the_values_and_is_reproducible(accuracies: Any, tmp_path: Path, suffix: str) -> None:
     table = tables.table_3_1.build(accuracies.data, OPTIONS)
     paths = [path for name in ("a", "b") for path in tables.save(table, tmp_path / name / "table_3_1")]
     first, second = (path.read_text() for path in paths if path.suffix == f".{suffix}")
@@ -317,14 +319,14 @@ def test_every_format_holds_the_values_and_is_reproducible(accuracies, tmp_path,
         np.testing.assert_array_equal(again["accuracy"], table.data["accuracy"])  # full precision
 
 
-def test_tables_from_the_csv_equal_tables_from_memory(accuracies, tmp_path):
+def test_tables_from_the_csv_equal_tables_from_memory(accuracies: Any, tmp_path: Path) -> None:
     tables.save(accuracies, tmp_path / "accuracies")
     again = pd.read_csv(tmp_path / "accuracies.csv")
     for module in (tables.table_3_1, tables.table_3_2, tables.protocols):
         assert module.build(again, OPTIONS).layout.equals(module.build(accuracies.data, OPTIONS).layout)
 
 
-def test_a_saved_table_is_loaded_as_it_was(accuracies, tmp_path):
+def test_a_saved_table_is_loaded_as_it_was(accuracies: Any, tmp_path: Path) -> None:
     table = tables.table_3_1.build(accuracies.data, OPTIONS)
     tables.save(table, tmp_path / "table_3_1")
     again = load(tmp_path / "table_3_1.json")
@@ -335,7 +337,7 @@ def test_a_saved_table_is_loaded_as_it_was(accuracies, tmp_path):
         load(tmp_path / "table_3_1.json")
 
 
-def test_findings_read_as_a_story(accuracies, results, tmp_path):
+def test_findings_read_as_a_story(accuracies: Any, results: Any, tmp_path: Path) -> None:
     tables.save(tables.table_3_1.build(accuracies.data, OPTIONS), tmp_path / "table_3_1")
     tables.save(tables.differences.build(results, OPTIONS), tmp_path / "differences")
     from PIL import Image
@@ -370,14 +372,14 @@ def test_findings_read_as_a_story(accuracies, results, tmp_path):
         findings.build([tmp_path / "leakage.json"], "Demo")
 
 
-def test_numbers_in_print():
+def test_numbers_in_print() -> None:
     assert number(-0.0312) == "−0.031" and number(0.0312, signed=True) == "+0.031"
     assert number(-0.0001) == "0.000" and number(float("nan")) == "–"
     assert interval(-0.1, 0.2, 2, signed=True) == "[−0.10, +0.20]" and interval(float("nan"), 1) == ""
     assert tex_escape("a_b & 95 %") == r"a\_b \& 95 \%"
 
 
-def test_errors_name_the_file(tmp_path, accuracies, results):
+def test_errors_name_the_file(tmp_path: Path, accuracies: Any, results: Any) -> None:
     with pytest.raises(DataError, match=r"probes/x/DNA/scores\.parquet.*run the step"):
         tables.accuracies.build(tables.probe_results([tmp_path / "probes" / "x" / "DNA"]), OPTIONS)
     folder = write_probe(tmp_path, "e", "DNA", {"release": quadrants(5, 5, 5, 5)})
@@ -390,7 +392,7 @@ def test_errors_name_the_file(tmp_path, accuracies, results):
         tables.gaps.build(results, tables.TableOptions(protocol="paper"))
 
 
-def test_named_channel_sets_are_printed_in_the_papers_names():
+def test_named_channel_sets_are_printed_in_the_papers_names() -> None:
     options = tables.TableOptions(channel_sets={"unseen": ["DNA", "ER", "RNA"]})
     assert options.channel_label("unseen") == "Nu + ER + cyRNA"
     assert options.channel_label("DNA_AGP") == "Nu + Ac"
@@ -401,7 +403,7 @@ def test_named_channel_sets_are_printed_in_the_papers_names():
     assert tables.TableOptions(compound_labels={"X1": "nocodazole"}).compound_name("X1") == "nocodazole"
 
 
-def test_another_screen_shows_no_value_of_the_paper(accuracies):
+def test_another_screen_shows_no_value_of_the_paper(accuracies: Any) -> None:
     options = tables.TableOptions(encoders=["campfire"], paper={"campfire": "Campfire"}, paper_screen=False)
     for module in (tables.table_3_1, tables.table_3_2):
         table = module.build(accuracies.data, options)
@@ -409,6 +411,6 @@ def test_another_screen_shows_no_value_of_the_paper(accuracies):
         assert "paper" not in " ".join([table.title, *table.notes, table.answer]).lower()
 
 
-def test_no_torch_is_imported():
+def test_no_torch_is_imported() -> None:
     code = "import campfire.report.tables, campfire.report.figures, sys; assert 'torch' not in sys.modules, 'torch'"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,5 +1,7 @@
 """The table of what was left out on the way from wells to tiles."""
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -8,7 +10,7 @@ from campfire.images.attrition import count
 from campfire.report import tables
 
 
-def plate_tables(plate="P1"):
+def plate_tables(plate: str = "P1") -> tuple[Any, ...]:
     """Download, quality and nuclei tables of a plate of six sites asked for and a well that load_data lacks."""
     keys = [("A01", "1"), ("A01", "2"), ("A02", "1"), ("A02", "2"), ("A03", "1"), ("A03", "2")]
     status = {("A01", "2"): ("excluded", "corrupt"), ("A02", "1"): ("missing", "excluded")}
@@ -24,7 +26,7 @@ def plate_tables(plate="P1"):
     return download, quality, nuclei
 
 
-def test_attrition_counts_every_site_and_nucleus_once():
+def test_attrition_counts_every_site_and_nucleus_once() -> None:
     counts = count(*plate_tables())
     assert {(row.unit, row.outcome): row.count for row in counts.itertuples(index=False, name="Row")} == {
         ("well", "no row in load_data"): 1,

@@ -6,6 +6,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -38,7 +39,9 @@ def made(run: tuple[Path, dict], path: Path) -> Path:
     return path
 
 
-def test_a_bundle_holds_all_and_unpacks_to_a_run_that_starts_from_embeddings(run, tmp_path: Path) -> None:
+def test_a_bundle_holds_all_and_unpacks_to_a_run_that_starts_from_embeddings(
+    run: tuple[Path, dict], tmp_path: Path
+) -> None:
     archive = made(run, tmp_path / "b.tar")
     assert set(check(archive)) == {*FILES, "bundle/plates.tsv", "bundle/transfer.tsv", CONFIG, UPSTREAM}
     config_file = unpack(archive, tmp_path / "here")
@@ -54,7 +57,7 @@ def test_a_bundle_holds_all_and_unpacks_to_a_run_that_starts_from_embeddings(run
     assert done.returncode == 0, done.stdout
 
 
-def test_the_same_files_give_the_same_bytes(run, tmp_path: Path) -> None:
+def test_the_same_files_give_the_same_bytes(run: tuple[Path, dict], tmp_path: Path) -> None:
     first = made(run, tmp_path / "1.tar").read_bytes()
     for name in FILES:
         (run[0] / name).touch()
@@ -62,7 +65,9 @@ def test_the_same_files_give_the_same_bytes(run, tmp_path: Path) -> None:
     assert made(run, tmp_path / "2.tar").read_bytes() == first
 
 
-def test_unpacking_again_leaves_equal_files_alone_and_asks_before_replacing(run, tmp_path: Path) -> None:
+def test_unpacking_again_leaves_equal_files_alone_and_asks_before_replacing(
+    run: tuple[Path, dict], tmp_path: Path
+) -> None:
     archive, here = made(run, tmp_path / "b.tar"), tmp_path / "here"
     unpack(archive, here)
     kept, changed = here / "split/wells.parquet", here / "embeddings/a/DNA/P1.parquet"
@@ -77,7 +82,7 @@ def test_unpacking_again_leaves_equal_files_alone_and_asks_before_replacing(run,
     assert not list(here.glob(".bundle-*"))
 
 
-def test_files_outside_the_results_and_absent_ones_are_not_packed(run, tmp_path: Path) -> None:
+def test_files_outside_the_results_and_absent_ones_are_not_packed(run: tuple[Path, dict], tmp_path: Path) -> None:
     root, config = run
     with pytest.raises(DataError, match="not below the results root"):
         pack(tmp_path / "b.tar", root, [tmp_path / "made/plates.tsv"], config, {})
@@ -137,7 +142,9 @@ def renamed(name: str) -> Callable[[tarfile.TarInfo, bytes], list]:
         (lambda entry, body: [(entry, body)] * (1 + entry.name.startswith("split")), "occurs twice"),
     ],
 )
-def test_a_bundle_that_was_tampered_with_writes_nothing(run, tmp_path: Path, change, words: str) -> None:
+def test_a_bundle_that_was_tampered_with_writes_nothing(
+    run: tuple[Path, dict], tmp_path: Path, change: Any, words: str
+) -> None:
     bad = altered(made(run, tmp_path / "b.tar"), tmp_path / "bad.tar", change)
     with pytest.raises(DataError, match=words):
         unpack(bad, tmp_path / "deep/here")
@@ -145,7 +152,7 @@ def test_a_bundle_that_was_tampered_with_writes_nothing(run, tmp_path: Path, cha
     assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["here"]
 
 
-def test_cut_and_foreign_files_are_answered(run, tmp_path: Path) -> None:
+def test_cut_and_foreign_files_are_answered(run: tuple[Path, dict], tmp_path: Path) -> None:
     archive = made(run, tmp_path / "b.tar")
     (tmp_path / "cut.tar").write_bytes(archive.read_bytes()[:3000])
     (tmp_path / "text.tar").write_text("no archive")
@@ -154,7 +161,7 @@ def test_cut_and_foreign_files_are_answered(run, tmp_path: Path) -> None:
             check(tmp_path / name)
 
 
-def test_the_shell_prints_what_to_do_next(run, tmp_path: Path) -> None:
+def test_the_shell_prints_what_to_do_next(run: tuple[Path, dict], tmp_path: Path) -> None:
     archive = made(run, tmp_path / "b.tar")
     command = [sys.executable, "-m", "campfire.runs.bundle"]
     done = subprocess.run([*command, "unpack", str(archive)], capture_output=True, text=True, cwd=tmp_path)

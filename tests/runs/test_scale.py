@@ -1,5 +1,7 @@
 """What the paper's run reads and writes, computed from the real split."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -10,20 +12,20 @@ from campfire.screen.split import SplitOptions, assign_wells
 
 
 @pytest.fixture(scope="module")
-def table(shared, repository) -> pd.DataFrame:
+def table(shared: Path, repository: Path) -> pd.DataFrame:
     sheet = read_sheet(repository / "config" / "plates.tsv")
     wells = read_wells(shared / "data" / "metadata" / "well.csv.gz", sheet)
     return assign_wells(sheet, wells, SplitOptions())
 
 
-def test_facts_of_source_3():
+def test_facts_of_source_3() -> None:
     facts = SourceFacts()
     assert facts.sites_per_well == 9
     assert facts.bytes_per_tiff == pytest.approx(2.53e6, rel=1e-3)
     assert facts.cells_per_site == pytest.approx(150, rel=0.01)
 
 
-def test_paper_run_against_everything(table):
+def test_paper_run_against_everything(table: pd.DataFrame) -> None:
     scale = run_scale(table).set_index("part")
     assert scale.loc["evaluation plates", ["plates", "wells", "objects"]].tolist() == [25, 8019, 8019 * 9 * 5]
     assert scale.loc["training plates", ["plates", "wells", "objects"]].tolist() == [237, 54635, 54635 * 9 * 3]
@@ -36,14 +38,14 @@ def test_paper_run_against_everything(table):
     assert functions["training plates"] == 237 * 3 and functions["evaluation plates"] == 25 * 5
 
 
-def test_cells_to_embed(table):
+def test_cells_to_embed(table: pd.DataFrame) -> None:
     cells = probe_scale(table).set_index(["protocol", "task"])["cells"]
     assert cells["release", "control"] == 22500 and cells["release", "heldout"] == 47250
     assert cells["paper", "control"] == 100 * (20 * 9 + 5 * (64 + 5 + 3 * 2))
     assert cells["all", "embed: sampled"] == 22500 + 55500 + 2 * 47250 and cells["strict", "control"] == 55500
 
 
-def test_small_numbers_by_hand():
+def test_small_numbers_by_hand() -> None:
     wells = [("P1", "A01", "N", "test"), ("P1", "A02", "H", "test_ood_compound"), ("T1", "A01", "N", "train")]
     wells.append(("T1", "A02", "N", "unused"))
     table = pd.DataFrame(wells, columns=[PLATE, WELL, COMPOUND, "split"]).assign(**{PLATE_TYPE: "X"})
@@ -57,7 +59,7 @@ def test_small_numbers_by_hand():
     assert cells["paper", "control"] == 100 and cells["paper", "heldout"] == 30 and cells["all", "embed: all"] == 12
 
 
-def test_markdown(shared, repository, capsys):
+def test_markdown(shared: Path, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = shared / "data" / "metadata"
     sheet = repository / "config" / "plates.tsv"
     assert main(["--plates", str(sheet), "--metadata", str(folder), "--protocol", "paper"]) == 0
@@ -68,7 +70,7 @@ def test_markdown(shared, repository, capsys):
     assert "no such table" in capsys.readouterr().err
 
 
-def test_markdown_is_a_table():
+def test_markdown_is_a_table() -> None:
     lines = to_markdown(
         pd.DataFrame({"part": ["a", "saved"], "bytes": [2e9, 0.5], "wells": [1234.0, 0.25]})
     ).splitlines()

@@ -7,6 +7,7 @@ import urllib.error
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -49,7 +50,7 @@ class Server(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def address(monkeypatch) -> Iterator[str]:
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(download.time, "sleep", lambda _: None)
     handler = type("Fresh", (Server,), {"refused": {}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -60,7 +61,7 @@ def address(monkeypatch) -> Iterator[str]:
     server.server_close()
 
 
-def test_fetch_from_server_file_and_path(address, tmp_path):
+def test_fetch_from_server_file_and_path(address: str, tmp_path: Path) -> None:
     source = tmp_path / "a folder" / "well.csv.gz"
     source.parent.mkdir()
     source.write_bytes(TABLE)
@@ -69,7 +70,7 @@ def test_fetch_from_server_file_and_path(address, tmp_path):
         assert out.read_bytes() == TABLE
 
 
-def test_sum_of_the_content_holds_however_it_is_compressed(tmp_path):
+def test_sum_of_the_content_holds_however_it_is_compressed(tmp_path: Path) -> None:
     content = gzip.decompress(TABLE)
     wanted = hashlib.sha256(content).hexdigest()
     again = tmp_path / "again.csv.gz"
@@ -80,19 +81,21 @@ def test_sum_of_the_content_holds_however_it_is_compressed(tmp_path):
         metadata.fetch(again, tmp_path / "other.csv.gz", wanted)
 
 
-def test_fetch_retries_a_busy_server(address, tmp_path):
+def test_fetch_retries_a_busy_server(address: str, tmp_path: Path) -> None:
     assert metadata.fetch(f"{address}/busy/2", tmp_path / "a").read_bytes() == TABLE
     with pytest.raises(DataError, match=r"answers 503.*put a copy of the file on this machine"):
         metadata.fetch(f"{address}/busy/9", tmp_path / "b")
 
 
-def test_fetch_keeps_what_is_there_and_right(tmp_path):
+def test_fetch_keeps_what_is_there_and_right(tmp_path: Path) -> None:
     out = tmp_path / "well.csv.gz"
     out.write_bytes(TABLE)
     assert metadata.fetch("https://nowhere.invalid/well.csv.gz", out, SHA256) == out
 
 
-def test_fetch_failures_leave_the_destination_as_it_was(address, tmp_path, monkeypatch):
+def test_fetch_failures_leave_the_destination_as_it_was(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "well.csv.gz"
     out.write_bytes(b"old")
     cases = [
@@ -128,7 +131,7 @@ def sheet_file(folder: Path, *lines: str, name: str = "plates.tsv") -> Path:
     return path
 
 
-def test_sheet_of_the_paper(repository, shared):
+def test_sheet_of_the_paper(repository: Path, shared: Path) -> None:
     sheet = metadata.read_sheet(repository / "config" / "plates.tsv")
     expected = metadata.make_sheet(metadata.read_plates(shared / "data" / "metadata" / "plate.csv.gz"))
     pd.testing.assert_frame_equal(sheet, expected, check_dtype=False)
@@ -140,7 +143,7 @@ def test_sheet_of_the_paper(repository, shared):
     assert sorted(sheet.loc[sheet["role"] == "ood", PLATE]) == sorted(metadata.PAPER_OOD_PLATES)
 
 
-def test_controls_are_jumps(shared):
+def test_controls_are_jumps(shared: Path) -> None:
     table = pd.read_csv(shared / "data" / "metadata" / "perturbation_control.csv", dtype=str)
     compound = table[table["Metadata_modality"] == "compound"].set_index("Metadata_JCP2022")
     assert set(compound.index) == set(metadata.CONTROLS)
@@ -150,7 +153,7 @@ def test_controls_are_jumps(shared):
     assert table.set_index("Metadata_JCP2022").loc[metadata.UNTREATED, "Metadata_pert_type"] == "empty"
 
 
-def test_sheet_is_text_and_keeps_its_order(tmp_path):
+def test_sheet_is_text_and_keeps_its_order(tmp_path: Path) -> None:
     path = sheet_file(
         tmp_path, "# a note", HEADER + "\tnote", "s1\tb\t0042\tTARGET2\tood\tx", "", "s1\tb\t7\tORF\tid\t"
     )
@@ -178,14 +181,14 @@ def test_sheet_is_text_and_keeps_its_order(tmp_path):
         ([HEADER, "s\tb\t../P1\tTARGET2\tid"], "line 2: plate '../P1' may have only"),
     ],
 )
-def test_wrong_sheets(tmp_path, lines, message):
+def test_wrong_sheets(tmp_path: Path, lines: list[Any], message: str) -> None:
     path = sheet_file(tmp_path, *lines)
     with pytest.raises(ConfigError, match=message) as caught:
         metadata.read_sheet(path)
     assert str(caught.value).startswith(str(path))
 
 
-def test_unreadable_sheets(tmp_path):
+def test_unreadable_sheets(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such sheet"):
         metadata.read_sheet(tmp_path / "none.tsv")
     with pytest.raises(ConfigError, match="cannot read the sheet"):
@@ -196,7 +199,7 @@ def test_unreadable_sheets(tmp_path):
         metadata.read_sheet(binary)
 
 
-def test_a_plain_local_csv_is_compressed(tmp_path):
+def test_a_plain_local_csv_is_compressed(tmp_path: Path) -> None:
     (tmp_path / "wells.csv").write_text("a,b\n1,2\n")
     found = metadata.fetch(str(tmp_path / "wells.csv"), tmp_path / "well.csv.gz")
     assert gzip.decompress(found.read_bytes()) == b"a,b\n1,2\n"
@@ -204,12 +207,12 @@ def test_a_plain_local_csv_is_compressed(tmp_path):
     assert metadata.fetch(tmp_path / "wells.csv", tmp_path / "well.csv.gz").read_bytes() == before
 
 
-def test_any_type_unless_asked(tmp_path):
+def test_any_type_unless_asked(tmp_path: Path) -> None:
     path = sheet_file(tmp_path, HEADER, "s\tb\tP1\tMACROPHAGE\tid")
     assert metadata.read_sheet(path)[PLATE_TYPE].tolist() == ["MACROPHAGE"]
 
 
-def test_real_wells(repository, shared):
+def test_real_wells(repository: Path, shared: Path) -> None:
     sheet = metadata.read_sheet(repository / "config" / "plates.tsv")
     wells = metadata.read_wells(shared / "data" / "metadata" / "well.csv.gz", sheet)
     assert len(wells) == 100528 and wells[PLATE].nunique() == 262
@@ -225,7 +228,7 @@ def well_file(folder: Path, *rows: str) -> Path:
     return path
 
 
-def test_wells_are_text_of_the_right_source(tmp_path):
+def test_wells_are_text_of_the_right_source(tmp_path: Path) -> None:
     rows = ["s2,0042,B01,NA", "s1,0042,B01,007", "s1,0042,A01,null", "s1,0042,c3,Y", "s1,0042,P024,Z", "s1,9,A01,X"]
     sheet = pd.DataFrame({SOURCE: ["s1"], PLATE: ["0042"]})
     wells = metadata.read_wells(well_file(tmp_path, *rows), sheet)
@@ -247,14 +250,14 @@ def test_wells_are_text_of_the_right_source(tmp_path):
         (["s1,P1,A01,"], "plate P1, well 'A01' has no Metadata_JCP2022"),
     ],
 )
-def test_wrong_wells(tmp_path, rows, message):
+def test_wrong_wells(tmp_path: Path, rows: list[Any], message: str) -> None:
     path = well_file(tmp_path, *rows)
     with pytest.raises(DataError, match=message) as caught:
         metadata.read_wells(path, ["P1"])
     assert str(path) in str(caught.value)
 
 
-def test_unreadable_wells(tmp_path):
+def test_unreadable_wells(tmp_path: Path) -> None:
     path = tmp_path / "well.csv.gz"
     with pytest.raises(DataError, match="no such table"):
         metadata.read_wells(path, ["P1"])
@@ -267,7 +270,7 @@ def test_unreadable_wells(tmp_path):
         metadata.read_wells(path, ["P1"])
 
 
-def test_sheet_of_another_source():
+def test_sheet_of_another_source() -> None:
     plates = pd.DataFrame(
         {
             SOURCE: "s2",
@@ -282,7 +285,7 @@ def test_sheet_of_another_source():
         metadata.make_sheet(plates, "s2", ood_plates=["P9"])
 
 
-def test_structures_are_first_blocks_of_inchikeys(tmp_path):
+def test_structures_are_first_blocks_of_inchikeys(tmp_path: Path) -> None:
     path = tmp_path / "compound.csv.gz"
     lines = [f"{COMPOUND},Metadata_InChIKey", "J1,AAAAAAAAAAAAAA-BBBBBBBBSA-N", "J2,AAAAAAAAAAAAAA-CCCCCCCCSA-N", "J3,"]
     path.write_bytes(gzip.compress("\n".join(lines).encode()))

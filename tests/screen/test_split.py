@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ def screen(shared: Path, repository: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def release(screen):
+def release(screen: tuple[pd.DataFrame, pd.DataFrame]) -> Any:
     return make_split(*screen, SplitOptions())
 
 
@@ -61,7 +62,7 @@ def rows_digest(table: pd.DataFrame, labels: np.ndarray) -> str:
     return hashlib.sha256("\n".join("\t".join(row) for row in sorted(rows)).encode()).hexdigest()
 
 
-def test_release_labels_every_target2_well_as_the_authors(shared, release):
+def test_release_labels_every_target2_well_as_the_authors(shared: Path, release: Any) -> None:
     expected = pd.read_parquet(shared / "data" / "official" / "split" / "target2.parquet")
     table = release.wells[release.wells[PLATE_TYPE] == "TARGET2"]
     labels = release_labels(table, release.metadata["held_out_compounds"])
@@ -69,19 +70,19 @@ def test_release_labels_every_target2_well_as_the_authors(shared, release):
     pd.testing.assert_frame_equal(ours.reset_index(drop=True), expected)
 
 
-def test_release_holds_out_the_authors_compounds_in_their_order(shared, release):
+def test_release_holds_out_the_authors_compounds_in_their_order(shared: Path, release: Any) -> None:
     expected = (shared / "data" / "official" / "split" / "held_out_compounds.txt").read_text().split()
     assert release.metadata["held_out_compounds"] == expected
 
 
 @pytest.mark.parametrize("kind", ["target2", "compound"])
-def test_release_rows_have_the_authors_digest(release, summary, kind):
+def test_release_rows_have_the_authors_digest(release: Any, summary: dict, kind: str) -> None:
     labels = release_labels(release.wells, release.metadata["held_out_compounds"])
     rows = (release.wells[PLATE_TYPE] == kind.upper()).to_numpy()
     assert rows_digest(release.wells[rows], labels[rows]) == summary["rows_sha256"][kind]
 
 
-def test_release_counts_of_compound_plates(release, summary):
+def test_release_counts_of_compound_plates(release: Any, summary: dict) -> None:
     wells = release.metadata["wells"]["COMPOUND"]
     assert wells == {"train": 54635, "unused": 36294}
     assert release.metadata["unused"]["COMPOUND"] == {"not_drawn": 36204, "held_out_compound": 90}
@@ -91,24 +92,26 @@ def test_release_counts_of_compound_plates(release, summary):
     assert train[BATCH].value_counts().to_dict() == per_batch
 
 
-def test_one_compound_is_a_well_short(release):
+def test_one_compound_is_a_well_short(release: Any) -> None:
     assert release.metadata["compounds_short_of_wells"] == {"JCP2022_092256": {"train": 14, "val": 2, "test": 3}}
 
 
-def test_release_does_not_depend_on_the_order_of_sheet_and_wells(screen, release):
+def test_release_does_not_depend_on_the_order_of_sheet_and_wells(
+    screen: tuple[pd.DataFrame, pd.DataFrame], release: Any
+) -> None:
     sheet, wells = screen
     shuffled = assign_wells(sheet.sample(frac=1, random_state=3), wells.sample(frac=1, random_state=4), SplitOptions())
     pd.testing.assert_frame_equal(shuffled, release.wells)
 
 
-def test_split_leaves_the_global_generator_alone(screen):
+def test_split_leaves_the_global_generator_alone(screen: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     np.random.seed(5)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     assign_wells(*screen, SplitOptions())
     assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
-def test_paper_trains_on_a_subset_of_release(screen, release):
+def test_paper_trains_on_a_subset_of_release(screen: tuple[pd.DataFrame, pd.DataFrame], release: Any) -> None:
     paper = make_split(*screen, SplitOptions(protocol="paper"))
     compound = (paper.wells[PLATE_TYPE] == "COMPOUND").to_numpy()
     ours, theirs = paper.wells["split"].to_numpy(), release.wells["split"].to_numpy()
@@ -117,7 +120,7 @@ def test_paper_trains_on_a_subset_of_release(screen, release):
     assert set(theirs[compound & (ours == "train")]) == {"train"}
 
 
-def test_strict_shares_no_batch_and_no_plate(screen):
+def test_strict_shares_no_batch_and_no_plate(screen: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     sheet, _ = screen
     strict = make_split(*screen, SplitOptions(protocol="strict"))
     wells = strict.wells
@@ -143,7 +146,7 @@ def test_strict_shares_no_batch_and_no_plate(screen):
 
 
 @pytest.mark.parametrize("protocol", ["release", "paper", "strict"])
-def test_protocols_keep_plates_and_compounds_apart(screen, protocol):
+def test_protocols_keep_plates_and_compounds_apart(screen: tuple[pd.DataFrame, pd.DataFrame], protocol: str) -> None:
     sheet, wells = screen
     split = make_split(sheet, wells, SplitOptions(protocol=protocol))
     table, held = split.wells, set(split.metadata["held_out_compounds"])
@@ -160,7 +163,7 @@ def test_protocols_keep_plates_and_compounds_apart(screen, protocol):
     assert len(evaluation_plates(table)) == 25
 
 
-def test_quadrants_table(release):
+def test_quadrants_table(release: Any) -> None:
     table = wells_per_quadrant(release.wells).set_index([PLATE_TYPE, "split"])
     assert table["wells"].sum() == 100528
     assert table.index[0] == ("TARGET2", "train") and table.index[-1] == ("COMPOUND", "unused")
@@ -172,7 +175,7 @@ def test_quadrants_table(release):
     )
 
 
-def test_written_split_reads_back(release, tmp_path):
+def test_written_split_reads_back(release: Any, tmp_path: Path) -> None:
     path = tmp_path / "wells.parquet"
     write_split(path, release)
     pd.testing.assert_frame_equal(read_table(path), release.wells)
@@ -181,7 +184,9 @@ def test_written_split_reads_back(release, tmp_path):
     assert stored["options"]["compound_fraction"] == 0.6 and len(stored["controls"]) == 9
 
 
-def small_screen(id_plates=7, ood_plates=2, train_plates=2, compounds=12) -> tuple[pd.DataFrame, pd.DataFrame]:
+def small_screen(
+    id_plates: int = 7, ood_plates: int = 2, train_plates: int = 2, compounds: int = 12
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A screen of a few plates whose wells each have their own compound; NEG has two wells on each plate."""
     roles = ["id"] * id_plates + ["ood"] * ood_plates + ["train"] * train_plates
     sheet = pd.DataFrame(
@@ -206,7 +211,7 @@ SMALL = {"held_out": 4, "wells_train": 5, "wells_val": 1, "wells_test": 1, "cont
 
 
 @pytest.mark.parametrize("protocol", ["release", "paper", "strict"])
-def test_small_screen(protocol):
+def test_small_screen(protocol: str) -> None:
     split = make_split(*small_screen(), SplitOptions(protocol=protocol, **SMALL))
     table = split.wells[split.wells[PLATE_TYPE] == "TARGET2"]
     counts = pd.crosstab(table[COMPOUND], table["split"]).replace(0, np.nan)
@@ -214,7 +219,7 @@ def test_small_screen(protocol):
     assert counts["train"].count() == 10 and counts["test_ood_compound"].count() == 4
 
 
-def test_reference_wells_are_surplus_wells_of_the_first_control(tmp_path):
+def test_reference_wells_are_surplus_wells_of_the_first_control(tmp_path: Path) -> None:
     screen = small_screen()
     without, several = (make_split(*screen, SplitOptions(**SMALL, reference_wells=n)) for n in (0, 3))
     pd.testing.assert_frame_equal(without.wells, several.wells)
@@ -230,14 +235,14 @@ def test_reference_wells_are_surplus_wells_of_the_first_control(tmp_path):
     assert set(lines[1]) - set(lines[0]) == set(added.loc[added[PLATE] == "P00", WELL])
 
 
-def test_more_plates_than_asked_for_stay_unused():
+def test_more_plates_than_asked_for_stay_unused() -> None:
     split = make_split(*small_screen(id_plates=12), SplitOptions(**SMALL))
     assert split.metadata["unused"]["TARGET2"] == {"surplus_plate": 10 * 5 + 5, "surplus_well": 7}
     everything = make_split(*small_screen(id_plates=12), SplitOptions(**{**SMALL, "wells_test": None}))
     assert everything.metadata["wells"]["TARGET2"]["test"] == 10 * 6
 
 
-def test_held_out_by_name_and_seed():
+def test_held_out_by_name_and_seed() -> None:
     screen = small_screen()
     named = make_split(*screen, SplitOptions(**SMALL, held_out_compounds=["C03", "C01"]))
     assert named.metadata["held_out_compounds"] == ["C03", "C01"]
@@ -245,7 +250,7 @@ def test_held_out_by_name_and_seed():
     assert first["held_out_compounds"] != second["held_out_compounds"]
 
 
-def test_strict_leaves_out_other_forms_of_a_held_out_compound(caplog):
+def test_strict_leaves_out_other_forms_of_a_held_out_compound(caplog: pytest.LogCaptureFixture) -> None:
     sheet, wells = small_screen()
     structures = {"C01": "AAAA", "C05": "AAAA", "C06": "BBBB", "POS": "AAAA"}
     options = {**SMALL, "held_out_compounds": ["C01"]}
@@ -263,13 +268,13 @@ def test_strict_leaves_out_other_forms_of_a_held_out_compound(caplog):
     assert "distinguished by id only" in caplog.text
 
 
-def test_training_plates_alone():
+def test_training_plates_alone() -> None:
     sheet, wells = small_screen(id_plates=0, ood_plates=0)
     split = make_split(sheet, wells, SplitOptions(held_out=0, compound_fraction=1.0))
     assert set(split.wells["split"]) == {"train"}
 
 
-def test_a_compound_on_too_few_plates():
+def test_a_compound_on_too_few_plates() -> None:
     sheet, wells = small_screen()
     wells = wells[~((wells[COMPOUND] == "C00") & wells[PLATE].isin(["P00", "P01"]))]
     options = {**SMALL, "held_out_compounds": ["C01"]}

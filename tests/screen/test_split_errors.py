@@ -1,6 +1,7 @@
 """What the split says when plates or compounds do not suffice, and its command line."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -23,12 +24,12 @@ from campfire.screen.split.__main__ import main
         ({}, {"held_out_compounds": ["C99"]}, r"held-out compound C99 is not on plates of role id and of role ood"),
     ],
 )
-def test_named_split_errors(plates, options, message):
+def test_named_split_errors(plates: dict[str, Any], options: dict[str, Any], message: str) -> None:
     with pytest.raises(SplitError, match=message):
         make_split(*small_screen(**plates), SplitOptions(**{**SMALL, **options}))
 
 
-def test_strict_refuses_an_id_plate_of_an_ood_batch():
+def test_strict_refuses_an_id_plate_of_an_ood_batch() -> None:
     sheet, wells = small_screen()
     sheet.loc[sheet[PLATE] == "P03", BATCH] = "B_ood"
     make_split(sheet, wells, SplitOptions(protocol="paper", **SMALL))
@@ -36,7 +37,7 @@ def test_strict_refuses_an_id_plate_of_an_ood_batch():
         make_split(sheet, wells, SplitOptions(protocol="strict", **SMALL))
 
 
-def test_controls_and_held_out_compounds_are_on_both_kinds_of_plates():
+def test_controls_and_held_out_compounds_are_on_both_kinds_of_plates() -> None:
     sheet, wells = small_screen()
     on_ood = wells[PLATE].isin(["P07", "P08"])
     with pytest.raises(SplitError, match="control POS is on no plate of role ood"):
@@ -47,7 +48,7 @@ def test_controls_and_held_out_compounds_are_on_both_kinds_of_plates():
         assert "C00" not in split.metadata["held_out_compounds"]
 
 
-def test_wells_must_be_there_once():
+def test_wells_must_be_there_once() -> None:
     sheet, wells = small_screen()
     with pytest.raises(SplitError, match="no wells of plate P04"):
         make_split(sheet, wells[wells[PLATE] != "P04"], SplitOptions(**SMALL))
@@ -68,16 +69,16 @@ def test_wells_must_be_there_once():
         ({"seed": -1}, "split.seed: -1 must be at least 0"),
     ],
 )
-def test_wrong_options(options, message):
+def test_wrong_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SplitOptions(**options)
 
 
-def test_lists_from_yaml_are_accepted():
+def test_lists_from_yaml_are_accepted() -> None:
     assert SplitOptions(controls=["a", "b"]) == SplitOptions(controls=("a", "b"))
 
 
-def test_blanks_around_a_compound_of_the_config_are_no_part_of_it():
+def test_blanks_around_a_compound_of_the_config_are_no_part_of_it() -> None:
     assert list(SplitOptions(controls=["DMSO ", " a"]).controls) == ["DMSO", "a"]
 
 
@@ -92,7 +93,7 @@ def write_screen(folder: Path) -> tuple[Path, Path]:
 FLAGS = ["--held-out", "4", "--wells-train", "5", "--wells-val", "1", "--wells-test", "1", "--controls", "NEG", "POS"]
 
 
-def test_command_line(tmp_path, capsys):
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plates, folder = write_screen(tmp_path)
     out = tmp_path / "wells.parquet"
     assert main(["--plates", str(plates), "--metadata", str(folder), "--out", str(out), *FLAGS]) == 0
@@ -102,7 +103,7 @@ def test_command_line(tmp_path, capsys):
     assert read_table(out)[COMPOUND].nunique() == 14
 
 
-def test_command_line_error_is_one_line_and_writes_nothing(tmp_path, capsys):
+def test_command_line_error_is_one_line_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plates, folder = write_screen(tmp_path)
     out = tmp_path / "wells.parquet"
     assert main(["--plates", str(plates), "--metadata", str(folder), "--out", str(out)]) == 1

@@ -1,6 +1,7 @@
 """Simulated fields of nuclei with the truth, and image folders as the images stage writes them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ CHANNEL_FILES = {"DNA": 5, "AGP": 2, "Mito": 1, "ER": 4, "RNA": 3}
 """Channel number in the file names of the real field (source_4)."""
 
 
-def simulate_field(shape, diameter, count, seed, overlap=False):
+def simulate_field(shape: Any, diameter: Any, count: Any, seed: Any, overlap: bool = False) -> tuple[Any, ...]:
     """A DNA image (H, W) uint16 and its labels: textured ellipses of varying brightness, blur, haze and shot noise."""
     rng = np.random.default_rng(seed)
     labels = np.zeros(shape, dtype=np.int32)
@@ -42,14 +43,14 @@ def simulate_field(shape, diameter, count, seed, overlap=False):
     return np.clip(image, 0, 65535).astype(np.uint16), labels
 
 
-def real_dna(shared: Path):
+def real_dna(shared: Path) -> tuple[Any, ...]:
     """The DNA image and reference labels of the real JUMP field, and its pixel size in micrometres."""
     image = tifffile.imread(next((shared / "data/images/s3_mirror").rglob("*ch5sk1fk1fl1.tiff")))
     folder = shared / "data/images/reference/jump_BR00117035_A01_s1"
     return image, tifffile.imread(folder / "nuclei_labels_from_outlines.tif"), 0.598
 
 
-def write_folder(folder: Path, sites: dict, plate="P1") -> pd.DataFrame:
+def write_folder(folder: Path, sites: dict, plate: str = "P1") -> pd.DataFrame:
     """Write images as the images stage lays them out. sites: (well, site) -> {channel: uint16 image}."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []

@@ -1,5 +1,7 @@
 """Plates played through: by hand for two, in bounds for the paper's split."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -26,7 +28,7 @@ def test_a_download_is_no_faster_than_its_verification() -> None:
     assert simulate(WORK, 1, slow).network_hours == pytest.approx(0, abs=1e-9)
 
 
-def test_the_paper_split(shared, repository, capsys) -> None:
+def test_the_paper_split(shared: Path, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sheet = read_sheet(repository / "config/plates.tsv")
     table = assign_wells(sheet, read_wells(shared / "data/metadata/well.csv.gz", sheet), SplitOptions())
     work = plate_work(table)

@@ -1,6 +1,7 @@
 """Normalisation, flips and rotations, channel subsets."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def raw(batch: int = 4, dtype: torch.dtype = torch.uint16) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32, torch.bfloat16])
-def test_tiles_get_zero_mean_and_unit_variance_per_channel(dtype):
+def test_tiles_get_zero_mean_and_unit_variance_per_channel(dtype: Any) -> None:
     values = normalise(raw(dtype=dtype), "tile")
     assert values.dtype == torch.float32
     torch.testing.assert_close(values.mean((2, 3)), torch.zeros(4, 3), atol=1e-5, rtol=0)
@@ -35,17 +36,17 @@ def test_tiles_get_zero_mean_and_unit_variance_per_channel(dtype):
 
 
 @pytest.mark.parametrize("level", [0, 7, 511, 65535])
-def test_constant_tiles_become_zeros(level):
+def test_constant_tiles_become_zeros(level: int) -> None:
     values = normalise(torch.full((1, 2, 112, 112), level).to(torch.uint16), "tile")
     assert values.abs().max() < 0.02
 
 
-def test_tile_normalisation_forgets_gain_and_offset():
+def test_tile_normalisation_forgets_gain_and_offset() -> None:
     images = raw(dtype=torch.float32)
     torch.testing.assert_close(normalise(images * 13 + 400), normalise(images), atol=1e-4, rtol=1e-4)
 
 
-def test_plate_normalisation_uses_the_given_statistics():
+def test_plate_normalisation_uses_the_given_statistics() -> None:
     images = raw()
     statistics = plate_statistics(images.numpy())
     expected = images.numpy().astype(np.float64)
@@ -61,14 +62,14 @@ def test_plate_normalisation_uses_the_given_statistics():
         normalise(images, "plate")
 
 
-def test_plate_statistics_of_many_tiles_come_from_evenly_spread_ones():
+def test_plate_statistics_of_many_tiles_come_from_evenly_spread_ones() -> None:
     images = np.arange(1000, dtype=np.uint16)[:, None, None, None] * np.ones((1, 2, 4, 4), np.uint16)
     assert plate_statistics(images, limit=11).mean.tolist() == pytest.approx([500, 500], abs=1)
     with pytest.raises(ConfigError, match="without tiles"):
         plate_statistics(images[:0])
 
 
-def test_no_normalisation_scales_integers_by_documented_constants():
+def test_no_normalisation_scales_integers_by_documented_constants() -> None:
     assert normalise(torch.full((1, 1, 2, 2), 2500).to(torch.uint16), "none").unique().item() == 2.5
     assert normalise(torch.full((1, 1, 2, 2), 51, dtype=torch.uint8), "none").unique().item() == pytest.approx(0.2)
     floats = torch.randn(1, 1, 2, 2, generator=generator())
@@ -76,7 +77,7 @@ def test_no_normalisation_scales_integers_by_documented_constants():
 
 
 @pytest.mark.parametrize("mode", [m for m in NORMALISATIONS if m != "none"])
-def test_scales_forget_the_camera_and_only_the_centred_ones_forget_the_channel(mode):
+def test_scales_forget_the_camera_and_only_the_centred_ones_forget_the_channel(mode: Any) -> None:
     """Gain and offset of a camera change nothing; a channel of few bright pixels keeps another mean."""
     tiles = torch.rand(6, 2, 32, 32, generator=generator()) ** torch.tensor([8.0, 1.0])[:, None, None] * 500 + 100
     tiles = tiles.round().to(torch.uint16)
@@ -88,7 +89,7 @@ def test_scales_forget_the_camera_and_only_the_centred_ones_forget_the_channel(m
 
 
 @pytest.mark.parametrize("other", ["tile_sd", "plate_range", "none"])
-def test_a_normalised_tile_can_be_brought_to_another_scale(other):
+def test_a_normalised_tile_can_be_brought_to_another_scale(other: str) -> None:
     images = raw(dtype=torch.uint16)
     statistics = plate_statistics(images.numpy())
     gain, offset = rescale(images, "tile", other, statistics)[..., None, None]
@@ -113,20 +114,20 @@ def variants(options: AugmentOptions, batch: int = 400) -> Counter:
     )
 
 
-def test_all_eight_orientations_are_equally_likely():
+def test_all_eight_orientations_are_equally_likely() -> None:
     counts = variants(AugmentOptions(), 4000)
     assert len(counts) == 8
     assert all(400 < count < 600 for count in counts.values())
 
 
-def test_flips_and_turns_can_be_had_alone():
+def test_flips_and_turns_can_be_had_alone() -> None:
     assert set(variants(AugmentOptions(flip=False))) == {(turn, False) for turn in range(4)}
     assert set(variants(AugmentOptions(rotation="none"))) == {(0, False), (0, True), (2, False), (2, True)}
     assert set(variants(AugmentOptions(flip=False, rotation="none"))) == {(0, False)}
 
 
 @pytest.mark.parametrize("rotation", ["right", "any"])
-def test_channels_of_a_tile_move_together_and_tiles_apart(rotation):
+def test_channels_of_a_tile_move_together_and_tiles_apart(rotation: str) -> None:
     image = torch.randn(1, 1, 16, 16, generator=generator())
     moved = augment(image.expand(32, 3, 16, 16).contiguous(), AugmentOptions(rotation=rotation), generator(1))
     assert torch.equal(moved[:, 0], moved[:, 2])
@@ -135,7 +136,7 @@ def test_channels_of_a_tile_move_together_and_tiles_apart(rotation):
     assert torch.equal(moved, again)
 
 
-def test_turning_by_right_angles_is_exact_and_full_turns_come_home():
+def test_turning_by_right_angles_is_exact_and_full_turns_come_home() -> None:
     images = torch.randn(4, 2, 16, 16, generator=generator())
     quarter = torch.tensor([0.0, 1.0, 2.0, 4.0]) * torch.pi / 2
     turned = rotate(images, quarter)
@@ -144,7 +145,7 @@ def test_turning_by_right_angles_is_exact_and_full_turns_come_home():
         torch.testing.assert_close(turned[sample], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_subsets_have_the_probabilities_of_release_and_paper():
+def test_subsets_have_the_probabilities_of_release_and_paper() -> None:
     source = generator()
     draws = 9000
     release = Counter(tuple(draw_channels(3, "release", source)) for _ in range(draws))
@@ -159,6 +160,6 @@ def test_subsets_have_the_probabilities_of_release_and_paper():
 
 
 @pytest.mark.parametrize("options", [{"normalisation": "batch"}, {"rotation": "45"}, {"channel_subset": "some"}])
-def test_wrong_options_are_refused(options):
+def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="augment"):
         AugmentOptions(**options)

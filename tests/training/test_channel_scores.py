@@ -27,7 +27,7 @@ def mask() -> torch.Tensor:
     return (torch.rand(40, 1, 16, 16, generator=torch.Generator().manual_seed(1)) < 0.75).float().expand(-1, 3, -1, -1)
 
 
-def test_a_perfect_prediction_has_no_error_and_the_likeness_of_its_targets(mask):
+def test_a_perfect_prediction_has_no_error_and_the_likeness_of_its_targets(mask: torch.Tensor) -> None:
     found = scored(tiles(), tiles(), mask)
     for name in NAMES:
         assert found[f"masked_error_{name}"] == pytest.approx(0, abs=1e-6)
@@ -37,20 +37,20 @@ def test_a_perfect_prediction_has_no_error_and_the_likeness_of_its_targets(mask)
     assert blindness(found) == pytest.approx(0, abs=1e-6)
 
 
-def test_errors_do_not_depend_on_the_scale_of_the_normalisation(mask):
+def test_errors_do_not_depend_on_the_scale_of_the_normalisation(mask: torch.Tensor) -> None:
     noise = tiles(seed=3)
     one, other = scored(noise, tiles(), mask), scored(noise * 0.01 - 7, tiles() * 0.01 - 7, mask)
     assert one == pytest.approx(other, rel=1e-3)
 
 
-def test_the_mean_of_a_tile_has_an_error_of_one(mask):
+def test_the_mean_of_a_tile_has_an_error_of_one(mask: torch.Tensor) -> None:
     flat = tiles().mean((2, 3), keepdim=True).expand_as(tiles())
     found = scored(flat, tiles(), torch.ones_like(mask))
     assert [found[f"masked_error_{name}"] for name in NAMES] == pytest.approx([1, 1, 1], abs=1e-4)
     assert blindness(found) is None  # a flat prediction is like nothing
 
 
-def test_the_floors_are_what_they_say(mask):
+def test_the_floors_are_what_they_say(mask: torch.Tensor) -> None:
     z = tiles() - tiles().mean((2, 3), keepdim=True)
     z = z / z.square().mean((2, 3), keepdim=True).sqrt()
     everywhere = torch.ones_like(mask)
@@ -64,7 +64,7 @@ def test_the_floors_are_what_they_say(mask):
     assert blindness(blind) == pytest.approx(1, abs=1e-4)
 
 
-def test_sums_of_processes_add_up_and_batches_may_lack_channels(mask):
+def test_sums_of_processes_add_up_and_batches_may_lack_channels(mask: torch.Tensor) -> None:
     whole, parts = ChannelScores(NAMES, 16), [ChannelScores(NAMES, 16) for _ in range(2)]
     noise = tiles(seed=3)
     for number, part in enumerate(torch.arange(40).split(20)):
@@ -76,7 +76,7 @@ def test_sums_of_processes_add_up_and_batches_may_lack_channels(mask):
     assert not any("AGP" in name for name in found)
 
 
-def test_a_constant_tile_counts_for_nothing(mask):
+def test_a_constant_tile_counts_for_nothing(mask: torch.Tensor) -> None:
     images = tiles()
     images[0] = 7
     found = scored(images, images, mask)
