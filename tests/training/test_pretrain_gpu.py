@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from campfire.training.flops import peak_rate
 from support.pretrain_plates import SMALL_MODEL, options
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+sys.path.append(str(Path(__file__).parents[2] / "bench"))
 from memory import GPU, estimate, fake_gpu, fake_step
 
 

@@ -7,7 +7,7 @@ of the scored cells and d_c the compound's mean. With n_c plates that carry the 
 sqrt(1 - 1 / n_c), which is corrected (as HC2 does in regression); compounds on a single plate share a mean. The
 variance of A is the sum of squares of these plate totals. Totals of quadrants that share plates are added before they
 are squared, because they are correlated; sides that share no plate (ID and OOD) have separate variances and Welch's
-degrees of freedom. `bench/coverage.py` measures the coverage, docs/statistics.md has the table.
+degrees of freedom. `bench/interval_coverage.py` measures the coverage, docs/statistics.md has the table.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """How often intervals of accuracy differences contain the truth, on simulated screens of the paper's size.
 
-    python bench/coverage.py [--simulations 400] [--plates 5] [--quick] [--json out.json]
+    python bench/interval_coverage.py [--simulations 400] [--plates 5] [--quick] [--json out.json]
 
 Two equally accurate encoders are scored on the four quadrants (9 control and 60 held-out compounds, 20 ID and 5 OOD
 plates, 100 and 30 cells a well). Every compound has a difficulty and every well an effect of its own, which both
