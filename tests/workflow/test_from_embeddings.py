@@ -96,7 +96,7 @@ def test_everything_is_planned_from_the_bundle_alone(repository: Path, unpacked:
     output = make(repository, unpacked, "-n", "--", "all")
     for rule in UPSTREAM:
         assert f"rule {rule}:" not in output
-    assert "rule figure_3_4:" in output
+    assert "figures/figure_3_4" in output
 
 
 def test_figures_and_tables_from_the_bundle_are_the_same(repository: Path, unpacked: Path) -> None:
