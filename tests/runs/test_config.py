@@ -217,3 +217,13 @@ def test_a_config_is_read_without_heavy_libraries() -> None:
     code = f"import sys, campfire.runs.config; print(*({heavy} & {{*sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_nested_values_of_the_command_line_are_numbers_again(repository: Path) -> None:
+    """`--config 'trials={loss: [1, 3]}'`: Snakemake parses the outer value and leaves the inner ones as text."""
+    file = repository / "config/config.yaml"
+    values = read_yaml(file) | {"trials": {"loss": ["1", "3"]}}
+    assert list(Config.read(values, files=[file]).trials["loss"] or ()) == [1, 3]
+    quoted = read_yaml(file) | {"trials": {"loss": ["one"]}}
+    with pytest.raises(ConfigError, match=r"trials.loss.0: 'one'"):
+        Config.read(quoted, files=[file])

@@ -7,6 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from campfire.core.errors import ConfigError
@@ -24,6 +25,7 @@ RENAMED: Mapping[str, str] = {"ablation": "trials"}
 
 def read(values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Config:
     """See Config.read."""
+    files = list(files)
     given: dict[str, Any] = deepcopy(_plain(values))
     mistakes = list(_renamed(given))
     _forget_runs(given)
@@ -36,9 +38,27 @@ def read(values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Config:
         ]
     if mistakes or config is None:
         places = Places(files, values)
+        retyped = _retyped(values, places) if files else values
+        if retyped != values:
+            return read(retyped, files)
         lines = dict.fromkeys(f"{places.of(mistake.path)}{mistake.line()}" for mistake in mistakes)
         raise ConfigError("\n".join(lines))
     return config
+
+
+def _retyped(value: Any, places: Places, path: Place = ()) -> Any:
+    """The config with the nested values of --config as YAML reads them: Snakemake hands them over as text."""
+    if isinstance(value, Mapping):
+        return {key: _retyped(item, places, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_retyped(item, places, (*path, number)) for number, item in enumerate(value)]
+    if isinstance(value, str) and len(path) > 1 and places.of(path) == "config: ":
+        try:
+            scalar = yaml.safe_load(value)
+        except yaml.YAMLError:
+            return value
+        return scalar if scalar is None or isinstance(scalar, bool | int | float) else value
+    return value
 
 
 def _forget_runs(values: Mapping[str, Any]) -> None:
