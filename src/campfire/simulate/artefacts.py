@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from campfire.core.random import keyed_generator
+
 ARTEFACTS = ("debris", "brightest debris", "fibre", "clump", "dust", "hot pixels")
 """Not cells: none of these may be kept as a nucleus."""
 BRIGHT_CELLS = ("mitotic cells", "dead cells")
@@ -19,8 +21,23 @@ BRIGHT_CELLS = ("mitotic cells", "dead cells")
 KINDS = ARTEFACTS + BRIGHT_CELLS
 
 
-_Draw = Callable[[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_], float, np.random.Generator], None]
-"""Draws one kind: adds to the signal and to the labels, in place, avoiding occupied pixels; diameters in px."""
+@dataclass(frozen=True)
+class _Field:
+    """What an artefact is drawn into, in place, and how."""
+
+    added: NDArray[np.float32]
+    """(H, W) signal, in multiples of a typical nucleus."""
+    labels: NDArray[np.int32]
+    """(H, W) labels of pasted cells."""
+    occupied: NDArray[np.bool_]
+    """(H, W) where nuclei are."""
+    diameter: float
+    """Of a nucleus, px."""
+    rng: np.random.Generator
+
+
+_Draw = Callable[[_Field], None]
+"""Draws one kind of artefact."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +70,11 @@ def paste(
     occupied: (H, W) where nuclei are; artefacts go where they cover few of them. Exposure scales all counts towards
     `offset`; the camera clips at `full_scale` after that.
     """
-    rng = np.random.default_rng([seed, sum(kind.encode())])
+    rng = keyed_generator(seed, sum(kind.encode()))
     labels = np.zeros(image.shape, dtype=np.int32)
     added = np.zeros(image.shape, dtype=np.float32)
     if kind != "none":
-        _DRAW[kind](added, labels, occupied, diameter, rng)
+        _DRAW[kind](_Field(added, labels, occupied, diameter, rng))
     counts = offset + exposure * (image.astype(np.float32) - offset + brightness * added)
     return Pasted(np.clip(np.rint(counts), 0, full_scale).astype(np.uint16), labels, added)
 
@@ -85,96 +102,78 @@ def _ellipse(shape: tuple[int, ...], y: float, x: float, a: float, b: float, ang
 def _disc(level: float) -> _Draw:
     """A round, sharp object as large as a nucleus."""
 
-    def draw(
-        added: NDArray[np.float32],
-        labels: NDArray[np.int32],
-        occupied: NDArray[np.bool_],
-        d: float,
-        rng: np.random.Generator,
-    ) -> None:
-        y, x = _free_place(occupied, 0.6 * d, rng)
-        disc = level * _ellipse(added.shape, y, x, d / 2, d / 2, 0).astype(np.float32)
-        added += ndimage.gaussian_filter(disc, 0.03 * d)
+    def draw(field: _Field) -> None:
+        y, x = _free_place(field.occupied, 0.6 * field.diameter, field.rng)
+        disc = level * _ellipse(field.added.shape, y, x, field.diameter / 2, field.diameter / 2, 0).astype(np.float32)
+        field.added[:] += ndimage.gaussian_filter(disc, 0.03 * field.diameter)
 
     return draw
 
 
-def _fibre(
-    added: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    occupied: NDArray[np.bool_],
-    d: float,
-    rng: np.random.Generator,
-) -> None:
-    y, x = _free_place(occupied, d, rng)
-    angle = rng.uniform(0, np.pi)
-    steps = np.linspace(-5 * d, 5 * d, int(40 * d))
-    bend = 0.6 * d * np.sin(steps / (2.5 * d))
+def _fibre(field: _Field) -> None:
+    y, x = _free_place(field.occupied, field.diameter, field.rng)
+    angle = field.rng.uniform(0, np.pi)
+    steps = np.linspace(-5 * field.diameter, 5 * field.diameter, int(40 * field.diameter))
+    bend = 0.6 * field.diameter * np.sin(steps / (2.5 * field.diameter))
     rows = np.rint(y + steps * np.sin(angle) + bend * np.cos(angle)).astype(int)
     columns = np.rint(x + steps * np.cos(angle) - bend * np.sin(angle)).astype(int)
-    inside = (rows >= 0) & (rows < added.shape[0]) & (columns >= 0) & (columns < added.shape[1])
-    line = np.zeros(added.shape, dtype=bool)
+    inside = (rows >= 0) & (rows < field.added.shape[0]) & (columns >= 0) & (columns < field.added.shape[1])
+    line = np.zeros(field.added.shape, dtype=bool)
     line[rows[inside], columns[inside]] = True
-    thick = ndimage.distance_transform_edt(~line) < 0.1 * d
-    added += ndimage.gaussian_filter(10 * thick.astype(np.float32), 0.04 * d)
+    thick = ndimage.distance_transform_edt(~line) < 0.1 * field.diameter
+    field.added[:] += ndimage.gaussian_filter(10 * thick.astype(np.float32), 0.04 * field.diameter)
 
 
-def _clump(
-    added: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    occupied: NDArray[np.bool_],
-    d: float,
-    rng: np.random.Generator,
-) -> None:
-    y, x = _free_place(occupied, 1.8 * d, rng)
-    cells = np.zeros(added.shape, dtype=np.float32)
+def _clump(field: _Field) -> None:
+    y, x = _free_place(field.occupied, 1.8 * field.diameter, field.rng)
+    cells = np.zeros(field.added.shape, dtype=np.float32)
     for _ in range(7):
-        dy, dx = rng.normal(0, 0.6 * d, 2)
-        cells += _ellipse(added.shape, y + dy, x + dx, d / 2, 0.4 * d, rng.uniform(0, np.pi))
-    added += 60 * ndimage.gaussian_filter(cells, 0.4 * d)
+        dy, dx = field.rng.normal(0, 0.6 * field.diameter, 2)
+        cells += _ellipse(
+            field.added.shape, y + dy, x + dx, field.diameter / 2, 0.4 * field.diameter, field.rng.uniform(0, np.pi)
+        )
+    field.added[:] += 60 * ndimage.gaussian_filter(cells, 0.4 * field.diameter)
 
 
-def _dust(
-    added: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    occupied: NDArray[np.bool_],
-    d: float,
-    rng: np.random.Generator,
-) -> None:
+def _dust(field: _Field) -> None:
     for _ in range(12):
-        y, x = _free_place(occupied, 0.3 * d, rng)
-        speck = _ellipse(added.shape, y, x, rng.uniform(0.03, 0.08) * d + 0.5, 0.05 * d + 0.5, rng.uniform(0, np.pi))
-        added += ndimage.gaussian_filter(100 * speck.astype(np.float32), 0.5)
+        y, x = _free_place(field.occupied, 0.3 * field.diameter, field.rng)
+        speck = _ellipse(
+            field.added.shape,
+            y,
+            x,
+            field.rng.uniform(0.03, 0.08) * field.diameter + 0.5,
+            0.05 * field.diameter + 0.5,
+            field.rng.uniform(0, np.pi),
+        )
+        field.added[:] += ndimage.gaussian_filter(100 * speck.astype(np.float32), 0.5)
 
 
-def _hot_pixels(
-    added: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    occupied: NDArray[np.bool_],
-    d: float,
-    rng: np.random.Generator,
-) -> None:
-    count = max(10, added.size // 20000)
-    added[rng.integers(0, added.shape[0], count), rng.integers(0, added.shape[1], count)] += 100
+def _hot_pixels(field: _Field) -> None:
+    count = max(10, field.added.size // 20000)
+    field.added[
+        field.rng.integers(0, field.added.shape[0], count), field.rng.integers(0, field.added.shape[1], count)
+    ] += 100
 
 
 def _cells(half_axes: tuple[float, float], level: float) -> _Draw:
     """Four ellipses of these half axes (diameters) and this brightness, labelled as cells."""
 
-    def draw(
-        added: NDArray[np.float32],
-        labels: NDArray[np.int32],
-        occupied: NDArray[np.bool_],
-        d: float,
-        rng: np.random.Generator,
-    ) -> None:
-        taken = occupied.copy()
+    def draw(field: _Field) -> None:
+        taken = field.occupied.copy()
         for number in range(1, 5):
-            y, x = _free_place(taken, 0.8 * d, rng)
-            cell = _ellipse(added.shape, y, x, half_axes[0] * d, half_axes[1] * d, rng.uniform(0, np.pi))
-            labels[cell] = number
-            taken |= ndimage.binary_dilation(cell, iterations=int(0.3 * d))
-            added += ndimage.gaussian_filter(level * cell.astype(np.float32), 0.04 * d)
+            y, x = _free_place(taken, 0.8 * field.diameter, field.rng)
+            cell = _ellipse(
+                field.added.shape,
+                y,
+                x,
+                half_axes[0] * field.diameter,
+                half_axes[1] * field.diameter,
+                field.rng.uniform(0, np.pi),
+            )
+            field.labels[cell] = number
+            taken |= ndimage.binary_dilation(cell, iterations=int(0.3 * field.diameter))
+            field.added[:] += ndimage.gaussian_filter(level * cell.astype(np.float32), 0.04 * field.diameter)
 
     return draw
 
