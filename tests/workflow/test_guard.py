@@ -2,47 +2,23 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from snakemake.exceptions import WorkflowError
 
-from campfire.runs import definitions, mark_current
 from campfire.runs import fingerprint as reach
+from campfire.runs import mark_current
 from campfire.runs.guard import guard
 from campfire.runs.plan import Plan
-from support.plans import PLATES, TRANSFER, Run, checkout, finish, inside, transfer_sheet
+from support.plans import PLATES, TRANSFER, Run, checkout, inside, transfer_sheet
 
 pytestmark = pytest.mark.workflow
 
 EVERYTHING = PLATES + TRANSFER
-
-
-@pytest.fixture(scope="module")
-def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A checkout whose run is finished; tests work on copies."""
-    folder = tmp_path_factory.mktemp("finished") / "campfire"
-    folder.mkdir()
-    before = definitions.PACKAGE
-    definitions.PACKAGE = folder / "src/campfire"
-    run = checkout(repository, folder)
-    finish(run)
-    definitions.PACKAGE = before
-    return run
-
-
-@pytest.fixture
-def run(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    folder = tmp_path / "campfire"
-    shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
-    monkeypatch.setattr(definitions, "PACKAGE", folder / "src/campfire")
-    yield Run(folder)
-    reach.forget()
 
 
 def stopped(run: Run, **changes: object) -> str:
