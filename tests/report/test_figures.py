@@ -111,7 +111,7 @@ def drawn(results: Any, accuracies: Any, tmp_path_factory: pytest.TempPathFactor
     return every_figure(results, accuracies, tmp_path_factory.mktemp("figures"))
 
 
-def test_every_figure_of_the_findings_has_a_caption_with_what_stands_behind_it(drawn: list[str]) -> None:
+def test_every_figure_of_the_findings_has_a_caption_with_what_stands_behind_it(drawn: dict[str, Any]) -> None:
     shown = {name for chapter in findings.CHAPTERS for name in chapter.figures}
     assert shown == {entry.name for entry in catalogue.FIGURES} - {"plate_layout"}, "every figure has its chapter"
     texts = {
@@ -125,7 +125,7 @@ def test_every_figure_of_the_findings_has_a_caption_with_what_stands_behind_it(d
 
 
 @pytest.mark.parametrize("name", NAMES_OF_ALL)
-def test_files_are_sound_and_the_csv_redraws_the_figure(drawn: list[str], name: Any, tmp_path: Path) -> None:
+def test_files_are_sound_and_the_csv_redraws_the_figure(drawn: dict[str, Any], name: Any, tmp_path: Path) -> None:
     module, data = drawn[name]
     with mpl.rc_context({"font.size": 30, "axes.grid": True}):  # a reader's own settings change nothing
         first = figures.save(module.draw(data), data, tmp_path / "a" / name)
@@ -145,7 +145,7 @@ def test_files_are_sound_and_the_csv_redraws_the_figure(drawn: list[str], name: 
 
 
 @pytest.mark.parametrize("name", NAMES_OF_ALL)
-def test_nothing_is_cut_off_and_texts_do_not_collide(drawn: list[str], name: Any) -> None:
+def test_nothing_is_cut_off_and_texts_do_not_collide(drawn: dict[str, Any], name: Any) -> None:
     module, data = drawn[name]
     figure = module.draw(data)
     figure.draw_without_rendering()
@@ -172,7 +172,7 @@ def test_nothing_is_cut_off_and_texts_do_not_collide(drawn: list[str], name: Any
             assert not box.overlaps(other), f"{words!r} lies on {others!r}"
 
 
-def test_figure_2_1_is_the_assignment(drawn: list[str]) -> None:
+def test_figure_2_1_is_the_assignment(drawn: dict[str, Any]) -> None:
     _, data = drawn["figure_2_1"]
     assert len(data) == 6 * 7  # plates x compounds
     cell = data.set_index(["Metadata_JCP2022", "Metadata_Plate"])
@@ -229,7 +229,7 @@ def test_figure_3_3_errors_and_scaling(tmp_path: Path, mask: bool) -> None:
     assert set(data["name"]) == {"P1 A01", "P2 B02"}
 
 
-def test_figure_3_3_draws_channels_in_rows(drawn: list[str]) -> None:
+def test_figure_3_3_draws_channels_in_rows(drawn: dict[str, Any]) -> None:
     """A coloured row and one per channel for each tile, so that channels predicted alike are seen to be."""
     module, data = drawn["figure_3_3"]
     figure = module.draw(data)
@@ -244,7 +244,7 @@ def test_figure_3_3_draws_channels_in_rows(drawn: list[str]) -> None:
     assert set(own["channel_label"]) == {"Hoechst"} and len(module.draw(own).axes) == 3
 
 
-def test_figure_3_4_bars_are_the_accuracies(drawn: list[str]) -> None:
+def test_figure_3_4_bars_are_the_accuracies(drawn: dict[str, Any]) -> None:
     module, data = drawn["figure_3_4"]
     figure = module.draw(data)
     left, right = figure.axes
@@ -272,7 +272,7 @@ def test_unbalanced_samples_show_the_largest_class(accuracies: Any) -> None:
     assert "Always the largest class" in labels
 
 
-def test_figure_3_5_cells_and_clip(drawn: list[str]) -> None:
+def test_figure_3_5_cells_and_clip(drawn: dict[str, Any]) -> None:
     module, data = drawn["figure_3_5"]
     figure = module.draw(data, low=-1.0)
     texts = [text.get_text() for text in figure.axes[0].texts]
@@ -286,7 +286,7 @@ def test_figure_3_5_cells_and_clip(drawn: list[str]) -> None:
     assert tall.get_size_inches()[1] > tall.get_size_inches()[0]
 
 
-def test_training_curves_lines(drawn: list[str]) -> None:
+def test_training_curves_lines(drawn: dict[str, Any]) -> None:
     module, data = drawn["training_curves"]
     assert set(data["quantity"]) == {"loss", "lr", "tiles_per_s"}
     loss = module.draw(data).axes[0].lines
@@ -295,7 +295,7 @@ def test_training_curves_lines(drawn: list[str]) -> None:
         module.prepare({"run": metrics().iloc[:0]})
 
 
-def test_ood_gap_points(drawn: list[str]) -> None:
+def test_ood_gap_points(drawn: dict[str, Any]) -> None:
     module, data = drawn["ood_gap"]
     axes = module.draw(data).axes[0]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["Campfire", "untrained", "dino"]
@@ -304,7 +304,7 @@ def test_ood_gap_points(drawn: list[str]) -> None:
     assert axes.get_xlim()[0] == 0
 
 
-def test_claims_keep_zero_in_sight(drawn: list[str]) -> None:
+def test_claims_keep_zero_in_sight(drawn: dict[str, Any]) -> None:
     module, data = drawn["claims"]
     axes = module.draw(data).axes[0]
     low, high = axes.get_xlim()
@@ -312,7 +312,7 @@ def test_claims_keep_zero_in_sight(drawn: list[str]) -> None:
     assert sum("+0.150" in text.get_text() for text in axes.texts) >= 1
 
 
-def test_confusion_rows_sum_to_one(drawn: list[str]) -> None:
+def test_confusion_rows_sum_to_one(drawn: dict[str, Any]) -> None:
     module, data = drawn["confusion"]
     sums = data.groupby(["split", "truth"])["share"].sum()
     np.testing.assert_allclose(sums, 1)
@@ -322,7 +322,7 @@ def test_confusion_rows_sum_to_one(drawn: list[str]) -> None:
         module.prepare(predictions(quadrants(5, 5, 5, 5), "release"), "paper")
 
 
-def test_plate_layout_places_wells(drawn: list[str]) -> None:
+def test_plate_layout_places_wells(drawn: dict[str, Any]) -> None:
     module, data = drawn["plate_layout"]
     cell = data.set_index(["measure", "Metadata_Well"])
     assert cell.loc[("nuclei", "B04"), "value"] == 80 and cell.loc[("nuclei", "B04"), "sites"] == 2
