@@ -6,6 +6,15 @@ import numpy as np
 import pandas as pd
 
 from campfire.core.files import write_table
+from campfire.report import tables
+
+OPTIONS = tables.TableOptions(
+    encoders=["campfire", "untrained", "dino"],
+    labels={"campfire": "Campfire", "untrained": "Untrained twin", "dino": "DinoViT-S8"},
+    paper={"campfire": "Campfire", "dino": "DinoViT-S8"},
+    twins={"campfire": "untrained"},
+    replicates=300,
+)
 
 CELLS = 10
 PLATES = {"ID": ["P1", "P2", "P3"], "OOD": ["P4", "P5", "P6"]}
