@@ -3,61 +3,30 @@
 Every function takes an encoder's folder and which file of outputs is meant (`""`, `_plain_class`, …).
 """
 
-import json
 import random
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from campfire.model.peers import (
     ca_mae,
     ca_mae_decoder,
-    cell_dino,
     chada_vit,
     channelvit,
     contextvit,
-    morphem,
     openphenom,
     subcell,
 )
-from campfire.model.peers.prepare import joint_range, saturation_noise, standardise
+from campfire.model.peers.prepare import joint_range
 from campfire.model.peers.weights import read_tensors
+from support.peer_case import Case, gradient_norms
+from support.peer_outputs_dino import recompute_cell_dino, recompute_channel_adaptive_dino, recompute_morphem
 
 Computed = dict[str, Any]
-
-
-class Case:
-    """The files of one encoder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        self.tensors = read_tensors(folder / "weights.safetensors")
-        with np.load(folder / "inputs.npz") as inputs:
-            self.inputs = {key: torch.from_numpy(np.asarray(inputs[key])) for key in inputs.files}
-
-    def __getitem__(self, key: str) -> Tensor:
-        return self.inputs[key]
-
-    @property
-    def subsets(self) -> dict[str, Tensor]:
-        """Channel positions by the name of the subset."""
-        return {k.removeprefix("subset_"): v for k, v in self.inputs.items() if k.startswith("subset_")}
-
-
-def gradient_norms(model: nn.Module, loss: Tensor, theirs: Mapping[str, str] | None = None) -> dict[str, float | None]:
-    """L2 norm of every parameter's gradient under the authors' name; None where there is no gradient."""
-    model.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    names = theirs or {}
-    return {
-        names.get(name, name): None if value.grad is None else float(value.grad.double().norm())
-        for name, value in model.named_parameters()
-    }
 
 
 def recompute_ca_mae(folder: Path, variant: str) -> Computed:
@@ -252,86 +221,6 @@ def recompute_chada_vit(folder: Path, variant: str) -> Computed:
             bias.copy_(kept)
     loss = found["cls"].square().mean()
     found |= {"loss": loss, "grad": gradient_norms(model, loss)}
-    return found
-
-
-def _chunked_names(case: Case) -> dict[str, str]:
-    return {cell_dino.plain_name(name): name for name in case.tensors}
-
-
-def recompute_cell_dino(folder: Path, variant: str) -> Computed:
-    case = Case(folder)
-    model = cell_dino.build(case.tensors, case.config["heads"])
-    found: Computed = {}
-    for suffix in ("", "_other_size"):
-        values = cell_dino.prepare(case[f"images{suffix}"])
-        with torch.no_grad():
-            last = model.layers(model.tokens(values))[0]
-            normed = model.norm(last)
-            found |= {
-                f"normalised{suffix}": values,
-                f"cls{suffix}": normed[:, 0],
-                f"patch_mean{suffix}": normed[:, 1:].mean(dim=1),
-                f"prenorm_cls{suffix}": last[:, 0],
-                f"patch_tokens{suffix}": normed[:, 1:],
-                f"embedded_tokens{suffix}": model.tokens(values),
-                f"last4_cls_and_patch_mean{suffix}": model.linear_features(values, 4),
-                f"last1_unit{suffix}": cell_dino.unit(normed[:, 0]),
-            }
-    values = cell_dino.prepare(case["images"])
-    constant = case["images"].flatten(2).amax(dim=2) == case["images"].flatten(2).amin(dim=2)
-    found["normalised_constant_channel_max"] = values[constant].abs().max() if constant.any() else values.abs().max()
-    with torch.no_grad():
-        found["cls_masked"] = model(values, case["mask"])[:, 0]
-        found["cls_reversed_channels"] = cell_dino.embed(model, values.flip(1))
-    loss = cell_dino.embed(model, values).square().mean()
-    found |= {"loss": loss, "grad": gradient_norms(model, loss, _chunked_names(case))}
-    return found
-
-
-def recompute_channel_adaptive_dino(folder: Path, variant: str) -> Computed:
-    case = Case(folder)
-    model = cell_dino.build(case.tensors, case.config["heads"])
-    values = cell_dino.prepare(case["images"])
-    with torch.no_grad():
-        patches = model(cell_dino.fold(values))[:, 1:].unflatten(0, values.shape[:2])
-        found: Computed = {
-            "patch_tokens": patches,
-            "patch_shape": np.array(patches.shape),
-            "cls_other_size": cell_dino.embed_each(model, cell_dino.prepare(case["images_other_size"])),
-            "last4_cls_and_patch_mean": cell_dino.linear_features_each(model, values, 4),
-            "knn_unit": cell_dino.unit(cell_dino.embed_each(model, values)),
-            "forward_one_channel": cell_dino.embed(model, values[:, :1]),
-        }
-        for name, subset in case.subsets.items():
-            found[f"cls_{name}"] = cell_dino.embed_each(model, values[:, subset])
-    return found
-
-
-def recompute_morphem(folder: Path, variant: str) -> Computed:
-    case = Case(folder)
-    model = morphem.build(case.tensors, case.config["heads"])
-    size = case.config["resized_to"]
-    assert morphem.native_size(model) == size
-    images = case["images"]
-    values = morphem.prepare(images, size)
-    native = standardise(images, case.config["instance_norm_eps"], inside=True)
-    seed = next((int(m[1]) for k in case.inputs if (m := re.search(r"noise_seed(\d+)", k))), 0)
-    noise = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        found: Computed = {
-            "prepared_no_noise": values,
-            "embedding_native_size": morphem.embed(model, native),
-            "embedded_tokens_native": model.tokens(native.reshape(-1, 1, *native.shape[2:])),
-            "patch_tokens": model(values[:, :1])[:, 1:],
-            "prenorm_cls": model.layers(model.tokens(values[:, :1]))[0][:, 0],
-            f"embedding_with_noise_seed{seed}": morphem.embed(model, morphem.prepare(images, size, noise, noise=True)),
-        }
-        for name, subset in case.subsets.items():
-            found[f"embedding_{name}"] = morphem.embed(model, values[:, subset])
-    noisy = saturation_noise(images, torch.Generator().manual_seed(seed))
-    found["saturation_noise_touches_other_channels"] = not torch.equal(noisy[:, 1:], images[:, 1:].float())
-    found["saturation_noise_acts_on_unit_range"] = not torch.equal(saturation_noise(images / 255), images / 255)
     return found
 
 
