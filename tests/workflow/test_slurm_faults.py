@@ -123,7 +123,7 @@ def test_a_killed_controller_and_two_at_once(
     kept = checkpoints(place)
     last = again()
     assert last.startswith("exit 0"), last[-3000:]
-    assert f"going on from {kept[-1]}" in read(log)
+    assert f"resuming from {kept[-1]}" in read(log)
     assert same_weights(place / MODEL, undisturbed)
 
 

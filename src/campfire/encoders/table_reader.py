@@ -123,7 +123,7 @@ def _read_anndata(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
 
 
 def _find_columns(table: pd.DataFrame, columns: Mapping[str, str], path: Path) -> dict[str, str]:
-    """Role -> column; a cell is told by site with nucleus, or site with y and x, a well by nothing more."""
+    """Role -> column; a cell needs site and nucleus, or site, y and x; a well needs nothing more."""
     lower = {str(column).lower(): str(column) for column in reversed(table.columns)}
     found: dict[str, str] = {}
     for role, plain in PLAIN.items():

@@ -179,8 +179,8 @@ def name_classes(sample: pd.DataFrame, classes: str, negatives: Sequence[str]) -
             "to merged (one class) or positive (none) if that is not meant",
             " and ".join(negatives),
         )
-    told = sorted(sample.loc[sample["task"] == "control", COMPOUND].unique())
-    log.info("classes of the control task: %s", ", ".join(told))
+    names = sorted(sample.loc[sample["task"] == "control", COMPOUND].unique())
+    log.info("classes of the control task: %s", ", ".join(names))
     return sample
 
 

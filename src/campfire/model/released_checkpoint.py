@@ -32,7 +32,7 @@ def load_checkpoint(
     """A model in eval mode from a checkpoint of the authors' code: safetensors, or torch files (.ckpt, .pt, .pth).
 
     Sizes come from the tensors' shapes; prefixes such as `model.` or `module.` are taken off. RoPE `mixed` shows in
-    `freqs` tensors. Without them, none and axial cannot be told apart and `rope` must say. `rope_form` is `cosine`
+    `freqs` tensors. Without them, none and axial cannot be inferred apart and `rope` must say. `rope_form` is `cosine`
     by default, as the released code computes it. Heads follow the width (`HEADS`) unless given; further
     `fields` of ModelConfig (`mask_ratio`, `sync_mask`, ...) may be set. A file of `save_checkpoint` remembers all
     of these. Raises WeightsError that lists what is missing, unknown or of another shape.
@@ -133,7 +133,7 @@ def _infer(tensors: Mapping[str, Tensor], path: str | Path, given: Mapping[str, 
     grid = round(patches**0.5)
     if grid * grid != patches:
         raise WeightsError(f"{path}: {patches} positions are not those of a square tile")
-    told: dict[str, Any] = {
+    inferred: dict[str, Any] = {
         "size": next((name for name, (w, d, _) in SIZES.items() if (w, d) == (width, depth)), "large"),
         "image_size": grid * patch,
         "patch_size": patch,
@@ -144,13 +144,13 @@ def _infer(tensors: Mapping[str, Tensor], path: str | Path, given: Mapping[str, 
         "decoder_depth": _depth(tensors, "decoder"),
         "rope_form": "cosine",
     }
-    for heads, wide in (("heads", told["width"]), ("decoder_heads", told["decoder_width"])):
+    for heads, wide in (("heads", inferred["width"]), ("decoder_heads", inferred["decoder_width"])):
         if heads not in given and wide not in HEADS:
             raise WeightsError(f"{path}: the number of attention heads of a width of {wide} is not known; set {heads}=")
-        told[heads] = HEADS.get(wide)
+        inferred[heads] = HEADS.get(wide)
     rope = _rope(any(name.endswith(".freqs") for name in tensors), given.get("rope"), path)
     try:
-        return ModelConfig(**{**told, **given, "rope": rope})
+        return ModelConfig(**{**inferred, **given, "rope": rope})
     except (TypeError, CampfireError) as error:
         raise WeightsError(f"{path}: {error}") from error
 

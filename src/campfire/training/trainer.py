@@ -169,7 +169,7 @@ class Run:
         if kept is None or read_header(kept / "model.safetensors").get("code") != self.code:
             return None
         self.state.restore(out_dir)
-        self.journal.say("%s: finished before, put back from %s", out_dir, self.state.folder)
+        self.journal.say("%s: this run is finished; its outputs are restored from %s", out_dir, self.state.folder)
         return read_table(out_dir / "metrics.parquet")
 
     def _header(self, name: str) -> dict[str, Any]:
@@ -224,7 +224,7 @@ class Run:
         self.engine.sums = sums[self.processes.rank].to(self.processes.device)
         self.progress = Progress(**state)
         self.engine.skipped.fill_(self.progress.skipped)
-        self.journal.say("going on from %s: epoch %d", path, self.progress.epoch + 1)
+        self.journal.say("resuming from %s: epoch %d", path, self.progress.epoch + 1)
         self.journal.record("resume", checkpoint=path.name, step=self.number)
 
     def _save(self, sums: Tensor | None = None) -> None:

@@ -78,10 +78,10 @@ def _summary(
             there = _normalisable(where, controls)
             cells = cells[there[: len(cells)]].reset_index(drop=True)
             where, every, controls = where[there].reset_index(drop=True), every[there], controls[there]
-        told = (~cells[names.COMPOUND].isin(options.negative_controls)).to_numpy()
-        classes = cells[told].reset_index(drop=True)
+        treated = (~cells[names.COMPOUND].isin(options.negative_controls)).to_numpy()
+        classes = cells[treated].reset_index(drop=True)
         for representation in options.representations:
-            values = normalise(where, every, controls, representation, options.shrinkage)[: len(cells)][told]
+            values = normalise(where, every, controls, representation, options.shrinkage)[: len(cells)][treated]
             for level in ("cell", "well"):
                 logger.info("profiles: %s, %s embeddings, %s level", protocol, representation, level)
                 facts = {"protocol": protocol, "representation": representation, "level": level}

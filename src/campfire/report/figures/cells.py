@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from campfire.core.columns import COMPOUND, NUCLEUS, PLATE, SITE, WELL
 from campfire.core.errors import DataError
 from campfire.core.files import read_table
+from campfire.core.random import keyed_generator
 from campfire.images.tiles import TilePlate, open_plate
 from campfire.report.figures.style import GREY, PAGE, Drawn, channel_colour, new_figure, styled
 from campfire.report.tables.inputs import Files, Settings
@@ -42,7 +43,7 @@ def prepare(index: pd.DataFrame, wells: pd.DataFrame, controls: Sequence[str], o
     shown = [name for name in controls if name in there] + held[:HELD_OUT]
     if not shown:
         raise DataError(f"tiles/{index[PLATE].iloc[0]}.parquet: no control or held-out compound has a tile")
-    generator = np.random.default_rng(SEED)
+    generator = keyed_generator(SEED)
     parts = []
     for line, compound in enumerate(shown):
         own = tiles[tiles[COMPOUND] == compound].sort_values([WELL, SITE, NUCLEUS])
@@ -59,7 +60,7 @@ def prepare(index: pd.DataFrame, wells: pd.DataFrame, controls: Sequence[str], o
 
 def contrast(plate: TilePlate) -> pd.DataFrame:
     """Intensities shown as black and white, one row per channel (low, high), from random tiles of the whole plate."""
-    generator = np.random.default_rng(SEED)
+    generator = keyed_generator(SEED)
     rows = np.sort(generator.permutation(len(plate.images))[:SAMPLE])
     sample = np.asarray(plate.images[rows], dtype=np.float32)[:, :, ::2, ::2]
     low, high = np.percentile(sample, PERCENTILES, axis=(0, 2, 3))

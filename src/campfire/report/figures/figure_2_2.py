@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from numpy.typing import NDArray
 
+from campfire.core.random import keyed_generator
 from campfire.model.config import ModelConfig
 from campfire.report.figures.style import BLUE, GREY, INK, ORANGE, PAGE, Drawn, channel_colour, new_figure, styled
 from campfire.report.tables.inputs import Files, Settings
@@ -80,7 +81,7 @@ class _Facts:
 def _masks(facts: _Facts, channels: int) -> NDArray[np.bool_]:
     """(C, grid, grid), true where a patch is visible, drawn as in training."""
     grid, kept = facts.number("patches", "grid"), facts.number("patches", "visible")
-    generator = np.random.default_rng(SEED)
+    generator = keyed_generator(SEED)
     masks = np.zeros((channels, grid * grid), dtype=bool)
     chosen = generator.permutation(grid * grid)[:kept]
     for mask in masks:

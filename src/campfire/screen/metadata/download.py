@@ -129,12 +129,12 @@ def _download(address: str, partial: Path) -> None:
 
 def _stream(response: BinaryIO, out: BinaryIO, address: str, length: str | None) -> None:
     """Copy a response in chunks; the caller retries a body shorter than announced."""
-    done, told = 0, time.monotonic()
+    done, reported = 0, time.monotonic()
     while chunk := response.read(_CHUNK):
         out.write(chunk)
         done += len(chunk)
-        if time.monotonic() - told > 10:
-            told = time.monotonic()
+        if time.monotonic() - reported > 10:
+            reported = time.monotonic()
             log.info("%s: %.1f MB of %s", address, done / 1e6, f"{int(length) / 1e6:.1f} MB" if length else "?")
     if length is not None and done != int(length):
         raise http.client.IncompleteRead(b"", int(length) - done)
