@@ -1,5 +1,7 @@
 """Profiles: replicate retrieval across plates, and shares of the variance of well means."""
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,6 +27,8 @@ from campfire.report.tables.inputs import Files, Settings, read_csv
 from campfire.report.tables.profiles import REPRESENTATIONS
 
 FACTORS = {"compound": BLUE, "batch": VERMILION, "plate": ORANGE}
+LABEL_WIDTH = 12
+"""Characters of a line of an encoder's name; three rows of the figure hold no more."""
 _COLUMNS = ["encoder", "label", "protocol", "task", "split", "representation", "quantity", "value", "low", "high"]
 
 
@@ -113,8 +117,9 @@ def draw(data: pd.DataFrame) -> Figure:
     for label in dict.fromkeys(pair[0] for pair in pairs):
         own = [y for (name, _), y in zip(pairs, positions, strict=True) if name == label]
         grid[0].annotate(
-            label, (0, float(np.mean(own))), xycoords=("axes fraction", "data"), xytext=(-42, 0), va="center",
-            ha="center", textcoords="offset points", rotation=90, fontweight="bold", annotation_clip=False,
+            fill(label, LABEL_WIDTH), (0, float(np.mean(own))), xycoords=("axes fraction", "data"), xytext=(-44, 0),
+            va="center", ha="center", textcoords="offset points", rotation=90, fontweight="bold",
+            annotation_clip=False, linespacing=1.0,
         )  # fmt: skip
     return figure
 
