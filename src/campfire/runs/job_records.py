@@ -5,6 +5,7 @@ A record is a small JSON file below one folder: `<rule>/<wildcards>.json`. It ha
 
 import hashlib
 import json
+import os
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -31,6 +32,12 @@ def seeds_in(value: Any, place: str = "") -> dict[str, int]:
     return found
 
 
+def processor_seconds() -> float:
+    """Processor time, user and system, of this process and of those that it started and that have ended."""
+    times = os.times()
+    return round(times.user + times.system + times.children_user + times.children_system, 2)
+
+
 def begin(
     folder: str | Path, rule: str, wildcards: Mapping[str, str], outputs: Iterable[str], facts: Mapping[str, Any]
 ) -> Path:
@@ -42,6 +49,7 @@ def begin(
         "wildcards": dict(wildcards),
         "outputs": list(outputs),
         "began": time.time(),
+        "processor_seconds": processor_seconds(),
         "host": socket.gethostname(),
         "hardware": hardware(),
         "versions": versions(),
@@ -53,9 +61,9 @@ def begin(
 
 
 def end(path: Path) -> None:
-    """Record that the job of this record ran to its end."""
+    """Record that the job of this record ran to its end, and its processor time from start to end."""
     record = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, {**record, "ended": time.time()})
+    write_json(path, {**record, "ended": time.time(), "processor_seconds": processor_seconds()})
 
 
 def _different(values: Iterable[Any]) -> list[Any]:
