@@ -21,7 +21,9 @@ from campfire.report.catalogue import FIGURES, TABLES
 REPOSITORY = Path(__file__).resolve().parents[1]
 PREAMBLE = "import pickle; from snakemake.logging import logger; from snakemake.iocontainers import Snakemake"
 """What Snakemake puts before every script."""
-RULE = re.compile(r"^\s*(?:use rule (?P<base>\w+) as |rule )(?P<name>\w+)[^\n]*:|scripts/(?P<script>\w+)\.py", re.MULTILINE)
+RULE = re.compile(
+    r"^\s*(?:use rule (?P<base>\w+) as |rule )(?P<name>\w+)[^\n]*:|scripts/(?P<script>\w+)\.py", re.MULTILINE
+)
 
 
 def scripts() -> dict[str, str]:
