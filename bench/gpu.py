@@ -47,7 +47,7 @@ PARTS = (
     Part(
         "tests",
         "Do the tests that need a GPU pass, bit-exact resume among them?",
-        ["-m", "pytest", "-q", "-rA", "-m", "gpu", "tests/gpu"],
+        ["-m", "pytest", "-q", "-rA", "--tb=short", "--durations=8", "-m", "gpu", "tests/gpu"],
         ["-m", "pytest", "-q", "-m", "gpu", "tests/gpu"],
         150,
     ),
@@ -57,6 +57,13 @@ PARTS = (
         ["bench/pretrain.py", "--steps", "12", "--out", "{out}"],
         ["bench/pretrain.py", "--quick", "--batch", "4", "--channels", "1", "2", "--out", "{out}"],
         240,
+    ),
+    Part(
+        "profile",
+        "Where the time of a step goes: phases, kernels, and what changes would bring",
+        ["bench/step_profile.py", "--seconds", "90", "--out", "{out}"],
+        ["bench/step_profile.py", "--quick", "--out", "{out}"],
+        180,
     ),
     Part(
         "variants",
@@ -129,7 +136,7 @@ def run(part: Part, out: Path, seconds: float, rehearse: bool) -> dict[str, Any]
         output = error.stdout or b""
         code, text = 124, output.decode(errors="replace") if isinstance(output, bytes) else output
     outcome = {"question": part.question, "code": code, "seconds": round(time.monotonic() - began, 1)}
-    outcome["printed"] = text.strip().splitlines()[-40:]
+    outcome["printed"] = text.strip().splitlines()[-120:]
     if file.is_file():
         outcome["figures"] = json.loads(file.read_text(encoding="utf-8"))
     return outcome

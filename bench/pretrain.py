@@ -38,6 +38,7 @@ from campfire.training.flops import peak_rate, training_flops
 from campfire.training.loader import Loader
 from campfire.training.objective import filter_images
 from campfire.training.processes import Processes
+from campfire.training.repeatable import repeatable
 from campfire.training.source import Group, PlateRows, Source
 
 DEMO_MODEL = {"width": 128, "depth": 4, "heads": 4, "decoder_width": 64, "decoder_depth": 2, "decoder_heads": 4}
@@ -185,7 +186,8 @@ def step_rate(quick: bool) -> float:
     model, batch = ({"size": "large"}, 400) if device.type == "cuda" else (DEMO_MODEL, 128)
     with tempfile.TemporaryDirectory() as folder:
         source = synthetic_source([write_plate(Path(folder) / "a.npy", 4 * batch, 3, 0)], 3)
-        return our_rate(options_for(model, 3, batch, device), source, device, 1, 2 if quick else 10)[0]
+        with repeatable(device, wanted=True):
+            return our_rate(options_for(model, 3, batch, device), source, device, 1, 2 if quick else 10)[0]
 
 
 def peak_memory(device: torch.device) -> float:
@@ -219,7 +221,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = write_plate(Path(folder) / "a.npy", max(8 * batch, 512), 3, 0)
         for channels in arguments.channels:
-            source = synthetic_source([path], channels)
+            # Many times over: an epoch's end would let the GPU wait for the first tiles of the next in every few steps.
+            source = synthetic_source([path] * 8, channels)
             options = options_for(model, channels, batch, device)
             if arguments.compile:
                 options = PretrainOptions(**{**options.as_dict(), "compile": True})
@@ -228,7 +231,8 @@ def main() -> None:
             turns, memory = [], 0.0
             for _ in range(arguments.rounds or (1 if cuda or arguments.quick else 5)):
                 rate = matmul_rate(device, torch.bfloat16 if cuda else torch.float32)
-                ours, waited = our_rate(options, source, device, warm + 3 * cuda, steps)
+                with repeatable(device, options.deterministic):
+                    ours, waited = our_rate(options, source, device, warm + 3 * cuda, steps)
                 memory = memory or peak_memory(device)
                 plain = plain_rate_that_fits(config, source, batch, device, 1, max(2, steps // 4))
                 turns.append((ours, plain, rate, waited))

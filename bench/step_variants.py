@@ -28,6 +28,7 @@ from campfire.training import PretrainOptions
 from campfire.training.engine import Engine
 from campfire.training.loader import Batch
 from campfire.training.processes import Processes
+from campfire.training.repeatable import repeatable
 from campfire.training.source import Group, PlateRows, Source
 
 CHANNEL_COUNT = 3
@@ -69,7 +70,8 @@ def measure(
 def attempt(row: dict[str, Any], **arguments: Any) -> dict[str, Any]:
     """The row with its figures, or with the reason why there are none."""
     try:
-        row |= measure(**arguments)
+        with repeatable(arguments["device"], wanted=True):
+            row |= measure(**arguments)
     except torch.OutOfMemoryError:
         row["failed"] = "out of memory"
     if torch.cuda.is_available():

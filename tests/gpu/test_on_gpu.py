@@ -4,17 +4,29 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from campfire.core.errors import InterruptedRunError
 from campfire.encoders import load
 from campfire.model import MaskedAutoencoder, ModelConfig
-from campfire.training import EXIT_RESUMABLE, train
+from campfire.training import train
+from campfire.training.engine import Engine
 from campfire.training.objective import Objective
-from support.pretrain_plates import PLATES, SMALL_MODEL, options, same_run, split_table, three_plates
+from support.pretrain_plates import (
+    PLATES,
+    SMALL_MODEL,
+    options,
+    same_run,
+    same_tensors,
+    split_table,
+    three_plates,
+)
+from support.step_trace import trace
 
 pytestmark = [
     pytest.mark.gpu,
@@ -23,6 +35,8 @@ pytestmark = [
     ),
 ]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+SETTINGS = options(device=DEVICE, compile=False)
+"""Uncompiled: each number of channels would take half a minute to compile."""
 
 
 def test_a_step_in_fp32_equals_the_cpu() -> None:
@@ -51,33 +65,56 @@ def test_embeddings_equal_those_of_the_cpu() -> None:
     torch.testing.assert_close(second, first, rtol=2e-2, atol=2e-2)
 
 
-def test_two_runs_on_the_gpu_give_the_same_bytes(tmp_path: Path) -> None:
-    plates = three_plates(tmp_path / "tiles")
-    for name in ("one", "two"):
-        train(options(device=DEVICE), plates, split_table(PLATES), tmp_path / name, tmp_path / f"{name}-state")
-    same_run(tmp_path / "one", tmp_path / "two")
+def test_steps_repeated_give_the_same_bytes() -> None:
+    same_tensors(trace(DEVICE, compiled=False), trace(DEVICE, compiled=False))
 
 
-def test_a_run_stopped_by_a_signal_resumes_bit_for_bit(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return three_plates(tmp_path_factory.mktemp("tiles"))
+
+
+@pytest.fixture(scope="module")
+def whole(plates: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(SETTINGS, plates, split_table(PLATES), folder / "run", folder / "state")
+    return folder / "run"
+
+
+def test_two_runs_give_the_same_bytes(whole: Path, plates: list[Path], tmp_path: Path) -> None:
+    train(SETTINGS, plates, split_table(PLATES), tmp_path / "run", tmp_path / "state")
+    same_run(whole, tmp_path / "run")
+
+
+def test_a_run_stopped_by_a_signal_resumes_bit_for_bit(
+    whole: Path, plates: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SIGTERM in mid-run leaves a checkpoint; the resumed run ends with the bytes of an uninterrupted one."""
-    plates = three_plates(tmp_path / "tiles")
-    settings = options(device=DEVICE, epochs=40)
-    train(settings, plates, split_table(PLATES), tmp_path / "whole", tmp_path / "whole-state")
-    wells = tmp_path / "wells.parquet"
-    split_table(PLATES).to_parquet(wells)
-    code = (
-        "import sys; from pathlib import Path; from support.pretrain_plates import options; "
-        "from campfire.training import launch; plates = sys.argv[4:]; "
-        "sys.exit(launch(options(device=sys.argv[3], epochs=40), plates, sys.argv[1], Path(sys.argv[2]) / 'run', "
-        "Path(sys.argv[2]) / 'state'))"
-    )
-    command = [sys.executable, "-c", code, str(wells), str(tmp_path), DEVICE, *map(str, plates)]
-    tests = Path(__file__).resolve().parents[1]
-    process = subprocess.Popen(command, cwd=tests)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "state").rglob("step-*.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
-    if process.wait(60) == EXIT_RESUMABLE:
-        assert subprocess.run(command, cwd=tests).returncode == 0
-    same_run(tmp_path / "whole", tmp_path / "run")
+    real = Engine.step
+
+    def step_with_signal(self: Engine, number: int, *rest: Any) -> None:
+        real(self, number, *rest)
+        if number == 6:
+            signal.raise_signal(signal.SIGTERM)
+
+    arguments = (SETTINGS, plates, split_table(PLATES), tmp_path / "run", tmp_path / "state")
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "step", step_with_signal)
+        with pytest.raises(InterruptedRunError):
+            train(*arguments)
+    assert list((tmp_path / "state").rglob("step-*.ckpt")) and not (tmp_path / "run").exists()
+    train(*arguments)
+    same_run(whole, tmp_path / "run")
+
+
+def test_two_processes_that_compile_give_the_same_bytes(tmp_path: Path) -> None:
+    """Each compiles on its own, as a run does that resumes on another machine of the kind."""
+    processes = []
+    for name in ("one", "two"):
+        command = [sys.executable, "-m", "support.step_trace", DEVICE, "auto", str(tmp_path / name)]
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / f"{name}-cache")}
+        processes.append(subprocess.Popen(command, cwd=Path(__file__).resolve().parents[1], env=environment))
+    assert [process.wait(200) for process in processes] == [0, 0]
+    one, two = (dict(sorted(load_file(tmp_path / name).items())) for name in ("one", "two"))
+    same_tensors(one, two)

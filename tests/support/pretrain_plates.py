@@ -1,6 +1,7 @@
 """Small packed plates of blurred discs, written by hand in the store's own format, for the tests of pretraining."""
 
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,31 @@ def options(**changes: Any) -> PretrainOptions:
 
 def same_run(one: Path, other: Path) -> None:
     """Weights and snapshots bit for bit; the table of epochs but for timings."""
-    import torch
     from safetensors.torch import load_file
 
-    a, b = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
-    assert set(a) == set(b) and all(torch.equal(a[name], b[name]) for name in a)
-    timings = ["seconds", "tiles_per_s"]
+    same_tensors(*(load_file(folder / "model.safetensors") for folder in (one, other)))
+    timings = ["seconds", "tiles_per_s", "mfu", "memory_gib"]
     tables = [pd.read_parquet(folder / "metrics.parquet").drop(columns=timings) for folder in (one, other)]
     pd.testing.assert_frame_equal(*tables)
     with np.load(one / "snapshots.npz") as left, np.load(other / "snapshots.npz") as right:
         assert all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def same_tensors(one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    """Fails unless both have the same tensors bit for bit; says which differ, in their order, and by how much."""
+    import torch
+
+    assert list(one) == list(other)
+    found = []
+    for name, a in one.items():
+        b = other[name]
+        if a.shape != b.shape or a.dtype != b.dtype:
+            found.append(f"{name}: {a.dtype} {tuple(a.shape)} and {b.dtype} {tuple(b.shape)}")
+        elif not torch.equal(a, b):
+            apart = (a.double() - b.double()).abs()
+            share = float((apart > 0).double().mean())
+            size = float(a.double().abs().max())
+            found.append(
+                f"{name}: {100 * share:.2g} % of values differ, at most by {float(apart.max()):.2g} of {size:.2g}"
+            )
+    assert not found, "\n".join([f"{len(found)} of {len(one)} tensors differ:", *found[:12]])

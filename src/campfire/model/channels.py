@@ -32,10 +32,18 @@ def check_index(channel_index: Tensor, images: Tensor, limit: int) -> None:
 def label_sums(values: Tensor, channel_index: Tensor) -> Tensor:
     """Sums of `values` (B, C, K) float32 over the tiles of each label, and how many: (MAX_LABELS, K + 1)."""
     labels = channel_index.expand(values.shape[:2]).reshape(-1)
+    if values.is_cuda:
+        return _sums_by_product(values.flatten(0, 1), labels)
     sums = values.new_zeros(MAX_LABELS, values.shape[2] + 1)
     sums[:, :-1].index_add_(0, labels, values.flatten(0, 1))
     sums[:, -1].index_add_(0, labels, torch.ones_like(labels, dtype=values.dtype))
     return sums
+
+
+def _sums_by_product(values: Tensor, labels: Tensor) -> Tensor:
+    """`label_sums` of rows (M, K) and labels (M,) as a matrix product: `index_add_` on a GPU adds in any order."""
+    chosen = (torch.arange(MAX_LABELS, device=labels.device)[:, None] == labels).to(values.dtype)
+    return torch.cat([chosen @ values, chosen.sum(1, keepdim=True)], dim=1)
 
 
 def label_means(sums: Tensor, channel_index: Tensor) -> Tensor:

@@ -138,6 +138,11 @@ class PretrainOptions(Options):
     compile: Literal[True, False, "auto"] = option(
         "auto", "torch.compile: true, false or auto (on a GPU)", execution=True
     )
+    deterministic: bool = option(
+        True,
+        "on a GPU add in a fixed order, so that the same run gives the same bytes (a CPU always does)",
+        execution=True,
+    )
     device: str = option("auto", "cpu, cuda or auto", execution=True, internal=True)
     seed: Seed = option(
         10,

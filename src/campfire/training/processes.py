@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from campfire.core.errors import ConfigError, InterruptedRunError
+from campfire.training.repeatable import repeatable
 
 log = logging.getLogger(__name__)
 
@@ -84,24 +85,28 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 
 
 @contextmanager
-def join(device: str = "auto") -> Iterator[Processes]:
-    """Join the group that torchrun (or `start`) describes in the environment; alone where it describes none."""
+def join(device: str = "auto", deterministic: bool = True) -> Iterator[Processes]:
+    """Join the group that torchrun (or `start`) describes in the environment; alone where it describes none.
+
+    `deterministic`: the same bytes in every run on a GPU, see `repeatable`.
+    """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
-    if world == 1:
-        yield Processes(0, 1, chosen)
-        return
-    backend = "nccl" if chosen.type == "cuda" else "gloo"
-    gpu = chosen if chosen.type == "cuda" else None
-    torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30), device_id=gpu)
-    try:
-        yield Processes(rank, world, chosen)
-    except InterruptedRunError:
+    with repeatable(chosen, deterministic):
+        if world == 1:
+            yield Processes(0, 1, chosen)
+            return
+        backend = "nccl" if chosen.type == "cuda" else "gloo"
+        gpu = chosen if chosen.type == "cuda" else None
+        torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30), device_id=gpu)
+        try:
+            yield Processes(rank, world, chosen)
+        except InterruptedRunError:
+            torch.distributed.destroy_process_group()
+            raise
+        # After any other error we just end: leaving an NCCL group waits for all its members, and the others may be
+        # in a collective call that this process will never join. Whoever started us ends them.
         torch.distributed.destroy_process_group()
-        raise
-    # After any other error we just end: leaving an NCCL group waits for all its members, and the others may be
-    # in a collective call that this process will never join. Whoever started us ends them.
-    torch.distributed.destroy_process_group()
 
 
 class StopSignal:

@@ -59,7 +59,7 @@ def train(
     DataError and ConfigError for inputs that do not fit, CampfireError for a loss that is too often not finite.
     """
     table = wells if isinstance(wells, pd.DataFrame) else read_table(wells)
-    with StopSignal() as stop, join(options.device) as processes:
+    with StopSignal() as stop, join(options.device, options.deterministic) as processes:
         train_tiles, val_tiles, digests = open_sources(plates, table, options.channels, options.plate_types)
         train_tiles = train_tiles.capped(options.max_tiles, options.seed, CAP_TRAIN)
         val_tiles = val_tiles.capped(options.validation_tiles, options.seed, CAP_VAL)
