@@ -1,14 +1,13 @@
 """Faults of the network and of S3: they pass and leave no trace, or stay and fail the plate, never a site."""
 
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from campfire.core.errors import CampfireError, DataError
-from campfire.images.gallery import S3Options, connect, fetch_plate, plan_download
-from campfire.images.gallery.retry import Backoff, Pace, StoppedError
+from campfire.images.gallery import connect, fetch_plate, plan_download
+from campfire.images.gallery.pace import Pace
 from support.gallery_bucket import BATCH, CHANNELS, PLATE, SOURCE, Bucket
 from support.gallery_fetch import assert_holds, fetch, no_finished_or_partial_file
 from support.gallery_proxy import Proxy, proxy_before
@@ -85,19 +84,6 @@ def test_pace_halves_once_per_second_and_recovers(monkeypatch: pytest.MonkeyPatc
     for _ in range(200):
         pace.succeeded()
     assert pace.limit == 16
-
-
-def test_pauses_grow_and_end_when_told_to_stop() -> None:
-    stop = threading.Event()
-    backoff = Backoff(S3Options(attempts=3, backoff_s=0.01), stop)
-    started = time.monotonic()
-    backoff.wait()
-    assert time.monotonic() - started >= 0.005 and not backoff.spent
-    backoff.wait()
-    assert backoff.spent
-    stop.set()
-    with pytest.raises(StoppedError):
-        Backoff(S3Options(backoff_s=60), stop).wait()
 
 
 # Faults that stay: the plate fails, and a later run goes on.

@@ -23,8 +23,8 @@ from campfire.runs.definitions import WHOLE, Target, follow, module_file, take_a
 CARRIER_MODULES = frozenset(
     f"campfire.{name}"
     for name in (
-        *("core.errors", "core.files", "core.text", "runs.job"),
-        *("images.gallery.client", "images.gallery.folder", "images.gallery.journal", "images.gallery.retry"),
+        *("core.errors", "core.files", "core.retry", "core.text", "runs.job"),
+        *("images.gallery.client", "images.gallery.folder", "images.gallery.journal", "images.gallery.pace"),
         "training.progress",
     )
 )

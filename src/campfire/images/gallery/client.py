@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from campfire.core.errors import ConfigError
+from campfire.core.retry import Backoff, StoppedError, retry
 from campfire.images.gallery.connect import connect
 from campfire.images.gallery.faults import (
     ListingError,
@@ -23,7 +24,6 @@ from campfire.images.gallery.faults import (
     translate,
 )
 from campfire.images.gallery.options import S3Options
-from campfire.images.gallery.retry import Backoff, StoppedError
 
 __all__ = [
     "ListingError",
@@ -61,16 +61,12 @@ T = TypeVar("T")
 
 
 def _until_available(options: S3Options, ask: Callable[[bool], T]) -> T:
-    """The answer of `ask`, tried up to `options.attempts` times while S3 is unavailable."""
-    backoff = Backoff(options)
-    while True:
-        try:
-            return ask(backoff.spent)
-        except UnavailableError as error:
-            if backoff.spent:
-                raise
-            log.warning("%s (attempt %d of %d)", error, backoff.attempt, options.attempts)
-        backoff.wait()
+    """The answer of `ask`, asked up to `options.attempts` times while S3 is unavailable."""
+
+    def warn(error: Exception, attempt: str) -> None:
+        log.warning("%s (%s)", error, attempt)
+
+    return retry(ask, UnavailableError, Backoff(options.attempts, options.backoff_s), warn)
 
 
 def _call(options: S3Options, key: str, call: Callable[[], Any]) -> Any:

@@ -17,8 +17,8 @@ from campfire.core.errors import ConfigError, DataError
 from campfire.core.files import write_table, write_text
 from campfire.images.gallery.journal import Entry, Journal, remove_partials
 from campfire.images.gallery.options import S3Options
+from campfire.images.gallery.pace import Pace
 from campfire.images.gallery.plan import PLAN_COLUMNS, planned_bytes
-from campfire.images.gallery.retry import Pace
 from campfire.images.gallery.same_picture import describe, places_of_copies
 from campfire.images.gallery.transfer import (
     CORRUPT,

@@ -14,11 +14,12 @@ from typing import Any
 from campfire.core import text as wording
 from campfire.core.errors import DataError
 from campfire.core.files import atomic_path
+from campfire.core.retry import Backoff, retry
 from campfire.images.gallery.client import NotFoundError, RefusedError, Reply, UnavailableError, read_once, same_version
 from campfire.images.gallery.faults import ChangedError
 from campfire.images.gallery.journal import Entry, Journal
 from campfire.images.gallery.options import S3Options
-from campfire.images.gallery.retry import Backoff, Pace, StoppedError
+from campfire.images.gallery.pace import Pace
 from campfire.images.gallery.verify import BadObjectError, Checked, check_function, check_image
 
 log = logging.getLogger(__name__)
@@ -84,45 +85,48 @@ def fetch_object(
     entry = journal.find(task.file, task.key, task.bytes, task.version)
     if entry is not None and task.md5 in ("", entry.md5):
         return Outcome(task, OK, entry=_with_picture(entry, task, folder, journal))
-    backoff = Backoff(options, stop)
-    seen: set[str] = set()
-    while True:
-        if stop.is_set():
-            raise StoppedError("stopped")
+    seen: set[str] = set()  # MD5 of what each attempt brought, "" for nothing whole
+
+    def ask(_: bool) -> Outcome:
+        reply = None
         try:
             with pace.turn():
                 reply = read_once(client, options, task.key, stop)
             checked = judge(reply, task, options.check_etag)
-        except NotFoundError:
-            return Outcome(task, MISSING, "no such object (404)")
-        except RefusedError as error:
-            return Outcome(task, MISSING, str(error))
-        except UnavailableError as error:
-            seen.add("")
-            reason = str(error)
-            level = (
-                logging.DEBUG if error.slow_down else logging.WARNING
-            )  # log a burst of 503 once, not hundreds of times
-            if error.slow_down and pace.slow_down():
-                log.info("S3 asks to slow down: %d requests in flight from now on", pace.limit)
-        except BadObjectError as error:
-            seen.add(reply.md5)
-            level = logging.WARNING
-            reason = str(error)
-            if reply.body and reply.md5 == reply.stored_md5 and task.bytes in (-1, len(reply.body)):
-                return Outcome(task, CORRUPT, reason)
-        else:
-            pace.succeeded()
-            _place(reply.body, folder / task.file)
-            known = (reply.version or task.version, checked.dtype, checked.picture)
-            entry = Entry(task.file, task.key, len(reply.body), reply.md5, checked.shape, task.bytes, *known)
-            journal.add(entry)
-            return Outcome(task, OK, entry=entry, received=len(reply.body))
-        log.log(level, "%s: %s (attempt %d of %d)", task.label, reason, backoff.attempt, options.attempts)
-        if backoff.spent:
-            settled = len(seen) == 1 and "" not in seen and not (reason == "empty object" and task.bytes > 0)
-            return Outcome(task, CORRUPT if settled else UNAVAILABLE, reason)
-        backoff.wait()
+        except (NotFoundError, RefusedError) as error:
+            missing = isinstance(error, NotFoundError)
+            return Outcome(task, MISSING, "no such object (404)" if missing else str(error))
+        except (UnavailableError, BadObjectError) as error:
+            seen.add(reply.md5 if reply else "")
+            if reply and reply.body and reply.md5 == reply.stored_md5 and task.bytes in (-1, len(reply.body)):
+                return Outcome(task, CORRUPT, str(error))
+            raise
+        pace.succeeded()
+        return Outcome(task, OK, entry=_keep(reply, checked, task, folder, journal), received=len(reply.body))
+
+    def warn(error: Exception, attempt: str) -> None:
+        slow = isinstance(error, UnavailableError) and error.slow_down
+        if slow and pace.slow_down():
+            log.info("S3 asks to slow down: %d requests in flight from now on", pace.limit)
+        # A burst of 503 is logged once, not hundreds of times.
+        log.log(logging.DEBUG if slow else logging.WARNING, "%s: %s (%s)", task.label, error, attempt)
+
+    try:
+        backoff = Backoff(options.attempts, options.backoff_s, stop)
+        return retry(ask, (UnavailableError, BadObjectError), backoff, warn)
+    except (UnavailableError, BadObjectError) as error:
+        reason = str(error)
+        settled = len(seen) == 1 and "" not in seen and not (reason == "empty object" and task.bytes > 0)
+        return Outcome(task, CORRUPT if settled else UNAVAILABLE, reason)
+
+
+def _keep(reply: Reply, checked: Checked, task: Task, folder: Path, journal: Journal) -> Entry:
+    """Place a verified object in the folder and enter it in the journal."""
+    _place(reply.body, folder / task.file)
+    known = (reply.version or task.version, checked.dtype, checked.picture)
+    entry = Entry(task.file, task.key, len(reply.body), reply.md5, checked.shape, task.bytes, *known)
+    journal.add(entry)
+    return entry
 
 
 def _with_picture(entry: Entry, task: Task, folder: Path, journal: Journal) -> Entry:

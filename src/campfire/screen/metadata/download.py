@@ -16,10 +16,12 @@ from urllib.parse import unquote, urlsplit
 
 from campfire.core.errors import ConfigError, DataError
 from campfire.core.files import atomic_path
+from campfire.core.retry import Backoff, retry
 
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 4
+_FIRST_PAUSE_S = 1.0
 _TIMEOUT_S = 60
 _CHUNK = 1 << 20
 
@@ -102,29 +104,37 @@ def _copy(source: Path, address: str, partial: Path) -> None:
         raise DataError(f"{address}: cannot read this file ({error}); correct the address in the config") from error
 
 
+class _PassingError(DataError):
+    """The server cannot be reached or did not deliver the whole table."""
+
+
 def _download(address: str, partial: Path) -> None:
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as response, open(partial, "wb") as out:  # noqa: S310
-                _stream(response, out, address, response.headers.get("Content-Length"))
-            return
-        except urllib.error.HTTPError as error:
-            if error.code < 500 and error.code != 429:
-                raise DataError(
-                    f"{address}: the server answers {error.code} {error.reason}; correct the address in the config"
-                ) from error
-            problem = f"the server answers {error.code} {error.reason}"
-        except urllib.error.URLError as error:
-            problem = f"cannot be reached ({error.reason})"
-        except (OSError, http.client.HTTPException) as error:
-            problem = f"the transfer broke off ({error})"
-        if attempt < _ATTEMPTS:
-            log.warning("%s: %s; retrying (%d of %d)", address, problem, attempt + 1, _ATTEMPTS)
-            time.sleep(2 ** (attempt - 1))
-    raise DataError(
-        f"{address}: {problem}; check the network and proxy, or put a copy of the file on this machine and give its "
-        "path as the address"
-    )
+    def warn(error: Exception, attempt: str) -> None:
+        log.warning("%s: %s (%s)", address, error, attempt)
+
+    try:
+        retry(lambda _: _request(address, partial), _PassingError, Backoff(_ATTEMPTS, _FIRST_PAUSE_S), warn)
+    except _PassingError as error:
+        raise DataError(
+            f"{address}: {error}; check the network and proxy, or put a copy of the file on this machine and give its "
+            "path as the address"
+        ) from error
+
+
+def _request(address: str, partial: Path) -> None:
+    """One attempt to download an address; raises _PassingError with the reason where another may succeed."""
+    try:
+        with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as response, open(partial, "wb") as out:  # noqa: S310
+            _stream(response, out, address, response.headers.get("Content-Length"))
+    except urllib.error.HTTPError as error:
+        answer = f"the server answers {error.code} {error.reason}"
+        if error.code < 500 and error.code != 429:
+            raise DataError(f"{address}: {answer}; correct the address in the config") from error
+        raise _PassingError(answer) from error
+    except urllib.error.URLError as error:
+        raise _PassingError(f"cannot be reached ({error.reason})") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _PassingError(f"the transfer broke off ({error})") from error
 
 
 def _stream(response: BinaryIO, out: BinaryIO, address: str, length: str | None) -> None:

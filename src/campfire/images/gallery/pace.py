@@ -1,43 +1,12 @@
-"""When to retry a request to S3, and how many to keep in flight: fewer when S3 throttles, more on success."""
+"""How many requests to keep in flight: fewer when S3 throttles, more on success."""
 
-import random
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from campfire.core.errors import DataError
-from campfire.images.gallery.options import S3Options
-
-LONGEST_PAUSE_S = 20.0
 CUT_EVERY_S = 1.0
 """Seconds in which refusals count once: requests in flight together are refused together."""
-
-
-class StoppedError(DataError):
-    """Another object of the plate has ended the download."""
-
-
-class Backoff:
-    """The attempts of one request: counts them and waits between them, longer each time, half of it random."""
-
-    def __init__(self, options: S3Options, stop: threading.Event | None = None) -> None:
-        self._options = options
-        self._stop = stop or threading.Event()
-        self._jitter = random.Random()
-        self.attempt = 1
-
-    @property
-    def spent(self) -> bool:
-        """Whether this is the last attempt."""
-        return self.attempt >= self._options.attempts
-
-    def wait(self) -> None:
-        """Pause before the next attempt; raises StoppedError as soon as `stop` is set."""
-        longest = min(self._options.backoff_s * 2 ** (self.attempt - 1), LONGEST_PAUSE_S)
-        if self._stop.wait(longest * (0.5 + 0.5 * self._jitter.random())):
-            raise StoppedError("stopped")
-        self.attempt += 1
 
 
 class Pace:
