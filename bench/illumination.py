@@ -22,7 +22,7 @@ from tiles import machine
 from campfire.images.illumination import correct, estimate, to_uint16
 from campfire.images.nuclei import NucleiOptions, match_objects, measure, segment
 from campfire.simulate.field import illumination
-from campfire.simulate.layout import plan
+from campfire.simulate.layout import plan_screen
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.screen import PIXEL_SIZE_UM, render_site
 
@@ -54,7 +54,7 @@ def edge_to_centre(fields: list[Array], labels: list[Array]) -> float:
 def simulated(n_fields: int) -> list[dict[str, Any]]:
     """The DNA channel of one simulated plate."""
     options = ScreenOptions(workers=1)
-    plate = plan(options).plates[0]
+    plate = plan_screen(options).plates[0]
     sites = [(well, site) for well in plate.wells for site in range(1, 9)][:n_fields]
     drawn = [render_site(options, plate, well, site) for well, site in sites]
     fields, labels = [images[0] for images, _ in drawn], [labels for _, labels in drawn]

@@ -31,6 +31,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from campfire.core import columns as names
+from campfire.core.text import markdown_table
 from campfire.evaluation.plate_intervals import add, holm, over_plates, plate_totals
 from campfire.evaluation.statistics import BootstrapOptions, multiplicity, paired_intervals
 from campfire.evaluation.tally import Tally
@@ -139,14 +140,13 @@ def false_findings(simulations: int, plates: int, seed: int) -> dict[str, float]
 
 
 def report(table: pd.DataFrame) -> str:
-    """Markdown: intervals in rows, SDs in columns, for one OOD quadrant and for the mean of the quadrants."""
-    lines = ["| what | interval | " + " | ".join(f"SD {spread:g}" for spread in SPREADS) + " |"]
-    lines.append("|---|---|" + "---|" * len(SPREADS))
+    """A Markdown table of coverage: intervals in rows, SDs in columns, for one OOD quadrant and the mean of all."""
+    lines: list[list[str]] = []
     for (split, kind), rows in table.groupby(["quadrant", "interval"], sort=False):
         cells = rows.set_index("sd_of_plates")["coverage"]
         what = names.QUADRANTS.get(str(split), "mean of the quadrants")
-        lines.append(f"| {what} | {kind} | " + " | ".join(f"{100 * cells[s]:.0f} %" for s in SPREADS) + " |")
-    return "\n".join(lines)
+        lines.append([what, kind, *(f"{100 * cells[spread]:.0f} %" for spread in SPREADS)])
+    return markdown_table(["what", "interval", *(f"SD {spread:g}" for spread in SPREADS)], lines)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from campfire.core.text import markdown_table
 from campfire.core.yaml import merge, read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,11 +45,9 @@ def to_markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The keys in which the presets differ; a dash where a preset leaves a key at its default."""
     keys = list(dict.fromkeys(key for values in found.values() for key in values))
     differing = [key for key in keys if len({str(values.get(key)) for values in found.values()}) > 1]
-    lines = [f"| key | {' | '.join(f'`{name}`' for name in found)} |", "|---" * (len(found) + 1) + "|"]
-    for key in differing:
-        cells = [f"`{values[key]}`" if key in values else "-" for values in found.values()]
-        lines.append(f"| `{key}` | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    cells = ([f"`{values[key]}`" if key in values else "-" for values in found.values()] for key in differing)
+    rows = [[f"`{key}`", *line] for key, line in zip(differing, cells, strict=True)]
+    return markdown_table(["key", *(f"`{name}`" for name in found)], rows)
 
 
 def with_table(text: str) -> str:

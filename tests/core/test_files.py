@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from campfire.core.errors import CampfireError
-from campfire.core.files import atomic_path, single_writer, state_for
+from campfire.core.files import atomic_path, single_writer
 
 HOLDER = """
 import sys, time
@@ -51,19 +51,6 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         holder.send_signal(signal.SIGKILL)
     with single_writer(tmp_path / "state"):
         pass
-
-
-def test_a_finished_state_is_not_taken_for_the_result_of_other_code(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    with pytest.raises(KeyboardInterrupt), state_for(state, "code 1"):
-        (state / "checkpoint").write_text("half")
-        raise KeyboardInterrupt
-    with state_for(state, "code 2"):
-        assert (state / "checkpoint").read_text() == "half", "a half-done run goes on after an update"
-    with state_for(state, "code 2"):
-        assert (state / "checkpoint").exists(), "the same code finds what it made"
-    with state_for(state, "code 3"):
-        assert not (state / "checkpoint").exists()
 
 
 def test_weights_are_as_readable_as_other_files(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Sizes, times and lists in messages."""
+"""Sizes, times, lists and tables in messages and documents."""
 
 import pytest
 
-from campfire.core.text import duration, size, some, work_hours
+from campfire.core.text import duration, markdown_table, size, some, work_hours
 
 
 @pytest.mark.parametrize(("hours", "words"), [(0, "0 s"), (0.001, "4 s"), (0.5, "30 min"), (1920, "1,920.0 h")])
@@ -25,3 +25,14 @@ def test_long_lists_are_cut() -> None:
 )
 def test_times_by_the_clock(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_markdown_tables() -> None:
+    rows = [["plate|1", 3], ["B", 20]]
+    assert markdown_table(["name", "n"], rows, right=[1]) == ("| name | n |\n|---|---:|\n| plate\\|1 | 3 |\n| B | 20 |")
+    assert markdown_table(["name", "n"], rows, right=[1], padded=True).splitlines() == [
+        "| name     | n   |",
+        "| :------- | --: |",
+        "| plate\\|1 | 3   |",
+        "| B        | 20  |",
+    ]

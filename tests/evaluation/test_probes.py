@@ -121,21 +121,21 @@ def test_recorded_weights_give_the_recorded_accuracies_exactly(
 
 
 def test_subsets_and_folds_are_the_recorded_ones(official: tuple[Any, ...]) -> None:
-    from campfire.evaluation.probes.folds import plan
+    from campfire.evaluation.probes.folds import plan_folds
 
     folder, _, read = official
     sample, _ = read("control")
     sample["label"] = np.unique(sample[names.COMPOUND], return_inverse=True)[1]
     options = ProbeOptions()
     recorded = pd.read_parquet(folder / "control_train_subsets.parquet")
-    for number, fit in enumerate(plan("control", options.protocol("release"), sample, options).fits):
+    for number, fit in enumerate(plan_folds("control", options.protocol("release"), sample, options).fits):
         mine = sample[names.NUCLEUS].to_numpy()[fit.train]
         assert mine.tolist() == recorded.loc[recorded["subset"] == number, "row_id"].tolist()
     sample, _ = read("heldout")
     sample["label"] = np.unique(sample[names.COMPOUND], return_inverse=True)[1]
     recorded = pd.read_parquet(folder / "heldout_folds.parquet")
     for protocol in ("release", "strict"):  # with equal cells per plate, whole plates are the release's folds
-        layout = plan("heldout", options.protocol(protocol), sample, options)
+        layout = plan_folds("heldout", options.protocol(protocol), sample, options)
         for number, quadrants in enumerate(layout.scored):
             mine = sample[names.NUCLEUS].to_numpy()[quadrants["test_ood_compound"]]
             assert set(mine) == set(recorded.loc[recorded["test_fold"] == number, "row_id"])

@@ -10,7 +10,7 @@ from campfire.core import columns as names
 from campfire.core.errors import DataError, SplitError
 from campfire.evaluation.probes import LEAKAGE_EFFECTS, ProbeOptions, evaluate, leakage_table, well_position_table
 from campfire.evaluation.probes.evaluate import PREDICTION_COLUMNS, SCORE_COLUMNS
-from campfire.evaluation.probes.folds import plan
+from campfire.evaluation.probes.folds import plan_folds
 from campfire.evaluation.statistics import BootstrapOptions
 
 SMALL = {"subsets": 4, "folds": 3, "epochs": 30, "patience": 8, "learning_rate": 0.02, "variants": ()}
@@ -59,7 +59,7 @@ def wells_of(cells: Any, rows: Any) -> Any:
 def test_strict_folds_share_no_well_or_plate() -> None:
     cells = labelled(screen()[0], "heldout")
     options = ProbeOptions(**SMALL)
-    layout = plan("heldout", options.protocol("strict"), cells, options)
+    layout = plan_folds("heldout", options.protocol("strict"), cells, options)
     scored = np.concatenate([q["test_ood_compound"] for q in layout.scored])
     assert sorted(scored) == np.flatnonzero(cells["split"] == "test_ood_compound").tolist()
     for fit, quadrants in zip(layout.fits, layout.scored, strict=True):
@@ -75,7 +75,7 @@ def test_release_monitors_the_scored_fold_and_strict_does_not() -> None:
     cells = labelled(screen()[0], "heldout")
     options = ProbeOptions(**SMALL)
     for name, shared in (("release", True), ("paper", True), ("strict", False)):
-        layout = plan("heldout", options.protocol(name), cells, options)
+        layout = plan_folds("heldout", options.protocol(name), cells, options)
         for fit, quadrants in zip(layout.fits, layout.scored, strict=True):
             assert set(quadrants["test_ood_compound"]).issubset(fit.monitor) is shared
 
@@ -83,7 +83,7 @@ def test_release_monitors_the_scored_fold_and_strict_does_not() -> None:
 def test_control_subsets_are_equal_stratified_and_stop_on_validation_wells() -> None:
     cells = labelled(screen()[0], "control")
     options = ProbeOptions(**SMALL)
-    layout = plan("control", options.protocol("strict"), cells, options)
+    layout = plan_folds("control", options.protocol("strict"), cells, options)
     together = np.concatenate([fit.train for fit in layout.fits])
     assert sorted(together) == np.flatnonzero(cells["split"] == "train").tolist()
     for fit in layout.fits:
@@ -201,17 +201,17 @@ def test_compounds_that_cells_are_missing_of_are_told(caplog: pytest.LogCaptureF
     split, compound = sample["split"], sample[names.COMPOUND]
     lost = (split == "train") & (compound == "J01") | (split == "test") & (compound == "J02")
     with caplog.at_level("WARNING"):
-        plan("control", options.protocol("strict"), labelled(sample[~lost], "control"), options)
+        plan_folds("control", options.protocol("strict"), labelled(sample[~lost], "control"), options)
         assert "1 compounds without train cells, so no fit can name them, first J01" in caplog.text
         assert "1 compounds without cells to score in quadrant test, whose accuracy is of the others, first J02" in (
             caplog.text
         )
         alone = (split == "test_ood_compound") & (compound == "J07") & (sample[names.PLATE] != "P0")
-        plan("heldout", options.protocol("strict"), labelled(sample[~alone], "heldout"), options)
+        plan_folds("heldout", options.protocol("strict"), labelled(sample[~alone], "heldout"), options)
         assert "without training cells in fold 0, whose fit cannot name them, first J07" in caplog.text
     caplog.clear()
     for task in ("control", "heldout"):
-        plan(task, options.protocol("strict"), labelled(sample, task), options)
+        plan_folds(task, options.protocol("strict"), labelled(sample, task), options)
     assert not caplog.records
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.evaluation.probes import Fit, ProbeOptions, Protocol, evaluate, fit_linear
-from campfire.evaluation.probes.folds import plan
+from campfire.evaluation.probes.folds import plan_folds
 from campfire.evaluation.probes.linear import fit_probe
 from campfire.evaluation.probes.logistic import fit_logistic, standardisation
 
@@ -142,7 +142,7 @@ def test_scored_cells_choose_no_penalty(protocol: str) -> None:
     cells = labelled(sample, "heldout")
     features = x[(sample["task"] == "heldout").to_numpy()]
     labels = cells["label"].to_numpy()
-    layout = plan("heldout", layouts[protocol], cells, options)
+    layout = plan_folds("heldout", layouts[protocol], cells, options)
     for fit, scored in zip(layout.fits, layout.scored, strict=True):
         left_out = np.concatenate(list(scored.values()))
         used = np.concatenate([fit.train, fit.monitor])
@@ -177,10 +177,11 @@ def test_defaults_follow_the_size_and_are_the_papers_at_its_size() -> None:
     options = ProbeOptions()
     for cells, subsets in ((45, 1), (100, 3), (700, 10)):  # 3 training wells of each control
         sample, _ = screen(7, cells)
-        layout = plan("control", options.protocol("release"), labelled(sample, "control"), options)
+        layout = plan_folds("control", options.protocol("release"), labelled(sample, "control"), options)
         assert len(layout.fits) == subsets
-    assert len(plan("heldout", options.protocol("strict"), labelled(screen(5, 5)[0], "heldout"), options).fits) == 3
-    assert len(plan("heldout", options.protocol("strict"), labelled(screen(9, 5)[0], "heldout"), options).fits) == 5
+    for wells, folds in ((5, 3), (9, 5)):
+        cells = labelled(screen(wells, 5)[0], "heldout")
+        assert len(plan_folds("heldout", options.protocol("strict"), cells, options).fits) == folds
     assert options.with_rate([1260] * 10).learning_rate == 1e-3  # the paper's control fits
     assert options.with_rate([1000] * 10).learning_rate == 1e-3
     assert options.with_rate([320]).learning_rate == pytest.approx(4e-3)

@@ -203,10 +203,14 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     pd.testing.assert_frame_equal(whole.history, parts.history)
     other = TransferOptions(**{**SMALL, "epochs": 1}, seed=1)
     transfer.train_head(keys, embeddings, sheet, other, tmp_path, device="cpu")
-    assert "belongs to other data or options" in caplog.text
-    (tmp_path / "transfer_head.pt").write_bytes(b"not a state")
+    assert "also holds checkpoints of other options" in caplog.text
+    caplog.clear()
+    transfer.train_head(keys, embeddings, sheet, other, tmp_path, device="cpu", code="newer")
+    assert "resuming" not in caplog.text
+    for path in tmp_path.glob("*/*.ckpt"):
+        path.write_bytes(b"not a checkpoint")
     transfer.train_head(keys, embeddings, sheet, other, tmp_path, device="cpu")
-    assert "not a readable state" in caplog.text
+    assert "not a complete checkpoint" in caplog.text and "resuming" not in caplog.text
 
 
 def test_saved_heads_and_well_means(screen: tuple[Any, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

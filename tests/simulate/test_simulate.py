@@ -18,7 +18,7 @@ from campfire.screen.metadata import NEGATIVE_CONTROL, UNTREATED, read_plates, r
 from campfire.screen.split import SplitOptions, assign_wells
 from campfire.simulate import ScreenOptions, serve, write_screen
 from campfire.simulate.__main__ import read_options
-from campfire.simulate.layout import plan
+from campfire.simulate.layout import plan_screen
 from campfire.simulate.phenotype import FAMILIES, MECHANISMS, PARAMETERS
 from campfire.simulate.screen import PIXEL_SIZE_UM, render_site
 
@@ -50,7 +50,7 @@ def test_same_seed_same_bytes_in_one_process_or_two(screen: Path, tmp_path: Path
 
 
 def test_another_seed_gives_other_images() -> None:
-    plate = plan(SMALL).plates[0]
+    plate = plan_screen(SMALL).plates[0]
     one, _ = render_site(SMALL, plate, plate.wells[0], 1)
     other, _ = render_site(ScreenOptions(**{**SMALL.__dict__, "seed": 8}), plate, plate.wells[0], 1)
     assert (one != other).mean() > 0.5
@@ -58,7 +58,7 @@ def test_another_seed_gives_other_images() -> None:
 
 def test_images_are_five_channel_lzw_tiffs_in_a_folder_with_a_space(screen: Path) -> None:
     paths = sorted(screen.rglob("*.tiff"))
-    wells = sum(len(plate.wells) for plate in plan(SMALL).everything)
+    wells = sum(len(plate.wells) for plate in plan_screen(SMALL).everything)
     assert len(paths) == wells * 5
     assert all(path.parent.parent.name.endswith("-Measurement 1") for path in paths)
     zeros = 0
@@ -77,7 +77,7 @@ def test_the_gallery_code_reads_every_plate_over_http(screen: Path) -> None:
     with serve(screen / "s3") as url:
         options = gallery.S3Options(bucket=SMALL.bucket, prefix=SMALL.prefix, endpoint_url=url)
         client = gallery.connect(options)
-        for plate in plan(SMALL).everything:
+        for plate in plan_screen(SMALL).everything:
             index = gallery.read_index(client, options, SMALL.source, plate.batch, plate.name)
             assert set(index[WELL]) == {well.name for well in plate.wells}
             assert (index["problem"] == "").all()
@@ -95,7 +95,7 @@ def test_channels_are_what_load_data_says_not_what_the_number_says(screen: Path)
     """The true nuclei are brightest in the DNA image, on plates with either numbering."""
     truth = pd.read_parquet(screen / "truth" / "nuclei.parquet")
     numbers = set()
-    for plate in plan(SMALL).everything:
+    for plate in plan_screen(SMALL).everything:
         home = screen / "s3" / SMALL.bucket / SMALL.prefix / SMALL.source / "workspace"
         path = next(home.glob(f"*/{plate.batch}/{plate.name}/load_data*"))
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
@@ -120,7 +120,7 @@ def test_metadata_and_sheets_are_read_by_the_code_for_the_real_ones(screen: Path
     wells = read_wells(screen / "metadata" / "well.csv.gz", sheet)
     assert {NEGATIVE_CONTROL, UNTREATED} <= set(wells[COMPOUND])
     plates = read_plates(screen / "metadata" / "plate.csv.gz")
-    assert set(plates[PLATE]) == {plate.name for plate in plan(SMALL).everything}
+    assert set(plates[PLATE]) == {plate.name for plate in plan_screen(SMALL).everything}
     ood = sheet.loc[sheet["role"] == "ood", BATCH]
     assert set(ood) <= set(sheet.loc[sheet["role"] == "train", BATCH])
     controls = [NEGATIVE_CONTROL, "JCP2022_900001", "JCP2022_900002"]
@@ -134,7 +134,7 @@ def test_metadata_and_sheets_are_read_by_the_code_for_the_real_ones(screen: Path
 
 
 def test_four_transfer_plates_have_each_group_trained_on_and_held_out() -> None:
-    plates = plan(ScreenOptions()).transfer
+    plates = plan_screen(ScreenOptions()).transfer
     assert sorted((plate.group, plate.role) for plate in plates) == [
         ("M1", "heldout"), ("M1", "train"), ("M2", "heldout"), ("M2", "train"),
     ]  # fmt: skip
@@ -142,7 +142,7 @@ def test_four_transfer_plates_have_each_group_trained_on_and_held_out() -> None:
 
 def test_classical_segmentation_finds_the_true_nuclei() -> None:
     options = ScreenOptions()
-    layout = plan(options)
+    layout = plan_screen(options)
     found = reference = matched = 0
     for plate in (layout.plates[0], layout.plates[-3], layout.transfer[0], layout.transfer[1]):
         images, truth = render_site(options, plate, plate.wells[0], 1)
@@ -158,7 +158,7 @@ def test_mechanisms_are_known_parameters_and_each_is_in_one_family() -> None:
     for changes in MECHANISMS.values():
         assert set(changes) <= set(PARAMETERS)
     assert sorted(m for family in FAMILIES for m in family) == sorted(MECHANISMS)
-    treatments = plan(ScreenOptions()).treatments
+    treatments = plan_screen(ScreenOptions()).treatments
     assert len({tuple(sorted(t.mechanisms)) for t in treatments}) == len(treatments)
     shared = {m for t in treatments for m in t.mechanisms}
     assert len(shared) < 2 * len(treatments)  # some overlap
@@ -167,7 +167,7 @@ def test_mechanisms_are_known_parameters_and_each_is_in_one_family() -> None:
 def test_a_treatment_changes_the_cells_it_is_said_to_change(screen: Path) -> None:
     """Polyploidy makes nuclei larger: treated wells against the vehicle, same plate."""
     options = ScreenOptions()
-    layout = plan(options)
+    layout = plan_screen(options)
     plate = layout.plates[0]
     areas = {"polyploid": [], "vehicle": []}  # type: ignore[var-annotated]
     for well in plate.wells:

@@ -23,13 +23,14 @@ from campfire.core.errors import CampfireError, ConfigError, DataError, Interrup
 from campfire.core.files import read_table_metadata, single_writer
 from campfire.core.random import keyed_generator
 from campfire.model import ModelConfig, load_weights
+from campfire.model.checkpoints import StateFolder, read_checkpoint
 from campfire.training import PretrainOptions, train
-from campfire.training.checkpoints import OUTPUTS, StateFolder, read_checkpoint
 from campfire.training.engine import Engine, Prepared
 from campfire.training.epoch_plan import plan_epoch
 from campfire.training.flops import training_flops
 from campfire.training.learning_rate import Schedule, schedule
 from campfire.training.loader import Batch, Loader
+from campfire.training.outputs import OUTPUTS
 from campfire.training.processes import Processes
 from campfire.training.source import open_sources
 from support.pretrain_plates import PLATES, SMALL_MODEL, options, same_run, split_table, three_plates

@@ -40,8 +40,8 @@ def run_file(folder: Path, plates: list[Path], **changes: Any) -> Path:
 
 def one_rank(config: Path, place: dict[str, str], step: int, number: int) -> None:
     """What a process of the run does; it sends itself the signal `number` before optimiser step `step`."""
+    from campfire.model.checkpoints import StateFolder
     from campfire.training.__main__ import main
-    from campfire.training.checkpoints import StateFolder
     from campfire.training.engine import Engine
 
     if place["RANK"] != "0":  # what it goes on from comes from the first process, whatever its own disk shows

@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-from campfire.core.files import state_for
 from campfire.training import EXIT_RESUMABLE, PretrainOptions, launch, machine_values
 from campfire.training.launcher import requeue_job
 
@@ -24,11 +23,10 @@ nodes = int(resources.get("tasks", 1)) if resources.get("mpi") else 1
 processes = max(1, int(resources.get("gpu", 0)) // nodes)
 where = (Path(snakemake.output.model).parent, params.state, processes, nodes, threads)
 run = PretrainOptions(**{**options, **machine})
-with state_for(params.state, params.code):
-    code = launch(run, snakemake.input.tiles, snakemake.input.wells, *where, tell=log.info, code=params.code)
-    if code == EXIT_RESUMABLE:
-        log.info("stopped after a checkpoint; Slurm requeues the job, elsewhere Snakemake starts it again")
-        if requeue_job():
-            time.sleep(300)  # Slurm ends this job while we wait
-    if code:
-        sys.exit(code)
+code = launch(run, snakemake.input.tiles, snakemake.input.wells, *where, tell=log.info, code=params.code)
+if code == EXIT_RESUMABLE:
+    log.info("stopped after a checkpoint; Slurm requeues the job, elsewhere Snakemake starts it again")
+    if requeue_job():
+        time.sleep(300)  # Slurm ends this job while we wait
+if code:
+    sys.exit(code)

@@ -8,7 +8,7 @@ import shutil
 
 import torch
 
-from campfire.core.files import single_writer, state_for, write_table
+from campfire.core.files import single_writer, write_table
 from campfire.encoders import embedding_table as embeddings
 from campfire.evaluation.transfer.head import save_head
 from campfire.evaluation.transfer.options import TransferOptions
@@ -21,8 +21,8 @@ sheet = read_sheet(snakemake.input.sheet)
 keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
 params = snakemake.params
 options, state = TransferOptions(**params.options, **params.machine), params.state
-with single_writer(state), state_for(state, params.code):
-    head = train_head(keys, vectors, sheet, options, state)
+with single_writer(state):
+    head = train_head(keys, vectors, sheet, options, state, code=params.code)
 save_head(head, snakemake.output.head)
 write_table(embed_wells(head, keys, vectors, sheet), snakemake.output.wells)
 # Only needed by a killed run: the finished head is in its file.

@@ -88,29 +88,6 @@ def single_writer(path: str | Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def state_for(folder: str | Path, code: str) -> Iterator[None]:
-    """Empty a state folder whose *finished* run had other code; an unfinished run is resumed.
-
-    Otherwise the output of the finished run would pass for the result of the new code. A run that stopped half-way
-    resumes after a code update, because its hours of work are worth more; a warning is logged.
-    """
-    folder = Path(folder)
-    begun, ended = folder / "begun-with", folder / "finished-with"
-    if ended.is_file() and ended.read_text(encoding="utf-8") != code:
-        shutil.rmtree(folder)
-    if begun.is_file() and begun.read_text(encoding="utf-8") != code and not ended.is_file():
-        log.warning(
-            "%s: resuming a run that began with code %s; the code is now %s",
-            folder,
-            begun.read_text(encoding="utf-8"),
-            code,
-        )
-    write_text(begun, code)
-    yield
-    write_text(ended, code)
-
-
 def link_or_copy(source: str | Path, destination: str | Path) -> None:
     """Put the file `source` at `destination` atomically: a hard link where the disk allows it, else a copy."""
     with atomic_path(destination) as partial:

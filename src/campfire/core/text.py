@@ -1,6 +1,6 @@
-"""Sizes, times and lists as messages print them."""
+"""Sizes, times, lists and tables as messages and documents print them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 
 def size(count: float) -> str:
@@ -35,3 +35,20 @@ def duration(seconds: float) -> str:
 def some(names: Sequence[str], most: int = 8) -> str:
     """The first of many names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def markdown_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = (), padded: bool = False
+) -> str:
+    """Rows below the names of their columns in Markdown; columns with a number in `right` are aligned to the right.
+
+    `padded` fills the cells of a column to one width, so that the text is readable as it is.
+    """
+    lines = [[*columns], *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    marks = ["---:" if number in right else "---" for number in range(len(columns))]
+    if padded:
+        widths = [max(3, *map(len, cells)) for cells in zip(*lines, strict=True)]
+        lines = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
+        marks = [f"{'-' * (w - 1)}:" if i in right else f":{'-' * (w - 1)}" for i, w in enumerate(widths)]
+    head, *body = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([head, f"| {' | '.join(marks)} |" if padded else f"|{'|'.join(marks)}|", *body])

@@ -18,6 +18,7 @@ from campfire.core.columns import CHANNELS, COMPOUND, PLATE, PROTOCOLS, WELL, Pr
 from campfire.core.errors import in_one_line
 from campfire.core.files import read_table
 from campfire.core.options import TILE_SIZE
+from campfire.core.text import markdown_table
 from campfire.evaluation.sampling import HELDOUT_SPLITS, SampleOptions
 from campfire.screen.metadata import CONTROLS, find_well_table, read_sheet, read_wells
 from campfire.screen.split import SplitOptions, assign_wells, evaluation_plates
@@ -167,8 +168,7 @@ def to_markdown(table: pd.DataFrame) -> str:
             else:
                 text.loc[i, name] = f"{value:,.0f}"
     header = [str(name).replace("_", " ") for name in text.columns]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *text.to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(header, text.to_numpy().tolist(), range(1, len(header)))
 
 
 def add_split_arguments(parser: argparse.ArgumentParser) -> None:

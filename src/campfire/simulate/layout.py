@@ -81,7 +81,7 @@ def well_name(index: int) -> str:
     return f"{row_letters(index // 24)}{index % 24 + 1:02d}"
 
 
-def plan(options: ScreenOptions) -> Layout:
+def plan_screen(options: ScreenOptions) -> Layout:
     """Draw the plan of a screen; only the options count."""
     rng = seed_of(options, "panel")
     strength = (0.75 * options.effect, 1.25 * options.effect)

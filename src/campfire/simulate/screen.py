@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from campfire.core.columns import BATCH, CHANNELS, COMPOUND, NUCLEUS, PLATE, PLATE_TYPE, SITE, SOURCE, WELL
 from campfire.core.files import write_json, write_table
 from campfire.screen.wells import well_position
-from campfire.simulate.layout import CHANNEL_NUMBERS, Layout, Plate, Well, plan, seed_of, well_effects
+from campfire.simulate.layout import CHANNEL_NUMBERS, Layout, Plate, Well, plan_screen, seed_of, well_effects
 from campfire.simulate.options import ScreenOptions
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def write_screen(root: str | Path, options: ScreenOptions | None = None) -> Layo
     """
     options = options or ScreenOptions()
     root = Path(root)
-    layout = plan(options)
+    layout = plan_screen(options)
     started = time.perf_counter()
     work = root / f".partial-{uuid.uuid4().hex[:8]}"
     try:

@@ -12,16 +12,41 @@ from numpy.typing import NDArray
 import campfire
 from campfire.core.columns import CELL_KEYS
 from campfire.core.errors import DataError
-from campfire.core.files import atomic_path, write_table
+from campfire.core.files import atomic_path, link_or_copy, write_table
 from campfire.core.random import keyed_generator
 from campfire.model import MaskedAutoencoder, save_weights
+from campfire.model.checkpoints import StateFolder
 from campfire.training.engine import Engine
 from campfire.training.loader import Batch
 from campfire.training.source import Source, tile_keys
 
+OUTPUTS = ("snapshots.npz", "metrics.parquet", "model.safetensors")
+"""Outputs of a run; the last one is written last."""
+FINISHED = "finished"
 CHOOSE_SNAPSHOTS = 7
 CONTEXT_TILES = 64
 """Tiles in the batch that snapshots are reconstructed in: the channel embedding is a mean over a batch."""
+
+
+class RunFolder(StateFolder):
+    """The state folder of one pretraining run, which also keeps the outputs of the finished run."""
+
+    def finish(self, out_dir: Path) -> None:
+        """Keep the outputs as hard links and drop the checkpoints, which are several times as large."""
+        for name in OUTPUTS:
+            link_or_copy(out_dir / name, self.folder / FINISHED / name)
+        for spent in [*self.newest(), *self.folder.glob("snapshots/*.npy")]:
+            spent.unlink(missing_ok=True)
+
+    def finished(self) -> Path | None:
+        """Folder of the kept outputs if this run finished before, else None."""
+        kept = self.folder / FINISHED
+        return kept if all((kept / name).is_file() for name in OUTPUTS) else None
+
+    def restore(self, out_dir: Path) -> None:
+        """Restore kept outputs."""
+        for name in OUTPUTS:
+            link_or_copy(self.folder / FINISHED / name, out_dir / name)
 
 
 def metrics_table(history: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class Journal:
+class RunLog:
     """Writes one JSON object per line, and shows progress: a live line on a terminal, else log lines."""
 
     def __init__(self, path: Path | None) -> None:

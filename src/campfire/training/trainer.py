@@ -18,7 +18,7 @@ from campfire.core.errors import ConfigError, InterruptedRunError
 from campfire.core.files import read_table, single_writer
 from campfire.core.random import keyed_generator
 from campfire.model import read_header
-from campfire.training.checkpoints import Checkpoint, StateFolder, load_optimiser, optimiser_tensors
+from campfire.model.checkpoints import Checkpoint, load_optimiser, optimiser_tensors
 from campfire.training.engine import Engine
 from campfire.training.epoch_plan import EpochPlan, plan_epoch
 from campfire.training.flops import peak_rate, training_flops
@@ -26,9 +26,9 @@ from campfire.training.learning_rate import schedule
 from campfire.training.loader import Loader
 from campfire.training.meter import Meter, columns, memory_gib
 from campfire.training.options import UNKNOWN_CODE, PretrainOptions
-from campfire.training.outputs import Snapshots, metrics_table, write_outputs
+from campfire.training.outputs import RunFolder, Snapshots, metrics_table, write_outputs
 from campfire.training.processes import Processes, StopSignal, join
-from campfire.training.progress import Journal
+from campfire.training.progress import RunLog
 from campfire.training.source import Source, open_sources
 from campfire.training.watch import ChannelWatch, SkippedSteps
 
@@ -74,8 +74,8 @@ def train(
 
 
 @dataclass
-class Progress:
-    """Position of a run; together with weights, moments and sums it forms a checkpoint."""
+class Position:
+    """Where a run is; together with weights, moments and sums it forms a checkpoint."""
 
     epoch: int = 0
     """The current epoch, from 0."""
@@ -125,13 +125,13 @@ class Run:
         self.steps = self._plan(0).steps
         self.schedule = schedule(options, self.steps)
         identity = sha256(f"{options.fingerprint()}{data}".encode()).hexdigest()[:12]
-        self.state = StateFolder(state_dir, identity)
+        self.state = RunFolder(state_dir, identity)
         self.code = [code]
-        self.journal = Journal(self.state.folder / "log.jsonl" if processes.first else None)
+        self.run_log = RunLog(self.state.folder / "log.jsonl" if processes.first else None)
         self.snapshots = Snapshots(self.engine, val_tiles if val_tiles.tiles else train_tiles, self.state.folder)
-        self.progress = Progress()
-        self.channels = ChannelWatch(self.journal, options.channels)
-        self.skipped = SkippedSteps(self.engine, self.loader, self.journal, self.state.folder, self._plan)
+        self.progress = Position()
+        self.channels = ChannelWatch(self.run_log, options.channels)
+        self.skipped = SkippedSteps(self.engine, self.loader, self.run_log, self.state.folder, self._plan)
         self.saved_at = time.monotonic()
         most = max(len(g.channels) for g in train_tiles.groups)
         self.flops = {c: training_flops(self.engine.config, c) for c in range(1, most + 1)}
@@ -157,11 +157,11 @@ class Run:
                     out_dir, self.engine.model, self._header(out_dir.name), self.progress.history, self.snapshots
                 )
                 self.state.finish(out_dir)
-                self.journal.say("finished: %s", out_dir)
+                self.run_log.say("finished: %s", out_dir)
             self.processes.wait()
             return metrics_table(self.progress.history)
         finally:
-            self.journal.close()
+            self.run_log.close()
 
     def _put_back(self, out_dir: Path) -> pd.DataFrame | None:
         """Metrics of this run, its outputs restored, if the present code finished it before; else None."""
@@ -169,7 +169,7 @@ class Run:
         if kept is None or read_header(kept / "model.safetensors").get("code") != self.code:
             return None
         self.state.restore(out_dir)
-        self.journal.say("%s: this run is finished; its outputs are restored from %s", out_dir, self.state.folder)
+        self.run_log.say("%s: this run is finished; its outputs are restored from %s", out_dir, self.state.folder)
         return read_table(out_dir / "metrics.parquet")
 
     def _header(self, name: str) -> dict[str, Any]:
@@ -202,7 +202,7 @@ class Run:
         # All processes resume from what the first one read: they agree, and a big file is read once.
         position = self.processes.share((checkpoint.state, checkpoint.path) if checkpoint else None)
         if position is None:
-            self.journal.say(
+            self.run_log.say(
                 "training on %d tiles: %d epochs of %d steps of %d tiles, on %d x %s",
                 self.train_tiles.tiles, self.options.epochs, self.steps, self.options.global_batch,
                 self.processes.world, self.processes.device.type,
@@ -222,10 +222,10 @@ class Run:
         self.engine.model.load_state_dict(model)
         load_optimiser(self.engine.optimiser, self.engine.names, tensors)
         self.engine.sums = sums[self.processes.rank].to(self.processes.device)
-        self.progress = Progress(**state)
+        self.progress = Position(**state)
         self.engine.skipped.fill_(self.progress.skipped)
-        self.journal.say("resuming from %s: epoch %d", path, self.progress.epoch + 1)
-        self.journal.record("resume", checkpoint=path.name, step=self.number)
+        self.run_log.say("resuming from %s: epoch %d", path, self.progress.epoch + 1)
+        self.run_log.record("resume", checkpoint=path.name, step=self.number)
 
     def _save(self, sums: Tensor | None = None) -> None:
         """Write a checkpoint that starts with the next step (first process only)."""
@@ -238,7 +238,7 @@ class Run:
             self.number, tensors, {**vars(self.progress), "world": self.processes.world, "code": self.code}
         )
         self.saved_at = time.monotonic()
-        self.journal.record("checkpoint", file=path.name, save_seconds=round(self.saved_at - began, 3))
+        self.run_log.record("checkpoint", file=path.name, save_seconds=round(self.saved_at - began, 3))
 
     def _epoch(self) -> None:
         progress, options, engine = self.progress, self.options, self.engine
@@ -287,8 +287,8 @@ class Run:
             "memory_gib": memory_gib(device),
             "seconds_left": (all_steps - self.number) / max(values["steps_per_s"], 1e-9),
         }
-        self.journal.record("step", **values)
-        self.journal.progress(values)
+        self.run_log.record("step", **values)
+        self.run_log.progress(values)
         if progress.step < self.steps:  # at the end of an epoch the validation comes first
             stopping = bool(everyone[:, 2].any())
             if self.processes.first and (stopping or bool(everyone[0, 3])):
@@ -302,7 +302,7 @@ class Run:
 
     def _interrupt(self) -> None:
         self.processes.wait()
-        self.journal.record("stopped", signal=self.stop.name)
+        self.run_log.record("stopped", signal=self.stop.name)
         raise InterruptedRunError(f"{self.state.folder}: stopped by a signal after a checkpoint; start again to resume")
 
     def _end_epoch(self, totals: Tensor) -> None:
@@ -328,9 +328,9 @@ class Run:
             text += f", validation {validated['loss']:.4f}" + self.channels.describe(done, validated)
         if done in options.snapshots() and self.processes.first:
             self.snapshots.write(done)
-        self.journal.say("%s, %.0f tiles/s", text, row["tiles_per_s"])
+        self.run_log.say("%s, %.0f tiles/s", text, row["tiles_per_s"])
         crossed = options.checkpoint_steps and self.number % options.checkpoint_steps == 0
-        self.progress = Progress(epoch=done, history=progress.history, skipped=progress.skipped)
+        self.progress = Position(epoch=done, history=progress.history, skipped=progress.skipped)
         flags = [bool(self.stop.name), bool(crossed) or self._clock() or done == options.epochs]
         everyone = self.processes.gather(torch.tensor(flags, dtype=torch.float64, device=self.processes.device))
         stopping = bool(everyone[:, 0].any()) and done < options.epochs
@@ -346,5 +346,5 @@ class Run:
         seconds = time.monotonic() - began
         row = {"epoch": epoch, "step": self.number, "split": "val", **columns(values), "seconds": seconds}
         row["tiles"] = float(self.val_tiles.tiles)
-        self.journal.record("validation", **row)
+        self.run_log.record("validation", **row)
         return row

@@ -12,7 +12,7 @@ from campfire.training.channel_scores import BLIND, blindness
 from campfire.training.engine import Engine
 from campfire.training.epoch_plan import EpochPlan
 from campfire.training.loader import Loader, save_batches
-from campfire.training.progress import Journal
+from campfire.training.progress import RunLog
 
 SAVED_STEPS = 8
 """Most skipped steps whose tiles are saved between two reads of the device."""
@@ -21,8 +21,8 @@ SAVED_STEPS = 8
 class ChannelWatch:
     """Warns after the first validation with all channels predicted alike, and logs when this ends."""
 
-    def __init__(self, journal: Journal, channels: Sequence[str]) -> None:
-        self.journal, self.channels = journal, channels
+    def __init__(self, run_log: RunLog, channels: Sequence[str]) -> None:
+        self.run_log, self.channels = run_log, channels
         self.blind = False
 
     def describe(self, epoch: int, row: Mapping[str, Any]) -> str:
@@ -30,14 +30,14 @@ class ChannelWatch:
         missing = blindness(row)
         blind = missing is not None and missing >= BLIND
         if blind and not self.blind:
-            self.journal.say(
+            self.run_log.say(
                 "epoch %d: masked patches of all channels are predicted alike (%.2f of what sets the channels apart is "
                 "missing from the predictions). Early on this passes. If it stays, the decoder does not know its "
                 "channels: stop, and choose a channel_scale that keeps their means (docs/channels.md)", epoch, missing,
                 level=logging.WARNING,
             )  # fmt: skip
         elif self.blind and not blind:
-            self.journal.say("epoch %d: predictions of channels differ now (%.2f is missing)", epoch, missing)
+            self.run_log.say("epoch %d: predictions of channels differ now (%.2f is missing)", epoch, missing)
         self.blind = blind
         errors = [f"{c} {row[f'masked_error_{c}']:.3f}" for c in self.channels if f"masked_error_{c}" in row]
         return f", masked error {', '.join(errors)}" if errors else ""
@@ -47,9 +47,9 @@ class SkippedSteps:
     """Saves the tiles of steps that were skipped because a gradient was not finite; too many end the run."""
 
     def __init__(
-        self, engine: Engine, loader: Loader, journal: Journal, folder: Path, plan: Callable[[int], EpochPlan]
+        self, engine: Engine, loader: Loader, run_log: RunLog, folder: Path, plan: Callable[[int], EpochPlan]
     ) -> None:
-        self.engine, self.loader, self.journal, self.folder, self.plan = engine, loader, journal, folder, plan
+        self.engine, self.loader, self.run_log, self.folder, self.plan = engine, loader, run_log, folder, plan
 
     def report(self, before: int, now: int) -> None:
         """Handle the steps skipped since the last read; their total number then and now, over all processes."""
@@ -57,8 +57,8 @@ class SkippedSteps:
         recent = [numbers[k % len(numbers)] for k in range(max(before, now - len(numbers)), now)]
         for number in recent[:SAVED_STEPS]:
             epoch, step, path = self._save(number)
-            self.journal.record("nonfinite", step=number, file=path.name)
-            self.journal.say(
+            self.run_log.record("nonfinite", step=number, file=path.name)
+            self.run_log.say(
                 "step %d of epoch %d was skipped: its loss or gradient is not finite (%d of at most %d skipped steps). "
                 "Its tiles are in %s; look there for damaged ones",
                 step + 1, epoch + 1, now, limit, path, level=logging.WARNING,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.core.errors import DataError
-from campfire.evaluation.probes.folds import Plan, plan
+from campfire.evaluation.probes.folds import Plan, plan_folds
 from campfire.evaluation.probes.linear import LinearFits, fit_probe
 from campfire.evaluation.probes.metrics import classification_scores
 from campfire.evaluation.probes.options import FEW_CELLS, ProbeOptions, Protocol
@@ -45,7 +45,7 @@ def evaluate(
         sampled, task = map(str, group)  # type: ignore[call-overload]
         cells, features, compounds = gather(keys, embeddings, drawn)
         for name, protocol in options.layouts(sampled).items():
-            layout = plan(task, protocol, cells, options)
+            layout = plan_folds(task, protocol, cells, options)
             labels = cells["label"].to_numpy()
             fits = fit_probe(features, labels, layout.fits, len(compounds), protocol, options)
             rows, guesses = score(cells, features, layout, fits, protocol.weights, compounds)

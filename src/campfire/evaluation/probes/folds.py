@@ -34,7 +34,7 @@ class Plan:
     """For each fit, the rows to score by quadrant (a split name)."""
 
 
-def plan(task: str, protocol: Protocol, cells: pd.DataFrame, options: ProbeOptions) -> Plan:
+def plan_folds(task: str, protocol: Protocol, cells: pd.DataFrame, options: ProbeOptions) -> Plan:
     """Lay out the fits of `task`.
 
     cells: one row per cell in plate order, with the key columns, `split` and the integer column `label`.

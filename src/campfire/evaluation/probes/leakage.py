@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.evaluation.probes.evaluate import gather, score
-from campfire.evaluation.probes.folds import MOST_FOLDS, Plan, plan
+from campfire.evaluation.probes.folds import MOST_FOLDS, Plan, plan_folds
 from campfire.evaluation.probes.linear import fit_linear, fit_probe
 from campfire.evaluation.probes.options import Classifier, ProbeOptions, Protocol
 from campfire.evaluation.probes.trainer import Fit
@@ -124,7 +124,7 @@ def _predictions(
 
 
 def _layout(task: str, folds: str, cells: pd.DataFrame, options: ProbeOptions, monitor: str = "scored") -> Plan:
-    return plan(task, Protocol(weights="best", monitor=monitor, folds=folds), cells, options)  # type: ignore[arg-type]
+    return plan_folds(task, Protocol(weights="best", monitor=monitor, folds=folds), cells, options)  # type: ignore[arg-type]
 
 
 def _heldout_arms(cells: pd.DataFrame, options: ProbeOptions) -> dict[str, Plan]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.evaluation.probes.evaluate import gather, score
-from campfire.evaluation.probes.folds import MOST_FOLDS, plan
+from campfire.evaluation.probes.folds import MOST_FOLDS, plan_folds
 from campfire.evaluation.probes.leakage import LEAKAGE_COLUMNS, WELL_POSITION
 from campfire.evaluation.probes.linear import fit_linear
 from campfire.evaluation.probes.options import ProbeOptions, Protocol
@@ -85,7 +85,7 @@ def _accuracy_by_plate(
     renamed[names.COMPOUND] = renamed[names.WELL]
     cells, features, wells = gather(keys, embeddings, renamed)
     once = options.changed(folds=min(options.folds or MOST_FOLDS, plates), patience=options.epochs)
-    layout = plan("heldout", Protocol(weights="last", monitor="scored", folds="plate"), cells, once)
+    layout = plan_folds("heldout", Protocol(weights="last", monitor="scored", folds="plate"), cells, once)
     once = once.with_rate([len(fit.train) for fit in layout.fits])
     layout = replace(layout, scored=[{"test_ood_compound": s["test_ood_compound"]} for s in layout.scored])
     fits = fit_linear(features, cells["label"].to_numpy(), layout.fits, len(wells), once)

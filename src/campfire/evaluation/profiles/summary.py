@@ -11,7 +11,7 @@ from campfire.core import columns as names
 from campfire.core.errors import DataError
 from campfire.evaluation.probes import ProbeOptions, evaluate
 from campfire.evaluation.probes.evaluate import gather
-from campfire.evaluation.probes.folds import plan
+from campfire.evaluation.probes.folds import plan_folds
 from campfire.evaluation.profiles.normalise import normalise, well_means
 from campfire.evaluation.profiles.options import ProfileOptions
 from campfire.evaluation.profiles.retrieval import knn_predict, logistic_predict, replicate_retrieval
@@ -188,7 +188,7 @@ def _by_fold(rows: pd.DataFrame, x: Floats, probe: ProbeOptions, classify: Class
     """Predictions of a classifier on the probe's folds; in the control task it trains on all train cells at once."""
     cells, features, compounds = gather(rows[names.CELL_KEYS], x, rows)
     protocol, task = cells["protocol"].iloc[0], cells["task"].iloc[0]
-    layout = plan(task, probe.protocol(protocol), cells, probe.changed(subsets=1))
+    layout = plan_folds(task, probe.protocol(protocol), cells, probe.changed(subsets=1))
     labels, ids = cells["label"].to_numpy(), np.array(compounds, dtype=object)
     tables = []
     for number, (fit, quadrants) in enumerate(zip(layout.fits, layout.scored, strict=True)):

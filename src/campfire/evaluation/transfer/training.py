@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from campfire.core.errors import DataError
-from campfire.core.files import atomic_path
 from campfire.core.random import keyed_generator
 from campfire.evaluation.transfer.head import Head
 from campfire.evaluation.transfer.options import TransferOptions
@@ -23,10 +22,11 @@ from campfire.evaluation.transfer.wells import well_numbers
 if TYPE_CHECKING:
     import torch
 
+    from campfire.model.checkpoints import StateFolder
+
 logger = logging.getLogger(__name__)
 
 Rows = NDArray[np.intp]
-STATE = "transfer_head.pt"
 
 
 def train_head(
@@ -36,16 +36,19 @@ def train_head(
     options: TransferOptions | None = None,
     state_dir: str | Path | None = None,
     device: str = "auto",
+    code: str = "",
 ) -> Head:
     """Train a head on the training plates of a transfer screen (paper section 3.5).
 
     Each batch draws some cells of each of its wells, runs the head on every cell and takes the mean per well; the
     triplet loss pulls wells of one treatment together. The encoder stays frozen, so only its embeddings are
     needed. keys, embeddings (N, D): cells of all plates; held-out plates are not used. With `state_dir` an interrupted
-    run resumes from its last saved state and ends with the same weights on CPU.
+    run of the same data, options and `code` resumes from its newest checkpoint and ends with the same weights on CPU.
     Raises DataError when the training plates have too few wells with cells.
     """
     import torch
+
+    from campfire.model.checkpoints import StateFolder
 
     check_trainable(sheet)
     options = options or TransferOptions()
@@ -65,15 +68,16 @@ def train_head(
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, foreach=False
     )
-    digest = _digest(x[used], labels, ends, options)
-    state = Path(state_dir) / STATE if state_dir is not None else None
-    history = _resume(state, digest, network, optimiser) if state is not None else []
+    state = None
+    if state_dir is not None:
+        state = StateFolder(state_dir, _digest(x[used], labels, ends, options, code))
+    history = _resume(state, network, optimiser) if state is not None else []
     started = reported = time.monotonic()
     for epoch in range(len(history), options.epochs):
         history.append({"epoch": epoch + 1, **_train_epoch(epoch, wells, network, optimiser, options)})
         done = epoch + 1
         if state is not None and (done % options.checkpoint_every == 0 or done == options.epochs):
-            _save(state, digest, network, optimiser, history)
+            _save(state, network, optimiser, history)
         if time.monotonic() - reported > 10 or done == options.epochs:
             reported = time.monotonic()
             logger.info(
@@ -254,47 +258,43 @@ def _network(width: int, options: TransferOptions) -> "torch.nn.Sequential":
     return torch.nn.Sequential(*layers[:-1])
 
 
-def _digest(features: NDArray[np.float32], labels: NDArray[np.int64], ends: Rows, options: TransferOptions) -> str:
-    """Fingerprint of what a saved state depends on; scores and the number of epochs are not part of it."""
+def _digest(
+    features: NDArray[np.float32], labels: NDArray[np.int64], ends: Rows, options: TransferOptions, code: str
+) -> str:
+    """Fingerprint of what a checkpoint depends on; scores and the number of epochs are not part of it."""
     skipped = ("epochs", "checkpoint_every", "zprime_ddof", "replicates", "level")
     text = json.dumps({k: v for k, v in options.values().items() if k not in skipped}, sort_keys=True, default=list)
-    digest = hashlib.sha256(text.encode())
+    digest = hashlib.sha256(f"{code}{text}".encode())
     for array in (features, labels, np.asarray(ends)):
         digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return digest.hexdigest()[:12]
 
 
 def _save(
-    path: Path,
-    digest: str,
+    folder: "StateFolder",
     network: "torch.nn.Sequential",
     optimiser: "torch.optim.Optimizer",
     history: list[dict[str, Any]],
 ) -> None:
-    import torch
+    from campfire.model.checkpoints import optimiser_tensors
 
-    state = {"digest": digest, "head": network.state_dict(), "optimiser": optimiser.state_dict(), "history": history}
-    with atomic_path(path) as partial:
-        torch.save(state, partial)
+    tensors = {f"head.{name}": value for name, value in network.state_dict().items()}
+    tensors |= optimiser_tensors(optimiser, [name for name, _ in network.named_parameters()])
+    folder.save(len(history), tensors, {"history": history})
 
 
 def _resume(
-    path: Path, digest: str, network: "torch.nn.Sequential", optimiser: "torch.optim.Optimizer"
+    folder: "StateFolder", network: "torch.nn.Sequential", optimiser: "torch.optim.Optimizer"
 ) -> list[dict[str, Any]]:
-    """Load a saved state of the same data and options; [] and a log line otherwise."""
-    import torch
+    """Load the newest checkpoint into the head and return its epochs so far; [] where there is none."""
+    from campfire.model.checkpoints import load_optimiser
 
-    if not path.exists():
+    checkpoint = folder.load()
+    if checkpoint is None:
         return []
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 (a damaged file raises many kinds of errors; retraining is always safe)
-        logger.warning("%s: not a readable state (%s); the head is trained from the start", path, error)
-        return []
-    if state.get("digest") != digest:
-        logger.warning("%s: belongs to other data or options; the head is trained from the start", path)
-        return []
-    network.load_state_dict(state["head"])
-    optimiser.load_state_dict(state["optimiser"])
-    logger.info("transfer head: resuming after epoch %d", len(state["history"]))
-    return list(state["history"])
+    head = {name[5:]: value for name, value in checkpoint.tensors.items() if name.startswith("head.")}
+    network.load_state_dict(head)
+    load_optimiser(optimiser, [name for name, _ in network.named_parameters()], checkpoint.tensors)
+    history = list(checkpoint.state["history"])
+    logger.info("transfer head: resuming after epoch %d", len(history))
+    return history

@@ -186,9 +186,7 @@ def render_check(table: pd.DataFrame) -> str:
         raise ConfigError("nothing was checked: the sheet has no plate")
     columns = [name for name in CHECK_COLUMNS if name != "difference"]
     names = [name.removeprefix("Metadata_").replace("_", " ") for name in columns]
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    rows = table[columns].astype(str).to_dict("records")
-    lines += ["| " + " | ".join(value.replace("|", "\\|") for value in row.values()) + " |" for row in rows]
+    lines = [wording.markdown_table(names, table[columns].to_numpy().tolist())]
     different = table[table["difference"] != ""]
     lines.append("")
     lines.extend(f"- {item[BATCH]} / {item[PLATE]}: {item['difference']}" for item in different.to_dict("records"))

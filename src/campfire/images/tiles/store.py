@@ -27,6 +27,7 @@ import campfire
 from campfire.core.columns import CELL_KEYS, NUCLEUS, PLATE, SITE, SITE_KEYS, WELL
 from campfire.core.errors import DataError
 from campfire.core.files import atomic_path, write_table
+from campfire.core.text import size
 from campfire.images import illumination as illum
 from campfire.images.sites import Function, SiteImages, iterate_sites, read_sites, with_channels
 from campfire.images.tiles.cut import cut, fits
@@ -71,7 +72,7 @@ def write_plate(
     options, channels, path = options or TileOptions(), list(channels), Path(path)
     if path.suffix != ".npy":
         raise DataError(f"{path}: a tile store is named by its .npy file")
-    cells, sites = _plan(images, nuclei, channels)
+    cells, sites = _ordered(images, nuclei, channels)
     plate = str(cells[PLATE].iloc[0])
     functions = illum.read_functions(images, channels, illumination, illumination_offset)
     cutter = _Cutter(channels, options, functions is not None, _ranges(images, sites, channels, functions, options))
@@ -95,7 +96,9 @@ def write_plate(
             index_path(path).unlink(missing_ok=True)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(f"{path}: the disk is full; free {_gib(shape, options.dtype)} for plate {plate}") from error
+            raise DataError(
+                f"{path}: the disk is full; free {size(_bytes(shape, options.dtype))} for plate {plate}"
+            ) from error
         raise
     seconds = time.monotonic() - started
     log.info("%s: %d tiles of %d sites in %.1f s, %s", plate, len(cells), len(sites), seconds, path)
@@ -125,7 +128,7 @@ def _describe(
     }
 
 
-def _plan(images: str | Path, nuclei: pd.DataFrame, channels: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _ordered(images: str | Path, nuclei: pd.DataFrame, channels: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The kept nuclei in the store's order and the rows of the sites table that hold them."""
     missing = [name for name in [*CELL_KEYS, "y", "x", "kept"] if name not in nuclei]
     if missing:
@@ -253,15 +256,13 @@ def _check_space(path: Path, shape: tuple[int, ...], dtype: str, plate: str) -> 
     """Raise a DataError if the disk is too small, before the first tile rather than hours later."""
     path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path.parent).free
-    if free < np.prod(shape, dtype=float) * np.dtype(dtype).itemsize:
-        needed = _gib(shape, dtype)
-        raise DataError(
-            f"{path}: plate {plate} needs {needed}, the disk has {free / 2**30:.1f} GiB left; free some space"
-        )
+    needed = _bytes(shape, dtype)
+    if free < needed:
+        raise DataError(f"{path}: plate {plate} needs {size(needed)}, the disk has {size(free)} left; free some space")
 
 
-def _gib(shape: tuple[int, ...], dtype: str) -> str:
-    return f"{np.prod(shape, dtype=float) * np.dtype(dtype).itemsize / 2**30:.1f} GiB"
+def _bytes(shape: tuple[int, ...], dtype: str) -> float:
+    return float(np.prod(shape, dtype=float)) * np.dtype(dtype).itemsize
 
 
 def well_digests(index: pd.DataFrame) -> dict[str, str]:

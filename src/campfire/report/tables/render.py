@@ -13,6 +13,7 @@ import pandas as pd
 
 from campfire.core.errors import DataError
 from campfire.core.files import write_text
+from campfire.core.text import markdown_table
 
 _TEX_TEXT = {
     "\\": r"\textbackslash{}",
@@ -82,16 +83,9 @@ def _bold(cell: str, before: str, after: str) -> str:
 
 def to_markdown(table: Table) -> str:
     """The layout as a Markdown table between title and notes."""
-    columns = [str(column) for column in table.layout.columns]
-    rows = [[str(cell).replace("|", "\\|") for cell in row] for row in table.layout.to_numpy()]
-    widths = [max(3, *(len(cells[i]) for cells in [columns, *rows])) for i in range(len(columns))]
-    numeric = _numeric(table.layout)
-    marks = ["-" * (w - 1) + ":" if right else ":" + "-" * (w - 1) for w, right in zip(widths, numeric, strict=True)]
-    lines = [columns, marks, *rows]
-    body = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
-    ]
-    parts = [f"**{table.title}**", "\n".join(body)]
+    right = [number for number, numeric in enumerate(_numeric(table.layout)) if numeric]
+    body = markdown_table(list(map(str, table.layout.columns)), table.layout.to_numpy().tolist(), right, padded=True)
+    parts = [f"**{table.title}**", body]
     if table.answer:
         parts.insert(1, table.answer)
     parts += list(table.notes)

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from campfire.core.errors import in_one_line
 from campfire.core.mistakes import chosen
 from campfire.core.options import Options, about
+from campfire.core.text import markdown_table
 from campfire.encoders import KINDS
 from campfire.runs.config.model import Config
 
@@ -85,26 +86,26 @@ def _below(kind: type[BaseModel], title: str) -> Iterator[tuple[str, str, list[s
         yield from _below(found, f"{title}.{name}{_key(annotation)}")
 
 
-def _rows(kind: type[BaseModel], prefix: str, leave_out: Sequence[str]) -> Iterator[str]:
+def _rows(kind: type[BaseModel], prefix: str, leave_out: Sequence[str]) -> Iterator[list[str]]:
     for name in kind.model_fields:
         if name not in leave_out and not about(kind, name).get("internal"):
             yield _row(kind, name, prefix + name)
 
 
-def _row(kind: type[BaseModel], name: str, shown: str) -> str:
-    """One line of a table: option, values, default, meaning."""
+def _row(kind: type[BaseModel], name: str, shown: str) -> list[str]:
+    """One row of a table: option, values, default, meaning."""
     field, details = kind.model_fields[name], about(kind, name)
     notes = [f"follows `{details['follows']}`"] if details.get("follows") else []
     notes += ["*execution*"] if details.get("execution") else []
     notes += [f"[{details['source']}]"] if details.get("source") else []
     meaning = " ".join([str(field.description), *notes])
     cells = [f"`{shown}`", _values(field, str(details.get("unit", ""))), _default(field), meaning]
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+    return [cell.replace("|", "/") for cell in cells]
 
 
-def _render(title: str, summary: str, rows: Sequence[str]) -> str:
+def _render(title: str, summary: str, rows: Sequence[list[str]]) -> str:
     head = [f"## {title}", ""] + ([summary, ""] if summary else [])
-    return "\n".join([*head, "| option | values | default | meaning |", "|---|---|---|---|", *rows, ""])
+    return "\n".join([*head, markdown_table(("option", "values", "default", "meaning"), rows), ""])
 
 
 def _summary(kind: type[BaseModel]) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from campfire.core.errors import ConfigError, DataError
 from campfire.core.files import atomic_path
 from campfire.core.retry import Backoff, retry
+from campfire.core.text import size
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +146,6 @@ def _stream(response: BinaryIO, out: BinaryIO, address: str, length: str | None)
         done += len(chunk)
         if time.monotonic() - reported > 10:
             reported = time.monotonic()
-            log.info("%s: %.1f MB of %s", address, done / 1e6, f"{int(length) / 1e6:.1f} MB" if length else "?")
+            log.info("%s: %s of %s", address, size(done), size(int(length)) if length else "?")
     if length is not None and done != int(length):
         raise http.client.IncompleteRead(b"", int(length) - done)

@@ -1,8 +1,8 @@
-"""Checkpoints in a state folder: written atomically, the newest few kept.
+"""Checkpoints of a training in a state folder: written atomically, the newest few kept.
 
-A checkpoint is one safetensors file: weights, AdamW's moments and the sums of the current epoch as tensors; position,
-epoch table and identity of the run as JSON in its header. No generator state is stored, because every draw of a run
-comes from a generator seeded by (seed, step, process): the position is the state.
+A checkpoint is one safetensors file: weights, the optimiser's moments and other tensors; position and history as JSON
+in its header. No generator state is stored, because every draw of a training comes from a generator seeded by its
+position. Pretraining and the transfer screen's head both resume by these.
 """
 
 import json
@@ -19,14 +19,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from campfire.core.errors import DataError
-from campfire.core.files import atomic_path, link_or_copy
+from campfire.core.files import atomic_path
 
 log = logging.getLogger(__name__)
 
 NEWEST_KEPT = 3
-OUTPUTS = ("snapshots.npz", "metrics.parquet", "model.safetensors")
-"""Outputs of a run; the last one is written last."""
-FINISHED = "finished"
 
 
 @dataclass(frozen=True)
@@ -83,23 +80,6 @@ class StateFolder:
         """Remove partial files of killed writers."""
         for leftover in self.folder.glob("**/.*.partial*"):
             leftover.unlink(missing_ok=True)
-
-    def finish(self, out_dir: Path) -> None:
-        """Keep the outputs as hard links and drop the checkpoints, which are several times as large."""
-        for name in OUTPUTS:
-            link_or_copy(out_dir / name, self.folder / FINISHED / name)
-        for spent in [*self.newest(), *self.folder.glob("snapshots/*.npy")]:
-            spent.unlink(missing_ok=True)
-
-    def finished(self) -> Path | None:
-        """Folder of the kept outputs if this run finished before, else None."""
-        kept = self.folder / FINISHED
-        return kept if all((kept / name).is_file() for name in OUTPUTS) else None
-
-    def restore(self, out_dir: Path) -> None:
-        """Restore kept outputs."""
-        for name in OUTPUTS:
-            link_or_copy(self.folder / FINISHED / name, out_dir / name)
 
 
 def sync_folder(folder: Path) -> None:
