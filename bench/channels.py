@@ -33,7 +33,8 @@ from campfire.core.columns import CELL_KEYS, PLATE, WELL, channel_order
 from campfire.core.files import read_table
 from campfire.encoders import load
 from campfire.encoders.embed import embed_plate
-from campfire.evaluation.probes import ProbeOptions, evaluate
+from campfire.evaluation.probes import ProbeOptions
+from campfire.evaluation.probes.evaluate import evaluate
 from campfire.images.tiles import open_plate
 from campfire.model import MaskedAutoencoder, ModelConfig, load_weights
 from campfire.model.channels import label_means

@@ -30,7 +30,8 @@ from campfire.core.columns import CHANNELS, PLATE, QUADRANTS, SITE, WELL
 from campfire.core.files import write_table
 from campfire.encoders import load
 from campfire.encoders.embed import embed_plate
-from campfire.evaluation.probes import ProbeOptions, evaluate
+from campfire.evaluation.probes import ProbeOptions
+from campfire.evaluation.probes.evaluate import evaluate
 from campfire.evaluation.sampling import SampleOptions, draw_sample
 from campfire.evaluation.statistics import bootstrap_accuracy, paired_bootstrap
 from campfire.images.nuclei import NucleiOptions, segment_plate

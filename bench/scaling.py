@@ -28,7 +28,8 @@ import pandas as pd
 from tiles import CHANNELS, machine, simulated_field
 
 from campfire.core.columns import CELL_KEYS, SITE, WELL
-from campfire.images.gallery import S3Options, connect, fetch_plate, plan_download
+from campfire.images.gallery import S3Options, fetch_plate, plan_download
+from campfire.images.gallery.connect import connect
 from campfire.images.nuclei import segment_plate
 from campfire.images.tiles import open_plate, write_plate
 

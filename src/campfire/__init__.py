@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from campfire.encoders import Encoder
     from campfire.encoders import load as load_encoder
     from campfire.encoders.embed import embed_plate
-    from campfire.evaluation.probes import evaluate
+    from campfire.evaluation.probes.evaluate import evaluate
     from campfire.evaluation.profiles import replicate_retrieval
     from campfire.evaluation.statistics import bootstrap_accuracy
     from campfire.evaluation.zprime import zprime
@@ -53,7 +53,7 @@ _HOME = {
     "SplitOptions": ("campfire.screen.split", "SplitOptions"),
     "bootstrap_accuracy": ("campfire.evaluation.statistics", "bootstrap_accuracy"),
     "embed_plate": ("campfire.encoders.embed", "embed_plate"),
-    "evaluate": ("campfire.evaluation.probes", "evaluate"),
+    "evaluate": ("campfire.evaluation.probes.evaluate", "evaluate"),
     "load_checkpoint": ("campfire.model.released_checkpoint", "load_checkpoint"),
     "load_encoder": ("campfire.encoders", "load"),
     "load_model": ("campfire.model", "load_weights"),

@@ -10,15 +10,8 @@ import pytest
 
 from campfire.core import columns as names
 from campfire.core.errors import ConfigError, DataError
-from campfire.evaluation.probes import (
-    Fit,
-    ProbeOptions,
-    classification_scores,
-    confusion,
-    evaluate,
-    fit_linear,
-    predict,
-)
+from campfire.evaluation.probes import Fit, ProbeOptions, classification_scores, confusion, fit_linear, predict
+from campfire.evaluation.probes.evaluate import evaluate
 
 SPLITS = {
     "test_out_plate_": "test_ood_plate",

@@ -8,8 +8,8 @@ import pytest
 
 from campfire.core import columns as names
 from campfire.core.errors import DataError, SplitError
-from campfire.evaluation.probes import LEAKAGE_EFFECTS, ProbeOptions, evaluate, leakage_table, well_position_table
-from campfire.evaluation.probes.evaluate import PREDICTION_COLUMNS, SCORE_COLUMNS
+from campfire.evaluation.probes import LEAKAGE_EFFECTS, ProbeOptions, leakage_table, well_position_table
+from campfire.evaluation.probes.evaluate import PREDICTION_COLUMNS, SCORE_COLUMNS, evaluate
 from campfire.evaluation.probes.folds import plan_folds
 from campfire.evaluation.statistics import BootstrapOptions
 

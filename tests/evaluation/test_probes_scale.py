@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from campfire.core import columns as names
-from campfire.evaluation.probes import Fit, ProbeOptions, Protocol, evaluate, fit_linear
+from campfire.evaluation.probes import Fit, ProbeOptions, Protocol, fit_linear
+from campfire.evaluation.probes.evaluate import evaluate
 from campfire.evaluation.probes.folds import plan_folds
 from campfire.evaluation.probes.linear import fit_probe
 from campfire.evaluation.probes.logistic import fit_logistic, standardisation

@@ -13,12 +13,12 @@ from campfire.evaluation.profiles import (
     ProfileOptions,
     knn_predict,
     logistic_predict,
-    normalise,
     profile_summary,
     replicate_retrieval,
     variance_shares,
     well_means,
 )
+from campfire.evaluation.profiles.normalise import normalise
 from campfire.evaluation.statistics import BootstrapOptions
 
 DIM = 10

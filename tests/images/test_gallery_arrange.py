@@ -11,9 +11,10 @@ import tifffile
 
 from campfire.core.columns import BATCH, PLATE, SOURCE
 from campfire.core.errors import ConfigError, DataError
-from campfire.images.gallery import S3Options, check_source, connect, fetch_plate, plan_download
+from campfire.images.gallery import S3Options, check_source, fetch_plate, plan_download
 from campfire.images.gallery.arrange import BUCKET, arrange, find_images, main, read_list
 from campfire.images.gallery.client import NotFoundError, list_objects, read_object
+from campfire.images.gallery.connect import connect
 from campfire.images.sites import channels_of, read_site, read_sites
 
 PATTERN = r"(?P<well>[A-H]\d+)_(?P<site>\w+)_(?P<channel>[A-Za-z]+)[.]tif"

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from campfire.core.errors import CampfireError, DataError
-from campfire.images.gallery import connect, fetch_plate, plan_download
+from campfire.images.gallery import fetch_plate, plan_download
+from campfire.images.gallery.connect import connect
 from campfire.images.gallery.pace import Pace
 from support.gallery_bucket import BATCH, CHANNELS, PLATE, SOURCE, Bucket
 from support.gallery_fetch import assert_holds, fetch, no_finished_or_partial_file

@@ -86,7 +86,8 @@ def test_disk_full_without_root(
 JOB = """
 import sys
 from pathlib import Path
-from campfire.images.gallery import S3Options, connect, fetch_plate, plan_download
+from campfire.images.gallery import (S3Options, fetch_plate, plan_download)
+from campfire.images.gallery.connect import connect
 from support.gallery_bucket import BATCH, CHANNELS, PLATE, SOURCE, Bucket
 bucket = Bucket(Path("."), sys.argv[1], [])
 options = bucket.options(sys.argv[2])

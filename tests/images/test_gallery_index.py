@@ -8,16 +8,9 @@ import pandas as pd
 import pytest
 
 from campfire.core.errors import CampfireError, ConfigError, DataError
-from campfire.images.gallery import (
-    S3Options,
-    connect,
-    parse_load_data,
-    plan_plate,
-    read_index,
-    read_known_bad,
-    summarise_plan,
-)
+from campfire.images.gallery import S3Options, parse_load_data, plan_plate, read_index, read_known_bad, summarise_plan
 from campfire.images.gallery.addresses import RefusedTableError, location_key
+from campfire.images.gallery.connect import connect
 from campfire.images.gallery.index import LAYOUTS, read_text_table
 from campfire.simulate import serve
 from support.gallery_bucket import BATCH, CHANNELS, FOLDER, PLATE, ROOT, SOURCE, Bucket, make_bucket

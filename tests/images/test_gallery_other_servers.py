@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from campfire.core.errors import CampfireError, ConfigError, DataError
-from campfire.images.gallery import connect, fetch_plate, plan_download
+from campfire.images.gallery import fetch_plate, plan_download
 from campfire.images.gallery.client import list_objects, read_object
+from campfire.images.gallery.connect import connect
 from campfire.images.gallery.faults import ListingError
 from support.gallery_bucket import BATCH, CHANNELS, PLATE, SOURCE, Bucket, make_bucket, tiff
 from support.gallery_fetch import assert_holds, fetch

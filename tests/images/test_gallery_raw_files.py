@@ -12,8 +12,9 @@ import pytest
 import tifffile
 
 from campfire.core.errors import ConfigError, DataError
-from campfire.images.gallery import S3Options, connect, fetch_plate, plan_download
+from campfire.images.gallery import S3Options, fetch_plate, plan_download
 from campfire.images.gallery.arrange import BUCKET, arrange, find_images, main, read_list
+from campfire.images.gallery.connect import connect
 from campfire.images.sites import read_site, read_sites
 
 PATTERN = r"(?P<well>[A-P]\d+)_(?P<site>\d+)_(?P<channel>[A-Z]+)[.]"

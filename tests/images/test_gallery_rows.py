@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from campfire.core.errors import DataError
-from campfire.images.gallery import S3Options, connect, fetch_plate, parse_load_data, plan_download, plan_plate
+from campfire.images.gallery import S3Options, fetch_plate, parse_load_data, plan_download, plan_plate
 from campfire.images.gallery.addresses import RefusedTableError
+from campfire.images.gallery.connect import connect
 from campfire.images.gallery.index import read_text_table
 from support.gallery_bucket import BATCH, CHANNELS, PLATE, SOURCE, Bucket, make_bucket, tiff
 from support.gallery_fetch import fetch, reason

@@ -14,16 +14,9 @@ import pytest
 
 from campfire.core.columns import CHANNELS as ALL_CHANNELS
 from campfire.core.errors import DataError
-from campfire.images.gallery import (
-    S3Options,
-    check_source,
-    connect,
-    fetch_plate,
-    plan_download,
-    read_index,
-    render_check,
-)
+from campfire.images.gallery import S3Options, check_source, fetch_plate, plan_download, read_index, render_check
 from campfire.images.gallery.client import list_objects, read_object
+from campfire.images.gallery.connect import connect
 from campfire.images.gallery.verify import BadObjectError, check_function
 from campfire.simulate import serve
 from support.gallery_bucket import BATCH, CHANNELS, PLATE, SOURCE, Bucket, make_bucket

@@ -13,7 +13,8 @@ from campfire.core.errors import ConfigError, DataError
 from campfire.core.files import read_table_metadata
 from campfire.images.nuclei import describe, segment_plate
 from campfire.images.options import NucleiOptions
-from campfire.images.tiles import TileOptions, cut, fits, open_plate, origins, write_plate
+from campfire.images.tiles import TileOptions, fits, open_plate, origins, write_plate
+from campfire.images.tiles.cut import cut
 from support.nuclei_fields import CHANNEL_FILES, real_folder
 from support.tile_plates import CHANNELS, KEYS, make_plate
 

@@ -213,7 +213,7 @@ def test_every_option_has_a_description_and_the_readme_lists_it(repository: Path
 
 
 def test_a_config_is_read_without_heavy_libraries() -> None:
-    heavy = "{'torch', 'sklearn', 'scipy', 'matplotlib', 'skimage', 'boto3'}"
+    heavy = "{'torch', 'sklearn', 'scipy', 'matplotlib', 'skimage', 'boto3', 'pandas', 'pyarrow'}"
     code = f"import sys, campfire.runs.config; print(*({heavy} & {{*sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

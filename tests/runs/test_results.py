@@ -10,6 +10,7 @@ import pytest
 from campfire.core.errors import ConfigError
 from campfire.core.yaml import merge, read_yaml
 from campfire.report import catalogue
+from campfire.runs.config import Config
 from campfire.runs.results import Results
 from campfire.runs.run import Run
 
@@ -40,7 +41,7 @@ class Planned(Run):
 def results(config: dict[str, Any], groups: bool = True, **changes: Any) -> Results:
     sheet = pd.DataFrame({"role": "heldout", "group": ["M1", "M2"] * 2, "control": "neg" if groups else ""})
     plates = pd.DataFrame({"Metadata_Plate": ["Q1", "plate.2"], "role": ["id", "ood"]})
-    run = Planned(config, Path("workflow"), plates, sheet)
+    run = Planned(Config.read(config), Path("workflow"), plates, sheet)
     facts = {"pairs": PAIRS, "pretraining_runs": ["campfire"], "transfer_encoders": ["campfire"]} | changes
     for name, value in facts.items():
         run.__dict__[name] = value
@@ -84,7 +85,8 @@ def test_inputs_and_settings_are_named(config: dict[str, Any]) -> None:
     ]
     assert run.settings("figure", "claims") == {}
     assert run.settings("figure", "figure_2_1")["plate_type"] == "TARGET2"
-    assert set(run.settings("figure", "confusion")["options"]) == {"protocol"}
+    shown = {"protocol", "channel_labels", "compound_labels", "paper_screen"}
+    assert set(run.settings("figure", "confusion")["options"]) == shown
     assert run.settings("table", "gaps")["options"]["channel_sets"]["DNA"] == ["DNA"]
     family = run.family("plate_layout")
     assert family[1] == ({"quality": ["out/quality/plate.2.parquet"]}, "out/figures/plate_layout/plate.2.svg")

@@ -110,7 +110,7 @@ def test_execution_options_do_not_decide_results() -> None:
 
 
 def test_the_order_of_keys_in_the_config_does_not_count(make: Make) -> None:
-    run, other = make(), make(split=dict(reversed(make().config["split"].items())))
+    run, other = make(), make(split=dict(reversed(make().plain["split"].items())))
     assert repr(run.options("split")) == repr(other.options("split"))
     assert repr(run.counted_config()) == repr(other.counted_config())
 

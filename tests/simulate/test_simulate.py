@@ -14,6 +14,7 @@ import tifffile
 from campfire.core.columns import BATCH, CHANNELS, COMPOUND, PLATE, SITE, SITE_KEYS, SOURCE, WELL
 from campfire.core.errors import CampfireError, ConfigError
 from campfire.images import gallery, nuclei
+from campfire.images.gallery.connect import connect
 from campfire.screen.metadata import NEGATIVE_CONTROL, UNTREATED, read_plates, read_sheet, read_wells
 from campfire.screen.split import SplitOptions, assign_wells
 from campfire.simulate import ScreenOptions, serve, write_screen
@@ -76,7 +77,7 @@ def test_the_gallery_code_reads_every_plate_over_http(screen: Path) -> None:
     styles = {}
     with serve(screen / "s3") as url:
         options = gallery.S3Options(bucket=SMALL.bucket, prefix=SMALL.prefix, endpoint_url=url)
-        client = gallery.connect(options)
+        client = connect(options)
         for plate in plan_screen(SMALL).everything:
             index = gallery.read_index(client, options, SMALL.source, plate.batch, plate.name)
             assert set(index[WELL]) == {well.name for well in plate.wells}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from campfire.images.gallery import connect, fetch_plate, plan_download
+from campfire.images.gallery import fetch_plate, plan_download
+from campfire.images.gallery.connect import connect
 from support.gallery_bucket import BATCH, CHANNELS, PLATE, SOURCE, Bucket
 
 ODD = ("A02", "1")

@@ -5,8 +5,8 @@ rule pack_bundle:
     input:
         files=bundle_files(run),
         sheets=[
-            run.config["sheet"] or [],
-            run.config["transfer"]["sheet"] or [],
+            run.config.sheet or [],
+            run.config.transfer.sheet or [],
         ],
     output:
         run.files.bundle,

@@ -20,8 +20,8 @@ rule embed:
         runtime=480,
     params:
         spec=lambda wildcards: run.encoder(wildcards.encoder).spec,
-        channels=lambda wildcards: run.config["channel_sets"][wildcards.channels],
-        cells=run.config["embed"]["cells"],
+        channels=lambda wildcards: run.channel_set(wildcards.channels),
+        cells=run.config.embed.cells,
         machine=lambda wildcards, input: run.machine("embed"),
         # Finished plates are kept here, so that a killed or widened job embeds only what is missing.
         state=run.files.state("embed/{encoder}/{channels}"),
@@ -68,8 +68,8 @@ rule embed_table:
         runtime=60,
     params:
         spec=lambda wildcards: run.encoder(wildcards.encoder).spec,
-        channels=lambda wildcards: run.config["channel_sets"][wildcards.channels],
-        cells=run.config["embed"]["cells"],
+        channels=lambda wildcards: run.channel_set(wildcards.channels),
+        cells=run.config.embed.cells,
         code=lambda wildcards: run.embed_code(wildcards.encoder, "embed_table"),
     script:
         "../scripts/embed_table.py"

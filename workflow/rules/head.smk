@@ -1,10 +1,10 @@
 """Well embeddings of the transfer screen: through a trained head, or without one where `transfer.head` is null."""
 
-if run.config["transfer"]["head"] is None:
+if run.config.transfer.head is None:
 
     rule transfer_means:
         input:
-            sheet=run.config["transfer"]["sheet"] or [],
+            sheet=run.config.transfer.sheet or [],
             embeddings=lambda wildcards: run.transfer_embeddings(wildcards.encoder),
         output:
             wells=run.files.transfer_wells("{encoder}"),
@@ -25,7 +25,7 @@ else:
 
     rule transfer_head:
         input:
-            sheet=run.config["transfer"]["sheet"] or [],
+            sheet=run.config.transfer.sheet or [],
             embeddings=lambda wildcards: run.transfer_embeddings(wildcards.encoder),
         output:
             wells=run.files.transfer_wells("{encoder}"),

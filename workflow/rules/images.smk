@@ -25,7 +25,7 @@ rule images:
         wells=lambda wildcards: run.plate(wildcards.plate).wells,
         place=lambda wildcards: run.plate(wildcards.plate).place,
         channels=lambda wildcards: run.plate(wildcards.plate).channels,
-        illumination=run.config["illumination"],
+        illumination=run.config.illumination,
         # No declared output: the downloads of a killed job must survive until the next attempt.
         state=run.files.state("images/{plate}"),
         code=lambda wildcards: run.code("images", libraries=False),
@@ -36,7 +36,7 @@ rule images:
 rule check_source:
     """Reads a few objects of each batch and compares channels, shape and pixel size with the config."""
     input:
-        sheet=run.config["sheet"] or run.config["transfer"]["sheet"],
+        sheet=run.config.sheet or run.config.transfer.sheet,
     output:
         table=run.files.source_check,
     log:
@@ -49,8 +49,8 @@ rule check_source:
         runtime=60,
     params:
         **run.source_check_options(),
-        options=run.config["s3"],
-        illumination=run.config["illumination"],
+        options=run.plain["s3"],
+        illumination=run.config.illumination,
         code=lambda wildcards: run.code("check_source"),
     script:
         "../scripts/check_source.py"

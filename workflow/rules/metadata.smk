@@ -4,7 +4,7 @@ rule fetch_metadata:
     log:
         run.files.log("metadata/{table}"),
     wildcard_constraints:
-        table="|".join(run.config["metadata"]),
+        table="|".join(run.config.metadata),
     conda:
         "../../envs/images.yaml"
     params:

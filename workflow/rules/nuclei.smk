@@ -21,17 +21,17 @@ rule nuclei:
         plates_on_disk=1,
     params:
         pixel_size_um=lambda wildcards: run.plate(wildcards.plate).pixel_size_um,
-        nuclei=run.nuclei_options(),
+        nuclei=run.options("nuclei"),
         machine=lambda wildcards, input: run.machine("nuclei"),
         quality=run.options("quality"),
-        illumination=run.config["illumination"],
-        illumination_offset=run.config["illumination_offset"],
+        illumination=run.config.illumination,
+        illumination_offset=run.config.illumination_offset,
         code=lambda wildcards: run.code("nuclei"),
     script:
         "../scripts/nuclei.py"
 
 
-if run.config["nuclei"]["method"] == "cellpose":
+if run.config.nuclei.method == "cellpose":
 
     ruleorder: nuclei_gpu > nuclei
 

@@ -39,7 +39,7 @@ rule leakage_effects:
         mem_mb=16000,
         runtime=240,
     params:
-        options=run.config["probe"],
+        options=run.plain["probe"],
         negative_control=run.negative_controls[0],
         tables=run.interval_options(),
         code=lambda wildcards: run.code("leakage"),
@@ -66,7 +66,7 @@ rule profile:
         runtime=240,
     params:
         options=run.profile_options(),
-        probe=run.config["probe"],
+        probe=run.plain["probe"],
         tables=run.interval_options(),
         code=lambda wildcards: run.code("profiles"),
     script:

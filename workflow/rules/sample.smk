@@ -14,9 +14,9 @@ rule sample:
         runtime=60,
     params:
         options=run.options("sample"),
-        controls=run.config["split"]["controls"],
+        controls=list(run.config.split.controls),
         negative_controls=run.negative_controls,
-        protocols=run.config["probe"]["protocols"],
+        protocols=list(run.config.probe.protocols),
         code=lambda wildcards: run.code("sample"),
     script:
         "../scripts/sample.py"
@@ -24,7 +24,7 @@ rule sample:
 
 rule sample_transfer:
     input:
-        sheet=run.config["transfer"]["sheet"] or [],
+        sheet=run.config.transfer.sheet or [],
         nuclei=[run.files.nuclei(plate) for plate in run.transfer_plates],
     output:
         run.files.transfer_sample,
@@ -37,8 +37,8 @@ rule sample_transfer:
         mem_mb=4000,
         runtime=60,
     params:
-        cells_per_well=run.config["transfer"]["cells_per_well"],
-        seed=run.config["sample"]["seed"],
+        cells_per_well=run.config.transfer.cells_per_well,
+        seed=run.config.sample.seed,
         code=lambda wildcards: run.code("sample_transfer"),
     script:
         "../scripts/sample_transfer.py"

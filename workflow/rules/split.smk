@@ -1,6 +1,6 @@
 rule assign_wells:
     input:
-        sheet=run.config["sheet"] or [],
+        sheet=run.config.sheet or [],
         wells=run.files.metadata("well"),
         compounds=run.structures(),
     output:

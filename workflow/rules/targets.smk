@@ -18,7 +18,7 @@ localrules:
 rule metadata:
     """JUMP's tables of plates, wells and compounds."""
     input:
-        [run.files.metadata(table) for table in run.config["metadata"]],
+        [run.files.metadata(table) for table in run.config.metadata],
 
 
 rule split:

@@ -22,8 +22,8 @@ rule cut_tiles:
         channels=lambda wildcards: run.plate(wildcards.plate).channels,
         pixel_size_um=lambda wildcards: run.plate(wildcards.plate).pixel_size_um,
         tiles=run.options("tiles"),
-        illumination=run.config["illumination"],
-        illumination_offset=run.config["illumination_offset"],
+        illumination=run.config.illumination,
+        illumination_offset=run.config.illumination_offset,
         code=lambda wildcards: run.code("tiles"),
     script:
         "../scripts/tiles.py"
@@ -63,10 +63,10 @@ rule contact_sheet:
     params:
         channels=lambda wildcards, input: run.plate(wildcards.plate).channels,
         pixel_size_um=lambda wildcards, input: run.plate(wildcards.plate).pixel_size_um,
-        nuclei=lambda wildcards, input: run.nuclei_options(),
+        nuclei=lambda wildcards, input: run.options("nuclei"),
         machine=lambda wildcards, input: run.machine("nuclei"),
-        illumination=lambda wildcards, input: run.config["illumination"],
-        illumination_offset=lambda wildcards, input: run.config["illumination_offset"],
+        illumination=lambda wildcards, input: run.config.illumination,
+        illumination_offset=lambda wildcards, input: run.config.illumination_offset,
         caption=lambda wildcards, input: results.caption("figure", "contact_sheet"),
     script:
         "../scripts/contact_sheet.py"

@@ -8,7 +8,8 @@ import pandas as pd
 
 from campfire.core.columns import BATCH, PLATE, SOURCE
 from campfire.core.files import write_text
-from campfire.images.gallery import S3Options, check_source, connect, render_check
+from campfire.images.gallery import S3Options, check_source, render_check
+from campfire.images.gallery.connect import connect
 
 params = snakemake.params
 options = S3Options(**params.options)

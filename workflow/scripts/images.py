@@ -8,7 +8,8 @@ from campfire.runs import job
 log = job.start(snakemake)
 
 from campfire.core.files import single_writer, write_json, write_table
-from campfire.images.gallery import S3Options, connect, fetch_plate, plan_download
+from campfire.images.gallery import S3Options, fetch_plate, plan_download
+from campfire.images.gallery.connect import connect
 
 params, place, plate = snakemake.params, snakemake.params.place, snakemake.wildcards.plate
 wells = params.wells or Path(snakemake.input.wells).read_text(encoding="utf-8").split()[1:]

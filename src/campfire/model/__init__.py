@@ -28,14 +28,9 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
-        "MaskedAutoencoder": "autoencoder",
-        "Output": "autoencoder",
-        "build_model": "relatives",
-        "patchify": "encoder",
-        "unpatchify": "encoder",
-        "load_weights": "weights",
-        "read_header": "weights",
-        "save_weights": "weights",
-        "weights_digest": "weights",
+        "autoencoder": ["MaskedAutoencoder", "Output"],
+        "encoder": ["patchify", "unpatchify"],
+        "relatives": ["build_model"],
+        "weights": ["load_weights", "read_header", "save_weights", "weights_digest"],
     },
 )

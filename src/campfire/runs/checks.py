@@ -46,7 +46,7 @@ def check_plates(run: Run) -> None:
     both = [plate for plate in run.plates if plate in set(run.transfer_plates)]
     if both:
         raise ConfigError(
-            f"plate {both[0]} is in {run.config['sheet']} and in {run.config['transfer']['sheet']}; "
+            f"plate {both[0]} is in {run.config.sheet} and in {run.config.transfer.sheet}; "
             "a plate belongs to one of them"
         )
 
@@ -60,7 +60,7 @@ def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
         if match and not any(match[1] == plate or match[1].startswith(f"{plate}.") for plate in run.all_plates):
             raise ConfigError(
                 f"{target}: plate {match[1].partition('.')[0]} is not in "
-                f"{run.config['sheet'] or run.config['transfer']['sheet']}, or the split leaves it out; used are "
+                f"{run.config.sheet or run.config.transfer.sheet}, or the split leaves it out; used are "
                 f"{', '.join(run.all_plates[:5])}, ..."
             )
 
@@ -68,7 +68,7 @@ def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
 def check_timm_names(run: Run) -> None:
     """Check that timm has the models that its encoders name."""
     for name in run.encoders:
-        options = run.config["encoders"][name]
+        options = run.plain["encoders"][name]
         if options["kind"] == "timm" and (unknown := unknown_timm_model(options["model"])):
             raise ConfigError(f"config: encoders.{name}.model: {unknown}")
 
@@ -76,10 +76,10 @@ def check_timm_names(run: Run) -> None:
 def check_weights(run: Run, ablation: bool = False) -> None:
     """Check that weight files exist; those of the ablation study only when it is requested."""
     for encoder in run.encoders:
-        weights = run.config["encoders"][encoder].get("weights")
-        source = KINDS[run.config["encoders"][encoder]["kind"]].source
+        weights = run.plain["encoders"][encoder].get("weights")
+        source = KINDS[run.plain["encoders"][encoder]["kind"]].source
         if run.encoder(encoder).is_table:
-            path = run.config["encoders"][encoder].get("path")
+            path = run.plain["encoders"][encoder].get("path")
             if not path or not Path(path).is_file():
                 raise ConfigError(
                     f"encoder {encoder}: no table of embeddings at {path}; correct encoders.{encoder}.path"
@@ -93,7 +93,7 @@ def check_weights(run: Run, ablation: bool = False) -> None:
             )
     starts = {f"pretrain.runs.{name}": run.pretraining(name).get("imagenet") for name in run.pretraining_runs}
     if ablation:
-        sizes = run.config["pretrain"]["ablation"]["imagenet"]
+        sizes = run.config.pretrain.ablation.imagenet
         starts |= {f"pretrain.ablation.imagenet.{size}": weights for size, weights in sizes.items()}
     for place, weights in starts.items():
         if _missing(weights):
@@ -105,9 +105,9 @@ def check_weights(run: Run, ablation: bool = False) -> None:
 
 def check_tile_size(run: Run) -> None:
     """Check that external weight files were trained on tiles of this run's size."""
-    size = run.config["tiles"]["size"]
+    size = run.config.tiles.size
     for name in run.encoders:
-        options = run.config["encoders"][name]
+        options = run.plain["encoders"][name]
         path = options.get("weights")
         if options["kind"] not in ("pretrained", "untrained") or not path or not Path(path).is_file():
             continue

@@ -32,7 +32,7 @@ def guard(workflow: Any, run: Run) -> None:
 
 def check_plan(plan: Plan, run: Run) -> None:
     """Raise a ConfigError for a plan that would redo finished, expensive work without confirmation."""
-    stopped = cost.forbidden(cost.estimate(plan.jobs()), GUARDED, run.config["redo"])
+    stopped = cost.forbidden(cost.estimate(plan.jobs()), GUARDED, run.config.redo)
     if not stopped:
         return
     names = list(dict.fromkeys(row.stage for row in stopped))
@@ -61,7 +61,7 @@ def mark_command(workflow: Any, stages: list[str]) -> str:
 
 def missing_nuclei_weights(workflow: Any, run: Run) -> str:
     """What is wrong with the weights that planned jobs segment with, before any plate is downloaded; or ""."""
-    if run.config["nuclei"].get("method") != "cellpose":
+    if run.config.nuclei.method != "cellpose":
         return ""
     if not {"nuclei", "nuclei_gpu"} & {job.rule.name for job in workflow.dag.needrun_jobs()}:
         return ""
@@ -69,7 +69,7 @@ def missing_nuclei_weights(workflow: Any, run: Run) -> str:
     from campfire.images.nuclei.cellpose import weights_path
 
     try:
-        weights_path(NucleiOptions(**run.config["nuclei"]))
+        weights_path(run.config.nuclei)
     except CampfireError as error:
         return str(error)
     return ""
@@ -85,7 +85,7 @@ def _show_plan(workflow: Any, run: Run) -> None:
         return
     rows = cost.estimate(Plan(workflow, run.files).jobs())
     print(cost.render(rows) if rows else "Nothing to be done: everything is up to date.")
-    stopped = cost.forbidden(rows, GUARDED, run.config["redo"])
+    stopped = cost.forbidden(rows, GUARDED, run.config.redo)
     if stopped:
         names = ",".join(dict.fromkeys(row.stage for row in stopped))
         print(f"Redoing finished, expensive work must be confirmed: `--config redo={names}`.")

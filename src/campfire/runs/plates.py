@@ -1,14 +1,14 @@
 """What one plate of a run needs: its location in the bucket, wells, channels and pixel size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from campfire.core.columns import BATCH, PLATE, SOURCE, WELL
 from campfire.images.gallery import S3Options
 from campfire.images.gallery.plan import read_known_bad
+from campfire.runs.config import Config
 
 NUCLEAR_STAIN = "DNA"
 
@@ -34,10 +34,10 @@ class Plate:
         """Source, batch and plate, as the bucket names them."""
         return {"source": self.source, "batch": self.batch, "plate": self.name}
 
-    def known_bad(self, config: Mapping[str, Any]) -> dict[str, str]:
+    def known_bad(self, config: Config) -> dict[str, str]:
         """Known bad objects of this plate (key -> reason), so that one plate's faults do not rerun the others."""
-        listed = read_known_bad(config["known_bad"]) if config["known_bad"] else {}
-        return bad_objects(listed, self.place, str(config["s3"].get("prefix", "")))
+        listed = read_known_bad(config.known_bad) if config.known_bad else {}
+        return bad_objects(listed, self.place, config.s3.prefix)
 
 
 def bad_objects(listed: Mapping[str, str], place: Mapping[str, str], prefix: str) -> dict[str, str]:
@@ -54,29 +54,29 @@ def bad_objects(listed: Mapping[str, str], place: Mapping[str, str], prefix: str
     }
 
 
-def sheet_plates(sheet: pd.DataFrame, config: Mapping[str, Any]) -> list[Plate]:
+def sheet_plates(sheet: pd.DataFrame, config: Config) -> list[Plate]:
     """The plates of the sheet: training plates need the training channels only, evaluation plates all."""
     plates = []
     for row in sheet.to_dict("records"):
         evaluated = row["role"] in ("id", "ood")
-        channels = config["channels"] if evaluated else config["training_channels"]
+        channels = config.channels if evaluated else config.training_channels
         plates.append(
             Plate(
                 name=row[PLATE],
                 source=row[SOURCE],
                 batch=row[BATCH],
                 channels=with_nuclear_stain(channels),
-                pixel_size_um=config["pixel_size_um"],
+                pixel_size_um=config.pixel_size_um,
                 wells=[],
             )
         )
     return plates
 
 
-def transfer_plates(sheet: pd.DataFrame, config: Mapping[str, Any]) -> list[Plate]:
+def transfer_plates(sheet: pd.DataFrame, config: Config) -> list[Plate]:
     """The plates of the transfer screen, sorted by name."""
-    transfer = config["transfer"]
-    channels = with_nuclear_stain(config["channel_sets"][transfer["channel_set"]])
+    transfer = config.transfer
+    channels = with_nuclear_stain(config.channel_sets[transfer.channel_set])
     plates = []
     for name, rows in sheet.groupby(PLATE, sort=True):
         plates.append(
@@ -85,7 +85,7 @@ def transfer_plates(sheet: pd.DataFrame, config: Mapping[str, Any]) -> list[Plat
                 source=rows[SOURCE].iloc[0],
                 batch=rows[BATCH].iloc[0],
                 channels=channels,
-                pixel_size_um=transfer["pixel_size_um"],
+                pixel_size_um=transfer.pixel_size_um,
                 wells=rows[WELL].tolist(),
                 is_transfer=True,
             )
@@ -93,6 +93,6 @@ def transfer_plates(sheet: pd.DataFrame, config: Mapping[str, Any]) -> list[Plat
     return plates
 
 
-def with_nuclear_stain(channels: list[str]) -> list[str]:
+def with_nuclear_stain(channels: Sequence[str]) -> list[str]:
     """The channels, preceded by the nuclear stain if it is not among them: nucleus segmentation requires it."""
-    return channels if NUCLEAR_STAIN in channels else [NUCLEAR_STAIN, *channels]
+    return list(channels) if NUCLEAR_STAIN in channels else [NUCLEAR_STAIN, *channels]

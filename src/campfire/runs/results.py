@@ -38,12 +38,12 @@ class Results:
     @property
     def id_channels(self) -> str:
         """The leading channel set: the channels of pretraining."""
-        return str(self.run.config["tables"].get("id_channels", "DNA_AGP_Mito"))
+        return self.run.config.tables.id_channels
 
     @property
     def ood_channels(self) -> str:
         """The channel set that pretraining never saw."""
-        return str(self.run.config["tables"].get("ood_channels", "DNA_ER_RNA"))
+        return self.run.config.tables.ood_channels
 
     @cached_property
     def leading(self) -> list[str]:
@@ -53,9 +53,9 @@ class Results:
     @cached_property
     def growing_sets(self) -> list[str]:
         """The channel sets of figure 3.4: those of the first encoder that hold training channels only."""
-        trained, sets = set(self.run.config["training_channels"]), self.run.config["channel_sets"]
-        entries = self.run.config["evaluate"][:1]
-        return [name for entry in entries for name in entry["channel_sets"] if set(sets[name]) <= trained]
+        trained, sets = set(self.run.config.training_channels), self.run.config.channel_sets
+        entries = self.run.config.evaluate[:1]
+        return [name for entry in entries for name in entry.channel_sets if set(sets[name]) <= trained]
 
     @cached_property
     def id_plates(self) -> list[str]:
@@ -98,14 +98,14 @@ class Results:
     @cached_property
     def transfer_is_compared(self) -> bool:
         """The transfer screen has control groups to compare; one evaluated without a head may have none."""
-        if self.run.config["transfer"]["head"] is None and not has_control_groups(self.run.transfer_sheet):
+        if self.run.config.transfer.head is None and not has_control_groups(self.run.transfer_sheet):
             return False
         return bool(self.run.available(map(self.run.files.transfer_wells, self.run.transfer_encoders)))
 
     def _has(self, entry: Entry) -> bool:
         conditions = {
             "ood_channels": bool({(encoder, self.ood_channels) for encoder in self.leading} & set(self.run.pairs)),
-            "protocols": len(self.run.config["probe"]["protocols"]) > 1,
+            "protocols": len(self.run.config.probe.protocols) > 1,
             "comparisons": len(self.run.pairs) > 1,
             "channel_sets": bool(self.growing_sets),
             "pretraining": bool(self.run.pretraining_runs),
@@ -192,15 +192,15 @@ class Results:
         return {**self._settings(("options",)), "title": f"Findings ({self.run.files.results})"}
 
     def _settings(self, names: Iterable[str]) -> dict[str, Any]:
-        split, lead = self.run.config["split"], [*self.run.pairs, ("", "")][0][0]
+        split, lead = self.run.config.split, [*self.run.pairs, ("", "")][0][0]
         values: dict[str, Any] = {
-            "split_protocol": split["protocol"],
-            "controls": list(split["controls"]),
+            "split_protocol": split.protocol,
+            "controls": list(split.controls),
             "plate_type": self.run.evaluation_type,
             "encoder": lead,
             "licences": self.licences,
             "channel_sets": self.growing_sets,
-            "channels": list(self.run.config["training_channels"]),
+            "channels": list(self.run.config.training_channels),
             "model": self.model,
             "options": self.options,
         }
@@ -217,21 +217,21 @@ class Results:
     def licences(self) -> dict[str, str]:
         """Licences of the published encoders that are evaluated."""
         used = dict.fromkeys(encoder for encoder, _ in self.run.pairs)
-        found = {name: licence_of(self.run.config["encoders"][name]) for name in used}
+        found = {name: licence_of(self.run.plain["encoders"][name]) for name in used}
         return {name: licence for name, licence in found.items() if licence}
 
     @cached_property
     def options(self) -> dict[str, Any]:
         """Section `tables` of the config, and what each channel set that is used holds."""
-        used = {channels for _, channels in self.run.pairs} | {self.run.config["transfer"]["channel_set"]}
-        sets = {name: channels for name, channels in self.run.config["channel_sets"].items() if name in used}
-        named = self.run.config["tables"]
-        return {"channel_sets": sets, **named, "labels": self.labels, "paper": self._paper(named.get("paper", {}))}
+        used = {channels for _, channels in self.run.pairs} | {self.run.config.transfer.channel_set}
+        sets = {name: channels for name, channels in self.run.plain["channel_sets"].items() if name in used}
+        named = self.run.plain["tables"]
+        return {"channel_sets": sets, **named, "labels": self.labels, "paper": self._paper(named["paper"])}
 
     @cached_property
     def labels(self) -> dict[str, str]:
         """Names of encoders in print: the config's, else for what was run: a twin says what its weights are."""
-        labels = dict(self.run.config["tables"].get("labels", {}))
+        labels = dict(self.run.config.tables.labels)
         for name in self.run.encoders:
             options = self.run.encoder(name).options
             if options["kind"] == "untrained":
@@ -244,7 +244,7 @@ class Results:
 
     def _paper(self, rows: Mapping[str, str]) -> dict[str, str]:
         """The paper's row beside each encoder, left out where the encoder has random weights."""
-        random = {name for name in rows if self.run.config["encoders"].get(name, {}).get("weights") == "random"}
+        random = {name for name in rows if self.run.plain["encoders"].get(name, {}).get("weights") == "random"}
         return {name: row for name, row in rows.items() if name not in random}
 
     def caption(self, kind: Kind, name: str) -> str:
@@ -326,7 +326,7 @@ def upstream_files(run: Run) -> list[str]:
     files = run.files
     stages = (files.download, files.nuclei, files.tile_index)
     return [
-        *map(files.metadata, run.config["metadata"]),
+        *map(files.metadata, run.config.metadata),
         *(stage(plate) for stage in stages for plate in run.all_plates),
         *(path for encoder in run.encoders for path in run.encoder(encoder).weights),
     ]

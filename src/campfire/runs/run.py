@@ -24,7 +24,7 @@ from campfire.runs.files import Files, drawable_sheets, weight_files
 from campfire.runs.fingerprint import code_state
 from campfire.runs.plates import Plate
 from campfire.screen.metadata import empty_sheet, local_content, read_sheet
-from campfire.screen.split import SplitOptions, plates_with_wells
+from campfire.screen.split import plates_with_wells
 from campfire.training import result_values
 
 ROLES_EVALUATED = ("id", "ood")
@@ -40,13 +40,13 @@ SCRIPTS = (
 class Run:
     """A run of the workflow.
 
-    config: the checked config
+    config: the checked config; `plain` holds the same as plain values, for parameters of rules
     workflow: the folder of the workflow's files (workflow/)
     fetch: local path of a workflow's file that is at a URL, e.g. fetch("scripts/embed.py"); unused beside a checkout
     sheet: the plates whose wells the split may use; transfer_sheet: the wells of the transfer screen, None without one
     """
 
-    config: Mapping[str, Any]
+    config: Config
     workflow: Path
     sheet: pd.DataFrame
     transfer_sheet: pd.DataFrame | None
@@ -55,44 +55,49 @@ class Run:
     @classmethod
     def read(
         cls,
-        config: Mapping[str, Any],
+        values: Mapping[str, Any],
         workflow: str | Path,
         files: Iterable[str | Path] = (),
         fetch: Callable[[str], str] | None = None,
     ) -> "Run":
-        """The run of a config; ConfigError or DataError for a config that is wrong or sheets that cannot be used.
+        """The run of a config's values; ConfigError or DataError for a wrong config or sheets that cannot be used.
 
         files: the YAML files that the config comes from, so that a message can name the line.
         """
-        config = Config.read(config, files).plain()
-        sheet = read_sheet(config["sheet"]) if config["sheet"] else empty_sheet()
-        used = plates_with_wells(sheet, SplitOptions(**config["split"]))
+        config = Config.read(values, files)
+        sheet = read_sheet(config.sheet) if config.sheet else empty_sheet()
+        used = plates_with_wells(sheet, config.split)
         sheet = sheet[sheet[PLATE].isin(used)].reset_index(drop=True)
-        transfer, transfer_sheet = config["transfer"], None
-        if transfer["sheet"]:
-            transfer_sheet = read_transfer_sheet(transfer["sheet"])
-            if transfer["head"] is not None:
-                check_trainable(transfer_sheet, transfer["sheet"])
+        transfer_sheet = None
+        if config.transfer.sheet:
+            transfer_sheet = read_transfer_sheet(config.transfer.sheet)
+            if config.transfer.head is not None:
+                check_trainable(transfer_sheet, config.transfer.sheet)
         return cls(config, Path(workflow), sheet, transfer_sheet, fetch)
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """The config as plain values with defaults filled in, as rules and scripts take them."""
+        return self.config.plain()
 
     @cached_property
     def files(self) -> Files:
         """Names of the run's files."""
-        return Files(self.config["results"], self.config["logs"])
+        return Files(self.config.results, self.config.logs)
 
     @property
     def from_embeddings(self) -> bool:
         """Whether tables and figures are made from embeddings that are there, without images."""
-        return bool(self.config["start_from"] == "embeddings")
+        return self.config.start_from == "embeddings"
 
     @property
     def wildcards(self) -> dict[str, str]:
         """Wildcard of the rules -> pattern of the names that it may stand for."""
         names = {
             "plate": self.all_plates,
-            "run": self.config["pretrain"]["runs"],
-            "encoder": self.config["encoders"],
-            "channels": self.config["channel_sets"],
+            "run": self.config.pretrain.runs,
+            "encoder": self.config.encoders,
+            "channels": self.config.channel_sets,
         }
         return {wildcard: "|".join(map(re.escape, known)) for wildcard, known in names.items()}
 
@@ -154,13 +159,13 @@ class Run:
     @cached_property
     def pairs(self) -> list[tuple[str, str]]:
         """(encoder, channel set) of every evaluation, each once, in the config's order."""
-        entries = self.config["evaluate"]
-        return list(dict.fromkeys((entry["encoder"], name) for entry in entries for name in entry["channel_sets"]))
+        entries = self.config.evaluate
+        return list(dict.fromkeys((entry.encoder, name) for entry in entries for name in entry.channel_sets))
 
     @cached_property
     def transfer_encoders(self) -> list[str]:
         """Encoders of the transfer screen; none without a screen."""
-        return list(self.config["transfer"]["encoders"]) if self.transfer_plates else []
+        return list(self.config.transfer.encoders) if self.transfer_plates else []
 
     @cached_property
     def encoders(self) -> list[str]:
@@ -169,14 +174,18 @@ class Run:
 
     def encoder(self, name: str) -> PlannedEncoder:
         """What an encoder of the config needs."""
-        options = self.config["encoders"][name]
+        options = self.plain["encoders"][name]
         pretraining = self.pretraining(options["run"]) if "run" in options else {}
         return PlannedEncoder(name, options, pretraining, self.files)
 
     def encoder_pattern(self, tables: bool) -> str:
         """A regular expression of the names of tables of embeddings made elsewhere, or of all other encoders."""
-        chosen = [name for name in self.config["encoders"] if self.encoder(name).is_table is tables]
+        chosen = [name for name in self.config.encoders if self.encoder(name).is_table is tables]
         return "|".join(map(re.escape, chosen)) or "(?!)"
+
+    def channel_set(self, name: str) -> list[str]:
+        """The channels of a channel set of the config."""
+        return list(self.config.channel_sets[name])
 
     @cached_property
     def pretraining_runs(self) -> list[str]:
@@ -186,7 +195,7 @@ class Run:
 
     def pretraining(self, run: str) -> dict[str, Any]:
         """Options of a pretraining run that its result depends on."""
-        return result_values({"channels": self.config["training_channels"], **self.config["pretrain"]["runs"][run]})
+        return result_values({"channels": self.plain["training_channels"], **self.plain["pretrain"]["runs"][run]})
 
     def pretraining_options(self, run: str) -> dict[str, Any]:
         """The same with keys in order, as a parameter of a rule."""
@@ -205,7 +214,7 @@ class Run:
             usable = self.sheet.loc[self.sheet["role"] != "ood", "Metadata_PlateType"].unique()
             raise ConfigError(
                 f"config: pretrain.runs.{run}.plate_types: no plate that may be trained on is of type "
-                f"{', '.join(options.get('plate_types', []))}; {self.config['sheet'] or 'the sheet'} has "
+                f"{', '.join(options.get('plate_types', []))}; {self.config.sheet or 'the sheet'} has "
                 f"{', '.join(usable) or 'none'} ([] takes them all)"
             )
         return [self.files.tiles(plate) for plate in found]
@@ -222,12 +231,12 @@ class Run:
 
     def transfer_embeddings(self, encoder: str) -> list[str]:
         """Embeddings of the transfer screen, one file per plate."""
-        channels = self.config["transfer"]["channel_set"]
+        channels = self.config.transfer.channel_set
         return [self.files.embeddings(encoder, channels, plate) for plate in self.transfer_plates]
 
     def transfer_heads(self) -> list[str]:
         """The trained heads of the transfer screen; none where `transfer.head` is null."""
-        if self.config["transfer"]["head"] is None:
+        if self.config.transfer.head is None:
             return []
         return [self.files.transfer_head(encoder) for encoder in self.transfer_encoders]
 
@@ -241,14 +250,13 @@ class Run:
 
     def metadata_source(self, table: str) -> dict[str, Any]:
         """Where a metadata table comes from; a table of this machine with the digest of what it holds now."""
-        source = dict(self.config["metadata"][table])
+        source = dict(self.plain["metadata"][table])
         content = local_content(source["address"])
         return {**source, "content": content} if content else source
 
     def structures(self) -> str | list[str]:
         """The table of the compounds' structures where the split goes by it, else []."""
-        wanted = SplitOptions(**self.config["split"]).setting("exclude_same_structure")
-        return self.files.metadata("compound") if wanted else []
+        return self.files.metadata("compound") if self.config.split.setting("exclude_same_structure") else []
 
     def available(self, paths: Iterable[str]) -> list[str]:
         """The available paths: all, or those that exist when results start from embeddings."""
@@ -275,29 +283,25 @@ class Run:
         return settings.execution_options(section, self._section(section))
 
     def _section(self, section: str) -> Any:
-        value: Any = self.config
+        value: Any = self.plain
         for key in section.split("."):
             value = value[key]
         return value
 
-    def nuclei_options(self) -> dict[str, Any]:
-        """Options of the nuclei, with what they must agree on with the tiles: a nucleus is kept when its tile fits."""
-        return settings.result_options("nuclei", self.config["nuclei"])
-
     def profile_options(self) -> dict[str, Any]:
         """Options of profiles, normalised by the split's negative controls unless the section says otherwise."""
-        return {"negative_controls": self.negative_controls, **self.config["profiles"]}
+        return {"negative_controls": self.negative_controls, **self.plain["profiles"]}
 
     @property
     def negative_controls(self) -> list[str]:
         """The controls that are negative: those named so, else the first."""
-        split = self.config["split"]
-        return list(split.get("negative_controls") or split["controls"][:1])
+        split = self.config.split
+        return list(split.negative_controls or split.controls[:1])
 
     def interval_options(self) -> dict[str, Any]:
         """The options of tables that decide intervals: a change of a label must not fit probes again."""
         names = ("protocol", "replicates", "level", "seed")
-        return {name: self.config["tables"][name] for name in names if name in self.config["tables"]}
+        return {name: self.plain["tables"][name] for name in names}
 
     def source_check_options(self) -> dict[str, Any]:
         """What the source is compared with: plates of the sheet, or of the transfer screen where that is all."""
@@ -305,17 +309,17 @@ class Run:
         return {
             "plates": [plate.place for plate in plates],
             "wells": {plate.place["plate"]: list(plate.wells) for plate in plates if plate.wells},
-            "channels": self.config["channels"] if self.plates else plates[0].channels if plates else [],
-            "pixel_size_um": plates[0].pixel_size_um if plates else self.config["pixel_size_um"],
+            "channels": list(self.config.channels) if self.plates else plates[0].channels if plates else [],
+            "pixel_size_um": plates[0].pixel_size_um if plates else self.config.pixel_size_um,
         }
 
     def counted_config(self) -> dict[str, Any]:
         """The config without options of execution and without the folders of outputs."""
         left_out = ("logs", "results", "redo", "show_plan")
-        counted = {key: value for key, value in self.config.items() if key not in left_out}
-        runs = {run: self.pretraining(run) for run in self.config["pretrain"]["runs"]}
-        counted["pretrain"] = {**self.config["pretrain"], "runs": runs}
-        counted["transfer"] = {**self.config["transfer"], "head": self.options("transfer.head")}
+        counted = {key: value for key, value in self.plain.items() if key not in left_out}
+        runs = {run: self.pretraining(run) for run in self.config.pretrain.runs}
+        counted["pretrain"] = {**self.plain["pretrain"], "runs": runs}
+        counted["transfer"] = {**self.plain["transfer"], "head": self.options("transfer.head")}
         counted |= {name: self.options(name) for name in ("s3", "nuclei", "embed")}
         ordered: dict[str, Any] = settings.in_order(counted)
         return ordered

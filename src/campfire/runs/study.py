@@ -19,8 +19,8 @@ class Study:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.options: dict[str, Any] = dict(run.config["pretrain"]["ablation"])
-        chosen = {stage: "all" if trials is None else trials for stage, trials in run.config["trials"].items()}
+        self.options: dict[str, Any] = dict(run.plain["pretrain"]["ablation"])
+        chosen = {stage: "all" if trials is None else list(trials) for stage, trials in run.config.trials.items()}
         self.trials: dict[str, list[int]] = ablation.choose(chosen, self.options["tables"])
         """Stage -> the trials that the config selects, stages in the paper's order."""
 

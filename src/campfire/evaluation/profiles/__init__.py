@@ -1,10 +1,15 @@
 """Profile analysis: normalisation by controls, nearest neighbours, replicate retrieval, variance shares."""
 
-from campfire.evaluation.profiles.normalise import normalise, well_means
+from typing import TYPE_CHECKING
+
+from campfire.core.lazy import lazy
 from campfire.evaluation.profiles.options import REPRESENTATIONS, ProfileOptions
-from campfire.evaluation.profiles.retrieval import knn_predict, logistic_predict, replicate_retrieval
-from campfire.evaluation.profiles.summary import SUMMARY_COLUMNS, profile_summary
-from campfire.evaluation.profiles.variance import variance_shares
+
+if TYPE_CHECKING:
+    from campfire.evaluation.profiles.normalise import well_means
+    from campfire.evaluation.profiles.retrieval import knn_predict, logistic_predict, replicate_retrieval
+    from campfire.evaluation.profiles.summary import SUMMARY_COLUMNS, profile_summary
+    from campfire.evaluation.profiles.variance import variance_shares
 
 __all__ = [
     "REPRESENTATIONS",
@@ -12,9 +17,18 @@ __all__ = [
     "ProfileOptions",
     "knn_predict",
     "logistic_predict",
-    "normalise",
     "profile_summary",
     "replicate_retrieval",
     "variance_shares",
     "well_means",
 ]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "normalise": ["well_means"],
+        "retrieval": ["knn_predict", "logistic_predict", "replicate_retrieval"],
+        "summary": ["SUMMARY_COLUMNS", "profile_summary"],
+        "variance": ["variance_shares"],
+    },
+)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.core.errors import DataError
-from campfire.evaluation.probes import ProbeOptions, evaluate
-from campfire.evaluation.probes.evaluate import gather
+from campfire.evaluation.probes import ProbeOptions
+from campfire.evaluation.probes.evaluate import evaluate, gather
 from campfire.evaluation.probes.folds import plan_folds
 from campfire.evaluation.profiles.normalise import normalise, well_means
 from campfire.evaluation.profiles.options import ProfileOptions

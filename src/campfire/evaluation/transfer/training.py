@@ -72,6 +72,27 @@ def train_head(
     if state_dir is not None:
         state = StateFolder(state_dir, _digest(x[used], labels, ends, options, code))
     history = _resume(state, network, optimiser) if state is not None else []
+    _train(wells, network, optimiser, history, options, state)
+    linear = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
+    return Head(
+        weights=[layer.weight.detach().cpu().numpy() for layer in linear],
+        biases=[layer.bias.detach().cpu().numpy() for layer in linear],
+        centre=centre,
+        scale=scale,
+        normalise=options.normalise,
+        history=pd.DataFrame(history, columns=["epoch", "loss", "active"]),
+    )
+
+
+def _train(
+    wells: "_Wells",
+    network: "torch.nn.Sequential",
+    optimiser: "torch.optim.Optimizer",
+    history: list[dict[str, Any]],
+    options: TransferOptions,
+    state: "StateFolder | None",
+) -> None:
+    """Train the epochs that `history` lacks, add them to it, and write checkpoints to `state`."""
     started = reported = time.monotonic()
     for epoch in range(len(history), options.epochs):
         history.append({"epoch": epoch + 1, **_train_epoch(epoch, wells, network, optimiser, options)})
@@ -84,15 +105,6 @@ def train_head(
                 "transfer head: epoch %d of %d, loss %.4f, %.0f s",
                 *(done, options.epochs, history[-1]["loss"], reported - started),
             )
-    linear = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
-    return Head(
-        weights=[layer.weight.detach().cpu().numpy() for layer in linear],
-        biases=[layer.bias.detach().cpu().numpy() for layer in linear],
-        centre=centre,
-        scale=scale,
-        normalise=options.normalise,
-        history=pd.DataFrame(history, columns=["epoch", "loss", "active"]),
-    )
 
 
 def _scaling(

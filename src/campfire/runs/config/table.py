@@ -62,7 +62,7 @@ def readme() -> str:
     return "\n".join([INTRODUCTION, *(_render(title, summary, rows) for title, summary, rows in sections)])
 
 
-def _sections() -> Iterator[tuple[str, str, list[str]]]:
+def _sections() -> Iterator[tuple[str, str, list[list[str]]]]:
     """(title, summary, rows) of each section: the top level, then every class below it."""
     top = [name for name, field in Config.model_fields.items() if _options_in(field.annotation) is None]
     yield "Top level", "", [_row(Config, name, name) for name in top if name != "encoders"]
@@ -74,7 +74,7 @@ def _sections() -> Iterator[tuple[str, str, list[str]]]:
             yield from _below(kind_of, name + _key(field.annotation))
 
 
-def _below(kind: type[BaseModel], title: str) -> Iterator[tuple[str, str, list[str]]]:
+def _below(kind: type[BaseModel], title: str) -> Iterator[tuple[str, str, list[list[str]]]]:
     """A class's own table, then those of the classes that it holds."""
     inner = {name: field.annotation for name, field in kind.model_fields.items() if _options_in(field.annotation)}
     rows = list(_rows(kind, "", tuple(inner)))

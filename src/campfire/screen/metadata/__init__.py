@@ -1,6 +1,8 @@
 """JUMP metadata: fetching the published tables, reading the sheet of plates, reading wells."""
 
-from campfire.screen.metadata.download import fetch, local_content
+from typing import TYPE_CHECKING
+
+from campfire.core.lazy import lazy
 from campfire.screen.metadata.jump import (
     CONTROLS,
     NEGATIVE_CONTROL,
@@ -9,16 +11,19 @@ from campfire.screen.metadata.jump import (
     ROLES,
     UNTREATED,
 )
-from campfire.screen.metadata.tables import (
-    SHEET_COLUMNS,
-    empty_sheet,
-    find_well_table,
-    make_sheet,
-    read_plates,
-    read_sheet,
-    read_structures,
-    read_wells,
-)
+
+if TYPE_CHECKING:
+    from campfire.screen.metadata.download import fetch, local_content
+    from campfire.screen.metadata.tables import (
+        SHEET_COLUMNS,
+        empty_sheet,
+        find_well_table,
+        make_sheet,
+        read_plates,
+        read_sheet,
+        read_structures,
+        read_wells,
+    )
 
 __all__ = [
     "CONTROLS",
@@ -38,3 +43,20 @@ __all__ = [
     "read_structures",
     "read_wells",
 ]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "download": ["fetch", "local_content"],
+        "tables": [
+            "SHEET_COLUMNS",
+            "empty_sheet",
+            "find_well_table",
+            "make_sheet",
+            "read_plates",
+            "read_sheet",
+            "read_structures",
+            "read_wells",
+        ],
+    },
+)

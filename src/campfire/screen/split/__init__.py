@@ -1,15 +1,20 @@
 """Which wells are trained on and which are tested, under the protocols release, paper and strict."""
 
+from typing import TYPE_CHECKING
+
 from campfire.core.columns import PROTOCOLS
-from campfire.screen.split.assign import Split, assign_wells, make_split, plates_with_wells
+from campfire.core.lazy import lazy
 from campfire.screen.split.options import SplitOptions
-from campfire.screen.split.report import (
-    evaluation_plates,
-    reference_wells,
-    wells_per_quadrant,
-    write_plates,
-    write_split,
-)
+
+if TYPE_CHECKING:
+    from campfire.screen.split.assign import Split, assign_wells, make_split, plates_with_wells
+    from campfire.screen.split.report import (
+        evaluation_plates,
+        reference_wells,
+        wells_per_quadrant,
+        write_plates,
+        write_split,
+    )
 
 __all__ = [
     "PROTOCOLS",
@@ -24,3 +29,11 @@ __all__ = [
     "write_plates",
     "write_split",
 ]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "assign": ["Split", "assign_wells", "make_split", "plates_with_wells"],
+        "report": ["evaluation_plates", "reference_wells", "wells_per_quadrant", "write_plates", "write_split"],
+    },
+)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 
 from campfire.core.columns import ProtocolName
 from campfire.core.options import Names, Options, Seed, option
-from campfire.screen.metadata import CONTROLS, UNTREATED
+from campfire.screen.metadata.jump import CONTROLS, UNTREATED
 
 Compounds = Annotated[Names, AfterValidator(lambda names: tuple(name.strip() for name in names))]
 """Compounds as the tables of wells have them: without blanks at their ends."""
