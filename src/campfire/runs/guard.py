@@ -65,7 +65,7 @@ def missing_nuclei_weights(workflow: Any, run: Run) -> str:
         return ""
     if not {"nuclei", "nuclei_gpu"} & {job.rule.name for job in workflow.dag.needrun_jobs()}:
         return ""
-    from campfire.images.nuclei import NucleiOptions  # scipy and scikit-image: seconds that most plans need not wait
+    # scipy and scikit-image: seconds that most plans need not wait
     from campfire.images.nuclei.cellpose import weights_path
 
     try:
