@@ -5,8 +5,11 @@
 Both sides train the same fits with the same batch size, optimiser, schedule and stopping, each on one thread, and are
 compared by CPU seconds, which other jobs on the machine disturb least (wall seconds are beside):
 `loop` is a plain torch loop that slices a shuffled tensor, `loader` the same loop fed by torch's DataLoader, which is
-how the authors' code gets its batches. As shuffles differ, so do the epochs at which fits stop; the ratio of the
-times per training step of one fit is given beside the ratio of the times as run. `--quick` trains for two epochs.
+how the authors' code gets its batches, `batched` all fits of a run as one batched torch step with autograd and fused
+AdamW: what is left of the difference then is the algebra of `campfire.evaluation.probes.trainer`. As shuffles differ,
+so do the epochs at which fits stop; the ratio of the times per training step of one fit is given beside the ratio of
+the times as run. `batched` does not drop fits that have stopped; its time per step counts theirs. `--quick` trains for
+two epochs.
 """
 
 import argparse
@@ -27,6 +30,7 @@ from torch import nn
 
 from campfire.evaluation.probes import Fit, ProbeOptions, fit_linear, predict
 
+BASELINES = ("loop", "loader", "batched")
 RUNS = ("control", "heldout10", "heldout30")
 TARGETS = {"control": 30, "heldout30": 20}
 Problem = tuple[NDArray[np.float32], NDArray[np.int64], list[Fit], list[NDArray[np.intp]], NDArray[np.intp], int]
@@ -91,6 +95,49 @@ def one_at_a_time(
     return layer, epoch
 
 
+def all_at_once(
+    x: torch.Tensor, y: torch.Tensor, fits: list[Fit], classes: int, options: ProbeOptions
+) -> tuple[list[nn.Linear], list[int], int]:
+    """All classifiers in one batched loop: each layer after its last epoch, its epochs, and the epochs of the loop.
+
+    Fits with a step less than the longest repeat one, which the time per step counts.
+    """
+    torch.manual_seed(options.seed)
+    start = [nn.Linear(x.shape[1], classes) for _ in fits]
+    weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in start]).contiguous())  # (P, D, K)
+    bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in start])[:, None])  # (P, 1, K)
+    optimiser = torch.optim.AdamW(
+        [weight, bias], lr=options.learning_rate or 1e-3, weight_decay=options.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.StepLR(optimiser, options.step_size, options.gamma)
+    watched = [(x[fit.monitor], y[fit.monitor]) for fit in fits]
+    longest = max(len(fit.train) for fit in fits)
+    best, waited, done, last = [-1] * len(fits), [0] * len(fits), [0] * len(fits), start
+    for epoch in range(1, options.epochs + 1):
+        orders = [torch.from_numpy(fit.train)[torch.randperm(len(fit.train))] for fit in fits]
+        rows = torch.stack([torch.cat([order, order[: longest - len(order)]]) for order in orders])  # (P, N)
+        for part in rows.split(options.batch_size, dim=1):
+            logits = torch.baddbmm(bias, x[part], weight)
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), y[part].flatten(), reduction="sum") / part.shape[1]
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        schedule.step()
+        with torch.no_grad():
+            for lane, (features, targets) in enumerate(watched):
+                if done[lane]:
+                    continue
+                hits = int(((features @ weight[lane] + bias[lane]).argmax(1) == targets).sum())
+                best[lane], waited[lane] = (hits, 0) if hits > best[lane] else (best[lane], waited[lane] + 1)
+                if waited[lane] == options.patience or epoch == options.epochs:
+                    done[lane] = epoch
+                    last[lane].weight.copy_(weight[lane].T)
+                    last[lane].bias.copy_(bias[lane, 0])
+        if all(done):
+            break
+    return last, done, epoch
+
+
 def clock() -> tuple[float, float]:
     return time.process_time(), time.perf_counter()
 
@@ -113,7 +160,8 @@ def compare(folder: Path, run: str, options: ProbeOptions, kinds: list[str]) -> 
     few = Fit(fits[0].train[:64], fits[0].monitor[:64])  # loads libraries, warms up
     fit_linear(embeddings, labels, [few], classes, ProbeOptions(epochs=1, learning_rate=1e-3))
     for kind in kinds:
-        one_at_a_time(x, y, few, classes, ProbeOptions(epochs=1, learning_rate=1e-3), kind)
+        one = ProbeOptions(epochs=1, learning_rate=1e-3)
+        all_at_once(x, y, [few], classes, one) if kind == "batched" else one_at_a_time(x, y, few, classes, one, kind)
     started = clock()
     result = fit_linear(embeddings, labels, fits, classes, options)
     ours = summary(started, result.epochs, fits, options.batch_size)
@@ -126,10 +174,15 @@ def compare(folder: Path, run: str, options: ProbeOptions, kinds: list[str]) -> 
     }
     for kind in kinds:
         started = clock()
-        layers = [one_at_a_time(x, y, fit, classes, options, kind) for fit in fits]
-        theirs = summary(started, np.array([e for _, e in layers]), fits, options.batch_size)
+        if kind == "batched":
+            layers, _, trained = all_at_once(x, y, fits, classes, options)
+            theirs = summary(started, np.full(len(fits), trained), fits, options.batch_size)
+        else:
+            made = [one_at_a_time(x, y, fit, classes, options, kind) for fit in fits]
+            layers = [layer for layer, _ in made]
+            theirs = summary(started, np.array([e for _, e in made]), fits, options.batch_size)
         with torch.no_grad():
-            hits = np.stack([(layer(x).argmax(1) == y).numpy() for layer, _ in layers])
+            hits = np.stack([(layer(x).argmax(1) == y).numpy() for layer in layers])
         row[kind] = theirs | {
             "times_as_run": theirs["cpu_seconds"] / ours["cpu_seconds"],
             "times_per_step": theirs["us_per_step"] / ours["us_per_step"],
@@ -151,7 +204,7 @@ def report(row: dict[str, Any], kinds: list[str]) -> None:
     print(f"{row['run']}: target {TARGETS.get(row['run'], '-')}x")
     for name in ("ours", *kinds):
         side = row[name]
-        line = f"  {'batched' if name == 'ours' else name:8s}{side['cpu_seconds']:8.2f} s CPU "
+        line = f"  {name:8s}{side['cpu_seconds']:8.2f} s CPU "
         line += f"{side['wall_seconds']:8.2f} s wall {side['us_per_step']:7.1f} us/step"
         line += f", accuracy ID {side['id']:.4f} OOD {side['ood']:.4f}"
         if name != "ours":
@@ -170,8 +223,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=default, help="folder of the reference embeddings")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=["control", "heldout30"])
-    parser.add_argument("--baseline", nargs="+", choices=["loop", "loader"], default=["loop", "loader"])
-    parser.add_argument("--epochs", type=int, default=ProbeOptions.epochs, help="at most so many")
+    parser.add_argument("--baseline", nargs="+", choices=BASELINES, default=list(BASELINES))
+    parser.add_argument("--epochs", type=int, default=ProbeOptions().epochs, help="at most so many")
     parser.add_argument("--quick", action="store_true", help="two epochs")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args()

@@ -10,7 +10,7 @@ are squared, because they are correlated; sides that share no plate (ID and OOD)
 degrees of freedom. `bench/interval_coverage.py` measures the coverage, docs/statistics.md has the table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,13 @@ def add(parts: Sequence[pd.Series], weights: Sequence[float]) -> pd.Series:
     """Weighted sum of plate totals by plate; a plate missing from a part adds nothing there."""
     total = pd.concat([part * weight for part, weight in zip(parts, weights, strict=True)])
     return total.groupby(level=0).sum()
+
+
+def plate_sides(totals: Mapping[str, pd.Series]) -> list[pd.Series]:
+    """Plate totals of the mean over quadrants, from those by split: ID plates together, OOD plates together."""
+    pairs = [[totals[s] for s in pair if s in totals] for pair in zip(*names.TASK_QUADRANTS.values(), strict=True)]
+    found = [add(pair, [1 / len(totals)] * len(pair)) for pair in pairs if pair]
+    return found or [pd.Series(dtype=np.float64)]
 
 
 def over_plates(value: float, sides: Sequence[pd.Series], level: float) -> PlateInterval:

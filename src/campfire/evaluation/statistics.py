@@ -18,7 +18,7 @@ from campfire.core import columns as names
 from campfire.core.errors import DataError
 from campfire.core.random import keyed_generator
 from campfire.evaluation.options import BootstrapOptions
-from campfire.evaluation.plate_intervals import PlateInterval, add, over_plates, plate_totals
+from campfire.evaluation.plate_intervals import PlateInterval, add, over_plates, plate_sides, plate_totals
 from campfire.evaluation.tally import MIN_UNITS, Tally, by_compound, tally
 
 Floats = NDArray[np.float64]
@@ -157,7 +157,11 @@ def paired_bootstrap(
     `plate_intervals`. n_plates and, of the mean's row, n_wells are those of the quadrant with the fewest.
     Raises DataError where the two were not scored on the same cells by the same fits.
     """
-    options = options or BootstrapOptions()
+    return paired_intervals(paired_tallies(first, second), options or BootstrapOptions())
+
+
+def paired_tallies(first: pd.DataFrame, second: pd.DataFrame) -> dict[tuple[str, str, str], tuple[Tally, Tally]]:
+    """Counts of two predictions of identical cells by protocol, task and quadrant; DataError where cells differ."""
     others = dict(_quadrants(second))
     keys = [key for key, _ in _quadrants(first)]
     if set(keys) != set(others):
@@ -167,7 +171,7 @@ def paired_bootstrap(
     for key, table in _quadrants(first):
         _check_same_cells(table, others[key], " ".join(key))
         tallies[key] = tally(table), tally(others[key])
-    return paired_intervals(tallies, options)
+    return tallies
 
 
 def paired_intervals(
@@ -291,7 +295,4 @@ class _Pool:
 
     def sides(self, protocol: str) -> list[pd.Series]:
         """Plate totals of the mean over the quadrants: those on ID plates together, those on OOD plates together."""
-        totals = self.totals[protocol]
-        sides = [[totals[s] for s in pair if s in totals] for pair in zip(*names.TASK_QUADRANTS.values(), strict=True)]
-        parts = [add(side, [1 / len(totals)] * len(side)) for side in sides if side]
-        return parts or [pd.Series(dtype=np.float64)]
+        return plate_sides(self.totals[protocol])

@@ -122,24 +122,29 @@ def fit_linear(
         for number, fit in enumerate(fits):
             centre[number], scale[number] = standardisation(embeddings[fit.train])
     rate = options.learning_rate or RELEASE_RATE
-    # Longest first: fits with a batch left at the end of an epoch then form a leading slice.
-    order = sorted(range(len(fits)), key=lambda i: -len(fits[i].train))
-    groups = [order[i :: options.threads] for i in range(min(options.threads, len(order)))]
+    # Longest first: lanes with a batch left at the end of an epoch then form a leading slice.
+    lanes = sorted(_lanes(fits), key=lambda lane: -len(fits[lane[0]].train))
+    groups = [lanes[i :: options.threads] for i in range(min(options.threads, len(lanes)))]
     with threadpool_limits(1), ThreadPoolExecutor(len(groups)) as pool:
-        trainers = [
-            Trainer(features, targets, [fits[i] for i in group], classes, options, rate, centre[group], scale[group])
-            for group in groups
-        ]
+        trainers = []
+        for group in groups:
+            own, first = [[fits[i] for i in lane] for lane in group], [lane[0] for lane in group]
+            trainers.append(Trainer(features, targets, own, classes, options, rate, centre[first], scale[first]))
         if len(trainers) == 1:
             trainers[0].run()
         else:
             list(pool.map(Trainer.run, trainers))
-    done = {fit: (t, lane) for t, group in zip(trainers, groups, strict=True) for lane, fit in enumerate(group)}
-    owners = [done[i] for i in range(len(fits))]
-    last = np.stack([t.last[lane] for t, lane in owners])
-    best = np.stack([t.best[lane] for t, lane in owners])
-    monitored = [np.array(t.monitored[lane]) for t, lane in owners]
-    epochs, best_epoch = np.array([len(m) for m in monitored]), np.array([t.best_epoch[lane] for t, lane in owners])
+    found = {
+        number: watcher
+        for trainer, group in zip(trainers, groups, strict=True)
+        for lane, watchers in zip(group, trainer.watchers, strict=True)
+        for number, watcher in zip(lane, watchers, strict=True)
+    }
+    done = [found[number] for number in range(len(fits))]
+    last = np.stack([watcher.last for watcher in done if watcher.last is not None])
+    best = np.stack([watcher.best for watcher in done if watcher.best is not None])
+    monitored = [np.array(watcher.monitored) for watcher in done]
+    epochs, best_epoch = np.array([len(m) for m in monitored]), np.array([watcher.best_epoch for watcher in done])
     return LinearFits(
         last_weight=np.ascontiguousarray(last[:, :dim].transpose(0, 2, 1)),
         last_bias=last[:, dim].copy(),
@@ -153,6 +158,14 @@ def fit_linear(
         penalty=np.full(len(fits), np.nan),
         finished=best_epoch < epochs,
     )
+
+
+def _lanes(fits: Sequence[Fit]) -> list[list[int]]:
+    """Numbers of fits, those with the same training rows in the same order together: one training serves them all."""
+    lanes: dict[bytes, list[int]] = {}
+    for number, fit in enumerate(fits):
+        lanes.setdefault(np.ascontiguousarray(fit.train, np.intp).tobytes(), []).append(number)
+    return list(lanes.values())
 
 
 def _padded(embeddings: Floats, labels: NDArray[np.integer[Any]]) -> tuple[Floats, NDArray[np.intp]]:

@@ -1,4 +1,27 @@
-"""The training loop of many linear classifiers at once; `linear.fit_linear` is its public interface."""
+"""The training loop of many linear classifiers at once; `linear.fit_linear` is its public interface.
+
+All lanes take a step together: one batched product (P, B, D + 1) x (P, D + 1, K) gives the logits, one more the
+gradient of the mean cross-entropy, x^T (softmax - truth) / B. The bias is the weight of a column of ones; zero rows,
+which add nothing to the gradient, fill short batches.
+
+AdamW moves the weights w by their gradient g at step t with
+
+    m <- b1 m + (1 - b1) g        v <- b2 v + (1 - b2) g^2
+    w <- (1 - rate decay) w - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon)
+
+and is bound by its passes over arrays as large as w. Factors that are numbers need none of their own: with
+M = m / (1 - b1), V = v / (1 - b2) and root = sqrt((1 - b2^t) / (1 - b2)) the step is
+
+    size M / (sqrt(V) + epsilon root),    size = rate (1 - b1) / (1 - b1^t) root,
+
+where M <- b1 M + g needs no factor for g. In units that grow as b2^(-t/2), V needs no decay either: for
+g' = g b2^(-t/2), M' = M b2^(-t/2) and V' = V b2^(-t)
+
+    M' <- b1 b2^(-1/2) M' + g'        V' <- V' + g'^2        M / (sqrt(V) + e) = M' / (sqrt(V') + e b2^(-t/2)).
+
+g' costs nothing, because the factor joins the 1 / B of the mean. Before the units overflow the moments return to plain
+ones (`_rescale`), as they do after every epoch.
+"""
 
 import math
 from collections.abc import Sequence
@@ -31,25 +54,50 @@ class Fit:
     """Whether the monitored rows are training wells, which the final fit includes once the penalty is chosen."""
 
 
+class Watcher:
+    """What one fit monitors while a lane trains; fits with the same training rows watch the same lane."""
+
+    def __init__(self, features: Floats, targets: Rows) -> None:
+        """features: (D + 1, M) of the monitored rows; targets: (M,) their classes."""
+        self.features, self.targets, self.columns = features, targets, np.arange(len(targets))
+        self.monitored: list[float] = []
+        self.best_hits, self.best_epoch = -1, 0
+        self.best: Floats | None = None
+        self.last: Floats | None = None
+        """Weights (D + 1, K) of the last epoch; None while the fit trains."""
+
+    def look(self, weights: Floats, patience: int) -> None:
+        """Record the accuracy after an epoch, keep the best weights, stop after `patience` epochs without better."""
+        # Class by row, (K, M): the maximum over rows is many times faster than an argmax over columns.
+        logits = weights.T @ self.features
+        hits = int(np.count_nonzero(logits[self.targets, self.columns] == np.maximum.reduce(logits, axis=0)))
+        self.monitored.append(hits / len(self.targets))
+        if hits > self.best_hits:
+            self.best_hits, self.best_epoch, self.best = hits, len(self.monitored), weights.copy()
+        elif len(self.monitored) - self.best_epoch >= patience:
+            self.last = weights.copy()
+
+
 class Trainer:
-    """Trains all fits at once; a lane is a fit that has not stopped, and its position in all arrays."""
+    """Trains all lanes at once; a lane serves all fits with the same training rows until the last of them stops."""
 
     def __init__(
         self,
         features: Floats,
         targets: Rows,
-        fits: Sequence[Fit],
+        fits: Sequence[Sequence[Fit]],
         classes: int,
         options: ProbeOptions,
         rate: float,
         centre: Floats,
         scale: Floats,
     ) -> None:
-        """features: (N + 1, D + 1), a column of ones and a row of zeros last; centre and scale (P, D)."""
-        self.features, self.targets, self.fits, self.options, self.rate = features, targets, fits, options, rate
+        """fits: those of each lane, P in all; features: (N + 1, D + 1), ones and zeros last; centre, scale: (P, D)."""
+        self.features, self.targets, self.options, self.rate = features, targets, options, rate
         self.classes, self.width = classes, features.shape[1]
         count, batch = len(fits), options.batch_size
         self.lanes = list(range(count))
+        """Number of the lane at each position of the arrays below."""
         self.rngs = [keyed_generator(options.seed) for _ in fits]
         # torch's default for a linear layer: uniform within 1 / sqrt(D), weights and bias.
         bound = 1 / math.sqrt(self.width - 1)
@@ -57,27 +105,39 @@ class Trainer:
         self.weights = np.stack(start).astype(np.float32)  # (P, D + 1, K)
         self.moment = np.zeros_like(self.weights)
         self.square = np.zeros_like(self.weights)
-        self.steps = [math.ceil(len(fit.train) / batch) for fit in fits]
+        self.train = [group[0].train for group in fits]
+        self.steps = [math.ceil(len(rows) / batch) for rows in self.train]
         self.taken = np.zeros(count, np.int64)
-        self.last = np.empty_like(self.weights)
-        self.best = np.empty_like(self.weights)
-        self.best_epoch = [0] * count
-        self.best_hits = [-1] * count
-        self.monitored: list[list[float]] = [[] for _ in fits]
-        self.standardised = bool(centre.any() or (scale != 1).any())
-        self.centre = np.pad(centre, ((0, 0), (0, 1)))[:, None]  # (P, 1, D + 1); the bias column is unchanged
-        self.scale = np.pad(scale, ((0, 0), (0, 1)), constant_values=1)[:, None]
-        gathered: dict[tuple[int, int], tuple[Floats, Rows, Rows]] = {}
-        keys = [(id(fit.monitor), lane * self.standardised) for lane, fit in enumerate(fits)]
-        for lane, fit in enumerate(fits):  # fits that monitor the same rows on the same scale share one copy
-            if keys[lane] not in gathered:
-                rows = features[fit.monitor]
-                if self.standardised:
-                    rows = (rows - self.centre[lane]) / self.scale[lane]
-                watched = np.ascontiguousarray(rows.T)
-                gathered[keys[lane]] = (watched, targets[fit.monitor], np.arange(len(fit.monitor)))
-        self.watched = [gathered[key] for key in keys]
+        standardised = bool(centre.any() or (scale != 1).any())
+        centre = np.pad(centre, ((0, 0), (0, 1)))  # the bias column is unchanged
+        scale = np.pad(scale, ((0, 0), (0, 1)), constant_values=1)
+        self.watchers: list[list[Watcher]] = []
+        gathered: dict[tuple[int, int], tuple[Floats, Rows]] = {}
+        for lane, group in enumerate(fits):
+            for fit in group:  # fits that monitor the same rows on the same scale share one copy
+                key = (id(fit.monitor), lane * standardised)
+                if key not in gathered:
+                    rows = features[fit.monitor]
+                    if standardised:
+                        rows = (rows - centre[lane]) / scale[lane]
+                    gathered[key] = (np.ascontiguousarray(rows.T), targets[fit.monitor])
+            self.watchers.append([Watcher(*gathered[id(fit.monitor), lane * standardised]) for fit in group])
+        if standardised:
+            self._standardise(centre, scale)
         self._allocate()
+
+    def _standardise(self, centre: Floats, scale: Floats) -> None:
+        """Give each lane its own copy of its training rows, standardised once instead of in every epoch."""
+        rows = np.concatenate([*self.train, [len(self.features) - 1]])
+        copy = np.zeros((len(rows), self.width), np.float32)
+        start = 0
+        for lane, train in enumerate(self.train):
+            stop = start + len(train)
+            np.subtract(self.features[train], centre[lane], out=copy[start:stop])
+            np.divide(copy[start:stop], scale[lane], out=copy[start:stop])
+            self.train[lane] = np.arange(start, stop)
+            start = stop
+        self.features, self.targets = copy, self.targets[rows]
 
     def _allocate(self) -> None:
         """Allocate working arrays for the present lanes, and the optimiser's blocks."""
@@ -111,50 +171,37 @@ class Trainer:
         for epoch in range(self.options.epochs):
             rate = self.rate * self.options.gamma ** (epoch // self.options.step_size)
             self._epoch(rate)
-            finished = self._watch(epoch)
-            if epoch + 1 == self.options.epochs:
-                finished = list(range(len(self.lanes)))
-            for position in finished:
-                self.last[self.lanes[position]] = self.weights[position]
+            finished = []
+            for position, lane in enumerate(self.lanes):
+                waiting = [watcher for watcher in self.watchers[lane] if watcher.last is None]
+                for watcher in waiting:
+                    watcher.look(self.weights[position], self.options.patience)
+                    if epoch + 1 == self.options.epochs and watcher.last is None:
+                        watcher.last = self.weights[position].copy()
+                if all(watcher.last is not None for watcher in waiting):
+                    finished.append(position)
             if len(finished) == len(self.lanes):
                 return
             if finished:
                 self._drop(finished)
-
-    def _watch(self, epoch: int) -> list[int]:
-        """Record accuracy on the monitored rows; return the positions of the lanes that stop."""
-        finished = []
-        for position, fit in enumerate(self.lanes):
-            features, targets, columns = self.watched[fit]
-            # Class by row, (K, M): the maximum over rows is many times faster than an argmax over columns.
-            logits = self.weights[position].T @ features
-            hits = int(np.count_nonzero(logits[targets, columns] == np.maximum.reduce(logits, axis=0)))
-            self.monitored[fit].append(hits / len(targets))
-            if hits > self.best_hits[fit]:
-                self.best_hits[fit], self.best_epoch[fit] = hits, epoch + 1
-                self.best[fit] = self.weights[position]
-            elif epoch + 1 - self.best_epoch[fit] >= self.options.patience:
-                finished.append(position)
-        return finished
 
     def _drop(self, finished: list[int]) -> None:
         keep = [i for i in range(len(self.lanes)) if i not in finished]
         self.lanes = [self.lanes[i] for i in keep]
         self.weights, self.moment, self.square = self.weights[keep], self.moment[keep], self.square[keep]
         self.taken = self.taken[keep]
-        self.centre, self.scale = self.centre[keep], self.scale[keep]
         self._allocate()
 
     def _epoch(self, rate: float) -> None:
         """Train one epoch of every lane at learning rate `rate`."""
         options, batch = self.options, self.options.batch_size
-        steps = [self.steps[fit] for fit in self.lanes]
+        steps = [self.steps[lane] for lane in self.lanes]
         most, least = max(steps), min(steps)
         rows = np.full((len(self.lanes), most * batch), len(self.features) - 1, np.intp)
         share = np.full((most, len(self.lanes), 1), 1 / batch)
-        for position, fit in enumerate(self.lanes):
-            train = self.fits[fit].train
-            rows[position, : len(train)] = train[self.rngs[fit].permutation(len(train))]
+        for position, lane in enumerate(self.lanes):
+            train = self.train[lane]
+            rows[position, : len(train)] = train[self.rngs[lane].permutation(len(train))]
             share[steps[position] - 1, position, 0] = 1 / (len(train) - (steps[position] - 1) * batch)
         # Position of each row's own class in the flattened logits, by step.
         own = self.targets[rows].reshape(len(self.lanes), most, batch).transpose(1, 0, 2)
@@ -179,12 +226,7 @@ class Trainer:
             stop = min(first + self.chunk, most)
             gathered = self.gather[:, : (stop - first) * batch]
             # Indices are within bounds by construction; "clip" only spares numpy a buffered copy.
-            chosen = rows[:, first * batch : stop * batch]
-            np.take(self.features, chosen, axis=0, out=gathered, mode="clip")
-            if self.standardised:
-                np.subtract(gathered, self.centre, out=gathered)
-                np.divide(gathered, self.scale, out=gathered)
-                gathered[chosen == len(self.features) - 1] = 0  # padding has no effect
+            np.take(self.features, rows[:, first * batch : stop * batch], axis=0, out=gathered, mode="clip")
             for step in range(first, stop):
                 active = len(steps) if step < least else sum(count > step for count in steps)
                 if step and step % restart == 0:
