@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
 BRIEFLY := $(SNAKEMAKE) --quiet rules host
 SERVED := $(CAMPFIRE) serve $(DEMO)-screen/s3 --
 
-.PHONY: help setup demo compare smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure report has-demo clean-demo lock envs config-table
+.PHONY: help setup demo compare claims smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure report has-demo clean-demo lock envs config-table
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ demo: $(DEMO)-screen/.done ## run the whole chain on a simulated screen (two cor
 
 compare: $(DEMO)-screen/.done ## Campfire and its relatives trained on the demo's screen, three seeds each
 	$(SERVED) $(BRIEFLY) --configfile config/demo.yaml config/compare.yaml -- tables figures
+
+claims: setup has-demo ## the demo's claims over five pretraining seeds: about 45 minutes of one core
+	nice -n 5 $(BIN)/python bench/claims.py --demo $(DEMO) --out results/claims
 
 $(SMOKE)-screen/.done: $(BIN)/.ready config/smoke-screen.yaml $(wildcard src/campfire/simulate/*.py)
 	$(CAMPFIRE) simulate config/smoke-screen.yaml $(SMOKE)-screen

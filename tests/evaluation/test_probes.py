@@ -187,8 +187,10 @@ def test_equals_a_plain_torch_loop_step_by_step() -> None:
         np.testing.assert_allclose(ours.best_weight[i], best, atol=2e-5)
 
 
+@pytest.mark.parametrize("standardise", [False, True])
 @pytest.mark.parametrize("dim", [12, 900])  # the second is walked over in blocks
-def test_fits_end_with_the_same_bytes_as_alone(dim: int) -> None:
+def test_fits_end_with_the_same_bytes_as_alone(dim: int, standardise: bool) -> None:
+    """Also those that share a training because only their monitored rows differ."""
     x, y = blobs(dim=dim, classes=40 if dim > 100 else 4, spread=3)
     classes = int(y.max()) + 1
     fits = [
@@ -196,16 +198,30 @@ def test_fits_end_with_the_same_bytes_as_alone(dim: int) -> None:
         Fit(np.arange(100, 400), np.arange(0, 100)),
         Fit(np.arange(50, 350), np.arange(350, 400)),
         Fit(np.arange(0, 33), np.arange(200, 400)),
+        Fit(np.arange(0, 200), np.arange(250, 300)),
+        Fit(np.arange(0, 200), np.arange(0, 50)),
     ]
-    options = ProbeOptions(epochs=25, patience=3)
+    options = ProbeOptions(epochs=25, patience=3, standardise=standardise)
     together = fit_linear(x, y, fits, classes, options)
-    threaded = fit_linear(x, y, fits, classes, ProbeOptions(epochs=25, patience=3, threads=3))
+    threaded = fit_linear(x, y, fits, classes, options.changed(threads=3))
     assert len(set(together.epochs.tolist())) > 1  # some leave the batch before others
     for i, fit in enumerate(fits):
         alone = fit_linear(x, y, [fit], classes, options)
         for field in ("last_weight", "last_bias", "best_weight", "best_bias", "epochs", "best_epoch"):
             assert np.array_equal(getattr(together, field)[i], getattr(alone, field)[0]), (field, i)
             assert np.array_equal(getattr(threaded, field)[i], getattr(alone, field)[0]), (field, i)
+
+
+def test_fits_with_the_same_training_rows_are_trained_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from campfire.evaluation.probes import trainer
+
+    x, y = blobs()
+    fits = [Fit(np.arange(0, 200), rows) for rows in (np.arange(200, 300), np.arange(300, 400))]
+    epochs: list[int] = []
+    plain = trainer.Trainer._epoch
+    monkeypatch.setattr(trainer.Trainer, "_epoch", lambda t, rate: (epochs.append(len(t.lanes)), plain(t, rate)))
+    found = fit_linear(x, y, fits, 4, ProbeOptions(epochs=25, patience=3))
+    assert set(epochs) == {1} and len(epochs) == found.epochs.max() and found.epochs[0] != found.epochs[1]
 
 
 def test_large_features_do_not_overflow_and_leave_others_alone() -> None:

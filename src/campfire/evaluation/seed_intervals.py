@@ -25,7 +25,7 @@ Pairs = Mapping[tuple[str, str, str], tuple[Tally, Tally]]
 
 def over_seeds(values: ArrayLike, level: float) -> PlateInterval:
     """Student's t interval of the mean of one value per seed (S,); `plates` counts seeds, fewer than three give nan."""
-    return over_plates(float(np.mean(values)), [_parts(values)], level)
+    return over_plates(float(np.asarray(values, np.float64).mean()), [_parts(values)], level)
 
 
 def _parts(values: ArrayLike) -> pd.Series:
