@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from campfire.core.errors import DataError
 from campfire.evaluation.probes.logistic import fit_logistic, standardisation
 from campfire.evaluation.probes.options import RELEASE_RATE, ProbeOptions, Protocol
-from campfire.evaluation.probes.trainer import Fit, Trainer
+from campfire.evaluation.probes.trainer import Fit, Trainer, Watcher
 
 Floats = NDArray[np.float32]
 
@@ -113,8 +113,6 @@ def fit_linear(
     """
     options = options or ProbeOptions()
     _check(embeddings, fits)
-    from threadpoolctl import threadpool_limits
-
     dim = embeddings.shape[1]
     features, targets = _padded(embeddings, labels)
     centre, scale = np.zeros((len(fits), dim), np.float32), np.ones((len(fits), dim), np.float32)
@@ -122,6 +120,39 @@ def fit_linear(
         for number, fit in enumerate(fits):
             centre[number], scale[number] = standardisation(embeddings[fit.train])
     rate = options.learning_rate or RELEASE_RATE
+    done = _train(features, targets, fits, classes, options, rate, centre, scale)
+    last = np.stack([watcher.last for watcher in done if watcher.last is not None])
+    best = np.stack([watcher.best for watcher in done if watcher.best is not None])
+    monitored = [np.array(watcher.monitored) for watcher in done]
+    epochs, best_epoch = np.array([len(m) for m in monitored]), np.array([watcher.best_epoch for watcher in done])
+    return LinearFits(
+        last_weight=np.ascontiguousarray(last[:, :dim].transpose(0, 2, 1)),
+        last_bias=last[:, dim].copy(),
+        best_weight=np.ascontiguousarray(best[:, :dim].transpose(0, 2, 1)),
+        best_bias=best[:, dim].copy(),
+        epochs=epochs,
+        best_epoch=best_epoch,
+        monitored=monitored,
+        centre=centre,
+        scale=scale,
+        penalty=np.full(len(fits), np.nan),
+        finished=best_epoch < epochs,
+    )
+
+
+def _train(
+    features: Floats,
+    targets: NDArray[np.intp],
+    fits: Sequence[Fit],
+    classes: int,
+    options: ProbeOptions,
+    rate: float,
+    centre: Floats,
+    scale: Floats,
+) -> list[Watcher]:
+    """Train all fits on `options.threads` threads; centre and scale (F, D). The end of each fit, in their order."""
+    from threadpoolctl import threadpool_limits
+
     # Longest first: lanes with a batch left at the end of an epoch then form a leading slice.
     lanes = sorted(_lanes(fits), key=lambda lane: -len(fits[lane[0]].train))
     groups = [lanes[i :: options.threads] for i in range(min(options.threads, len(lanes)))]
@@ -140,24 +171,7 @@ def fit_linear(
         for lane, watchers in zip(group, trainer.watchers, strict=True)
         for number, watcher in zip(lane, watchers, strict=True)
     }
-    done = [found[number] for number in range(len(fits))]
-    last = np.stack([watcher.last for watcher in done if watcher.last is not None])
-    best = np.stack([watcher.best for watcher in done if watcher.best is not None])
-    monitored = [np.array(watcher.monitored) for watcher in done]
-    epochs, best_epoch = np.array([len(m) for m in monitored]), np.array([watcher.best_epoch for watcher in done])
-    return LinearFits(
-        last_weight=np.ascontiguousarray(last[:, :dim].transpose(0, 2, 1)),
-        last_bias=last[:, dim].copy(),
-        best_weight=np.ascontiguousarray(best[:, :dim].transpose(0, 2, 1)),
-        best_bias=best[:, dim].copy(),
-        epochs=epochs,
-        best_epoch=best_epoch,
-        monitored=monitored,
-        centre=centre,
-        scale=scale,
-        penalty=np.full(len(fits), np.nan),
-        finished=best_epoch < epochs,
-    )
+    return [found[number] for number in range(len(fits))]
 
 
 def _lanes(fits: Sequence[Fit]) -> list[list[int]]:
