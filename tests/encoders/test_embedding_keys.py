@@ -1,5 +1,7 @@
 """Keys of embeddings made elsewhere: joined however pandas has read them, or the mismatch named from both sides."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,3 +70,32 @@ def test_a_mismatch_is_named_by_one_example_of_each_side(tmp_path: Path, sample:
     cells = sample[CELL_KEYS].assign(**{PLATE: "P7"})
     with pytest.raises(DataError, match=r"4 of 4 sampled cells.*plate '1100000001', well 'B08'.*of 'P7', 'B08', '1'"):
         gather(cells, np.zeros((4, 3), np.float32), sample)
+
+
+def test_memory_for_sampled_cells_does_not_grow_with_the_plate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every tile is embedded, a few cells are probed: no more than a row group is in memory beside them."""
+    monkeypatch.setattr(embedding_table, "ROW_GROUP", 500)
+    rng, peaks = np.random.default_rng(0), []
+    for number in (2_000, 40_000):
+        keys = pd.DataFrame({PLATE: "P1", WELL: "A01", SITE: "1", NUCLEUS: np.arange(number, dtype=np.int32)})
+        values = rng.normal(size=(number, 64)).astype(np.float32)
+        path = tmp_path / f"{number}.parquet"
+        embedding_table.write(path, keys, values)
+        chosen = keys.iloc[rng.permutation(number)[:100]]
+        found, vectors = embedding_table.read(path, chosen)
+        rows = np.sort(chosen[NUCLEUS].to_numpy())
+        assert (found[NUCLEUS].to_numpy() == rows).all() and (vectors == values[rows]).all()
+        chosen.to_parquet(tmp_path / "chosen.parquet")
+        code = (
+            "import sys, pandas, pyarrow; from campfire.encoders.embedding_table import read; "
+            "cells = pandas.read_parquet(sys.argv[2]); read(sys.argv[1], cells); "
+            "print(pyarrow.default_memory_pool().max_memory())"
+        )
+        command = [sys.executable, "-c", code, str(path), str(tmp_path / "chosen.parquet")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        peaks.append(int(done.stdout))
+    assert peaks[1] < 2 * peaks[0] < 5e6 < values.nbytes, peaks
+    whole, every = embedding_table.read(path)
+    assert len(whole) == len(every) == 40_000
+    none, empty = embedding_table.read(path, chosen.assign(**{WELL: "B01"}))
+    assert len(none) == 0 and empty.shape == (0, 64)

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from campfire.core.errors import DataError
-from campfire.images.attrition import count
-from campfire.report import tables
+from campfire.images.attrition import count, count_plates
+from campfire.report.tables import attrition
 
 
 def plate_tables(plate: str = "P1") -> tuple[Any, ...]:
@@ -21,7 +21,8 @@ def plate_tables(plate: str = "P1") -> tuple[Any, ...]:
     download = download[download["status"] != ""]
     function = {"Metadata_Plate": plate, "Metadata_Well": "", "Metadata_Site": "", "channel": "DNA", "status": "ok"}
     download = pd.concat([download, pd.DataFrame([{**function, "reason": ""}])], ignore_index=True)
-    quality = pd.DataFrame({"Metadata_Plate": plate, "reason": ["", "blurred", ""]})
+    fetched = {"Metadata_Well": ["A01", "A03", "A03"], "Metadata_Site": ["1", "1", "2"]}
+    quality = pd.DataFrame({"Metadata_Plate": plate, **fetched, "reason": ["", "blurred", ""]})
     nuclei = pd.DataFrame({"Metadata_Plate": plate, "reason": ["", "", "edge", "site blurred", "border", ""]})
     return download, quality, nuclei
 
@@ -36,12 +37,18 @@ def test_attrition_counts_every_site_and_nucleus_once() -> None:
         ("nucleus", "kept"): 3,
     }
     other = count(*plate_tables("P2"))
-    table = tables.attrition.build(pd.concat([counts, other]))
+    table = attrition.build(pd.concat([counts, other]))
     assert table.answer == "4 of 12 sites were used, and 6 of 12 nuclei became tiles."
     border = table.layout[table.layout["Outcome"] == "border"].iloc[0]
     assert (border["Number"], border["Share"], border["Plates"]) == ("2", "16.67 %", "2")
     assert list(table.layout["Of"].loc[lambda of: of != ""]) == ["Wells without images", "Sites", "Nuclei"]
+    left_out = {"P1/A03/1": "fibre", "P1/A02": "empty", "P9": "lamp"}
+    by_hand = pd.concat([count_plates(left_out), count(*plate_tables(), left_out), other])
+    sites = by_hand[(by_hand["unit"] == "site") & (by_hand["Metadata_Plate"] == "P1")]
+    assert dict(zip(sites["outcome"], sites["count"], strict=True)) == {"left out": 3, "corrupt": 1, "kept": 2}
+    layout = attrition.build(by_hand).layout
+    assert list(layout.iloc[0]) == ["Plates", "left out", attrition.MEANINGS["left out"], "1", "", "1"]
     with pytest.raises(DataError, match="of one plate"):
         count(*plate_tables()[:2], plate_tables("P2")[2])
     with pytest.raises(DataError, match="holds no plate"):
-        tables.attrition.build(counts.iloc[:0])
+        attrition.build(counts.iloc[:0])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from campfire.runs import job_records
+from campfire.runs import cost, job_records
 
 
 @pytest.fixture
@@ -39,6 +39,36 @@ def test_an_altered_output_changes_the_checksum(folder: Path) -> None:
     assert job_records.by_stage(folder)["images"]["outputs"]["sha256"] == before
     (folder.parent / "download/P1.parquet").write_text("Q1")
     assert job_records.by_stage(folder)["images"]["outputs"]["sha256"] != before
+
+
+def test_earlier_attempts_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requeued after ten hours, killed without a word after five more by its log, finished in one: 16 h on 8 GPUs."""
+    output, clock = tmp_path / "model", [0.0]
+    monkeypatch.setattr(job_records.time, "time", lambda: clock[0])
+
+    def attempt(hour: float, last_sign: float = 0.0) -> Path:
+        clock[0] = 3600 * hour
+        facts = {"gpus": 8}
+        return job_records.begin(tmp_path, "pretrain_run", {"run": "a"}, [str(output)], facts, 3600 * last_sign)
+
+    record = attempt(0)
+    clock[0] = 36_000
+    job_records.end(record)
+    assert len(job_records.attempts_before(record)) == 1 and job_records.by_stage(tmp_path) == {}
+    attempt(20)
+    record = attempt(40, last_sign=25)
+    output.write_text("weights")
+    clock[0] = 3600 * 41
+    job_records.end(record)
+    stage = job_records.by_stage(tmp_path)["pretrain_run"]
+    assert (stage["jobs"], stage["attempts"], stage["hours"], stage["gpu_hours"]) == (1, 3, 16, 128)
+    assert stage["began"] == "1970-01-01T00:00:00Z"
+    benchmark = tmp_path / "benchmark.tsv"
+    benchmark.write_text("s\tcpu_time\n3600\t7200\n")
+    job = cost.PlannedJob("pretrain", "pretrain_run", "a", True, "", 8, str(benchmark), record=str(record))
+    (row,) = cost.estimate([job])
+    assert (row.hours, row.cpu_hours, row.gpu_hours) == (16, 32, 128), "the plan counts them too"
+    assert job_records.attempts_before(attempt(50)) != [] and json.loads(record.read_text())["attempts"] == []
 
 
 def test_two_machines_are_both_told(folder: Path) -> None:

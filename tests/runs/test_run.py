@@ -181,7 +181,7 @@ def test_scripts_of_a_workflow_at_a_url_are_fetched(make: Make, repository: Path
     assert sorted(SCRIPTS) == sorted(path.stem for path in (repository / "workflow/scripts").glob("*.py"))
     here = make()
     away = Run(
-        here.config, Path("https://example.org/workflow"), here.sheet, here.transfer_sheet,
+        here.config, Path("https://example.org/workflow"), here.sheet, here.split_sheet, here.transfer_sheet,
         fetch=lambda name: str(repository / "workflow" / name),
     )  # fmt: skip
     assert away.code("embed") == here.code("embed")

@@ -58,6 +58,17 @@ def test_windows_are_even_and_bounded() -> None:
     assert np.diff(edges).max() <= 100 and np.diff(edges).min() >= 90 and edges[-1] == 1001
 
 
+def test_wells_and_sites_left_out_are_not_trained_on(plates: list[Path]) -> None:
+    wells = split_table(["five", "three", "two"])
+    before, _, _ = open_sources(plates, wells, CHANNELS)
+    five = pd.read_parquet(plates[0].with_suffix(".parquet"))
+    sites = five[five["Metadata_Well"] == "A01"]["Metadata_Site"]
+    out = {"five/A00": "never there", f"five/A01/{sites.iloc[0]}": "fibre"}
+    after, _, _ = open_sources(plates, wells, CHANNELS, leave_out=out)
+    assert before.tiles - after.tiles == (sites == sites.iloc[0]).sum() > 0
+    assert before.digest() != after.digest(), "a checkpoint of other tiles is not resumed"
+
+
 def test_only_train_wells_of_the_split_are_used(plates: list[Path]) -> None:
     wells = split_table(["five", "three", "two"]).sample(frac=1, random_state=0)  # the order of the table is no matter
     train, val, digests = open_sources(plates, wells, CHANNELS)

@@ -228,6 +228,19 @@ CASES: dict[str, tuple[Edit, Plan]] = {
         ),
         planned(plates("Q2"), *JUMP_TILES),
     ),
+    "a training plate left out": (
+        lambda run: run.configure(leave_out={"T1": "lamp"}),
+        planned(
+            *("pretrain_run embed_transfer transfer_head plate_layout", ATTRITION, pairs(*TRAINED)),
+            *(PRETRAINED, EMBEDDED, SCORED, MOVED, tables("quadrants"), figures("figure_2_1")),
+        ),
+    ),
+    "a well of an evaluation plate left out": (
+        lambda run: run.configure(leave_out={"Q3/A01": "fibre"}),
+        planned(
+            *("sample", ATTRITION, pairs(*PAIRS), EMBEDDED, SCORED, tables("quadrants"), figures("figure_2_1 cells")),
+        ),
+    ),
 }
 """An edit, and what runs again after it."""
 

@@ -63,6 +63,7 @@ rule ablation_run:
         runtime=2880,
     params:
         run=study.options["run"],
+        leave_out=run.left_out.of(study.plates),
         state=run.files.state("ablation/{stage}/{trial}"),
         code=lambda wildcards: run.code("pretrain"),
     script:

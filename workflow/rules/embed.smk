@@ -22,6 +22,7 @@ rule embed:
         spec=lambda wildcards: run.encoder(wildcards.encoder).spec,
         channels=lambda wildcards: run.channel_set(wildcards.channels),
         cells=run.config.embed.cells,
+        leave_out=run.left_out.of_embedding,
         machine=lambda wildcards, input: run.machine("embed"),
         # Finished plates are kept here, so that a killed or widened job embeds only what is missing.
         state=run.files.state("embed/{encoder}/{channels}"),
@@ -70,6 +71,7 @@ rule embed_table:
         spec=lambda wildcards: run.encoder(wildcards.encoder).spec,
         channels=lambda wildcards: run.channel_set(wildcards.channels),
         cells=run.config.embed.cells,
+        leave_out=run.left_out.of_embedding,
         code=lambda wildcards: run.embed_code(wildcards.encoder, "embed_table"),
     script:
         "../scripts/embed_table.py"

@@ -1,3 +1,6 @@
+from campfire.runs.plates import source_check_options
+
+
 rule images:
     input:
         wells=lambda wildcards: run.plate_wells(wildcards.plate),
@@ -22,6 +25,8 @@ rule images:
         source=run.options("s3"),
         machine=lambda wildcards, input: run.machine("s3"),
         known_bad=lambda wildcards: run.known_bad(wildcards.plate),
+        # Asks for `input`, so that a finished plate is not fetched again: later steps leave the same cells out.
+        leave_out=lambda wildcards, input: run.left_out.of([wildcards.plate]),
         wells=lambda wildcards: run.plate(wildcards.plate).wells,
         place=lambda wildcards: run.plate(wildcards.plate).place,
         channels=lambda wildcards: run.plate(wildcards.plate).channels,
@@ -48,7 +53,7 @@ rule check_source:
         mem_mb=2000,
         runtime=60,
     params:
-        **run.source_check_options(),
+        **source_check_options(run),
         options=run.plain["s3"],
         illumination=run.config.illumination,
         code=lambda wildcards: run.code("check_source"),

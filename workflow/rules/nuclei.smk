@@ -55,6 +55,7 @@ rule count_attrition:
         mem_mb=4000,
         runtime=60,
     params:
+        leave_out=run.left_out.all,
         code=lambda wildcards: run.code("attrition"),
     script:
         "../scripts/attrition.py"

@@ -66,6 +66,7 @@ rule profile:
         runtime=240,
     params:
         options=run.profile_options(),
+        leave_out=run.left_out.of_evaluation,
         probe=run.plain["probe"],
         tables=run.interval_options(),
         code=lambda wildcards: run.code("profiles"),

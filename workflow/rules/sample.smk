@@ -14,6 +14,7 @@ rule sample:
         runtime=60,
     params:
         options=run.options("sample"),
+        leave_out=run.left_out.of_evaluation,
         controls=list(run.config.split.controls),
         negative_controls=run.negative_controls,
         protocols=list(run.config.probe.protocols),
@@ -37,6 +38,7 @@ rule sample_transfer:
         mem_mb=4000,
         runtime=60,
     params:
+        leave_out=run.left_out.of(run.transfer_plates),
         cells_per_well=run.config.transfer.cells_per_well,
         seed=run.config.sample.seed,
         code=lambda wildcards: run.code("sample_transfer"),

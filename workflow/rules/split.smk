@@ -5,7 +5,9 @@ rule assign_wells:
         compounds=run.structures(),
     output:
         wells=run.files.wells,
-        plates=[run.files.plate_wells(plate) for plate in run.plates],
+        plates=[
+            run.files.plate_wells(plate) for plate in run.split_sheet["Metadata_Plate"]
+        ],
     log:
         run.files.log("split"),
     conda:

@@ -15,6 +15,7 @@ from campfire.core.files import link_or_copy, read_table, read_table_metadata, s
 from campfire.encoders import embedding_table as embeddings
 from campfire.encoders.embed import embed_plate, find_rows
 from campfire.images.tiles import open_plate
+from campfire.screen.leave_out import drop
 
 torch.set_num_threads(snakemake.threads)
 params, (name, channels) = snakemake.params, (snakemake.wildcards.encoder, list(snakemake.params.channels))
@@ -29,7 +30,7 @@ finished = []
 for tiles, output in zip(snakemake.input.tiles, snakemake.output, strict=True):
     plate = Path(output).stem
     store = open_plate(tiles)
-    cells = store.index if params.cells == "all" else drawn[drawn[PLATE] == plate]
+    cells = drop(store.index, params.leave_out) if params.cells == "all" else drawn[drawn[PLATE] == plate]
     cells = cells[CELL_KEYS].reset_index(drop=True)
     made_by = [params.code, encoder.digest, channels]
     made_of = value_digest([*made_by, store.metadata["digest"], cells.to_numpy().tolist()])

@@ -25,6 +25,6 @@ write_json(snakemake.output.plan, summary)
 # Downloads of a killed job are kept in this folder; the declared output appears only when it is complete.
 state = Path(snakemake.params.state)
 with single_writer(state):
-    record = fetch_plate(client, plan, state, options, params.known_bad)
+    record = fetch_plate(client, plan, state, options, params.known_bad, params.leave_out)
     write_table(record, snakemake.output.record, {"plan": summary})
     os.replace(state, snakemake.output.images)

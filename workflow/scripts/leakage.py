@@ -20,7 +20,7 @@ sample = embeddings.leave_out_missing(sample, snakemake.input.embeddings)
 drawn = set(sample["protocol"])
 # The strict sample is drawn by well, as every row's layout requires; without it the cells of any protocol serve.
 chosen = next(name for name in ("strict", "paper", "release") if name in drawn)
-keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
+keys, vectors = embeddings.read_plates(snakemake.input.embeddings, sample)
 tables = TableOptions(**params.tables)
 bootstrap = tables.bootstrap()
 sample = sample[sample["protocol"] == chosen]

@@ -23,7 +23,8 @@ nodes = int(resources.get("tasks", 1)) if resources.get("mpi") else 1
 processes = max(1, int(resources.get("gpu", 0)) // nodes)
 where = (Path(snakemake.output.model).parent, params.state, processes, nodes, threads)
 run = PretrainOptions(**{**options, **machine})
-code = launch(run, snakemake.input.tiles, snakemake.input.wells, *where, tell=log.info, code=params.code)
+inputs = (snakemake.input.tiles, snakemake.input.wells)
+code = launch(run, *inputs, *where, tell=log.info, code=params.code, leave_out=params.leave_out)
 if code == EXIT_RESUMABLE:
     log.info("stopped after a checkpoint; Slurm requeues the job, elsewhere Snakemake starts it again")
     if requeue_job():

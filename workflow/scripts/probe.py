@@ -10,10 +10,10 @@ from campfire.evaluation.probes.evaluate import evaluate
 from campfire.evaluation.probes.options import ProbeOptions
 
 options = dict(snakemake.params.options)
-sample = read_table(snakemake.input.cells)
-sample = sample[sample["protocol"].isin(options.pop("protocols"))]
+drawn = read_table(snakemake.input.cells)
+sample = drawn[drawn["protocol"].isin(options.pop("protocols"))]
 sample = embeddings.leave_out_missing(sample, snakemake.input.embeddings)
-keys, vectors = embeddings.read_plates(snakemake.input.embeddings)
+keys, vectors = embeddings.read_plates(snakemake.input.embeddings, drawn)
 scores, predictions = evaluate(keys, vectors, sample, ProbeOptions(threads=snakemake.threads, **options))
 write_table(scores, snakemake.output.scores)
 write_table(predictions, snakemake.output.predictions)

@@ -108,15 +108,23 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
-def write_table(table: pd.DataFrame | pa.Table, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
-    """Write a parquet file atomically; `metadata` is stored as JSON in the file's schema."""
+def write_table(
+    table: pd.DataFrame | pa.Table,
+    path: str | Path,
+    metadata: dict[str, Any] | None = None,
+    row_group: int | None = None,
+) -> None:
+    """Write a parquet file atomically; `metadata` is stored as JSON in the file's schema.
+
+    row_group: rows that can be read by themselves; None is pyarrow's default, a million.
+    """
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False)
     if metadata is not None:
         text = json.dumps(metadata, sort_keys=True).encode()
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA_KEY: text})
     with atomic_path(path) as partial:
-        pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
+        pq.write_table(table, partial, row_group_size=row_group, compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:

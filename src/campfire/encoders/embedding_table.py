@@ -18,6 +18,8 @@ from campfire.core.files import read_table_metadata, write_table
 from campfire.screen.wells import well_name
 
 COLUMN = "embedding"
+ROW_GROUP = 16_384
+"""Rows that a reader of some cells has in memory at once: 67 MB of 1,024 dimensions."""
 
 log = logging.getLogger(__name__)
 
@@ -44,22 +46,28 @@ def write(
     width = array.shape[1]
     column = pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), width)
     table = table.append_column(COLUMN, column)
-    write_table(table, path, metadata={**(metadata or {}), "dim": width})
+    write_table(table, path, metadata={**(metadata or {}), "dim": width}, row_group=ROW_GROUP)
 
 
-def read(path: str | Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """Keys (N rows) and embeddings (N, D) float32, C order, of a file of `write`. DataError for other files."""
+def read(path: str | Path, cells: pd.DataFrame | None = None) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Keys (N rows) and embeddings (N, D) float32, C order, of a file of `write`. DataError for other files.
+
+    cells: a table with the cell keys; only these cells are kept, in the file's order, and no more than a row group of
+    the file is in memory beside them.
+    """
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=cells is None) as file:
+            schema = file.schema_arrow
+            table = file.read() if cells is None else _rows_of(file, cells, path)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such embeddings; run the embed step of this plate") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"{path}: not a readable parquet table ({error}); delete it and embed the plate again"
         ) from error
-    if COLUMN not in table.column_names or not pa.types.is_fixed_size_list(table.schema.field(COLUMN).type):
+    if COLUMN not in schema.names or not pa.types.is_fixed_size_list(schema.field(COLUMN).type):
         raise DataError(f"{path}: has no `{COLUMN}` column of fixed-size lists; it is not a table of embeddings")
-    width = table.schema.field(COLUMN).type.list_size
+    width = schema.field(COLUMN).type.list_size
     column = table.column(COLUMN)
     array = np.empty((len(table), width), dtype=np.float32)
     start = 0
@@ -68,6 +76,18 @@ def read(path: str | Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
         array[start : start + len(chunk)] = values.reshape(len(chunk), width)
         start += len(chunk)
     return plain_keys(table.drop_columns([COLUMN]).to_pandas(), path), array
+
+
+def _rows_of(file: pq.ParquetFile, cells: pd.DataFrame, path: str | Path) -> pa.Table:
+    """The rows of an opened file whose keys are among `cells`, read one row group at a time."""
+    wanted = pd.MultiIndex.from_frame(cells[CELL_KEYS])
+    parts = []
+    for number in range(file.num_row_groups):
+        keys = plain_keys(file.read_row_group(number, columns=CELL_KEYS).to_pandas(), path)
+        chosen = pd.MultiIndex.from_frame(keys[CELL_KEYS]).isin(wanted)
+        if chosen.any():
+            parts.append(file.read_row_group(number).filter(pa.array(chosen)))
+    return pa.concat_tables(parts) if parts else file.schema_arrow.empty_table()
 
 
 def plain_keys(keys: pd.DataFrame, path: str | Path) -> pd.DataFrame:
@@ -115,9 +135,14 @@ def leave_out_missing(sample: pd.DataFrame, paths: Iterable[str | Path]) -> pd.D
     return sample[kept]
 
 
-def read_plates(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """Keys (N rows) and embeddings (N, D) of several files, concatenated. DataError where D differs."""
-    parts = {str(path): read(path) for path in paths}
+def read_plates(
+    paths: Iterable[str | Path], cells: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Keys (N rows) and embeddings (N, D) of several files, concatenated. DataError where D differs.
+
+    cells: keep only these (see `read`): memory then depends on their number, not on that of plates or embedded cells.
+    """
+    parts = {str(path): read(path, cells) for path in paths}
     widths = {path: array.shape[1] for path, (_, array) in parts.items()}
     if len(set(widths.values())) > 1:
         first, second = min(widths, key=widths.__getitem__), max(widths, key=widths.__getitem__)

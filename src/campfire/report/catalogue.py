@@ -46,7 +46,8 @@ class Entry:
     optional: tuple[str, ...] = ()
     """Optional inputs."""
     settings: tuple[str, ...] = ("options",)
-    """Fields of `Settings` that it depends on; `options.<name>` is one option of the section `tables`."""
+    """Fields of `Settings` that it depends on; `options.<name>` is one option of the section `tables`, and
+    `leave_out_of_evaluation` is `leave_out` of evaluation plates only."""
     needs: tuple[str, ...] = ()
     """Further requirements on the run: ood_channels, protocols, comparisons, channel_sets, pretraining."""
     make: str = ""
@@ -84,7 +85,7 @@ TABLES = (
         *("variance", "Shares of variance", "profiles", ["profiles"]),
         make="campfire.report.tables.profiles:make_variance",
     ),
-    _table("quadrants", "Wells by quadrant", "split", ["wells"], settings=("split_protocol",)),
+    _table("quadrants", "Wells by quadrant", "split", ["wells"], settings=("split_protocol", "leave_out")),
     _table(
         *("table_3_2", "Table 3.2", "channels", ["accuracies"]),
         optional=("differences",),
@@ -98,15 +99,18 @@ TABLES = (
 
 FIGURES = (
     _figure("plate_layout", "Plate layout", "images", ["quality"], settings=NAMES, family=True),
-    _figure("figure_2_1", "Figure 2.1", "split", ["wells"], settings=("controls", "plate_type", *NAMES)),
-    _figure("cells", "Cells of every compound", "split", ["tiles", "wells"], settings=("controls", *NAMES, *SETS)),
+    _figure("figure_2_1", "Figure 2.1", "split", ["wells"], settings=("controls", "plate_type", "leave_out", *NAMES)),
+    _figure(
+        *("cells", "Cells of every compound", "split", ["tiles", "wells"]),
+        settings=("controls", "leave_out_of_evaluation", *NAMES, *SETS),
+    ),
     _figure(
         *("embedding_map", "Maps of well profiles", "profiles", ["embeddings", "wells"]),
-        settings=("options.labels", "encoder", "controls", *NAMES),
+        settings=("options.labels", "encoder", "controls", "leave_out_of_evaluation", *NAMES),
     ),
     _figure(
         *("similarity", "Similarity of compounds", "profiles", ["embeddings", "wells"]),
-        settings=("options.labels", "encoder", "controls", *NAMES),
+        settings=("options.labels", "encoder", "controls", "leave_out_of_evaluation", *NAMES),
     ),
     _figure("ood_gap", "OOD gap", "quadrants", ["gaps"]),
     _figure("confusion", "Confusion", "quadrants", ["predictions"], settings=("options.protocol", *NAMES)),

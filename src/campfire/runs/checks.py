@@ -7,11 +7,16 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from campfire.core.columns import PLATE
 from campfire.core.errors import ConfigError
+from campfire.core.mistakes import nearest
 from campfire.encoders import KINDS
 from campfire.encoders.timm_names import unknown_timm_model
+from campfire.evaluation.transfer.sheet import read_sheet as read_transfer_sheet
 from campfire.runs.files import weight_files
 from campfire.runs.run import Run
+from campfire.screen.metadata import read_sheet
+from campfire.screen.places import plate_of
 
 STAGES_BY_PLATE = "images|download|nuclei|quality|tiles|embeddings/[^/]+/[^/]+|figures/(?:plate_layout|contact_sheet)"
 
@@ -21,6 +26,7 @@ def check_run(run: Run, targets: Iterable[str] = ()) -> None:
     targets = list(targets)
     checks: list[Callable[[], object]] = [
         lambda: check_plates(run),
+        lambda: check_left_out(run),
         lambda: check_plate_targets(run, targets),
         lambda: check_timm_names(run),
     ]
@@ -51,6 +57,24 @@ def check_plates(run: Run) -> None:
         )
 
 
+def check_left_out(run: Run) -> None:
+    """Check that what is left out is on plates of the sheets, and that plates of every role remain."""
+    listed = read_sheet(run.config.sheet)[PLATE].tolist() if run.config.sheet else []
+    transfer = run.config.transfer.sheet
+    known = [*listed, *(read_transfer_sheet(transfer)[PLATE].unique() if transfer else ())]
+    places = run.config.leave_out if {plate_of(place) for place in run.config.leave_out} - set(known) else ()
+    wrong = [
+        f"config: leave_out: {place}: no plate {plate_of(place)} in {run.config.sheet or transfer}; "
+        f"{nearest(plate_of(place), known)}"
+        for place in places
+        if plate_of(place) not in known
+    ]
+    gone = set(run.split_sheet["role"]) - set(run.sheet["role"]) - {"train"} if run.pairs else set()
+    wrong += [f"config: leave_out: no plate of role {role} remains; leave fewer plates out" for role in sorted(gone)]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
 def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
     """Check that requested files of a plate belong to a plate of this run."""
     pattern = rf"{re.escape(run.files.results)}/(?:{STAGES_BY_PLATE})/([^/]+)"
@@ -60,7 +84,7 @@ def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
         if match and not any(match[1] == plate or match[1].startswith(f"{plate}.") for plate in run.all_plates):
             raise ConfigError(
                 f"{target}: plate {match[1].partition('.')[0]} is not in "
-                f"{run.config.sheet or run.config.transfer.sheet}, or the split leaves it out; used are "
+                f"{run.config.sheet or run.config.transfer.sheet}, or the split or `leave_out` leaves it out; used are "
                 f"{', '.join(run.all_plates[:5])}, ..."
             )
 

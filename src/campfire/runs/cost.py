@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from campfire.core.text import size, work_hours
+from campfire.runs.job_records import seconds
 
 EXPENSIVE = ("images", "tiles", "pretrain", "embed")
 """Stages whose rules are listed one by one; the rest is inexpensive."""
@@ -29,6 +30,7 @@ class PlannedJob:
     gpus: how many it requests
     benchmark: file in which it records its time, if it does
     download_plan: file with the bytes it fetches, if it fetches any
+    record: file in which it notes its attempts; a benchmark holds the last attempt only
     """
 
     stage: str
@@ -39,6 +41,7 @@ class PlannedJob:
     gpus: int = 0
     benchmark: str | None = None
     download_plan: str | None = None
+    record: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,15 @@ def read_taken(path: str | Path) -> Taken | None:
         return None
 
 
+def read_attempts(path: str | Path | None) -> float:
+    """By how much all attempts of a finished job took longer than its last, from its record; 1 where there is none."""
+    try:
+        record = json.loads(Path(path or "").read_text(encoding="utf-8"))
+        return max(1.0, seconds(record) / max(float(record["ended"]) - float(record["began"]), 1.0))
+    except (OSError, KeyError, ValueError, TypeError):
+        return 1.0
+
+
 def read_bytes(path: str | Path) -> int | None:
     """Bytes of a download plan; None where there is none."""
     try:
@@ -106,7 +118,8 @@ class Records:
             return None, False
         own = read_taken(job.benchmark)
         if own is not None:
-            return own, True
+            more = read_attempts(job.record)
+            return Taken(own.wall * more, own.cpu * more), True
         folder = Path(job.benchmark).parents[job.name.count("/")]
         if folder not in self._taken:
             found = [taken for path in sorted(folder.rglob("*.tsv")) if (taken := read_taken(path))]

@@ -76,8 +76,9 @@ def missing_nuclei_weights(workflow: Any, run: Run) -> str:
 
 
 def show_plan_at_exit(workflow: Any, run: Run) -> None:
-    """Print what the plan costs at the end of a dry run: Snakemake has no hook after one."""
-    atexit.register(_show_plan, workflow, run)
+    """With `show_plan`, print what the plan costs at the end of a dry run: Snakemake has no hook after one."""
+    if run.config.show_plan:
+        atexit.register(_show_plan, workflow, run)
 
 
 def _show_plan(workflow: Any, run: Run) -> None:

@@ -1,6 +1,7 @@
 """What every script does first: log to the rule's log file, report errors in one line, record the job."""
 
 import atexit
+import json
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import campfire
 from campfire.core.errors import CampfireError, explain_os_error
-from campfire.runs.job_records import begin, end, seeds_in
+from campfire.runs.job_records import attempts_before, begin, end, record_path, seeds_in
 
 
 def share_library() -> None:
@@ -33,9 +34,14 @@ def start(snakemake: Any) -> logging.Logger:
     """Send log lines to the rule's log file and the terminal; end a user's error as one line without traceback."""
     share_library()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    last_sign = 0.0
     if snakemake.log:
-        Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(snakemake.log[0], mode="w", encoding="utf-8"))
+        file = Path(snakemake.log[0])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        last_sign = file.stat().st_mtime if file.is_file() else 0.0
+        # A requeued or repeated job goes on writing below the lines of the attempt before.
+        mode = "a" if attempts_before(job_record(snakemake)) else "w"
+        handlers.append(logging.FileHandler(file, mode=mode, encoding="utf-8"))
     words = ",".join(f"{value}" for value in snakemake.wildcards)
     name = f"{snakemake.rule}[{words}]" if words else snakemake.rule
     logging.basicConfig(
@@ -56,12 +62,21 @@ def start(snakemake: Any) -> logging.Logger:
             log.error("unexpected error %s", took, exc_info=(kind, error, trace))
 
     sys.excepthook = report
-    note(snakemake, log)
+    note(snakemake, log, last_sign)
     return log
 
 
-def note(snakemake: Any, log: logging.Logger) -> None:
-    """Record what the job is and where it runs, for provenance.json; a failure to write it does not fail the job."""
+def job_record(snakemake: Any) -> Path:
+    """The record of this job below results/state."""
+    folder = Path(snakemake.config["results"]) / "state" / "provenance"
+    return record_path(folder, snakemake.rule, dict(snakemake.wildcards.items()).values())
+
+
+def note(snakemake: Any, log: logging.Logger, last_sign: float = 0.0) -> None:
+    """Record what the job is and where it runs, for provenance.json; a failure to write it does not fail the job.
+
+    last_sign: time of the last line in the log of an earlier attempt.
+    """
     folder = Path(snakemake.config["results"]) / "state" / "provenance"
     params = dict(snakemake.params.items())
     facts = {
@@ -72,10 +87,12 @@ def note(snakemake: Any, log: logging.Logger) -> None:
     }
     lasting = [str(path) for path in snakemake.output if Path(path).parent.name != "images"]
     try:
-        record = begin(folder, snakemake.rule, dict(snakemake.wildcards.items()), lasting, facts)
+        record = begin(folder, snakemake.rule, dict(snakemake.wildcards.items()), lasting, facts, last_sign)
     except OSError as error:
         log.warning("no record of this job: %s", error)
         return
+    if before := json.loads(record.read_text(encoding="utf-8"))["attempts"]:
+        log.info("attempt %d of this job; the one before ended without its outputs", len(before) + 1)
 
     def finish() -> None:
         try:

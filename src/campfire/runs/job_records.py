@@ -1,6 +1,7 @@
 """What each job was and where it ran, recorded by the job itself and summarised by stage.
 
-A record is a small JSON file below one folder: `<rule>/<wildcards>.json`. It has `ended` once the job ran to its end.
+A record is a small JSON file below one folder: `<rule>/<wildcards>.json`. It has `ended` once the job made its outputs,
+and lists earlier attempts that did not: a job that was requeued, killed or failed took their hours too.
 """
 
 import hashlib
@@ -38,12 +39,40 @@ def processor_seconds() -> float:
     return round(times.user + times.system + times.children_user + times.children_system, 2)
 
 
+def record_path(folder: str | Path, rule: str, wildcards: Iterable[str]) -> Path:
+    """Where the record of a job is."""
+    return Path(folder) / rule / f"{'--'.join(map(str, wildcards)) or 'job'}.json"
+
+
+def attempts_before(path: Path, last_sign: float = 0.0) -> list[dict[str, Any]]:
+    """Attempts of the job of a record that ended without its outputs: began, ended, host, gpus; [] for a finished job.
+
+    last_sign: when the latest attempt last showed a sign of life (its log's time), for one that was killed.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    if "ended" in record:
+        return []
+    attempt = {name: record.get(name) for name in ("began", "host", "gpus")}
+    ended = max(record.get("stopped", last_sign), record["began"])
+    return [*record.get("attempts", []), {**attempt, "ended": ended}]
+
+
 def begin(
-    folder: str | Path, rule: str, wildcards: Mapping[str, str], outputs: Iterable[str], facts: Mapping[str, Any]
+    folder: str | Path,
+    rule: str,
+    wildcards: Mapping[str, str],
+    outputs: Iterable[str],
+    facts: Mapping[str, Any],
+    last_sign: float = 0.0,
 ) -> Path:
-    """Record that a job has begun: commit, versions, machine, time, its outputs and whatever else is given."""
-    path = Path(folder) / rule / ("--".join(str(value) for value in wildcards.values()) or "job")
-    path = path.with_name(f"{path.name}.json")
+    """Record that a job has begun: commit, versions, machine, time, its outputs and whatever else is given.
+
+    Earlier attempts stay in the record (`attempts_before`).
+    """
+    path = record_path(folder, rule, wildcards.values())
     record = {
         "rule": rule,
         "wildcards": dict(wildcards),
@@ -54,6 +83,7 @@ def begin(
         "hardware": hardware(),
         "versions": versions(),
         "commit": git_commit("."),
+        "attempts": attempts_before(path, last_sign),
         **facts,
     }
     write_json(path, record)
@@ -61,15 +91,32 @@ def begin(
 
 
 def end(path: Path) -> None:
-    """Record that the job of this record ran to its end, and its processor time from start to end."""
+    """Record when the job of this record ended, and its processor time: with its outputs, or, as `stopped`, without."""
     record = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, {**record, "ended": time.time(), "processor_seconds": processor_seconds()})
+    done = all(Path(name).exists() for name in record["outputs"])
+    when = {"ended" if done else "stopped": time.time(), "processor_seconds": processor_seconds()}
+    write_json(path, {**record, **when})
+
+
+def seconds(record: Mapping[str, Any]) -> float:
+    """Time that a finished job took, with its earlier attempts."""
+    return sum(float(part["ended"]) - float(part["began"]) for part in (record, *record.get("attempts", ())))
+
+
+def gpu_seconds(record: Mapping[str, Any]) -> float:
+    """The same times the GPUs that the job had in each attempt."""
+    parts = (record, *record.get("attempts", ()))
+    return sum((float(part["ended"]) - float(part["began"])) * (part.get("gpus") or 0) for part in parts)
 
 
 def _different(values: Iterable[Any]) -> list[Any]:
     """Each different value once, in a fixed order."""
     texts = {json.dumps(value, sort_keys=True) for value in values if value not in (None, {}, "")}
     return [json.loads(text) for text in sorted(texts)]
+
+
+def _first(record: Mapping[str, Any]) -> float:
+    return min(float(part["began"]) for part in (record, *record.get("attempts", ())))
 
 
 def _stage(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -83,9 +130,11 @@ def _stage(records: list[dict[str, Any]]) -> dict[str, Any]:
         seeds.update(record.get("seeds", {}))
     return {
         "jobs": len(records),
-        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(record["began"] for record in records))),
+        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(map(_first, records)))),
         "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(record["ended"] for record in records))),
-        "hours": round(sum(record["ended"] - record["began"] for record in records) / 3600, 4),
+        "attempts": len(records) + sum(len(record.get("attempts", ())) for record in records),
+        "hours": round(sum(map(seconds, records)) / 3600, 4),
+        "gpu_hours": round(sum(map(gpu_seconds, records)) / 3600, 4),
         "machines": _different({"host": record["host"], **record["hardware"]} for record in records),
         "versions": _different(record["versions"] for record in records),
         "commits": _different(record["commit"] for record in records),
@@ -98,8 +147,9 @@ def _stage(records: list[dict[str, Any]]) -> dict[str, Any]:
 def by_stage(folder: str | Path) -> dict[str, dict[str, Any]]:
     """Rule -> what its jobs were, from the records whose job ended and whose lasting outputs are all there.
 
-    Keys: jobs, began, ended, hours (summed), machines, versions, commits, code (each different one once), seeds, and
-    outputs: files, bytes and one SHA-256 over the names and checksums of all of them.
+    Keys: jobs, attempts, began, ended, hours and gpu_hours (summed, earlier attempts included), machines, versions,
+    commits, code (each different one once), seeds, and outputs: files, bytes and one SHA-256 over the names and
+    checksums of all of them.
     """
     stages: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(Path(folder).glob("*/*.json")):

@@ -7,6 +7,7 @@ from typing import Any
 
 from campfire.runs.cost import PlannedJob
 from campfire.runs.files import Files
+from campfire.runs.job_records import record_path
 
 STAGE_OF_RULE = {
     "images": "images",
@@ -51,6 +52,7 @@ class Plan:
             why=self.own_reason(job) or self.traced_reason(job),
             gpus=int(job.resources.get("gpu", 0) or 0),
             benchmark=str(job.benchmark) if job.benchmark else None,
+            record=str(record_path(self.files.state("provenance"), rule, job.wildcards_dict.values())),
             download_plan=self.files.download_plan(job.wildcards_dict["plate"]) if rule == "images" else None,
         )
 

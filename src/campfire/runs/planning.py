@@ -124,8 +124,13 @@ def quote_interpreter() -> None:
     sys.executable = shlex.quote(sys.executable) if not sys.executable.startswith("'") else sys.executable
 
 
-def look_around() -> None:
-    """Before a run is planned: explain a lock on the working folder, and restore the times of copied results."""
+def look_around(workflow: Any) -> None:
+    """Before a run is planned: explain a lock on the working folder, and restore the times of copied results.
+
+    workflow: Snakemake's; a job's own Snakemake does nothing.
+    """
+    if not workflow.is_main_process:
+        return
     if not NOTHING_RUNS & {*sys.argv} and (explanation := explain_lock()):
         logger.error(explanation)
     elif restored := restore_times():

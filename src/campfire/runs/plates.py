@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -9,6 +10,9 @@ from campfire.core.columns import BATCH, PLATE, SOURCE, WELL
 from campfire.images.gallery import S3Options
 from campfire.images.gallery.plan import read_known_bad
 from campfire.runs.config import Config
+
+if TYPE_CHECKING:
+    from campfire.runs.run import Run
 
 NUCLEAR_STAIN = "DNA"
 
@@ -45,13 +49,18 @@ def bad_objects(listed: Mapping[str, str], place: Mapping[str, str], prefix: str
 
     An entry that ends in "/" names a folder and holds for every plate in it. `prefix` may be empty.
     """
-    root = S3Options(prefix=prefix).root(place["source"])
-    folder = f"{root}/images/{place['batch']}/images/{place['plate']}"
+    folder = image_folder(place, prefix)
     return {
         key: reason
         for key, reason in sorted(listed.items())
         if place["plate"] in key or (key.endswith("/") and folder.startswith(key.lstrip("/")))
     }
+
+
+def image_folder(place: Mapping[str, str], prefix: str) -> str:
+    """The folder of a plate's images in the bucket, without a slash at its end. `prefix` may be empty."""
+    root = S3Options(prefix=prefix).root(place["source"])
+    return f"{root}/images/{place['batch']}/images/{place['plate']}"
 
 
 def sheet_plates(sheet: pd.DataFrame, config: Config) -> list[Plate]:
@@ -96,3 +105,14 @@ def transfer_plates(sheet: pd.DataFrame, config: Config) -> list[Plate]:
 def with_nuclear_stain(channels: Sequence[str]) -> list[str]:
     """The channels, preceded by the nuclear stain if it is not among them: nucleus segmentation requires it."""
     return list(channels) if NUCLEAR_STAIN in channels else [NUCLEAR_STAIN, *channels]
+
+
+def source_check_options(run: "Run") -> dict[str, Any]:
+    """What the source is compared with: plates of the sheet, or of the transfer screen where that is all."""
+    chosen = [run.plate(name) for name in run.plates or run.transfer_plates]
+    return {
+        "plates": [plate.place for plate in chosen],
+        "wells": {plate.name: list(plate.wells) for plate in chosen if plate.wells},
+        "channels": list(run.config.channels) if run.plates else chosen[0].channels if chosen else [],
+        "pixel_size_um": chosen[0].pixel_size_um if chosen else run.config.pixel_size_um,
+    }

@@ -203,11 +203,14 @@ class Results:
             "channels": list(self.run.config.training_channels),
             "model": self.model,
             "options": self.options,
+            "leave_out": self.run.left_out.all,
         }
         chosen: dict[str, Any] = {}
         for name in names:
             section, _, option = name.partition(".")
-            if not option:
+            if name == "leave_out_of_evaluation":
+                chosen["leave_out"] = self.run.left_out.of_evaluation
+            elif not option:
                 chosen[name] = values[name]
             elif option in self.options:
                 chosen.setdefault(section, {})[option] = self.options[option]

@@ -22,7 +22,9 @@ from campfire.runs.config import Config
 from campfire.runs.encoders import PlannedEncoder
 from campfire.runs.files import Files, drawable_sheets, weight_files
 from campfire.runs.fingerprint import code_state
+from campfire.runs.left_out import LeftOut, in_use
 from campfire.runs.plates import Plate
+from campfire.screen.leave_out import drop
 from campfire.screen.metadata import empty_sheet, local_content, read_sheet
 from campfire.screen.split import plates_with_wells
 from campfire.training import result_values
@@ -43,12 +45,14 @@ class Run:
     config: the checked config; `plain` holds the same as plain values, for parameters of rules
     workflow: the folder of the workflow's files (workflow/)
     fetch: local path of a workflow's file that is at a URL, e.g. fetch("scripts/embed.py"); unused beside a checkout
-    sheet: the plates whose wells the split may use; transfer_sheet: the wells of the transfer screen, None without one
+    sheet: the plates in use; split_sheet: those that the split is drawn on, which `leave_out` does not change
+    transfer_sheet: the wells of the transfer screen that are in use, None without one
     """
 
     config: Config
     workflow: Path
     sheet: pd.DataFrame
+    split_sheet: pd.DataFrame
     transfer_sheet: pd.DataFrame | None
     fetch: Callable[[str], str] | None = None
 
@@ -67,13 +71,14 @@ class Run:
         config = Config.read(values, files)
         sheet = read_sheet(config.sheet) if config.sheet else empty_sheet()
         used = plates_with_wells(sheet, config.split)
-        sheet = sheet[sheet[PLATE].isin(used)].reset_index(drop=True)
+        split_sheet = sheet[sheet[PLATE].isin(used)].reset_index(drop=True)
+        sheet = in_use(config, split_sheet)
         transfer_sheet = None
         if config.transfer.sheet:
-            transfer_sheet = read_transfer_sheet(config.transfer.sheet)
+            transfer_sheet = drop(read_transfer_sheet(config.transfer.sheet), config.leave_out).reset_index(drop=True)
             if config.transfer.head is not None:
                 check_trainable(transfer_sheet, config.transfer.sheet)
-        return cls(config, Path(workflow), sheet, transfer_sheet, fetch)
+        return cls(config, Path(workflow), sheet, split_sheet, transfer_sheet, fetch)
 
     @cached_property
     def plain(self) -> dict[str, Any]:
@@ -105,7 +110,7 @@ class Run:
 
     @cached_property
     def plates(self) -> list[str]:
-        """Plates of the sheet that the split may use, in the sheet's order."""
+        """Plates of the sheet that are in use, in its order."""
         return self.sheet[PLATE].tolist()
 
     @cached_property
@@ -141,6 +146,11 @@ class Run:
     def known_bad(self, plate: str) -> dict[str, str]:
         """Known bad objects of a plate and why."""
         return self.plate(plate).known_bad(self.config)
+
+    @cached_property
+    def left_out(self) -> LeftOut:
+        """Plates, wells and sites that are left out after the split."""
+        return LeftOut(self)
 
     @cached_property
     def evaluation_type(self) -> str:
@@ -302,16 +312,6 @@ class Run:
         """The options of tables that decide intervals: a change of a label must not fit probes again."""
         names = ("protocol", "replicates", "level", "seed")
         return {name: self.plain["tables"][name] for name in names}
-
-    def source_check_options(self) -> dict[str, Any]:
-        """What the source is compared with: plates of the sheet, or of the transfer screen where that is all."""
-        plates = [self.plate(name) for name in self.plates or self.transfer_plates]
-        return {
-            "plates": [plate.place for plate in plates],
-            "wells": {plate.place["plate"]: list(plate.wells) for plate in plates if plate.wells},
-            "channels": list(self.config.channels) if self.plates else plates[0].channels if plates else [],
-            "pixel_size_um": plates[0].pixel_size_um if plates else self.config.pixel_size_um,
-        }
 
     def counted_config(self) -> dict[str, Any]:
         """The config without options of execution and without the folders of outputs."""

@@ -24,7 +24,7 @@ The loop in outline (`trainer.Run`, `engine.Engine`; every draw comes from a see
     write(model.safetensors, metrics.parquet, snapshots.npz)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,11 +58,12 @@ def train(
     out_dir: str | Path,
     state_dir: str | Path,
     code: str = UNKNOWN_CODE,
+    leave_out: Mapping[str, str] | None = None,
 ) -> "pd.DataFrame":
     """Pretrain in this process; see `campfire.training.trainer.train`. Imports torch on call."""
     from campfire.training.trainer import train as run
 
-    return run(options, plates, wells, out_dir, state_dir, code)
+    return run(options, plates, wells, out_dir, state_dir, code, leave_out)
 
 
 def launch(
@@ -76,13 +77,14 @@ def launch(
     threads: int = 1,
     tell: Callable[[str], None] | None = None,
     code: str = UNKNOWN_CODE,
+    leave_out: Mapping[str, str] | None = None,
 ) -> int:
     """Train in new processes and return the exit code: 0, EXIT_RESUMABLE or another.
 
     processes: number per node, one per GPU. nodes: 1 is this machine; several are the nodes of the current Slurm job,
     started by srun with `threads` CPUs each. Signals are forwarded, and the processes have time to write a checkpoint.
     `tell` (such as `log.info`) receives every output line; without it the processes share our output.
-    code: identifies the training code (see `train`).
+    code: identifies the training code (see `train`). leave_out: wells and sites that are not trained on.
     """
     from campfire.core.files import write_json
     from campfire.training.launcher import start, start_by_srun, this_module
@@ -97,6 +99,7 @@ def launch(
             "out": str(Path(out_dir).resolve()),
             "state": str(Path(state_dir).resolve()),
             "code": code,
+            "leave_out": dict(leave_out or {}),
         },
     )
     command = this_module("--config", str(config.resolve()), *(["--plain"] if tell else []))

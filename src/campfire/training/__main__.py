@@ -1,7 +1,7 @@
 """Train from a JSON file: `torchrun -m campfire.training --config run.json`, or with `--processes` without torchrun.
 
 The file has `options` (PretrainOptions), `plates` (tile files), `wells`, `out` and `state`, and optionally
-`code`, the digest of the training code. Exit codes: 0 done,
+`code`, the digest of the training code, and `leave_out`. Exit codes: 0 done,
 75 (EXIT_RESUMABLE) stopped by a signal after a checkpoint, 1 an error, explained in one line. torchrun turns
 every code but 0 into 1; `--processes` keeps it.
 """
@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except TypeError as error:
             raise ConfigError(f"{given.config}: options: {error}") from error
         code = str(run.get("code", UNKNOWN_CODE))
-        train(options, run["plates"], run["wells"], run["out"], run["state"], code)  # type: ignore[arg-type]
+        places = (run["plates"], run["wells"], run["out"], run["state"])
+        train(options, *places, code, run.get("leave_out"))  # type: ignore[arg-type]
     except InterruptedRunError as error:
         log.info("%s", error)
         return EXIT_RESUMABLE

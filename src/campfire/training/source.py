@@ -1,7 +1,7 @@
 """The tiles a run may use: rows of the packed plates whose wells have the right split, by key."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -16,6 +16,7 @@ from campfire.core.columns import CELL_KEYS, PLATE, PLATE_TYPE, WELL
 from campfire.core.errors import ConfigError, DataError
 from campfire.core.random import keyed_generator
 from campfire.images.tiles import TileChecks, open_plate
+from campfire.screen.leave_out import LeaveOut, drop
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,9 @@ def copy_planes(images: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any],
     np.take(images.reshape(count * channels, -1), planes, axis=0, out=out.reshape(len(planes), -1), mode="clip")
 
 
-def _rows_by_split(index: pd.DataFrame, wells: pd.DataFrame, path: Path) -> dict[str, NDArray[np.int64]]:
+def _rows_by_split(
+    index: pd.DataFrame, wells: pd.DataFrame, path: Path, leave_out: LeaveOut
+) -> dict[str, NDArray[np.int64]]:
     """Row numbers of one plate's tiles by the split of their well; a plate the split does not know is an error."""
     plates = index[PLATE].unique()
     if len(plates) > 1:
@@ -148,6 +151,7 @@ def _rows_by_split(index: pd.DataFrame, wells: pd.DataFrame, path: Path) -> dict
     if len(plates) and known.empty:
         raise DataError(f"{path}: plate {plates[0]} is not in the split; run the split again with its sheet")
     table = dict(zip(known[WELL], known["split"], strict=True))
+    index = drop(index, leave_out)
     codes, names = pd.factorize(index[WELL])
     label = np.array([table.get(name, "unused") for name in names], dtype=object)
     rows = index["row"].to_numpy(dtype=np.int64)
@@ -166,20 +170,25 @@ class _Opened:
     digest: str
 
 
-def _open(path: Path, wells: pd.DataFrame) -> _Opened:
+def _open(path: Path, wells: pd.DataFrame, leave_out: LeaveOut) -> _Opened:
     tiles = open_plate(path)
-    by_split = _rows_by_split(tiles.index, wells, path)
+    by_split = _rows_by_split(tiles.index, wells, path, leave_out)
     plate = str(tiles.index[PLATE].iloc[0]) if len(tiles.index) else ""
     digest = str(tiles.metadata.get("digest", ""))
     return _Opened(plate, tiles.images, list(tiles.channels), by_split, tiles.checks(), digest)
 
 
 def open_sources(
-    plates: Sequence[str | Path], wells: pd.DataFrame, channels: Sequence[str], plate_types: Sequence[str] = ()
+    plates: Sequence[str | Path],
+    wells: pd.DataFrame,
+    channels: Sequence[str],
+    plate_types: Sequence[str] = (),
+    leave_out: LeaveOut | None = None,
 ) -> tuple[Source, Source, dict[str, str]]:
     """Open the tile files and choose their train and val rows.
 
-    `wells` is split/wells.parquet; `channels` are taken by name, in this order. Plates that share the available
+    `wells` is split/wells.parquet; `channels` are taken by name, in this order; `leave_out` names wells and sites that
+    are not used. Plates that share the available
     channels form a group. Returns (train, val, digest of each used plate's tiles by plate).
     Raises DataError for a plate that the split does not know or that has none of the channels, ConfigError when no
     tile is left.
@@ -194,7 +203,7 @@ def open_sources(
     digests: dict[str, str] = {}
     paths = [Path(path) for path in plates]
     with ThreadPoolExecutor(OPENING_THREADS) as pool:
-        for path, opened in zip(paths, pool.map(lambda p: _open(p, wells), paths), strict=True):
+        for path, opened in zip(paths, pool.map(lambda p: _open(p, wells, leave_out or {}), paths), strict=True):
             here = tuple(c for c in channels if c in opened.channels)
             if not here:
                 raise DataError(f"{path}: has none of the channels {list(channels)}, only {opened.channels}")
@@ -216,6 +225,14 @@ def open_sources(
         train.tiles, val.tiles, len(set(train.plates)), " and ".join("+".join(g.channels) for g in train.groups),
     )  # fmt: skip
     return train, val, digests
+
+
+def data_digest(train: Source, val: Source, digests: Mapping[str, str]) -> str:
+    """64 hex digits over all that a run reads: the rows of both splits, and the tiles of each plate by their digest."""
+    total = sha256(f"{train.digest()}{val.digest()}".encode())
+    for plate in sorted(digests):
+        total.update(f"{plate}:{digests[plate]};".encode())
+    return total.hexdigest()
 
 
 def tile_keys(plate: PlateRows, rows: NDArray[np.int64]) -> pd.DataFrame:

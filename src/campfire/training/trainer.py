@@ -19,6 +19,7 @@ from campfire.core.files import read_table, single_writer
 from campfire.core.random import keyed_generator
 from campfire.model import read_header
 from campfire.model.checkpoints import Checkpoint, load_optimiser, optimiser_tensors
+from campfire.screen.leave_out import LeaveOut
 from campfire.training.engine import Engine
 from campfire.training.epoch_plan import EpochPlan, plan_epoch
 from campfire.training.flops import peak_rate, training_flops
@@ -29,7 +30,7 @@ from campfire.training.options import UNKNOWN_CODE, PretrainOptions
 from campfire.training.outputs import RunFolder, Snapshots, metrics_table, write_outputs
 from campfire.training.processes import Processes, StopSignal, join
 from campfire.training.progress import RunLog
-from campfire.training.source import Source, open_sources
+from campfire.training.source import Source, data_digest, open_sources
 from campfire.training.watch import ChannelWatch, SkippedSteps
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ def train(
     out_dir: str | Path,
     state_dir: str | Path,
     code: str = UNKNOWN_CODE,
+    leave_out: LeaveOut | None = None,
 ) -> pd.DataFrame:
     """Pretrain on the train wells of packed plates, or resume from the newest checkpoint in `state_dir`.
 
@@ -53,23 +55,21 @@ def train(
     weights on the CPU are the same bit for bit, however often the run was stopped or killed. A finished run leaves no
     checkpoints but links to its outputs in `state_dir`; the same run by the same code is then restored from there.
     code: identifies the training code, as the workflow's rule does; it is recorded in the weights, and a finished run
-    of other code does not count as the same run.
+    of other code does not count as the same run. leave_out: wells and sites whose tiles are not used.
 
     Raises InterruptedRunError after SIGINT, SIGTERM or SIGUSR1 (a checkpoint is written; exit with EXIT_RESUMABLE),
     DataError and ConfigError for inputs that do not fit, CampfireError for a loss that is too often not finite.
     """
-    table = wells if isinstance(wells, pd.DataFrame) else read_table(wells)
     with StopSignal() as stop, join(options.device, options.deterministic) as processes:
-        train_tiles, val_tiles, digests = open_sources(plates, table, options.channels, options.plate_types)
+        table = wells if isinstance(wells, pd.DataFrame) else read_table(wells)
+        train_tiles, val_tiles, digests = open_sources(plates, table, options.channels, options.plate_types, leave_out)
         train_tiles = train_tiles.capped(options.max_tiles, options.seed, CAP_TRAIN)
         val_tiles = val_tiles.capped(options.validation_tiles, options.seed, CAP_VAL)
         if train_tiles.tiles < processes.world:
             raise ConfigError(f"{train_tiles.tiles} train tiles for {processes.world} processes; use fewer processes")
-        digest = sha256(f"{train_tiles.digest()}{val_tiles.digest()}".encode())
-        for plate in sorted(digests):
-            digest.update(f"{plate}:{digests[plate]};".encode())
+        data = data_digest(train_tiles, val_tiles, digests)
         with single_writer(state_dir) if processes.first else nullcontext():
-            run = Run(options, processes, stop, train_tiles, val_tiles, digest.hexdigest(), Path(state_dir), code)
+            run = Run(options, processes, stop, train_tiles, val_tiles, data, Path(state_dir), code)
             return run.go(Path(out_dir))
 
 

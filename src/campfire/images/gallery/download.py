@@ -32,6 +32,7 @@ from campfire.images.gallery.transfer import (
     fetch_object,
     run_all,
 )
+from campfire.screen.leave_out import reasons
 from campfire.screen.names import name_problem
 from campfire.screen.wells import well_name
 
@@ -65,13 +66,15 @@ def fetch_plate(
     destination: str | Path,
     options: S3Options,
     known_bad: Mapping[str, str] | None = None,
+    leave_out: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Fetch a plan into `destination` and return the record of `download/{plate}.parquet`, one row per planned object.
 
     A file appears under its final name only when it is verified (see `verify`). Sites of which an object is missing,
     corrupt or known bad are left out as a whole: their other channels have status `excluded`. `sites.parquet` lists
     the complete sites and is written last. A killed attempt in `destination` is resumed.
-    `known_bad` maps keys (or folders ending in "/") to reasons.
+    `known_bad` maps keys (or folders ending in "/") to reasons, `leave_out` wells and sites (PLATE/WELL/SITE); neither
+    is requested or counts as bad.
 
     Raises DataError when the disk is too small or full, when S3 stays unreachable, when an illumination function is
     bad, or when more than `options.max_bad_share` of the sites are (listed in `problems.tsv` in `destination`).
@@ -88,7 +91,7 @@ def fetch_plate(
     remove_partials(folder)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a damaged file's reason goes to the record
 
-    status, reason = _before_fetching(plan, known_bad or {})
+    status, reason = _before_fetching(plan, known_bad or {}, leave_out or {})
     tasks = _tasks(plan, status, plate)
     journal = Journal(folder)
     _check_disk(plan, tasks, journal, folder, options, plate)
@@ -110,11 +113,17 @@ def fetch_plate(
     return record[RECORD_COLUMNS]
 
 
-def _before_fetching(plan: pd.DataFrame, known_bad: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def _before_fetching(
+    plan: pd.DataFrame, known_bad: Mapping[str, str], leave_out: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
     """Status and reason of the rows that need no fetch; sites with a known-bad or impossible object are not begun."""
     folders = {name: reason for name, reason in known_bad.items() if name.endswith("/")}
     status, reason = [""] * len(plan), [""] * len(plan)
+    by_hand = reasons(plan, leave_out)
     for row, (key, problem) in enumerate(zip(plan["key"], plan["problem"], strict=True)):
+        if by_hand[row]:
+            status[row], reason[row] = EXCLUDED, f"left out: {by_hand[row]}"
+            continue
         listed = known_bad.get(key) or next((why for name, why in folders.items() if key.startswith(name)), None)
         if problem:
             status[row], reason[row] = MISSING, problem
@@ -239,7 +248,7 @@ def _whole_sites(plan: pd.DataFrame, status: list[str], reason: list[str]) -> tu
     for row, (well, site) in enumerate(zip(plan[WELL], plan[SITE], strict=True)):
         if site:
             sites.setdefault((well, site), []).append(row)
-        elif well:
+        elif well and status[row] != EXCLUDED:
             absent_wells += 1
     bad = known = 0
     for rows in sites.values():
@@ -283,7 +292,9 @@ def _judge_plate(record: pd.DataFrame, expected: int, bad: int, folder: Path, op
         for item in problems.head(5).to_dict("records")
     )
     if not bad:
-        raise DataError(f"plate {plate}: every requested site is on the list of known bad objects; leave the plate out")
+        raise DataError(
+            f"plate {plate}: every requested site is left out or known bad; leave the whole plate out (`leave_out`)"
+        )
     raise DataError(
         f"plate {plate}: {bad} of {expected} sites are missing or corrupt, more than s3.max_bad_share = "
         f"{options.max_bad_share:g} allows: {listed}{'; ...' if len(problems) > 5 else ''}; all are listed in "

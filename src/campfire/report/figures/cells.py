@@ -17,6 +17,7 @@ from campfire.images.tiles import TilePlate, open_plate
 from campfire.report.figures.style import GREY, PAGE, Drawn, channel_colour, new_figure, styled
 from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
+from campfire.screen.leave_out import drop
 
 CELLS = 6
 """Cells per compound in false colour; the first is also shown channel by channel."""
@@ -139,7 +140,8 @@ def make(files: Files, settings: Settings) -> Drawn:
     """The figure from the tiles of one evaluation plate and split/wells.parquet."""
     options = settings.options
     plate = open_plate(files["tiles"][0])
-    data = prepare(plate.index, read_table(files["wells"][0]), settings.controls, options)
+    cells, wells = (drop(table, settings.leave_out) for table in (plate.index, read_table(files["wells"][0])))
+    data = prepare(cells, wells, settings.controls, options)
     limits = contrast(plate)
     low, high = (limits[name].to_numpy(np.float32)[:, None, None] for name in ("low", "high"))
     tiles = {

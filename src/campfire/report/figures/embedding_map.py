@@ -19,6 +19,7 @@ from campfire.report.figures.style import CYCLE, GREY, PAGE, PALE, SPLIT_COLOURS
 from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.profiles import REPRESENTATIONS
+from campfire.screen.leave_out import LeaveOut, drop
 
 SHRINKAGE = 0.01
 """Share of the mean variance mixed into the covariance of the controls, as `normalise` does."""
@@ -75,10 +76,12 @@ def profiles(
     return representations
 
 
-def read_profiles(files: Files, negative: str) -> dict[str, tuple[pd.DataFrame, NDArray[np.float32]]]:
+def read_profiles(
+    files: Files, negative: str, leave_out: LeaveOut
+) -> dict[str, tuple[pd.DataFrame, NDArray[np.float32]]]:
     """`profiles` of the embeddings and split/wells.parquet among the inputs of a figure."""
     plates = (embedding_table.read(path) for path in files["embeddings"])
-    return profiles(plates, read_table(files["wells"][0]), negative)
+    return profiles(plates, drop(read_table(files["wells"][0]), leave_out), negative)
 
 
 def principal_components(x: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -176,6 +179,6 @@ def draw(data: pd.DataFrame) -> Figure:
 
 def make(files: Files, settings: Settings) -> Drawn:
     """The figure from the embeddings of the first encoder on the leading channel set and split/wells.parquet."""
-    found = read_profiles(files, settings.controls[0])
+    found = read_profiles(files, settings.controls[0], settings.leave_out)
     data = prepare(found, settings.controls, settings.options.label(settings.encoder), settings.options)
     return Drawn(draw(data), data)

@@ -17,6 +17,7 @@ from campfire.core.errors import DataError
 from campfire.core.files import read_table
 from campfire.report.figures.style import GREY, INK, PAGE, SPLIT_COLOURS, Drawn, new_figure, styled
 from campfire.report.tables.inputs import Files, Settings
+from campfire.screen.leave_out import drop
 
 NAMES = {
     "train": "Train",
@@ -139,6 +140,6 @@ def draw(data: pd.DataFrame) -> Figure:
 
 def make(files: Files, settings: Settings) -> Drawn:
     """The figure from split/wells.parquet."""
-    data = prepare(read_table(files["wells"][0]), settings.controls, settings.plate_type)
+    data = prepare(drop(read_table(files["wells"][0]), settings.leave_out), settings.controls, settings.plate_type)
     data["compound_label"] = data[COMPOUND].map(settings.options.compound_name)
     return Drawn(draw(data), data)

@@ -100,7 +100,7 @@ def draw(data: pd.DataFrame) -> Figure:
 
 def make(files: Files, settings: Settings) -> Drawn:
     """The figure from the embeddings of the first encoder on the leading channel set and split/wells.parquet."""
-    found = read_profiles(files, settings.controls[0])
+    found = read_profiles(files, settings.controls[0], settings.leave_out)
     wells, means = found.get("sphered") or found["raw"]
     data = prepare(wells, means, settings.options.label(settings.encoder), settings.options)
     return Drawn(draw(data), data)

@@ -14,6 +14,7 @@ MEANINGS = {
     "no row in load_data": "the gallery lists no image of the well",
     "missing": "an image is not in the gallery",
     "corrupt": "an image is damaged",
+    "left out": "named in leave_out, or the whole plate is known bad",
     "known bad": "an image is on the list of known bad ones",
     "debris": "too bright for a cell: debris, fibre, dust or an out-of-focus clump",
     "edge": "cut by the field's edge",
@@ -29,7 +30,12 @@ def build(data: pd.DataFrame) -> Table:
         raise DataError("attrition/counts.parquet: holds no plate; check the sheet")
     lines = []
     totals = data.groupby("unit")["count"].sum()
-    for unit, plural in (("well", "Wells without images"), ("site", "Sites"), ("nucleus", "Nuclei")):
+    for unit, plural in (
+        ("plate", "Plates"),
+        ("well", "Wells without images"),
+        ("site", "Sites"),
+        ("nucleus", "Nuclei"),
+    ):
         part = data[data["unit"] == unit].groupby("outcome").agg(count=("count", "sum"), plates=(PLATE, "nunique"))
         part = part.sort_values("count", ascending=False, kind="stable")
         order = [KEPT] * (KEPT in part.index) + [outcome for outcome in part.index if outcome != KEPT]
@@ -41,7 +47,7 @@ def build(data: pd.DataFrame) -> Table:
                     "Outcome": outcome,
                     "Meaning": _meaning(outcome),
                     "Number": f"{count:,}",
-                    "Share": "" if unit == "well" else f"{100 * count / totals[unit]:.2f} %",
+                    "Share": "" if unit in ("plate", "well") else f"{100 * count / totals[unit]:.2f} %",
                     "Plates": f"{plates:,}",
                 }
             )

@@ -37,6 +37,8 @@ class Settings:
     """Architecture of the pretrained model (`pretrain.runs.<run>.model`)."""
     channels: tuple[str, ...] = ()
     """Channels of pretraining."""
+    leave_out: Mapping[str, str] = field(default_factory=dict)
+    """Plates, wells and sites that are left out after the split (`leave_out`), as far as the item depends on them."""
     title: str = ""
     """Title of the page of findings."""
     stage: str = ""

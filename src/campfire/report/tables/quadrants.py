@@ -6,11 +6,17 @@ from campfire.core.columns import COMPOUND, PLATE, PLATE_TYPE, WELL
 from campfire.core.files import read_table
 from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.render import Table
+from campfire.screen.leave_out import LeaveOut, reasons
 from campfire.screen.split import evaluation_plates, wells_per_quadrant
 
 
-def build(wells: pd.DataFrame, protocol: str) -> Table:
-    """wells: split/wells.parquet; protocol: of the split, for the notes. One row per plate type and label."""
+def build(wells: pd.DataFrame, protocol: str, leave_out: LeaveOut | None = None) -> Table:
+    """wells: split/wells.parquet; protocol: of the split, for the notes. One row per plate type and label.
+
+    Plates and wells of `leave_out` are not counted.
+    """
+    by_hand = reasons(wells, leave_out or {}) != ""
+    wells, left_out = wells[~by_hand], wells[by_hand]
     data = wells_per_quadrant(wells)
     layout = pd.DataFrame(
         {
@@ -29,6 +35,11 @@ def build(wells: pd.DataFrame, protocol: str) -> Table:
         f"Split protocol {protocol}. Every well has one label; compounds of a label are counted once, so a "
         "compound counts under every label that has a well of it.",
     )
+    if len(left_out):
+        notes += (
+            f"{len(left_out):,} wells of {left_out[PLATE].nunique():,} plates are left out (`leave_out`) and are not "
+            "counted: they were dropped after the split, which gives every other well the role it would have had.",
+        )
     plates = {name: set(wells.loc[wells["split"] == name, PLATE]) for name in ("train", "test")}
     if plates["test"] and not plates["test"] & plates["train"]:
         notes += (
@@ -50,4 +61,4 @@ def build(wells: pd.DataFrame, protocol: str) -> Table:
 
 def make(files: Files, settings: Settings) -> Table:
     """The table from split/wells.parquet."""
-    return build(read_table(files["wells"][0]), settings.split_protocol)
+    return build(read_table(files["wells"][0]), settings.split_protocol, settings.leave_out)

@@ -20,6 +20,7 @@ from campfire.images.options import NucleiOptions, QualityOptions
 from campfire.images.tiles.options import TileOptions
 from campfire.report.tables.options import TableOptions
 from campfire.screen.names import plain_channel, plain_name
+from campfire.screen.places import read_entries
 from campfire.screen.split.options import SplitOptions
 from campfire.training.options import AblationOptions, PretrainOptions
 
@@ -132,6 +133,11 @@ class Config(Options):
     )
     s3: S3Options = option(S3Options(), "source of the images, limits and retries")
     known_bad: str | None = option(None, "objects known to be corrupt (TSV: key, reason)")
+    leave_out: Annotated[Mapping[str, str], BeforeValidator(read_entries)] = option(
+        {},
+        "plates, wells and sites to leave out, with the reason: `PLATE`, `PLATE/A01` or `PLATE/A01/1` to text; applied "
+        "after the split, so no other well changes its role and no other plate is made again",
+    )
     split: SplitOptions = option(SplitOptions(), "assignment of wells to training and test")
     illumination: Literal["none", "gallery"] = option(
         "none", "divide by the plate's illumination function", source="docs/decisions.md"
