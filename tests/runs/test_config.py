@@ -17,7 +17,7 @@ from campfire.runs.config.read import RENAMED
 from campfire.runs.config.table import readme
 
 Answer = Callable[..., str]
-CONFIGS = ["demo", "nf1", "pilot", "smoke", "strict", "strict-against-release"]
+CONFIGS = ["demo", "nf1", "pilot", "smoke", "sceptic", "strict", "strict-against-release"]
 
 
 @pytest.fixture
@@ -62,6 +62,7 @@ def test_shipped_configs_are_right(repository: Path, base: dict[str, Any], name:
         ({"encoders": {"x": {}}}, ["encoders.x: kind is missing"]),
         ({"encoders": {"x": {"kind": "tim"}}}, ["unknown kind 'tim'; did you mean `timm`?"]),
         ({"encoders": {"x": {"kind": "timm", "modell": "a"}}}, ["encoders.x.modell", "did you mean `model`?"]),
+        ({"encoders": {"x": {"kind": "release", "weights": "w"}}}, ["encoders.x.normalisation: is missing", "set one of"]),
         ({"nuclei": {"device": None}}, ["nuclei.device: nothing is given; expected text"]),
         ({"pretrain": {"runs": {"campfire": {"device": "cpu"}}}}, ["device: the workflow sets this itself"]),
         ({"evaluate": [{"encoder": "camfire", "channel_sets": ["DNA"]}]}, ["evaluate.0.encoder: unknown encoder"]),

@@ -13,7 +13,7 @@ import yaml
 
 from campfire.screen.metadata import read_sheet
 
-CONFIGS = [f"config/{name}.yaml" for name in ("demo", "pilot", "smoke", "strict", "strict-against-release")]
+CONFIGS = [f"config/{name}.yaml" for name in ("demo", "pilot", "smoke", "sceptic", "strict", "strict-against-release")]
 
 
 def test_environments_are_pinned_to_the_lock(repository: Path) -> None:

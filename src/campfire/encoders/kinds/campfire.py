@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from campfire.core.columns import CHANNELS
@@ -57,6 +57,14 @@ class ReleaseOptions(Options):
     )
     pooling: Pooling = option("mean", POOLED, source="release")
 
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.normalisation is None:
+            yield (
+                "normalisation",
+                "is missing; the authors' checkpoint does not say how its tiles were brought to scale, and neither do "
+                f"paper and release; set one of {', '.join(get_args(Normalisation))} (docs/encoders.md)",
+            )
+
 
 @register("pretrained", PretrainedOptions)
 def make_pretrained(options: PretrainedOptions, name: str, device: str) -> Encoder:
@@ -75,11 +83,7 @@ def make_release(options: ReleaseOptions, name: str, device: str) -> Encoder:
     from campfire.encoders.campfire_vit import CampfireEncoder
     from campfire.model.released_checkpoint import load_checkpoint
 
-    if options.normalisation is None:
-        raise ConfigError(
-            f"encoder {name}: the authors' checkpoint does not say how its tiles were brought to scale, and neither do "
-            f"paper and release; set `normalisation` to one of {', '.join(get_args(Normalisation))} (docs/encoders.md)"
-        )
+    assert options.normalisation is not None
     known = ("rope", "rope_form", "heads", "decoder_heads")
     choices = {key: value for key in known if (value := getattr(options, key))}
     model = load_checkpoint(_needed(options.weights, name), **choices)

@@ -31,6 +31,7 @@ message that names its file and line and the nearest right one; all mistakes are
 | smoke.yaml, smoke-screen.yaml | every rule on the smallest possible screen |
 | paper.yaml | the run that follows the paper's text where the released code differs |
 | compare.yaml | laid over demo.yaml: Campfire beside its relatives, three seeds each (docs/encoders.md) |
+| sceptic.yaml | the paper's run beside a random CNN, simple baselines and the plain ImageNet MAE (docs/encoders.md) |
 | strict.yaml, strict-against-release.yaml | the run without known leakage, and its comparison (docs/strict.md) |
 | pilot.yaml, nf1.yaml | one real JUMP field; a real screen of other cells |
 | plates.tsv, known_bad.tsv, ablations/ | the paper's plates, corrupt objects, the rows of Tables 2.3 to 2.5 |
