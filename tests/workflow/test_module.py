@@ -1,4 +1,7 @@
-"""The workflow as a module of another one, in a folder of its own; paths of folder and environment have a blank."""
+"""The workflow as a module of another one, in a folder of its own; paths of folder and environment have a blank.
+
+The whole smoke screen as a module: `test_two_runs`.
+"""
 
 import subprocess
 import sys
@@ -12,6 +15,7 @@ import yaml
 from campfire.core.files import read_table
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.screen import write_screen
+from support.module_workflow import write_snakefile
 
 pytestmark = pytest.mark.workflow
 
@@ -19,27 +23,7 @@ SCREEN = ScreenOptions(
     id_plates=2, ood_plates=1, compound_plates=0, transfer_plates=0, positive_controls=1, compounds=3, dmso_wells=1,
     sites=1, field=240, cells=14, corrupt=0, illumination=False, workers=1,
 )  # fmt: skip
-SNAKEFILE = """
-configfile: "screen.yaml"
-
-module campfire:
-    snakefile: "{snakefile}"
-    config: config
-
-use rule * from campfire
-
-rule mean:
-    input:
-        expand("results/embeddings/untrained/DNA/{{plate}}.parquet", plate=["SIMQC001", "SIMQC002"]),
-    output:
-        "mean.txt",
-    run:
-        import pyarrow.parquet as pq
-
-        rows = sum(pq.read_metadata(path).num_rows for path in input)
-        with open(output[0], "w") as handle:
-            print(rows, file=handle)
-"""
+EMBEDDINGS = [f"results/embeddings/untrained/DNA/SIMQC00{number}.parquet" for number in (1, 2)]
 Start = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -70,7 +54,7 @@ def folder(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     }  # fmt: skip
     (root / "screen.yaml").write_text(yaml.safe_dump(config))
     (root / "my environment").symlink_to(sys.prefix)
-    (root / "Snakefile").write_text(SNAKEFILE.format(snakefile=repository / "workflow/Snakefile"))
+    write_snakefile(repository, root, EMBEDDINGS)
     return root
 
 
@@ -85,13 +69,20 @@ def start(folder: Path) -> Start:
 
 
 def test_a_rule_on_top_of_the_embeddings(folder: Path, start: Start) -> None:
-    done = start("--", "mean")
+    done = start("--", "count")
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert "double '/'" not in done.stdout + done.stderr
-    plates = [read_table(folder / f"results/embeddings/untrained/DNA/SIMQC00{n}.parquet") for n in (1, 2)]
-    assert int((folder / "mean.txt").read_text()) == sum(map(len, plates)) > 4
-    again = start("-n", "--", "mean")
+    assert int((folder / "cells.txt").read_text()) == sum(len(read_table(folder / path)) for path in EMBEDDINGS) > 4
+    again = start("-n", "--", "count")
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_the_guard_of_the_docs_stops_a_module_too(start: Start) -> None:
+    assert start("--", "count").returncode == 0
+    stopped = start("--forcerun", "images", "--", "count")
+    assert stopped.returncode != 0
+    assert "This plan would redo finished, expensive work" in stopped.stdout + stopped.stderr
+    assert "Nothing to be done" in "".join([(again := start("-n", "--", "count")).stdout, again.stderr])
 
 
 def test_every_rule_can_be_planned(start: Start) -> None:
