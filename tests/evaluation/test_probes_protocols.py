@@ -1,4 +1,4 @@
-"""The three protocols: which cells train, stop and are scored, and what each leak is worth."""
+"""The three protocols: which cells train, stop and are scored, and the effect of each source of leakage."""
 
 from typing import Any
 
@@ -131,17 +131,17 @@ def test_a_protocol_can_be_changed_by_configuration() -> None:
 def test_leakage_is_quantified_and_shared_wells_are_a_source() -> None:
     sample, x = screen(well_sd=2.5, cells=12)  # wells differ so much that knowing a well is knowing its cells
     table = leakage_table(sample[names.CELL_KEYS], x, sample, ProbeOptions(**SMALL), BootstrapOptions(replicates=200))
-    assert set(table["leak"]) == set(LEAKAGE_EFFECTS) - {"well_position"}
-    np.testing.assert_allclose(table["with_leak"] - table["without"], table["difference"], atol=1e-12)
-    row = table[(table["leak"] == "wells_shared") & (table["split"] == "test_ood_compound")].iloc[0]
+    assert set(table["source"]) == set(LEAKAGE_EFFECTS) - {"well_position"}
+    np.testing.assert_allclose(table["accuracy_with"] - table["accuracy_without"], table["difference"], atol=1e-12)
+    row = table[(table["source"] == "wells_shared") & (table["split"] == "test_ood_compound")].iloc[0]
     assert row["low"] > 0.05
-    assert set(table.loc[table["task"] == "control", "leak"]) == {
+    assert set(table.loc[table["task"] == "control", "source"]) == {
         "last_epoch", "plates_shared", "standardised", "converged",
     }  # fmt: skip
     # The control task: the validation wells stop it as it is, all its ID wells are cross-validated for the plates.
-    wells = table[(table["task"] == "control") & (table["split"] == "test")].set_index("leak")["n_wells"]
+    wells = table[(table["task"] == "control") & (table["split"] == "test")].set_index("source")["n_wells"]
     assert (wells["last_epoch"], wells["plates_shared"]) == (5, 35)
-    other = table[(table["leak"] == "wells_shared") & (table["split"] == "test_ood_both")].iloc[0]
+    other = table[(table["source"] == "wells_shared") & (table["split"] == "test_ood_both")].iloc[0]
     assert abs(other["difference"]) < row["difference"]
 
 
@@ -188,7 +188,9 @@ def test_the_well_position_effect_is_found_where_there_is_one(position_sd: float
     sample = pd.DataFrame(rows, columns=columns).assign(order=range(len(rows)))
     x = np.array(values, np.float32)
     (row,) = well_position_table(sample[names.CELL_KEYS], x, sample, "NEG", ProbeOptions(**SMALL)).to_dict("records")
-    assert row["leak"] in LEAKAGE_EFFECTS and row["without"] == pytest.approx(1 / 3)  # as many positions as compounds
+    assert row["source"] in LEAKAGE_EFFECTS and row["accuracy_without"] == pytest.approx(
+        1 / 3
+    )  # as many positions as compounds
     assert row["n_wells"] == 3 * plates and row["split"] == "test_ood_plate"
     assert (row["low"] > 0.2) if position_sd else (row["low"] <= 0 <= row["high"])
     two = sample[sample[names.PLATE].isin(["P0", "P1"])]

@@ -197,7 +197,7 @@ def leakage_effects(shift: float = 0.0) -> pd.DataFrame:
         ("heldout", "test_ood_compound", "scored_fold_chooses_epoch", 0.6, 0.5, 0.1, 0.05 + shift, 0.15, 42),
         ("heldout", "test_ood_compound", "release_over_strict", 0.6, 0.52, 0.08, -0.01, 0.16, 42),
     ]
-    columns = ["task", "split", "leak", "with_leak", "without", "difference", "low", "high", "n_wells"]
+    columns = ["task", "split", "source", "accuracy_with", "accuracy_without", "difference", "low", "high", "n_wells"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -210,6 +210,8 @@ def test_sources_of_leakage_have_an_interval_each() -> None:
     assert "+0.080 [−0.010, +0.160] on OOD compound + ID plate (Campfire); 1 of 6 intervals" in table.answer
     with pytest.raises(DataError, match="run the rule `leakage_effects`"):
         tables.leakage.build({}, OPTIONS)
+    with pytest.raises(DataError, match="encoder campfire: has no column source: an earlier version wrote it"):
+        tables.leakage.build({"campfire": leakage_effects().rename(columns={"source": "leak"})}, OPTIONS)
     assert not any(note.startswith("Well positions") for note in table.notes)
     position = ("control", "test_ood_plate", "well_position", 0.3, 0.111, 0.189, 0.1, 0.3, 45)
     effects = leakage_effects()

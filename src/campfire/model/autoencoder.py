@@ -28,6 +28,15 @@ class Output(NamedTuple):
         return unpatchify(self.mask[..., None].expand(*self.mask.shape, patch * patch), patch)
 
 
+class Extras(NamedTuple):
+    """What a pass takes besides images, channel labels and mask; see `MaskedAutoencoder.forward`."""
+
+    paths: Tensor | None = None
+    sums: Tensor | None = None
+    scale: Tensor | None = None
+    groups: Tensor | None = None
+
+
 class MaskedAutoencoder(nn.Module):
     """Encoder and decoder of `config`, with initial values drawn from `seed` on the CPU.
 
@@ -58,7 +67,8 @@ class MaskedAutoencoder(nn.Module):
         """
         self._check(images, channel_index)
         patches = patchify(images, self.config.patch_size)
-        return self.encoder.pool(self._encode(patches, patches, channel_index, None, None, None), pooling).float()
+        latent = self.encoder(patches, condition=self._condition(patches, channel_index, None))
+        return self.encoder.pool(latent, pooling).float()
 
     def draw(
         self, batch: int, channels: int, generator: torch.Generator, device: torch.device | str | None = None
@@ -111,9 +121,7 @@ class MaskedAutoencoder(nn.Module):
                 raise ConfigError("a masked forward pass needs noise=, or generator= to draw it from")
             draws = self.draw(images.shape[0], images.shape[1], generator, images.device)
             noise, paths = draws["noise"], draws.get("paths")
-        kept = noise.argsort(dim=-1)[..., : self.config.kept]
-        kept = kept[:, None] if noise.ndim == 2 else kept
-        return self._run(images, channel_index, kept, paths, sums, scale, groups)
+        return self._masked(images, channel_index, noise, Extras(paths, sums, scale, groups))
 
     @torch.no_grad()
     def reconstruct(
@@ -136,7 +144,7 @@ class MaskedAutoencoder(nn.Module):
         try:
             if not mask:
                 self._check(images, channel_index)
-                return self._run(images, channel_index, None, None, sums, scale)
+                return self._whole(images, channel_index, Extras(sums=sums, scale=scale))
             if noise is None and generator is None:
                 generator = torch.Generator(images.device).manual_seed(0)
             return self(images, channel_index, noise=noise, generator=generator, sums=sums, scale=scale)
@@ -182,21 +190,21 @@ class MaskedAutoencoder(nn.Module):
                 return mean
             return torch.cat([mean, self.encoder.project(values).square().mean(dim=2)], dim=2)
 
-    def _run(
-        self,
-        images: Tensor,
-        channel_index: Tensor,
-        kept: Tensor | None,
-        paths: Tensor | None,
-        sums: Tensor | None,
-        scale: Tensor | None,
-        groups: Tensor | None = None,
-    ) -> Output:
+    def _masked(self, images: Tensor, channel_index: Tensor, noise: Tensor, extras: Extras) -> Output:
+        """Reconstruct from the patches with the lowest `noise`."""
+        kept = noise.argsort(dim=-1)[..., : self.config.kept]
+        return self._run(images, channel_index, kept[:, None] if noise.ndim == 2 else kept, extras)
+
+    def _whole(self, images: Tensor, channel_index: Tensor, extras: Extras) -> Output:
+        """Reconstruct whole tiles, nothing masked."""
+        return self._run(images, channel_index, None, extras)
+
+    def _run(self, images: Tensor, channel_index: Tensor, kept: Tensor | None, extras: Extras) -> Output:
         batch, channels = images.shape[:2]
         patch = self.config.patch_size
         patches = patchify(images, patch)
         index = channel_index.to(images.device, non_blocking=True)
-        context = self._context(patches, index, sums, scale)
+        context = self._context(patches, index, extras.sums, extras.scale)
         if kept is None:
             seen = patches
             mask = images.new_zeros(batch, channels, self.config.patches, dtype=torch.float32)
@@ -205,24 +213,19 @@ class MaskedAutoencoder(nn.Module):
             seen = patches.flatten(0, 2).index_select(0, rows).view(batch, channels, -1, patches.shape[3])
             ones = images.new_ones(batch, kept.shape[1], self.config.patches, dtype=torch.float32)
             mask = ones.scatter(2, kept, 0.0).expand(batch, channels, -1)
-        latent = self._encode(seen, patches, index, kept, paths, groups)
+        latent = self.encoder(seen, kept, extras.paths, self._condition(patches, index, extras.groups))
         if self.config.decoder == "shared":
             predicted = self.decoder(latent, channels, context, kept)
         else:
             predicted = self._decode_each(latent, channel_index, channels, kept)
         return Output(unpatchify(predicted, patch), images, mask, latent)
 
-    def _encode(
-        self,
-        seen: Tensor,
-        patches: Tensor,
-        index: Tensor | None,
-        kept: Tensor | None,
-        paths: Tensor | None,
-        groups: Tensor | None,
-    ) -> Tensor:
-        """Latent tokens (B, 1 + C K, D) of the patches seen (B, C, K, P*P); relatives look at the rest, too."""
-        return self.encoder(seen, kept, paths)
+    def _condition(self, patches: Tensor, index: Tensor | None, groups: Tensor | None) -> Tensor | None:
+        """What the encoder takes besides the patches seen: for relatives, labels of channels or context of tiles.
+
+        patches (B, C, N, P*P): all of them, masked ones too.
+        """
+        return None
 
     def _context(
         self, patches: Tensor, index: Tensor, sums: Tensor | None = None, scale: Tensor | None = None

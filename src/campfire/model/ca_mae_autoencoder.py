@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from campfire.core.errors import ConfigError
-from campfire.model.autoencoder import MaskedAutoencoder, Output
+from campfire.model.autoencoder import Extras, MaskedAutoencoder, Output
 from campfire.model.channels import check_index
 from campfire.model.config import ModelConfig
 from campfire.model.encoder import unpatchify
@@ -96,37 +96,13 @@ class CaMaeAutoencoder(MaskedAutoencoder):
             raise ConfigError(f"{images.shape[1]} channels, but the model has positions for {self.config.channels}")
         return self.encoder.pool(self.encoder(images)).float()
 
-    def forward(
-        self,
-        images: Tensor,
-        channel_index: Tensor,
-        noise: Tensor | None = None,
-        paths: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        sums: Tensor | None = None,
-        scale: Tensor | None = None,
-        groups: Tensor | None = None,
-    ) -> Output:
-        """Reconstruct from the tokens with the lowest `noise` (B, C, N), or drawn from `generator`."""
-        self._check(images, channel_index)
-        if noise is None:
-            if generator is None:
-                raise ConfigError("a masked forward pass needs noise=, or generator= to draw it from")
-            noise = self.draw(len(images), images.shape[1], generator, images.device)["noise"]
+    def _masked(self, images: Tensor, channel_index: Tensor, noise: Tensor, extras: Extras) -> Output:
+        """Reconstruct from the tokens with the lowest `noise` (B, C, N)."""
         kept = max(1, int(noise[0].numel() * (1 - self.config.mask_ratio)))
         return self._reconstruct(images, channel_index, noise.flatten(1), kept)
 
-    def _run(
-        self,
-        images: Tensor,
-        channel_index: Tensor,
-        kept: Tensor | None,
-        paths: Tensor | None,
-        sums: Tensor | None,
-        scale: Tensor | None,
-        groups: Tensor | None = None,
-    ) -> Output:
-        """Whole tiles, nothing masked."""
+    def _whole(self, images: Tensor, channel_index: Tensor, extras: Extras) -> Output:
+        """Reconstruct whole tiles, nothing masked."""
         tokens = images.shape[1] * self.config.patches
         order = torch.arange(tokens, dtype=torch.float32, device=images.device).expand(len(images), -1)
         return self._reconstruct(images, channel_index, order, tokens)

@@ -95,16 +95,30 @@ class Encoder(Stack):
         self.cls_token = nn.Parameter(torch.empty(1, 1, width))
         self.patch_embed = nn.ModuleDict({"proj": PatchProjection(width, config.patch_size)})
 
-    def forward(self, patches: Tensor, positions: Tensor | None = None, paths: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        patches: Tensor,
+        positions: Tensor | None = None,
+        paths: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> Tensor:
         """Latent tokens (B, 1 + C K, D) of patches (B, C, K, P*P): class token first, then channel by channel.
 
-        `positions` (B, 1 or C, K) int64 says which patch each is; None means all N in order.
+        `positions` (B, 1 or C, K) int64 says which patch each is; None means all N in order. `condition`: for
+        encoders of relatives.
         """
-        place = self.pos_embed[0, 1:]
-        tokens = self.project(patches) + (place if positions is None else place[positions])
-        start = self.cls_token + self.pos_embed[:, :1]
-        x = torch.cat([start.to(tokens.dtype).expand(len(patches), -1, -1), tokens.flatten(1, 2)], dim=1)
+        tokens = self.tokens(patches, positions, condition)
+        x = torch.cat([self.start(len(patches), tokens.dtype, condition), tokens.flatten(1, 2)], dim=1)
         return self.transform(x, positions, patches.shape[1], paths)
+
+    def tokens(self, patches: Tensor, positions: Tensor | None, condition: Tensor | None) -> Tensor:
+        """Patches (B, C, K, P*P) to tokens (B, C, K, D) that carry their positions."""
+        place = self.pos_embed[0, 1:]
+        return self.project(patches) + (place if positions is None else place[positions])
+
+    def start(self, batch: int, dtype: torch.dtype, condition: Tensor | None) -> Tensor:
+        """The tokens (B, 1, D) in front of the patches: the class token."""
+        return (self.cls_token + self.pos_embed[:, :1]).to(dtype).expand(batch, -1, -1)
 
     def project(self, patches: Tensor) -> Tensor:
         """Patches (..., P*P) to patch embeddings (..., D), before any positions."""

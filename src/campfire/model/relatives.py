@@ -30,21 +30,10 @@ class LabelledEncoder(Encoder):
         super().__init__(config)
         self.channel_embed = nn.Parameter(torch.empty(labels, config.encoder_width))
 
-    def forward(
-        self,
-        patches: Tensor,
-        positions: Tensor | None = None,
-        paths: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """As `Encoder.forward`; `labels` (C,) or (B, C) int64 of the channels."""
-        place = self.pos_embed[0, 1:]
-        tokens = self.project(patches) + (place if positions is None else place[positions])
-        if labels is not None:
-            tokens = tokens + self.channel_embed[labels].unsqueeze(-2)
-        start = self.cls_token + self.pos_embed[:, :1]
-        x = torch.cat([start.to(tokens.dtype).expand(len(patches), -1, -1), tokens.flatten(1, 2)], dim=1)
-        return self.transform(x, positions, patches.shape[1], paths)
+    def tokens(self, patches: Tensor, positions: Tensor | None, condition: Tensor | None) -> Tensor:
+        """As `Encoder.tokens`; the condition is the labels (C,) or (B, C) int64 of the channels."""
+        tokens = super().tokens(patches, positions, None)
+        return tokens if condition is None else tokens + self.channel_embed[condition].unsqueeze(-2)
 
 
 class ChannelViTAutoencoder(MaskedAutoencoder):
@@ -53,18 +42,10 @@ class ChannelViTAutoencoder(MaskedAutoencoder):
     def _make_encoder(self) -> Encoder:
         return LabelledEncoder(self.config, self.config.channels)
 
-    def _encode(
-        self,
-        seen: Tensor,
-        patches: Tensor,
-        index: Tensor | None,
-        kept: Tensor | None,
-        paths: Tensor | None,
-        groups: Tensor | None,
-    ) -> Tensor:
+    def _condition(self, patches: Tensor, index: Tensor | None, groups: Tensor | None) -> Tensor:
         if index is None:
             raise ConfigError("family channelvit embeds channels by their stain; give channel_index")
-        return self.encoder(seen, kept, paths, index.to(seen.device))
+        return index.to(patches.device)
 
 
 class ChAdaViTAutoencoder(MaskedAutoencoder):
@@ -73,16 +54,8 @@ class ChAdaViTAutoencoder(MaskedAutoencoder):
     def _make_encoder(self) -> Encoder:
         return LabelledEncoder(self.config, SLOTS)
 
-    def _encode(
-        self,
-        seen: Tensor,
-        patches: Tensor,
-        index: Tensor | None,
-        kept: Tensor | None,
-        paths: Tensor | None,
-        groups: Tensor | None,
-    ) -> Tensor:
-        return self.encoder(seen, kept, paths, self._slots(seen))
+    def _condition(self, patches: Tensor, index: Tensor | None, groups: Tensor | None) -> Tensor:
+        return self._slots(patches)
 
     def _context(
         self, patches: Tensor, index: Tensor, sums: Tensor | None = None, scale: Tensor | None = None
@@ -112,20 +85,14 @@ class ContextEncoder(Encoder):
         places = super()._places(positions, channels, device)
         return torch.cat([places[:, :1], places], dim=1)
 
-    def forward(
-        self,
-        patches: Tensor,
-        positions: Tensor | None = None,
-        paths: Tensor | None = None,
-        context: Tensor | None = None,
-    ) -> Tensor:
-        """As `Encoder.forward`; `context` (B, D) takes part and is left out of the result."""
-        assert context is not None
-        place = self.pos_embed[0, 1:]
-        tokens = self.project(patches) + (place if positions is None else place[positions])
-        start = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype).expand(len(patches), -1, -1)
-        x = torch.cat([start, context[:, None].to(tokens.dtype), tokens.flatten(1, 2)], dim=1)
-        x = self.transform(x, positions, patches.shape[1], paths)
+    def start(self, batch: int, dtype: torch.dtype, condition: Tensor | None) -> Tensor:
+        """The class token and the condition, the context (B, D) of each tile."""
+        assert condition is not None
+        return torch.cat([super().start(batch, dtype, None), condition[:, None].to(dtype)], dim=1)
+
+    def transform(self, x: Tensor, positions: Tensor | None, channels: int, paths: Tensor | None = None) -> Tensor:
+        """As `Stack.transform`; the context takes part and is left out of the result."""
+        x = super().transform(x, positions, channels, paths)
         return torch.cat([x[:, :1], x[:, 2:]], dim=1)
 
 
@@ -140,19 +107,11 @@ class ContextAutoencoder(MaskedAutoencoder):
     def _make_encoder(self) -> Encoder:
         return ContextEncoder(self.config)
 
-    def _encode(
-        self,
-        seen: Tensor,
-        patches: Tensor,
-        index: Tensor | None,
-        kept: Tensor | None,
-        paths: Tensor | None,
-        groups: Tensor | None,
-    ) -> Tensor:
+    def _condition(self, patches: Tensor, index: Tensor | None, groups: Tensor | None) -> Tensor:
         if groups is None or self.config.context_group == "batch":
             groups = torch.zeros(len(patches), dtype=torch.long, device=patches.device)
         means = group_means(self.encoder.project(patches.flatten(1, 2).mean(dim=1, keepdim=True)), groups)
-        return self.encoder(seen, kept, paths, self.encoder.context(means))
+        return self.encoder.context(means)
 
     @torch.no_grad()
     def context_of(self, images: Tensor) -> Tensor:
@@ -164,7 +123,7 @@ class ContextAutoencoder(MaskedAutoencoder):
         """Embeddings (B, D) of whole tiles in the context (D,) of their plate, whatever the batch."""
         self._check(images, None)
         patches = patchify(images, self.config.patch_size)
-        latent = self.encoder(patches, None, None, context.expand(len(patches), -1))
+        latent = self.encoder(patches, condition=context.expand(len(patches), -1))
         return self.encoder.pool(latent, pooling).float()
 
 

@@ -15,7 +15,17 @@ from campfire.evaluation.probes.options import Classifier, ProbeOptions, Protoco
 from campfire.evaluation.probes.trainer import Fit
 from campfire.evaluation.statistics import BootstrapOptions, paired_bootstrap
 
-LEAKAGE_COLUMNS = ["task", "split", "leak", "with_leak", "without", "difference", "low", "high", "n_wells"]
+LEAKAGE_COLUMNS = [
+    "task",
+    "split",
+    "source",
+    "accuracy_with",
+    "accuracy_without",
+    "difference",
+    "low",
+    "high",
+    "n_wells",
+]
 
 WELL_POSITION = "well_position"
 
@@ -67,7 +77,7 @@ def leakage_table(
     sample: one protocol's rows of `sample/cells.parquet`; the same cells serve every row, so that only the layout of
     the fits differs. The control task stops on validation wells in every protocol; the leakage through its plates is
     quantified by cross-validation over all its ID wells: folds of whole plates against folds drawn for each compound.
-    Returns `task, split, leak, with_leak, without, difference, low, high, n_wells`; `LEAKAGE_EFFECTS`
+    Returns `task, split, source, accuracy_with, accuracy_without, difference, low, high, n_wells`; `LEAKAGE_EFFECTS`
     explains each. Intervals are over wells.
     """
     options, bootstrap = options or ProbeOptions(), bootstrap or BootstrapOptions()
@@ -79,8 +89,10 @@ def leakage_table(
         guesses = _predictions(str(task), cells, features, compounds, arms, own)
         for source, (with_it, without) in PAIRS[str(task)].items():
             table = paired_bootstrap(guesses[with_it], guesses[without], bootstrap)
-            rows.append(table[table["split"].isin(names.QUADRANTS)].assign(leak=source))
-    renamed = pd.concat(rows, ignore_index=True).rename(columns={"first": "with_leak", "second": "without"})
+            rows.append(table[table["split"].isin(names.QUADRANTS)].assign(source=source))
+    renamed = pd.concat(rows, ignore_index=True).rename(
+        columns={"first": "accuracy_with", "second": "accuracy_without"}
+    )
     return renamed[LEAKAGE_COLUMNS]
 
 

@@ -63,7 +63,8 @@ def well_position_table(
         chosen = chosen[chosen.groupby(names.WELL_KEYS).cumcount() < cells_per_well]
         value, low, high = _accuracy_by_plate(keys, embeddings, chosen, plates, options, level)
         rows.append(
-            {"task": task, "split": SPLITS[str(task)], "leak": WELL_POSITION, "with_leak": value, "without": 1 / count}
+            {"task": task, "split": SPLITS[str(task)], "source": WELL_POSITION}
+            | {"accuracy_with": value, "accuracy_without": 1 / count}
             | {"difference": value - 1 / count, "low": low - 1 / count, "high": high - 1 / count}
             | {"n_wells": len(chosen[names.WELL_KEYS].drop_duplicates())}
         )

@@ -7,7 +7,7 @@ import pandas as pd
 
 from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError
-from campfire.evaluation.probes.leakage import LEAKAGE_EFFECTS, WELL_POSITION
+from campfire.evaluation.probes.leakage import LEAKAGE_COLUMNS, LEAKAGE_EFFECTS, WELL_POSITION
 from campfire.report.tables.accuracies import interval_note
 from campfire.report.tables.inputs import Files, Settings, by_folder
 from campfire.report.tables.options import TableOptions
@@ -24,8 +24,13 @@ def collect(effects: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.Da
     parts = []
     for encoder in options.order(list(effects)):
         table = effects[encoder]
+        if absent := [name for name in LEAKAGE_COLUMNS if name not in table]:
+            raise DataError(
+                f"leakage of encoder {encoder}: has no column {', '.join(absent)}: an earlier version wrote it; run "
+                "the rule `leakage_effects` again"
+            )
         table = table.assign(encoder=encoder, label=options.label(encoder), quadrant=table["split"].map(QUADRANTS))
-        parts.append(table.assign(meaning=table["leak"].map(LEAKAGE_EFFECTS), level=options.level))
+        parts.append(table.assign(meaning=table["source"].map(LEAKAGE_EFFECTS), level=options.level))
     if not parts or all(part.empty for part in parts):
         raise DataError(
             "leakage: there is no leakage/{encoder}/{channels}.parquet; run the rule `leakage_effects` of an encoder"
@@ -44,21 +49,21 @@ def build(effects: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
     """Sources of leakage in rows, quadrants in columns; `data` is what `collect` returns."""
     data = collect(effects, options)
     lines: list[dict[str, str]] = []
-    for source in [name for name in LEAKAGE_EFFECTS if name in set(data["leak"])]:
-        for label, rows in data[data["leak"] == source].groupby("label", sort=False):
+    for source in [name for name in LEAKAGE_EFFECTS if name in set(data["source"])]:
+        for label, rows in data[data["source"] == source].groupby("label", sort=False):
             cells = {str(record["split"]): _cell(record) for record in rows.to_dict("records")}
             lines.append(
                 {
                     "What is changed": LEAKAGE_EFFECTS[source].capitalize()
-                    if not lines or lines[-1]["leak"] != source
+                    if not lines or lines[-1]["source"] != source
                     else "",
                     "Encoder": str(label),
                     **{quadrant: cells.get(split, "") for split, quadrant in QUADRANTS.items()},
-                    "leak": source,
+                    "source": source,
                 }
             )
-    layout = pd.DataFrame(lines).drop(columns="leak")
-    whole = data[(data["encoder"] == data["encoder"].iloc[0]) & data["leak"].isin(["release_over_strict"])]
+    layout = pd.DataFrame(lines).drop(columns="source")
+    whole = data[(data["encoder"] == data["encoder"].iloc[0]) & data["source"].isin(["release_over_strict"])]
     answer = ""
     if not whole.empty:
         parts = ", ".join(
@@ -83,7 +88,7 @@ def build(effects: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
         "Leakage through the split (OOD plates that share a batch with training plates, untreated wells) acts in "
         "pretraining and is not quantified here: compare with a run of the strict split (docs/strict.md).",
     )
-    if WELL_POSITION in set(data["leak"]):
+    if WELL_POSITION in set(data["source"]):
         notes += (
             "Well positions: compounds keep their wells on all plates of a shared layout, OOD plates included. What "
             "that may add shows in the negative control's wells of OOD plates: balanced accuracy of identifying the "
