@@ -15,7 +15,7 @@ DECLARATION = "from typing import Any as _Any; snakemake: _Any"
 
 
 def declared(text: str) -> str:
-    """A script with the declaration in the blank line after its docstring, so that line numbers stay."""
+    """A script with the declaration in the blank line after its docstring, which keeps line numbers."""
     lines = text.splitlines()
     end = ast.parse(text).body[0].end_lineno or 1
     if lines[end].strip():

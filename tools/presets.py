@@ -51,13 +51,13 @@ def to_markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def with_table(text: str) -> str:
-    """The doc's text with the table of today between its marks."""
+    """The document with the current table between its marks."""
     block = f"{BEGIN}\n{to_markdown(presets())}\n{END}"
     return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: block, text, flags=re.DOTALL)
 
 
 def main() -> int:
-    """Print the table, or write it into the doc."""
+    """Print the table, or write it into the document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="put the table into docs/decisions.md")
     if parser.parse_args().write:

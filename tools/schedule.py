@@ -23,11 +23,11 @@ class PlateCosts:
     """Costs of a plate; processor seconds as `bench/plate_costs.py` measured them on one core of an AMD EPYC.
 
     verify_s: of an image: MD5 and decoding
-    nuclei_s: of a site: decoding, classical segmentation, measurement (Cellpose on a GPU is another matter)
+    nuclei_s: of a site: decoding, classical segmentation, measurement (not Cellpose)
     tiles_s: of an image: decoding, cutting, writing
-    job_s: to start each of a plate's three jobs (5 to 9 s on Slurm; the middle)
+    job_s: to start each of a plate's three jobs (5 to 9 s on Slurm; the mean)
     threads: cores of each job (profiles/slurm)
-    bandwidth: bytes a second that all downloads share; given, not measured
+    bandwidth: bytes per second shared by all downloads; an assumption, not measured
     """
 
     verify_s: float = 0.087 / 5
@@ -65,14 +65,14 @@ def plate_work(table: pd.DataFrame, training_channels: int = 3, facts: SourceFac
 
 
 def simulate(work: pd.DataFrame, concurrent: int, costs: PlateCosts | None = None) -> Simulated:
-    """Take the plates through download, nuclei and tiles, `concurrent` of them at a time, as the workflow does.
+    """Simulate download, nuclei and tiles of all plates, `concurrent` at a time, as the workflow runs them.
 
     A plate occupies its slot, and its raw images the disk, from the first byte to its last tile. Downloads share the
     bandwidth equally; none is faster than its verification on its cores.
     """
     costs = costs or PlateCosts()
     waiting = list(work[["sites", "images", "bytes"]].itertuples(index=False, name=None))[::-1]
-    # Plate -> bytes left, most bytes a second, seconds of work after it, its bytes.
+    # Plate -> bytes left, most bytes per second, seconds of work after it, its bytes.
     loading: dict[int, list[float]] = {}
     cutting: list[tuple[float, float]] = []  # (end, raw bytes) of plates past their download
     now = raw = peak = cores = network = 0.0
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python tools/schedule.py", description=__doc__)
     add_split_arguments(parser)
     parser.add_argument(
-        "--megabytes", type=float, nargs="+", default=[125.0, 1250.0], help="MB a second of all downloads"
+        "--megabytes", type=float, nargs="+", default=[125.0, 1250.0], help="MB per second of all downloads together"
     )
     given = parser.parse_args(arguments)
     (table,) = given_splits(parser, given, ["release"]).values()

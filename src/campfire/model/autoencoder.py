@@ -63,7 +63,7 @@ class MaskedAutoencoder(nn.Module):
     def embed(self, images: Tensor, channel_index: Tensor | None = None, pooling: str = "mean") -> Tensor:
         """Embeddings (B, D) float32 of whole tiles, nothing masked (paper 2.2; the release's eval mode).
 
-        `pooling`: see `Encoder.pool`. The encoder knows no channel labels: `channel_index` changes nothing.
+        `pooling`: see `Encoder.pool`. The encoder ignores channel labels, so `channel_index` has no effect.
         """
         self._check(images, channel_index)
         patches = patchify(images, self.config.patch_size)
@@ -111,14 +111,14 @@ class MaskedAutoencoder(nn.Module):
 
         `noise` (B, N), or (B, C, N) when masks are not synchronised: the patches with the lowest values are kept.
         `paths` (2 depth, B): draws for stochastic depth. Both are drawn from `generator` when `noise` is None.
-        `sums`: those of `channel_sums` over the tiles whose channel embeddings count, this batch's where None (in
-        training with `global` embeddings summed over all ranks). `scale`: see `channel_sums`. `groups` (B,): tiles of
-        one context, for relatives that have one.
+        `sums`: `channel_sums` over the tiles that define the channel embeddings; None uses this batch (in training with
+        `global` embeddings, this step on all ranks). `scale`: see `channel_sums`. `groups` (B,): which
+        tiles share a context, for relatives that use one.
         """
         self._check(images, channel_index)
         if noise is None:
             if generator is None:
-                raise ConfigError("a masked forward pass needs noise=, or generator= to draw it from")
+                raise ConfigError("a masked forward pass needs noise; give noise=, or generator= to draw it from")
             draws = self.draw(images.shape[0], images.shape[1], generator, images.device)
             noise, paths = draws["noise"], draws.get("paths")
         return self._masked(images, channel_index, noise, Extras(paths, sums, scale, groups))
@@ -136,8 +136,9 @@ class MaskedAutoencoder(nn.Module):
     ) -> Output:
         """Reconstruct without gradients: from masked input, or with `mask=False` from whole tiles.
 
-        Masks come from `noise`, or from `generator` (seeded with 0 when neither is given). Channel embeddings are of
-        this batch alone, or of `sums`. The release's eval mode is `mask=False` (its mask is all ones, ours all zeros).
+        Masks come from `noise`, or from `generator` (seeded with 0 when neither is given). Channel embeddings come from
+        this batch alone, or from `sums`. The release's eval mode is `mask=False` (its mask is all ones, ours all
+        zeros).
         """
         training = self.training
         self.eval()
@@ -161,10 +162,10 @@ class MaskedAutoencoder(nn.Module):
 
     @torch.no_grad()
     def channel_sums(self, images: Tensor, channel_index: Tensor, scale: Tensor | None = None) -> Tensor:
-        """What the channel embeddings of these tiles are made of, summed by label: (256, K + 1) float32.
+        """Sums by label, (256, K + 1) float32, from which the channel embeddings of these tiles are computed.
 
         Sums of several batches or processes add up, and `forward(..., sums=)` takes the total. `scale` (2, B, C) are
-        gain and offset that bring normalised tiles to the scale in which channels are compared; None: as they are.
+        gain and offset that convert normalised tiles to the scale in which channels are compared; None: unchanged.
         """
         patches = patchify(images, self.config.patch_size)
         return label_sums(self._summaries(patches, scale), channel_index.to(images.device))
@@ -175,10 +176,10 @@ class MaskedAutoencoder(nn.Module):
         return torch.zeros(MAX_LABELS, size + 1, device=device)
 
     def _summaries(self, patches: Tensor, scale: Tensor | None) -> Tensor:
-        """Of each tile and channel (B, C, K) float32: the mean patch and, for `mean_spread`, mean squared embeddings.
+        """Mean patch and, for `mean_spread`, mean squared embedding of each tile and channel: (B, C, K) float32.
 
-        The mean of the projected patches is the projection of the mean patch, so the sums (and between ranks the
-        messages) of the former are of P*P numbers per channel. All patches count, masked ones too (release, step 3).
+        The mean of the projected patches is the projection of the mean patch, so sums (and
+        messages between ranks) take P*P numbers per channel. All patches count, masked ones too (release, step 3).
         """
         with torch.autocast(patches.device.type, enabled=False):
             values = patches.float()
@@ -253,9 +254,9 @@ class MaskedAutoencoder(nn.Module):
         return torch.cat([centre, (means[..., pixels:] - centre.square()).clamp_min(0).sqrt()], dim=-1)
 
     def _decode_each(self, latent: Tensor, index: Tensor, channels: int, kept: Tensor | None) -> Tensor:
-        """One decoder per channel index, each on its own channel's tokens (as CA-MAE).
+        """Predictions of one decoder per channel index, each given the tokens of its own channel (as CA-MAE).
 
-        The labels choose modules, so they are read on the host: keep `channel_index` on the CPU to avoid a wait.
+        The labels select modules, so the host reads them: keep `channel_index` on the CPU to avoid a synchronisation.
         """
         batch = latent.shape[0]
         tokens = latent[:, 1:].unflatten(1, (channels, -1))

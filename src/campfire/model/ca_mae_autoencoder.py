@@ -1,6 +1,6 @@
-"""CA-MAE as a masked autoencoder of this project: its encoder, its decoder per channel, its one pool of masked tokens.
+"""CA-MAE as a masked autoencoder of this project: one encoder, one decoder per channel, one pool of masked tokens.
 
-The sound form of its blocks (`campfire.model.peers.ca_mae`). Its loss is the objective {spatial: 0.99, high: 0,
+Its blocks have the sound form of `campfire.model.peers.ca_mae`. Its loss is the objective {spatial: 0.99, high: 0,
 frequency: 0.01, l1: patch_amplitude}. Unlike the published code it also decodes a subset of its channels.
 """
 
@@ -61,7 +61,7 @@ class CaMaeAutoencoder(MaskedAutoencoder):
 
     @torch.no_grad()
     def _own_values(self) -> None:
-        """What the authors start otherwise: small layer scales, zero channel tokens, fixed positions."""
+        """Set the authors' own initial values: small layer scales, zero channel tokens, fixed positions."""
         grid, channels = self.config.grid, self.config.channels
         for name, parameter in self.named_parameters():
             if parameter.is_meta:
@@ -77,7 +77,7 @@ class CaMaeAutoencoder(MaskedAutoencoder):
     def draw(
         self, batch: int, channels: int, generator: torch.Generator, device: torch.device | str | None = None
     ) -> dict[str, Tensor]:
-        """Noise (B, C, N): the lowest of all channels together are kept."""
+        """Noise (B, C, N); the patches with the lowest values of all channels are kept."""
         shape = (batch, channels, self.config.patches)
         return {"noise": torch.rand(shape, generator=generator, device=device or generator.device)}
 

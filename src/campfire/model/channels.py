@@ -1,8 +1,8 @@
 """Channel embeddings, by which the decoder identifies the channel of a patch.
 
-A channel's embedding is a function of the patches that a group of tiles has of it (paper, section 2.2: their mean),
-so channels never seen in training have one too. Sums over tiles are kept apart from what is made of them: they add
-up over the passes of a step and over processes, and the group is the same however the batch is cut.
+A channel's embedding is a function of that channel's patches in a group of tiles (paper, section 2.2: their mean), so
+it also exists for channels never seen in training. Sums over tiles are computed separately from the embeddings: they
+add up over the passes of a step and over processes, so the group does not depend on how the batch is divided.
 """
 
 import torch
@@ -16,7 +16,7 @@ MAX_LABELS = 256
 
 
 def check_index(channel_index: Tensor, images: Tensor, limit: int) -> None:
-    """Shape of a channel index, and on the CPU (where looking is free) its range; errors are ConfigError."""
+    """Check the shape of a channel index and, on the CPU, where reading it is free, its range; raises ConfigError."""
     batch, channels = images.shape[:2]
     if tuple(channel_index.shape) not in ((channels,), (batch, channels)):
         raise ConfigError(

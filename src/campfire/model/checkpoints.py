@@ -28,7 +28,7 @@ NEWEST_KEPT = 3
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state from which a run resumes."""
+    """A saved state from which a training resumes."""
 
     tensors: dict[str, Tensor]
     state: dict[str, Any]

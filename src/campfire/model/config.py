@@ -15,7 +15,7 @@ SIZES = {
 """Standard ViT encoders: width, depth, heads."""
 
 Normalisation = Literal["tile", "plate", "tile_range", "plate_range", "tile_sd", "plate_sd", "none"]
-"""How intensities are brought to scale, see campfire.model.normalise."""
+"""How intensities are scaled; see campfire.model.normalise."""
 Family = Literal["campfire", "ca_mae", "channelvit", "chada_vit", "contextvit"]
 Rope = Literal["none", "mixed", "axial"]
 RopeForm = Literal["rotation", "cosine"]
@@ -103,16 +103,16 @@ class ModelConfig(Options):
                 yield f"{part}width", f"{width} must be a multiple of 4 and of {multiple} ({heads} heads)"
 
     def _family_contradictions(self) -> Iterator[tuple[str, str]]:
-        """What a relative of Campfire needs of other options."""
+        """Mistakes in options that the chosen relative of Campfire requires."""
         decoder = {"ca_mae": "per_channel"}.get(self.family, "shared")
         if self.family != "campfire" and self.decoder != decoder:
             yield "decoder", f"family {self.family} needs `decoder: {decoder}`"
         if self.family in ("channelvit", "chada_vit") and self.channel_embedding != "learned":
-            yield "channel_embedding", f"family {self.family} learns its channel embeddings; set `learned`"
+            yield "channel_embedding", f"family {self.family} learns its channel embeddings; set it to `learned`"
         if self.family == "ca_mae":
             for name, wanted in (("sync_mask", False), ("drop_path", 0.0), ("rope", "none")):
                 if getattr(self, name) != wanted:
-                    yield name, f"family ca_mae has it not; set {str(wanted).lower()}"
+                    yield name, f"family ca_mae does not support it; set {str(wanted).lower()}"
 
     @property
     def encoder_width(self) -> int:

@@ -1,4 +1,4 @@
-"""The decoder: latent tokens and a channel embedding to pixels."""
+"""The decoder: from latent tokens and channel embeddings to pixels."""
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,8 @@ from campfire.model.layers import Linear
 class Decoder(Stack):
     """Transformer that reconstructs all patches of all given channels (paper, section 2.2).
 
-    With `context` each patch token gets a linear projection of its channel's embedding; without (decoders that
-    serve one channel each) there is nothing to tell apart.
+    With `context`, each patch token receives a linear projection of its channel's embedding; decoders that serve a
+    single channel do not need it.
     """
 
     def __init__(self, config: ModelConfig, context: bool = True) -> None:
@@ -26,8 +26,8 @@ class Decoder(Stack):
     def forward(self, latent: Tensor, channels: int, context: Tensor | None, kept: Tensor | None) -> Tensor:
         """Predicted patches (B, C, N, P*P).
 
-        `latent` (B, 1 + C K, D); `context` (C, D') or (B, C, D'); `kept` (B, 1 or C, K) int64 says which
-        patches the latent tokens are, None when all patches are present in order.
+        `latent` (B, 1 + C K, D); `context` (C, D') or (B, C, D'); `kept` (B, 1 or C, K) int64 gives
+        the patches of the latent tokens; None when all patches are present in order.
         """
         x = self.decoder_embed(latent)
         start, tokens = x[:, :1], x[:, 1:].unflatten(1, (channels, -1))

@@ -1,4 +1,4 @@
-"""The encoder: patches of any set of channels to latent tokens and one embedding per tile."""
+"""The encoder: from patches of any set of channels to latent tokens and one embedding per tile."""
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ def unpatchify(patches: Tensor, patch_size: int) -> Tensor:
 def flat_rows(positions: Tensor, channels: int, patches: int) -> Tensor:
     """Patches at `positions` (B, 1 or C, K) int64 of N as rows of a (B C N, ...) array: (B C K,) int64.
 
-    `index_select` and `index_copy` move whole rows, and unlike those of `gather` their gradients need no additions.
+    `index_select` and `index_copy` move whole rows; unlike with `gather`, their gradients need no additions.
     """
     first = torch.arange(len(positions) * channels, device=positions.device) * patches
     return (first.view(-1, channels, 1) + positions).flatten()
@@ -80,7 +80,7 @@ class Stack(nn.Module):
         return token_places(self.config.grid, positions, channels, device)
 
     def _branch_scales(self, paths: Tensor) -> Tensor:
-        """Weights (depth, 2, B) of the branches. The blocks themselves know no rate, so that all compile as one."""
+        """Weights (depth, 2, B) of the branches. Blocks do not hold their rate, so that all share one compiled graph."""
         keep = 1 - torch.linspace(0, self.drop_path, len(self.blocks), device=paths.device)[:, None, None]
         draws = paths.unflatten(0, (-1, 2))
         return (draws < keep).to(paths.dtype) / keep
@@ -104,8 +104,8 @@ class Encoder(Stack):
     ) -> Tensor:
         """Latent tokens (B, 1 + C K, D) of patches (B, C, K, P*P): class token first, then channel by channel.
 
-        `positions` (B, 1 or C, K) int64 says which patch each is; None means all N in order. `condition`: for
-        encoders of relatives.
+        `positions` (B, 1 or C, K) int64 gives the number of each patch; None means all N in order. `condition` is only
+        used by the encoders of relatives.
         """
         tokens = self.tokens(patches, positions, condition)
         x = torch.cat([self.start(len(patches), tokens.dtype, condition), tokens.flatten(1, 2)], dim=1)
@@ -127,8 +127,8 @@ class Encoder(Stack):
     def pool(self, latent: Tensor, pooling: str = "mean") -> Tensor:
         """Embedding of latent tokens (B, 1 + C K, D).
 
-        mean: the norm of the mean patch token, (B, D), the class token left out (the release's order). cls: the class
-        token (B, D). cls+mean: both, one after the other, (B, 2 D).
+        mean: the norm of the mean patch token, without the class token, (B, D), in the order of the release. cls: the
+        class token (B, D). cls+mean: both, one after the other, (B, 2 D).
         """
         parts = {"cls": lambda: latent[:, 0], "mean": lambda: self.norm(latent[:, 1:].mean(dim=1))}
         return torch.cat([parts[name]() for name in pooling.split("+")], dim=1)

@@ -17,17 +17,18 @@ SOURCES = {
     (1024, 24): "vit_large_patch16_224.mae",
     (1280, 32): "vit_huge_patch14_224.mae",
 }
-"""The timm weights for each encoder width and depth: MAE on ImageNet-1k where there is such a model."""
+"""The timm weights for each encoder width and depth: MAE on ImageNet-1k where timm has such a model."""
 
 
 def initialise_from_imagenet(model: MaskedAutoencoder, weights: str = "hub") -> None:
     """Copy the transformer blocks, norm, class token and patch projection of a timm ViT into the encoder.
 
-    The projection is summed over the three colours (a grey image gives what it gave as RGB) and resampled to the
-    patch size. MAE's sin-cos table has the column in its first half, ours (as the release's) the row: weights that
-    were trained with it have the halves of their features swapped. Positions and the decoder are unchanged; rotary
-    frequencies that do not start at zero (`rope_start`) rotate queries and keys in a way new to these weights.
-    `weights` is `hub` or a file. WeightsError with the address of the weights when they are unavailable or do not fit.
+    The projection is summed over the three colours (so a grey image gives the same tokens as in RGB) and resampled to
+    the patch size. MAE's sin-cos table encodes the column in its first half; ours, as the release's, encodes the row
+    there: weights trained with MAE's table have the halves of their features swapped. Positions and the decoder are
+    unchanged; rotary frequencies that do not start at zero (`rope_start`) rotate queries and keys, which these weights
+    never saw. `weights` is `hub` or a file. WeightsError with the address of the weights when they are unavailable or
+    do not fit.
     """
     config = model.config
     name = SOURCES.get((config.encoder_width, config.encoder_depth))
@@ -49,7 +50,7 @@ def initialise_from_imagenet(model: MaskedAutoencoder, weights: str = "hub") -> 
 def create_strictly(model_name: str, weights: str, **options: Any) -> nn.Module:
     """A timm model without head whose every tensor came from `weights` (`hub` or a file with a head of any width).
 
-    timm drops strictness when it is asked to leave the head out while loading, so the head goes afterwards.
+    timm is not strict when it omits the head while loading, so the head is removed afterwards.
     """
     import timm
 
@@ -78,7 +79,7 @@ def _head_width(model_name: str, tensors: dict[str, Tensor]) -> int:
 
 
 def differences(error: Exception) -> str:
-    """What torch says of tensors that do not fit a model, in one line; else the error's first line."""
+    """torch's message on tensors that do not fit a model, in one line; for other errors their first line."""
     lines = [line.strip().rstrip(".") for line in str(error).splitlines()]
     if len(lines) < 2 or "state_dict" not in lines[0]:
         return reason(error)
@@ -95,7 +96,7 @@ def copy_transformer(source: nn.Module, model: MaskedAutoencoder) -> None:
     patch = model.config.patch_size
     colours = given["patch_embed.proj.weight"].float().sum(dim=1, keepdim=True)
     given["patch_embed.proj.weight"] = resample_patch_embed(colours, [patch, patch]).unsqueeze(2)
-    # What no ImageNet model has: embeddings of channels and the context of Campfire's relatives keep their own values.
+    # Parameters that no ImageNet model has (channel embeddings, the relatives' context) keep their initial values.
     kept = ("pos_embed", "freqs", "channel_embed", "context.weight", "context.bias")
     wanted = {name: value for name, value in model.encoder.named_parameters() if not name.endswith(kept)}
     missing = [name for name, value in wanted.items() if name not in given or given[name].shape != value.shape]
@@ -120,7 +121,7 @@ def columns_first(positions: Tensor) -> bool:
 def swap_features(name: str, value: Tensor) -> Tensor:
     """A tensor of a ViT with the halves of the features that run from block to block swapped.
 
-    Swapped in all tensors, the model computes the same, with the halves of its output swapped.
+    With all tensors swapped, the model computes the same function, with the halves of its output swapped.
     """
     if name.endswith(("qkv.weight", "fc1.weight")):  # take features in
         return value.roll(value.shape[1] // 2, dims=1)

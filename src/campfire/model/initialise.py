@@ -11,8 +11,8 @@ from campfire.model.positions import mixed_frequencies
 def initialise(model: nn.Module, seed: int, rope_base: float = 10.0, rope_start: str = "random") -> None:
     """Draw all trainable values as the release does: Xavier-uniform matrices, zero biases, N(0, 0.02) tokens.
 
-    Values are drawn on the CPU in the order of the parameters, so a seed gives the same model everywhere; the fixed
-    sin-cos tables are left alone. A model on the meta device stays without values.
+    Values are drawn on the CPU in the order of the parameters, so a seed gives the same model on every device;
+    fixed sin-cos tables are unchanged. A model on the meta device receives no values.
     """
     generator = torch.Generator("cpu").manual_seed(seed)
     heads = {f"{name}.freqs": block.heads for name, block in model.named_modules() if isinstance(block, Block)}

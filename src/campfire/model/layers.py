@@ -10,7 +10,7 @@ Tables = tuple[Tensor, Tensor | None]
 
 
 class Linear(nn.Linear):
-    """A linear layer that leaves its values to the model's initialisation."""
+    """A linear layer without initialisation of its own: the model draws its values."""
 
     def reset_parameters(self) -> None:
         """Do nothing: the model draws all values once from its seed."""

@@ -1,7 +1,7 @@
 """Normalisation of raw tiles, the same in pretraining and embedding.
 
-The decoder identifies a channel only by what its tiles have in common (`model.channels`). A normalisation that puts
-every channel's mean at zero (`tile`, `plate`) removes this; the others keep it (docs/channels.md).
+The decoder identifies a channel only by what its tiles have in common (`model.channels`). Normalisations that set
+the mean of every channel to zero (`tile`, `plate`) remove this information; the others keep it (docs/channels.md).
 """
 
 from typing import Any, NamedTuple, get_args
@@ -18,9 +18,9 @@ CENTRED = ("tile", "plate")
 """Normalisations after which the mean of every channel is zero."""
 
 LOW, HIGH = 0.001, 0.999
-"""Quantiles that the ranges go from and to: outliers of a few pixels do not set them."""
+"""Quantiles at the ends of the ranges, which a few outlying pixels do not affect."""
 RAW_SCALE = 1000.0
-"""`none` gives uint16 intensities in thousands of counts, so that images of a camera are of order one."""
+"""`none` gives uint16 intensities in thousands of counts, so that camera images are of order one."""
 
 
 class PlateStatistics(NamedTuple):
@@ -34,20 +34,20 @@ class PlateStatistics(NamedTuple):
     """Quantile HIGH."""
 
     def of(self, channels: Any) -> "PlateStatistics":
-        """Of these channels alone, by position in the last axis."""
+        """The same for these channels alone, by their position in the last axis."""
         return PlateStatistics(*(part[..., channels] for part in self))
 
 
 def needs_plate(normalisation: str) -> bool:
-    """Whether tiles are brought to scale by the statistics of their plate."""
+    """Whether tiles are scaled by the statistics of their plate."""
     return normalisation.startswith("plate")
 
 
 def plate_statistics(images: Any, limit: int = 2048) -> PlateStatistics:
     """Mean, standard deviation, low and high quantile per channel of a plate's tiles, four (C,) float32 arrays.
 
-    `images` (N, C, H, W) uint8 or uint16, array or memory map; at most `limit` tiles at even distances are read, so
-    the same plate gives the same numbers in pretraining and embedding. All four are exact over those tiles.
+    `images` (N, C, H, W) uint8 or uint16, array or memory map; at most `limit` evenly spaced tiles are read, so a
+    plate gives the same numbers in pretraining and embedding. All four are exact for these tiles.
     """
     count = len(images)
     if count == 0:
@@ -73,9 +73,9 @@ def normalise(images: Tensor, mode: str = "tile", statistics: tuple[Any, ...] | 
 
     tile, plate: zero mean, unit variance of each tile and channel, or by the plate's mean and deviation.
     tile_range, plate_range: [0, 1] from the low to the high quantile of the tile's or the plate's channel, clipped.
-    tile_sd, plate_sd: from the low quantile on, in standard deviations: as `tile` and `plate`, not centred.
+    tile_sd, plate_sd: distance from the low quantile in standard deviations: as `tile` and `plate`, not centred.
     none: uint16 in thousands of counts (RAW_SCALE), uint8 over 255, floats as they are.
-    `statistics` (PlateStatistics) are needed for the three of the plate. Constant tiles become zeros.
+    `statistics` (PlateStatistics) are required for the three plate modes. Constant tiles become zeros.
     """
     shift, divisor = affine(images, mode, statistics)
     values = (images.float() - shift) / divisor
@@ -83,7 +83,7 @@ def normalise(images: Tensor, mode: str = "tile", statistics: tuple[Any, ...] | 
 
 
 def rescale(images: Tensor, mode: str, other: str, statistics: tuple[Any, ...] | None = None) -> Tensor:
-    """Gain and offset (2, B, C) that bring raw `images` normalised by `mode` to the scale of `other` (not clipped)."""
+    """Gain and offset (2, B, C) from raw `images` normalised by `mode` to the scale of `other` (not clipped)."""
     shift, divisor = affine(images, mode, statistics)
     other_shift, other_divisor = affine(images, other, statistics)
     pair = torch.stack([divisor / other_divisor, (shift - other_shift) / other_divisor])
@@ -107,12 +107,12 @@ def affine(images: Tensor, mode: str, statistics: tuple[Any, ...] | None = None)
         mean, deviation, low, high = _tile_statistics(images.float(), mode)
     if mode.endswith("_range"):
         return low, (high - low).clamp_min(1e-8)
-    # The floor keeps rounding errors of constant tiles from being blown up; real contrast is far above it.
+    # The floor prevents amplified rounding errors in constant tiles; real contrast is far above it.
     return mean if mode in CENTRED else low, torch.maximum(deviation, mean.abs() * 1e-4 + 1e-8)
 
 
 def _tile_statistics(values: Tensor, mode: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean, deviation, low and high quantile of each tile and channel (B, C, 1, 1), those that `mode` needs."""
+    """Mean, deviation, low and high quantile of each tile and channel (B, C, 1, 1), if `mode` needs them."""
     pixels = values.flatten(2)
     if mode == "tile_range":
         low, high = _ranked(pixels, LOW), _ranked(pixels, HIGH)
@@ -123,7 +123,7 @@ def _tile_statistics(values: Tensor, mode: str) -> tuple[Tensor, Tensor, Tensor,
 
 
 def _ranked(pixels: Tensor, quantile: float) -> Tensor:
-    """The pixel (B, C, 1, 1) of (B, C, M) at a quantile near 0 or 1, by nearest rank: few are sorted, not all."""
+    """The pixel (B, C, 1, 1) of (B, C, M) at a quantile near 0 or 1, by nearest rank; only a few pixels are sorted."""
     last = pixels.shape[2] - 1
     rank, largest = round(quantile * last), quantile > 0.5
     return pixels.topk((last - rank if largest else rank) + 1, largest=largest).values[..., -1, None, None]

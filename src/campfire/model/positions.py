@@ -28,7 +28,7 @@ def rope_magnitudes(head_dim: int, base: float = 10.0, device: torch.device | st
 def mixed_frequencies(
     heads: int, head_dim: int, generator: torch.Generator | None = None, base: float = 10.0
 ) -> Tensor:
-    """Initial learnt frequencies (2, 1, heads * head_dim / 2): x then y, each head turned by a random angle."""
+    """Initial learnt frequencies (2, 1, heads * head_dim / 2): x then y, each head rotated by a random angle."""
     magnitude = rope_magnitudes(head_dim, base, "cpu")
     turn = torch.rand(heads, 1, generator=generator, device="cpu") * 2 * torch.pi
     quarter = turn + torch.pi / 2
@@ -41,7 +41,7 @@ def token_places(grid: int, positions: Tensor | None, channels: int, device: tor
     """Column and row (B or 1, 1 + C K, 2) float32 of a sequence's tokens: class token, then channel by channel.
 
     `positions` (B, 1 or C, K) int64 are the patches present, None for all. The class token is at the origin, where
-    rotary positions turn nothing.
+    the rotation is zero.
     """
     if positions is None:
         present = torch.arange(grid * grid, device=device).repeat(channels)[None]
@@ -52,19 +52,19 @@ def token_places(grid: int, positions: Tensor | None, channels: int, device: tor
 
 
 def axial_frequencies(head_dim: int, base: float, device: torch.device) -> Tensor:
-    """Rotary frequencies (2, 1, head_dim / 2): the first half turns with the column, the second with the row."""
+    """Rotary frequencies (2, 1, head_dim / 2): the first half rotates with the column, the second with the row."""
     magnitude = rope_magnitudes(head_dim, base, device)
     nothing = torch.zeros_like(magnitude)
     return torch.stack([torch.cat([magnitude, nothing]), torch.cat([nothing, magnitude])])[:, None]
 
 
 def rotary_tables(frequencies: Tensor, places: Tensor, form: str) -> tuple[Tensor, Tensor | None]:
-    """Cosines and sines (B or 1, heads or 1, T, head_dim / 2) of the angles by which tokens are turned.
+    """Cosines and sines (B or 1, heads or 1, T, head_dim / 2) of the rotation angles of tokens.
 
-    `frequencies` (2, heads or 1, head_dim / 2) for columns and rows, `places` (B or 1, T, 2). No sines in `cosine`
-    form, which scales queries and keys by the cosine instead of turning them, as the released code does. Angles are
-    computed for each token: gathered from a table of patches, they would give learnt frequencies their gradient by a
-    scatter that adds hundreds of values to each entry.
+    `frequencies` (2, heads or 1, head_dim / 2) for columns and rows, `places` (B or 1, T, 2). The `cosine`
+    form has no sines: it scales queries and keys by the cosine instead of rotating them, as the released code does.
+    Angles are computed for each token: gathering them from a table of patches would make the gradient of learnt
+    frequencies a scatter that adds hundreds of values to each entry.
     """
     columns, rows = frequencies.float()[:, None, :, None].unbind(0)
     angles = places[:, None, :, :1] * columns + places[:, None, :, 1:] * rows
@@ -72,14 +72,14 @@ def rotary_tables(frequencies: Tensor, places: Tensor, form: str) -> tuple[Tenso
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor | None) -> Tensor:
-    """Turn adjacent feature pairs of `x` (..., heads, T, head_dim) by the tables' angles (only scale without sines)."""
+    """Rotate adjacent feature pairs of `x` (..., heads, T, head_dim) by the tables' angles (without sines: scale)."""
     pairs = x.unflatten(-1, (-1, 2))
     cosine = cosine.to(x.dtype)
     if sine is None:
         return (pairs * cosine[..., None]).flatten(-2)
     sine = sine.to(x.dtype)
     if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling():
-        # One complex product reads and writes memory once; compilers fuse the real form below, eager CPUs do not.
+        # One complex product reads and writes memory once; compilers fuse the real form below, an eager CPU does not.
         return torch.view_as_real(torch.view_as_complex(pairs) * torch.complex(cosine, sine)).flatten(-2)
     first, second = pairs.unbind(-1)
     return torch.stack([first * cosine - second * sine, first * sine + second * cosine], dim=-1).flatten(-2)

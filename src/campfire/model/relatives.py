@@ -1,10 +1,10 @@
 """Campfire's relatives as masked autoencoders, trained by the same trainer on the same tiles.
 
-ChannelViT and ChAda-ViT were published without a decoder; here they are masked autoencoders, which differ from Campfire
-in one thing each: the encoder's tokens carry a learned embedding, of the stain (ChannelViT) or of the channel's place
-in the image (ChAda-ViT, with usual pre-norm blocks instead of its own). ContextViT's context token of the plate
-stands beside Campfire's class token; unlike in the published code its gradient always reaches the patches. CA-MAE is
-in `ca_mae_autoencoder`.
+ChannelViT and ChAda-ViT were published without a decoder. Here they are masked autoencoders that differ from Campfire
+in one respect each: the encoder's tokens carry a learned embedding of the stain (ChannelViT) or of the channel's
+position in the image (ChAda-ViT, with standard pre-norm blocks instead of its own). ContextViT adds a context token of
+the plate beside Campfire's class token; unlike in the published code, its gradient always reaches the patches. CA-MAE
+is in `ca_mae_autoencoder`.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ class ChAdaViTAutoencoder(MaskedAutoencoder):
     def _context(
         self, patches: Tensor, index: Tensor, sums: Tensor | None = None, scale: Tensor | None = None
     ) -> Tensor:
-        """Reconstruct; the decoder, too, gets the position and not the stain."""
+        """Channel embeddings for the decoder, which also receives positions instead of stains."""
         return self.channel_embed[self._slots(patches) % len(self.channel_embed)]
 
     def _slots(self, patches: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class ContextEncoder(Encoder):
         self.context = Linear(config.encoder_width, config.encoder_width)
 
     def _places(self, positions: Tensor | None, channels: int, device: torch.device) -> Tensor:
-        """The context token is at the origin, where the class token is: rotary positions turn neither."""
+        """The context token shares the origin with the class token, so that neither is rotated."""
         places = super()._places(positions, channels, device)
         return torch.cat([places[:, :1], places], dim=1)
 
@@ -91,7 +91,7 @@ class ContextEncoder(Encoder):
         return torch.cat([super().start(batch, dtype, None), condition[:, None].to(dtype)], dim=1)
 
     def transform(self, x: Tensor, positions: Tensor | None, channels: int, paths: Tensor | None = None) -> Tensor:
-        """As `Stack.transform`; the context takes part and is left out of the result."""
+        """As `Stack.transform`; the context takes part in attention and is omitted from the result."""
         x = super().transform(x, positions, channels, paths)
         return torch.cat([x[:, :1], x[:, 2:]], dim=1)
 
@@ -99,7 +99,7 @@ class ContextEncoder(Encoder):
 class ContextAutoencoder(MaskedAutoencoder):
     """Campfire with ContextViT's token: the mean patch of all tiles of a group in the batch, through a linear layer.
 
-    All patches count, masked ones too, before positions. Groups are of this process's batch.
+    The mean includes masked patches, before positions are added, and covers this process's batch.
     """
 
     encoder: ContextEncoder
@@ -120,7 +120,7 @@ class ContextAutoencoder(MaskedAutoencoder):
         return self.encoder.context(self.encoder.project(patches.mean(dim=(0, 1))))
 
     def embed_in(self, images: Tensor, context: Tensor, pooling: str = "mean") -> Tensor:
-        """Embeddings (B, D) of whole tiles in the context (D,) of their plate, whatever the batch."""
+        """Embeddings (B, D) of whole tiles in the context (D,) of their plate, independent of the batch."""
         self._check(images, None)
         patches = patchify(images, self.config.patch_size)
         latent = self.encoder(patches, condition=context.expand(len(patches), -1))

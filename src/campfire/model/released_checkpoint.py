@@ -1,4 +1,4 @@
-"""The authors' checkpoint format: reading it, whatever its wrapping, and writing it back."""
+"""Reading and writing the authors' checkpoint format, whatever training code wrapped it."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from campfire.model.config import SIZES
 from campfire.model.weights import HEADER, assign, empty_model
 
 HEADS = {width: heads for width, _, heads in SIZES.values()} | {512: 16}
-"""Attention heads by width, which no shape tells: the standard ViT sizes and the standard MAE decoder."""
+"""Attention heads by width, which cannot be inferred from shapes: standard ViT sizes and the standard MAE decoder."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -31,11 +31,11 @@ def load_checkpoint(
 ) -> MaskedAutoencoder:
     """A model in eval mode from a checkpoint of the authors' code: safetensors, or torch files (.ckpt, .pt, .pth).
 
-    Sizes come from the tensors' shapes; prefixes such as `model.` or `module.` are taken off. RoPE `mixed` shows in
-    `freqs` tensors. Without them, none and axial cannot be inferred apart and `rope` must say. `rope_form` is `cosine`
+    Sizes come from the tensors' shapes; prefixes such as `model.` or `module.` are removed. RoPE `mixed` has
+    `freqs` tensors. Without them, none and axial cannot be told apart, and `rope` is required. `rope_form` is `cosine`
     by default, as the released code computes it. Heads follow the width (`HEADS`) unless given; further
-    `fields` of ModelConfig (`mask_ratio`, `sync_mask`, ...) may be set. A file of `save_checkpoint` remembers all
-    of these. Raises WeightsError that lists what is missing, unknown or of another shape.
+    `fields` of ModelConfig (`mask_ratio`, `sync_mask`, ...) may be set. A file of `save_checkpoint` stores all of
+    these. Raises WeightsError that lists what is missing, unknown or of another shape.
     """
     tensors, stored = _read(Path(path))
     tensors = _strip(tensors, path)
@@ -58,7 +58,7 @@ def save_checkpoint(model: MaskedAutoencoder, path: str | Path) -> None:
     """Write the release's layout, atomically: safetensors, or {"state_dict": ...} for any other suffix.
 
     The configuration goes along under `campfire` (safetensors header, or a JSON text beside the state_dict).
-    WeightsError for models that the release has no layout for.
+    Raises WeightsError for models that have no layout in the release.
     """
     if model.config.decoder != "shared" or model.config.channel_embedding == "learned":
         raise WeightsError(f"{path}: the release has no per-channel decoders and no learned channel embeddings")
@@ -102,7 +102,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
 
 
 def _strip(tensors: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
-    """Names from `encoder.` or `decoder.` on, whatever module the training code wrapped the model in."""
+    """Names from `encoder.` or `decoder.` on, without the names of wrapping modules."""
     anchor = next((name for name in tensors if name.endswith("encoder.cls_token")), None)
     if anchor is None:
         start = ", ".join(list(tensors)[:4]) or "nothing"
@@ -115,7 +115,7 @@ def _strip(tensors: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
 
 
 def _infer(tensors: Mapping[str, Tensor], path: str | Path, given: Mapping[str, Any]) -> ModelConfig:
-    """The configuration that the tensors' shapes tell, with what is `given` of the rest."""
+    """The configuration inferred from the tensors' shapes and the `given` fields."""
     needed = [
         "encoder.cls_token",
         "encoder.pos_embed",
@@ -156,7 +156,7 @@ def _infer(tensors: Mapping[str, Tensor], path: str | Path, given: Mapping[str, 
 
 
 def _rope(mixed: bool, wanted: str | None, path: str | Path) -> str:
-    """The kind of RoPE, given whether there are learnt frequencies and what the caller says."""
+    """The kind of RoPE, from the presence of learnt frequencies and the caller's choice."""
     if mixed:
         if wanted in ("none", "axial"):
             raise WeightsError(f"{path}: has learnt rotary frequencies (freqs), so its RoPE is mixed, not {wanted}")

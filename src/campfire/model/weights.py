@@ -1,4 +1,4 @@
-"""Weight files of our own runs: safetensors whose header says everything needed to rebuild the model."""
+"""Weight files of this project: safetensors whose header holds everything needed to rebuild the model."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ HEADER = "campfire"
 def save_weights(model: MaskedAutoencoder, path: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
     """Write the model as safetensors, atomically; the header's JSON is {"model": config, **metadata}.
 
-    Metadata that encoders look at: `normalisation` (tile, plate, none), `seed` (of the initial weights), `run`.
+    Metadata that encoders read: `normalisation` (tile, plate, none), `seed` (of the initial weights), `run`.
     """
     from safetensors.torch import save_file
 
@@ -71,7 +71,7 @@ def empty_model(config: ModelConfig) -> MaskedAutoencoder:
 
 
 def assign(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    """Give the model these float32 tensors as its own; WeightsError lists missing, unknown and misshapen ones."""
+    """Assign float32 tensors to the model; WeightsError lists missing, unknown and misshapen ones."""
     expected = model.state_dict()
     wrong = [
         f"{name} is {tuple(tensors[name].shape)}, not {tuple(expected[name].shape)}"

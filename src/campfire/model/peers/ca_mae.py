@@ -2,7 +2,8 @@
 
 Two forms of the blocks' bias. `shifted` (for published weights, OpenPhenom's among them): timm before 1.0.25 joined the
 MLP's bias to the wrong outputs, so hidden units, queries, keys and values got parts of it. `sound` (for training): the
-bias goes to the hidden units, as in timm 1.0.25 and later. Both have the same parameter names and load without a word.
+bias goes to the hidden units, as in timm 1.0.25 and later. Both have the same parameter names, so either loads without
+an error.
 """
 
 from collections.abc import Mapping
@@ -88,7 +89,8 @@ class Backbone(nn.Module):
     def tokens(self, values: Tensor) -> Tensor:
         """Class and patch tokens (B, 1 + C T, D) with the table's first rows added, as published.
 
-        The rows are right only at the table's own number of tokens per channel; the published code does not look.
+        The rows are right only for the table's own number of tokens per channel, which the published code does not
+        check.
         """
         patches = self.patches(values)
         if patches.shape[1] >= self.shape.positions:
@@ -156,7 +158,7 @@ def prepare(images: Tensor, levels: float = 255.0) -> Tensor:
 
 
 def mean_tokens(tokens: Tensor) -> Tensor:
-    """Mean of all patch tokens (B, D), not normalised (OpenPhenom's `predict`)."""
+    """Mean of all patch tokens (B, D), without normalisation (OpenPhenom's `predict`)."""
     return tokens[:, 1:].mean(dim=1)
 
 
@@ -179,7 +181,7 @@ def position_table(width: int, grid: int, channels: int) -> Tensor:
 def build(tensors: Mapping[str, Tensor], bias: BiasForm = "shifted", decoder_heads: int | None = None) -> CaMae:
     """The network of a state dict (CA-MAE's or OpenPhenom's), in evaluation mode.
 
-    The decoder is left out unless its number of heads is given, which the weights do not tell (16 in published ones).
+    The decoder is omitted unless its number of heads is given, which cannot be inferred from weights (published: 16).
     WeightsError where a part is missing.
     """
     start = "encoder.vit_backbone."

@@ -72,7 +72,7 @@ class ChannelDecoders(nn.Module):
     def forward(self, latent: Tensor, restore: Tensor, which: Sequence[int] | None = None) -> Tensor:
         """Decoded tokens (B, C T, width) of kept ones (B, 1 + K, width), class token first; `restore` (B, C T).
 
-        `which` of its channels these are; by default all, as in the published code, which takes no others.
+        `which` selects channels; the default is all, the only choice of the published code.
         """
         chosen = range(self.shape.channels) if which is None else which
         per_channel, tokens = (self.shape.positions - 1) // self.shape.channels, restore.shape[1]
@@ -119,8 +119,8 @@ def magnitude_distance(prediction: Tensor, target: Tensor) -> Tensor:
 def authors_fourier(prediction: Tensor, target: Tensor, channels: int) -> Tensor:
     """The published Fourier term per token (B, C T) of pixels (B, C T, P^2).
 
-    It reinterprets memory as (B, P^2 C, sqrt T, sqrt T): a token's own patch only where T = P^2 (256 px, patch 16), of
-    scrambled pixels elsewhere. For training take `magnitude_distance` of whole images.
+    It reinterprets memory as (B, P^2 C, sqrt T, sqrt T): this is a token's own patch only where T = P^2 (256 px, patch
+    16), and scrambled pixels elsewhere. For training, use `magnitude_distance` of whole images.
     """
     batch, count, pixels = prediction.shape
     side = round((count // channels) ** 0.5)

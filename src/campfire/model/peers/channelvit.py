@@ -70,7 +70,7 @@ class ChannelViT(VisionTransformer):
 
 
 def channel_sample(channels: int, generator: random.Random) -> list[int]:
-    """Hierarchical channel sampling: how many first, uniformly, then which, in random order (one draw per batch)."""
+    """Hierarchical channel sampling: a uniform number of channels, then which, in random order (one draw per batch)."""
     return generator.sample(range(channels), k=generator.randint(1, channels))
 
 

@@ -1,4 +1,4 @@
-"""ContextViT (insitro/ContextViT 831aa4d): a token, shared by all images of a group, that tells of plate or batch.
+"""ContextViT (insitro/ContextViT 831aa4d): a token, shared by all images of a group, that represents plate or batch.
 
 Gradient forms. `authors`: under any process group the authors' gather cuts the gradient from the token to the patches;
 `detach` reproduces it. `sound` (the default): the gradient reaches every patch of the group.
@@ -25,14 +25,14 @@ class ContextForm:
     """Where the context token comes from."""
 
     amortisation: Amortisation = "mean_linear"  # mean patch through a linear layer, mean patch, or a row per group
-    layerwise: bool = False  # after each block the token is made anew from the block's patches
+    layerwise: bool = False  # after each block the token is recomputed from the block's patches
     detach: bool = False  # no gradient from the token to the patches
     covariate: str = "plate_id"  # the name in the parameters
     groups: int = 0  # rows of the dictionary
 
 
 def named_form(name: str, covariate: str = "plate_id", groups: int = 0) -> ContextForm:
-    """The form behind the authors' name of it, e.g. `mean_linear_layer` or `mean_detach`."""
+    """The form of the authors' name, e.g. `mean_linear_layer` or `mean_detach`."""
     parts = name.split("_")
     layerwise, detach = "layer" in parts, "detach" in parts
     base = "_".join(part for part in parts if part not in ("layer", "detach"))
@@ -84,7 +84,7 @@ class ContextViT(VisionTransformer):
             self.cin_blocks = nn.ModuleList(ContextNetwork(shape.width, form) for _ in range(shape.depth))
 
     def context(self, images: Tensor, groups: Tensor) -> Tensor:
-        """The token (B, D) that each image gets at the input."""
+        """The context token (B, D) of each image at the input."""
         return self.cin(self.patch_embed(images), groups)
 
     def encode(self, images: Tensor, groups: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class ContextViT(VisionTransformer):
         return self.norm(x)
 
     def contexts(self, images: Tensor) -> list[Tensor]:
-        """Context tokens (D,) that these images have as one group: at the input and, layerwise, after each block."""
+        """Context tokens (D,) of these images as one group: at the input and, layerwise, after each block."""
         groups = torch.zeros(len(images), dtype=torch.long, device=images.device)
         x = self.grouped_tokens(images, groups)
         found = [self.context(images, groups)[0]]
@@ -111,7 +111,7 @@ class ContextViT(VisionTransformer):
         return found
 
     def encode_in(self, images: Tensor, contexts: list[Tensor]) -> Tensor:
-        """Normed tokens (B, 2 + T, D) of images in the context of others, see `contexts`: batches do not matter."""
+        """Normed tokens (B, 2 + T, D) of images in a given context, see `contexts`, independent of the batch."""
         x = self._with_context(images, contexts[0].expand(len(images), -1))
         for number, block in enumerate(self.blocks):
             x = block(x)

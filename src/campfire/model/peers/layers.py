@@ -10,7 +10,7 @@ from campfire.core.errors import DataError
 from campfire.model.layers import Attention, Mlp
 
 DINO_SHIFT = 0.1
-"""DINO's code resamples positions to n' + 0.1 patches, so that rounding never loses one; its weights expect that."""
+"""DINO's code resamples positions to n' + 0.1 patches, so that rounding never drops one; its weights require it."""
 
 
 class Scale(nn.Module):
@@ -25,7 +25,7 @@ class Scale(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm block: attention and MLP, each behind a LayerNorm and optionally under a layer scale."""
+    """Pre-norm block: attention and MLP, each after a LayerNorm and with an optional layer scale."""
 
     def __init__(self, width: int, heads: int, hidden: int, eps: float = 1e-6, scaled: bool = False) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Block(nn.Module):
 
 
 class PatchProjection(nn.Module):
-    """Holds the convolution under the name `proj` and gives the patches of (B, C, H, W) as tokens (B, T, D)."""
+    """Patch embedding of (B, C, H, W) as tokens (B, T, D); its convolution is named `proj`."""
 
     def __init__(self, channels: int, width: int, patch: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def resample(table: Tensor, grid: Sequence[int], shift: float = DINO_SHIFT, anti
 def positions_for(
     table: Tensor, grid: Sequence[int], leading: int = 1, shift: float = DINO_SHIFT, always: bool = False
 ) -> Tensor:
-    """Positions (1, leading + T, D) for `grid`: the table as it is at its own size, else its patch rows resampled.
+    """Positions (1, leading + T, D) for `grid`: the table itself at its own size, else with resampled patch rows.
 
     `leading` rows belong to class and context tokens and are never resampled. `always` resamples at the table's own
     size too, where a shift moves its entries.

@@ -1,7 +1,8 @@
-"""OpenPhenom (recursionpharma/OpenPhenom): CA-MAE's encoder behind several ways to read an embedding off it.
+"""OpenPhenom (recursionpharma/OpenPhenom): CA-MAE's encoder with several ways to pool an embedding.
 
-The ways give different numbers from the same weights, so tables must say which: `average` (the wrapper's `predict`) and
-`concatenate` (its channelwise form) leave the final LayerNorm out, `normalised` (the encoder's own call) applies it.
+They give different numbers from the same weights, so tables must say which was used: `average` (the wrapper's
+`predict`) and `concatenate` (its channelwise form) leave the final LayerNorm out, `normalised` (the encoder's own call)
+applies it.
 """
 
 from typing import Literal
@@ -47,5 +48,5 @@ def prepare_prestandardised(images: Tensor, levels: float = 255.0) -> Tensor:
 
 
 def prepare_by_brightest(images: Tensor) -> Tensor:
-    """CHAMMI-75's other route: divided by the brightest pixel of all channels, then the instance norm, no / 255."""
+    """CHAMMI-75's other route: tiles over the brightest pixel of all channels, then the instance norm, no / 255."""
     return prepare(by_brightest(images), levels=1.0)

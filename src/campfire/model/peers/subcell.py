@@ -1,6 +1,7 @@
 """SubCell (CellProfiling/SubCellPortable 676f0e1): a ViT of transformers, pooled by gated attention.
 
-Its parameters are renamed to DINO's on loading, queries, keys and values joined, so the shared transformer runs it.
+On loading, its parameters are renamed to DINO's and queries, keys and values joined, so that the shared transformer
+runs it.
 """
 
 import re
@@ -32,14 +33,14 @@ NAMES = {
 
 
 class Pooled(NamedTuple):
-    """What the pooling gives for B tiles of h x w patches with H pooling heads."""
+    """Result of pooling B tiles of h x w patches with H heads."""
 
     embedding: Tensor  # (B, H D)
     weights: Tensor  # (B, H, 1 + T): of the class token, then of the patches; they sum to 1
 
 
 class GatedPooling(nn.Module):
-    """Attention pooling over all tokens, the class token included; the heads' sums stand one after the other."""
+    """Attention pooling over all tokens, the class token included; the heads' sums are concatenated."""
 
     def __init__(self, width: int, inner: int, heads: int) -> None:
         super().__init__()
@@ -71,7 +72,7 @@ class SubCell(nn.Module):
         return torch.stack([part(embedding).sigmoid() for part in self.classifiers]).mean(dim=0)
 
     def class_attention(self, values: Tensor) -> Tensor:
-        """Weights (B, heads, T) that the class token gives the patches in the last block."""
+        """Attention weights (B, heads, T) of the class token on the patches in the last block."""
         encoder = self.encoder
         before = encoder.layers(encoder.tokens(values), 2)
         x = before[0] if len(before) > 1 else encoder.tokens(values)

@@ -62,7 +62,7 @@ def shape_of(tensors: Mapping[str, Tensor], heads: int | None = None) -> VitShap
 
 
 def check_single_channel(shape: VitShape, what: str) -> None:
-    """WeightsError unless the weights take one channel at a time."""
+    """Raise WeightsError unless the weights take one channel at a time."""
     if shape.channels != 1:
         raise WeightsError(f"{what}: the weights take {shape.channels} channels together, not one; give its own file")
 
@@ -90,7 +90,7 @@ class VisionTransformer(nn.Module):
         return PatchProjection(self.shape.channels, self.shape.width, self.shape.patch)
 
     def tokens(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Class and patch tokens (B, 1 + T, D) with positions; masked patches ((B, T) bool) become the mask token."""
+        """Class and patch tokens (B, 1 + T, D) with positions; the mask token replaces masked patches ((B, T) bool)."""
         grid = grid_of(images, self.shape.patch, "the model")
         patches = self.patch_embed(images)
         if mask is not None:

@@ -18,13 +18,13 @@ PREFIXES = ("module.", "backbone.", "_orig_mod.")
 
 
 def read_tensors(path: str | Path, entry: str | None = None) -> dict[str, Tensor]:
-    """All tensors of a safetensors file or a torch checkpoint by name, wrappers' entries and prefixes removed.
+    """All tensors of a safetensors file or a torch checkpoint by name, without wrappers' entries and prefixes.
 
-    `entry` names the wrapper's entry where several are there (DINO's `teacher` or `student`). WeightsError for files
+    `entry` selects one of several entries of the wrapper (DINO's `teacher` or `student`). WeightsError for files
     that cannot be read.
     """
     if not Path(path).is_file():
-        raise WeightsError(f"{path}: no such weights")
+        raise WeightsError(f"{path}: no such weights; correct the path")
     try:
         found: Any = _safetensors(path)
         if found is None:  # OpenPhenom's own save writes a torch file under the name model.safetensors
