@@ -128,7 +128,7 @@ def test_what_is_left_out_is_told(screen: Path, tmp_path: Path, caplog: pytest.L
     images = find_images(screen, PATTERN, {"DAPI": "Nuclei", "Actin": "Actin"}, plate="P1")
     arrange(images, tmp_path / "out")
     assert "left out: 1 images that the pattern does not match: overview.tif" in caplog.text
-    assert "left out as not named by the channels to take: Brightfield (4 images)" in caplog.text
+    assert "left out, because --channels does not name them: Brightfield (4 images)" in caplog.text
     assert "1 of 4 sites have no Actin, the first is well B07, site 2" in caplog.text
     with pytest.raises(ConfigError, match="no image of channel DAPY; the images are of Actin, Brightfield, DAPI"):
         find_images(screen, PATTERN, {"DAPY": "DNA"}, plate="P1")

@@ -66,7 +66,7 @@ def test_a_listing_that_repeats_itself_names_the_server(bucket: Bucket) -> None:
         ("other region", r"the bucket is in us-west-2: set s3.region: us-west-2"),
         ("bad request", r"S3 answers InvalidRequest .*check s3.bucket, s3.prefix, s3.region"),
         ("clock", r"the clock of this machine is wrong"),
-        ("web page", r"no S3 server but sends a web page.*open http://127"),
+        ("web page", r"a web page answers instead of S3.*open http://127"),
         ("etag", r"came twice with the same bytes.*set s3.check_etag: false"),
     ],
 )

@@ -109,7 +109,7 @@ def test_raw_data_that_have_moved_are_named(raw: Path, tmp_path: Path) -> None:
     options = S3Options(folder=str(tmp_path / "out"), bucket=BUCKET, prefix="", disk_reserve_gb=0)
     client = connect(options)
     plan, _ = plan_download(client, options, "mine", "1", "P1", ["B02"], ["DAPI"])
-    with pytest.raises(DataError, match=rf"leads to {raw}/B02_.*which is not there; mount its disk"):
+    with pytest.raises(DataError, match=rf"leads to {raw}/B02_.*which does not exist; mount its disk"):
         fetch_plate(client, plan, tmp_path / "P1", options)
 
 

@@ -62,7 +62,7 @@ def test_an_address_that_is_nothing_is_a_missing_image(value: str) -> None:
 def test_a_row_of_no_well_is_left_out_and_named(well: str, caplog: pytest.LogCaptureFixture) -> None:
     index = parse(table([*GOOD[:23], (well, "24", address("24"))]))
     assert len(index) == 23 and set(index["problem"]) == {""}
-    assert f"1 rows cannot be used, the first: line 25: {well!r}" in caplog.text
+    assert f"1 rows are unusable, the first: line 25: {well!r}" in caplog.text
 
 
 def test_a_line_with_another_number_of_cells_costs_itself(caplog: pytest.LogCaptureFixture) -> None:

@@ -80,7 +80,7 @@ class Stack(nn.Module):
         return token_places(self.config.grid, positions, channels, device)
 
     def _branch_scales(self, paths: Tensor) -> Tensor:
-        """Weights (depth, 2, B) of the branches. Blocks do not hold their rate, so that all share one compiled graph."""
+        """Weights (depth, 2, B) of the branches. Blocks do not hold their rate, so they share one compiled graph."""
         keep = 1 - torch.linspace(0, self.drop_path, len(self.blocks), device=paths.device)[:, None, None]
         draws = paths.unflatten(0, (-1, 2))
         return (draws < keep).to(paths.dtype) / keep

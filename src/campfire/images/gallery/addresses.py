@@ -1,4 +1,4 @@
-"""Addresses in load_data: validates them and returns their keys in the bucket."""
+"""Validation of the addresses in load_data, and their keys in the bucket."""
 
 import re
 from urllib.parse import unquote, urlsplit
@@ -42,7 +42,7 @@ def image_key(value: str, options: S3Options, root: str, plate: str, where: str)
     key = location_key(value.strip(), options, where)
     if options.same_folder:
         folder = key.removeprefix(root).split("/")[0]
-        # "<plate>__<time>-Measurement <n>" or "<plate>": a longer plate name with this one as its start is another's.
+        # "<plate>__<time>-Measurement <n>" or "<plate>": a longer name that begins with it is another plate.
         if not key.startswith(root) or not re.fullmatch(re.escape(plate) + r"(?![A-Za-z0-9]).*", folder):
             raise RefusedTableError(f"{where}: {key!r} is outside the plate's folder {root}{plate}* (s3.same_folder)")
     return key

@@ -40,7 +40,7 @@ from campfire.core.files import atomic_path, write_text
 from campfire.images.gallery.collect import COLUMNS, NAMED, find_images
 from campfire.images.gallery.lists import read_list
 from campfire.images.gallery.patterns import EXAMPLES, PATTERNS, describe, guess
-from campfire.images.gallery.same_picture import Place, picture_digest, places_of_copies
+from campfire.images.gallery.same_picture import Place, picture_digest, positions_of_copies
 from campfire.images.gallery.same_picture import describe as place_in_words
 from campfire.images.gallery.walk import walk
 from campfire.images.reader import ImageError, decode_image
@@ -51,7 +51,7 @@ __all__ = ["BUCKET", "COLUMNS", "arrange", "find_images", "main", "read_list"]
 log = logging.getLogger(__name__)
 
 BUCKET = "images"
-"""The bucket that addresses in the written load_data name."""
+"""Bucket in the addresses of the load_data that is written."""
 FILES = "files.tsv"
 """Table beside load_data that maps images to the user's files, so that every tile can be traced to its file."""
 MOST_LEFT_OUT = 0.05
@@ -59,12 +59,12 @@ MOST_LEFT_OUT = 0.05
 
 
 def arrange(images: pd.DataFrame, out: str | Path, copy: bool = False, threads: int = 2) -> pd.DataFrame:
-    """Put images (`COLUMNS`) below `out` with a load_data per plate; returns plates with their wells, sites, channels.
+    """Put images (`COLUMNS`) below `out` with one load_data per plate; return plates with wells, sites and channels.
 
     uint16 TIFFs are linked to (`copy`: copied); other images, and the brightest of several focal planes, are written
-    as uint16 TIFFs with the same counts. The user's files never change, nor do their modes, times and links. Sites
+    as uint16 TIFFs with the same counts. The user's files, their modes, times and links are never changed. Sites
     with an image that is damaged, not one 2-D image, or the same picture as another of the plate are left out with a
-    warning; DataError when they are more than one in twenty. Warns of sites that lack a channel.
+    warning; DataError when they are more than one in twenty. Logs a warning for sites that lack a channel.
     """
     out = Path(out)
     summary: list[dict[str, Any]] = []
@@ -149,7 +149,7 @@ def _without_bad_sites(rows: pd.DataFrame, pictures: list[str | ImageError], pla
     places: list[Place] = list(rows[["well", "site", "channel"]].itertuples(index=False, name=None))
     files = {place: _paths(path)[0] for place, path in zip(places, rows["path"], strict=True)}
     damaged = {place: error for place, error in zip(places, pictures, strict=True) if isinstance(error, ImageError)}
-    copies = places_of_copies(
+    copies = positions_of_copies(
         (place, digest) for place, digest in zip(places, pictures, strict=True) if isinstance(digest, str)
     )
     if not damaged and not copies:
@@ -171,7 +171,7 @@ def _without_bad_sites(rows: pd.DataFrame, pictures: list[str | ImageError], pla
 def _warn_of_other_plates(
     rows: pd.DataFrame, pictures: list[str | ImageError], plate: str, seen: dict[str, tuple[str, Place]]
 ) -> None:
-    """Warn of pictures that another plate also has; adds this plate's to `seen` (picture to plate and position)."""
+    """Warn of pictures that another plate also has, and add this plate's to `seen` (picture to plate and position)."""
     places = list(rows[["well", "site", "channel"]].itertuples(index=False, name=None))
     shared = [
         (place, seen[digest])
@@ -267,7 +267,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _confirmed_pattern(folder: Path, out: Path) -> str:
-    """The known pattern that fits a folder's names, when the user confirms it; ConfigError that shows it otherwise."""
+    """The known pattern that fits the names of a folder if the user confirms it; otherwise ConfigError shows it."""
     names = walk(folder, out).images
     name, count = guess(names)
     if not name:

@@ -1,4 +1,4 @@
-"""Reading S3: one object with retries, and listings that come to an end."""
+"""Reading objects and listings from S3, with retries."""
 
 import gzip
 import hashlib
@@ -70,7 +70,7 @@ def _until_available(options: S3Options, ask: Callable[[bool], T]) -> T:
 
 
 def _call(options: S3Options, key: str, call: Callable[[], Any]) -> Any:
-    """A small request, retried while S3 is unavailable; raises an error of `faults`."""
+    """The answer to a small request, retried while S3 is unavailable; raises an error of `faults`."""
 
     def ask(last: bool) -> Any:
         try:
@@ -85,7 +85,7 @@ def _call(options: S3Options, key: str, call: Callable[[], Any]) -> Any:
 
 
 def read_once(client: Any, options: S3Options, key: str, stop: threading.Event | None = None) -> Reply:
-    """One GET of a whole object; raises an error of `faults`. Short bodies count as unavailable; gzip is unpacked."""
+    """The reply to one GET of a whole object, gzip unpacked; a short body or a fault raises an error of `faults`."""
     try:
         answer = client.get_object(Bucket=options.bucket, Key=key)
         length = answer.get("ContentLength")
@@ -133,7 +133,7 @@ def _version(etag: Any, modified: Any) -> str:
 
 
 def same_version(one: str, other: str) -> bool:
-    """Whether two versions may be of the same content; an unknown one, or one of another kind, may."""
+    """Whether two versions may have the same content, as an unknown one or one of another kind may."""
     return one == other or not one or not other or one.startswith("@") != other.startswith("@")
 
 
@@ -161,7 +161,7 @@ def read_object(client: Any, options: S3Options, key: str) -> bytes:
             if reply.md5 in wrong[-1:]:
                 raise ConfigError(
                     f"{where}: came twice with the same bytes, whose MD5 is not the ETag {reply.stored_md5}; if the "
-                    "ETags of this server are no MD5s, set s3.check_etag: false"
+                    "ETags of this server are not MD5s, set s3.check_etag: false"
                 )
             wrong.append(reply.md5)
             raise UnavailableError(f"{where}: the bytes do not match their ETag; run again")

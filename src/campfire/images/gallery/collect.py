@@ -36,11 +36,11 @@ def find_images(
     plate_format: int | None = None,
     out: str | Path | None = None,
 ) -> pd.DataFrame:
-    """The images below `folder` whose path matches `pattern`: a row each, columns `COLUMNS` and `NAMED`, sorted.
+    """The images below `folder` whose path matches `pattern`: one row each, columns `COLUMNS` and `NAMED`, sorted.
 
-    `pattern` is a regular expression or a name of `patterns.PATTERNS`. `channels` renames channels; others than those
-    it names are left out. `plane` is one focal plane or `max`, then `path` holds the paths of all planes; `time` is
-    one timepoint. `out`, where images will be arranged, is not read. Omitted images are logged as a warning.
+    `pattern` is a regular expression or a name of `patterns.PATTERNS`. `channels` renames channels; channels
+    that it does not name are omitted. `plane` is one focal plane, or `max`: `path` then holds the paths of all planes.
+    `time` is one timepoint. `out`, where images will be arranged, is not read. Omitted images are logged as a warning.
     Raises ConfigError or DataError for images that are ambiguous, misnamed or unusable.
     """
     folder = Path(folder)
@@ -66,7 +66,7 @@ def find_images(
         if channels and reading.channel not in channels:
             continue
         if not (reading.plate or plate):
-            raise DataError(f"{folder / name}: which plate is it of? Give --plate, or a group `plate` in the pattern")
+            raise DataError(f"{folder / name}: its plate is unknown; give --plate, or a group `plate` in the pattern")
         well = reading.well or _row(reading.row, folder / name) + reading.column
         place = {"source": source, "batch": batch, "plate": reading.plate or plate, "well": well}
         place |= {"site": reading.site or "1", "channel": (channels or {}).get(reading.channel, reading.channel)}
@@ -111,7 +111,7 @@ def tell_left_out(
             log.warning("%s: left out: %d %s: %s", where, len(names), kind, some(names, 3))
     other = [f"{name} ({count} images)" for name, count in sorted(seen.items()) if channels and name not in channels]
     if other:
-        log.warning("%s: left out as not named by the channels to take: %s", where, ", ".join(other))
+        log.warning("%s: left out, because --channels does not name them: %s", where, ", ".join(other))
 
 
 def checked(
@@ -138,8 +138,8 @@ def checked(
 def numbered_sites(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Sites as numbers, with their original names in `NAMED`; a site has the same number throughout its plate.
 
-    A number is kept, also after letters that all sites of the plate share (s3, f03). Other names get
-    the next free numbers in their order, with a warning that says which.
+    Numbers are kept, also after letters that all sites of the plate share (s3, f03). Other names receive the next free
+    numbers in their order, which a warning lists.
     """
     table = table.assign(**{NAMED: table["site"]})
     numbers: dict[tuple[str, str], str] = {}
@@ -150,7 +150,7 @@ def numbered_sites(table: pd.DataFrame, where: str) -> pd.DataFrame:
         given = {name: next(free) for name in names if name not in known}
         if given:
             log.warning(
-                "%s: plate %s: sites that are no numbers are numbered: %s (all are in files.tsv beside load_data.csv)",
+                "%s: plate %s: sites that are not numbers are numbered: %s (files.tsv beside load_data.csv lists all)",
                 *(where, plate, some([f"{name} is {number}" for name, number in given.items()], 10)),
             )
         numbers |= {(str(plate), name): str(number) for name, number in (known | given).items()}
@@ -225,7 +225,7 @@ def _explain_twice(twice: pd.DataFrame) -> str:
     one, other = (Path(path) for path in same["path"].iloc[:2])
     place = f"{first['channel']} of plate {first['plate']}, well {first['well']}, site {first['site']}"
     if one == other:
-        return f"{one}: is listed twice as {place}; take one of the two rows out"
+        return f"{one}: is listed twice as {place}; remove one of the two rows"
     if one.with_suffix("") == other.with_suffix(""):
         kept = one if one.suffix.lower().startswith(".tif") else other
         remedy = f"they differ by their suffix: end the pattern with one of them, as in [.]{kept.suffix[1:]}$"

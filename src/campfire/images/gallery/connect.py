@@ -1,4 +1,4 @@
-"""The S3 client: unsigned, set up from the configuration and a few environment variables only, which are logged."""
+"""The unsigned S3 client, set up only from the configuration and a few environment variables, which are logged."""
 
 import logging
 import os
@@ -18,11 +18,11 @@ LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def connect(options: S3Options) -> Any:
-    """Return an unsigned boto3 S3 client that reads none of the user's files; safe to share between threads.
+    """An unsigned boto3 S3 client that reads none of the user's files and may be shared between threads.
 
     Neither ~/.aws/config nor ~/.aws/credentials is read and AWS_PROFILE is ignored. Variables that are used
     (AWS_ENDPOINT_URL_S3, proxies, AWS_CA_BUNDLE) are logged. With `options.folder` it is a `FolderClient` over local
-    files. Raises ConfigError for a proxy or a bundle of certificates that cannot be.
+    files. Raises ConfigError for an unusable proxy or certificate bundle.
     """
     if options.folder is not None:
         return FolderClient(options.folder)
@@ -39,8 +39,8 @@ def connect(options: S3Options) -> Any:
         signature_version=UNSIGNED,
         connect_timeout=options.connect_timeout_s,
         read_timeout=options.read_timeout_s,
-        # We retry: botocore's adaptive mode cuts its rate once per refused request, and with many in flight
-        # one burst of 503 brings a download down to a request every two seconds.
+        # We retry ourselves: botocore's adaptive mode lowers its rate once per refused request, so with many in flight
+        # one burst of 503 slows a download to a request every two seconds.
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=options.workers + 2,
         # Bucket names in the host name need a wildcard DNS entry, which mirrors and local servers rarely have.
@@ -74,7 +74,7 @@ def _log_environment(options: S3Options, host: str, encrypted: bool) -> None:
         bundle = os.environ.get(name)
         if encrypted and bundle is not None:
             if not Path(bundle).exists():
-                raise ConfigError(f"{name} is {bundle!r}, where no file of certificates is; correct or unset it")
+                raise ConfigError(f"{name} is {bundle!r}, but there is no certificate file; correct or unset it")
             log.info("certificates are verified with %s (%s)", bundle, name)
             break
     scheme = "https" if encrypted else "http"

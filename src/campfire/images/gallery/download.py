@@ -1,4 +1,4 @@
-"""Fetching a plate: every object of the plan verified, bad sites recorded and left out, nothing half-written."""
+"""Downloading a plate: every object of the plan is verified; bad sites are recorded and omitted."""
 
 import logging
 import shutil
@@ -19,7 +19,7 @@ from campfire.images.gallery.journal import Entry, Journal, remove_partials
 from campfire.images.gallery.options import S3Options
 from campfire.images.gallery.pace import Pace
 from campfire.images.gallery.plan import PLAN_COLUMNS, planned_bytes
-from campfire.images.gallery.same_picture import describe, places_of_copies
+from campfire.images.gallery.same_picture import describe, positions_of_copies
 from campfire.images.gallery.transfer import (
     CORRUPT,
     EXCLUDED,
@@ -70,9 +70,9 @@ def fetch_plate(
 ) -> pd.DataFrame:
     """Fetch a plan into `destination` and return the record of `download/{plate}.parquet`, one row per planned object.
 
-    A file appears under its final name only when it is verified (see `verify`). Sites of which an object is missing,
-    corrupt or known bad are left out as a whole: their other channels have status `excluded`. `sites.parquet` lists
-    the complete sites and is written last. A killed attempt in `destination` is resumed.
+    A file appears under its final name only when it is verified (see `verify`). Sites with a missing, corrupt or
+    known-bad object are omitted as a whole: their other channels have status `excluded`. `sites.parquet` lists
+    the complete sites and is written last. An interrupted download in `destination` is resumed.
     `known_bad` maps keys (or folders ending in "/") to reasons, `leave_out` wells and sites (PLATE/WELL/SITE); neither
     is requested or counts as bad.
 
@@ -116,7 +116,7 @@ def fetch_plate(
 def _before_fetching(
     plan: pd.DataFrame, known_bad: Mapping[str, str], leave_out: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
-    """Status and reason of the rows that need no fetch; sites with a known-bad or impossible object are not begun."""
+    """Status and reason of the rows that are not fetched: sites with a known-bad or impossible object."""
     folders = {name: reason for name, reason in known_bad.items() if name.endswith("/")}
     status, reason = [""] * len(plan), [""] * len(plan)
     by_hand = reasons(plan, leave_out)
@@ -185,7 +185,7 @@ def _fetch(
         return fetch_object(client, options, task, folder, journal, pace, stop)
 
     def unreachable(outcomes: list[Outcome]) -> bool:
-        """Whether the latest objects (`workers` and a few more) all failed, which points to S3, not to the objects."""
+        """Whether the latest objects (`workers` and a few more) all failed, which indicates a fault of S3."""
         latest = outcomes[-(options.workers + 4) :]
         return len(latest) >= min(options.workers + 4, len(tasks)) and all(o.status == UNAVAILABLE for o in latest)
 
@@ -215,7 +215,7 @@ def _first_lost(outcomes: list[Outcome], count: int) -> bool:
 
 
 def _odd_images(plan: pd.DataFrame, entries: dict[int, Entry], status: list[str], reason: list[str]) -> None:
-    """Mark images whose shape or type is not the plate's, which is the most common one (of equals, the larger)."""
+    """Mark images whose shape or type differs from the plate's most common one (of equals, the larger)."""
     images = {row: entry for row, entry in entries.items() if plan[SITE][row]}
     if not images:
         return
@@ -233,16 +233,16 @@ def _odd_images(plan: pd.DataFrame, entries: dict[int, Entry], status: list[str]
 
 
 def _copies(plan: pd.DataFrame, entries: dict[int, Entry], status: list[str], reason: list[str]) -> None:
-    """Mark images that show the same picture as another of the plate: one of them must be wrong."""
+    """Mark images with the same picture as another of the plate: one of the two must be wrong."""
     places = {row: (plan[WELL][row], plan[SITE][row], plan["channel"][row]) for row in entries if plan[SITE][row]}
-    copies = places_of_copies((place, entries[row].picture) for row, place in places.items())
+    copies = positions_of_copies((place, entries[row].picture) for row, place in places.items())
     for row, place in places.items():
         if place in copies and status[row] == OK:
             status[row], reason[row] = CORRUPT, f"is the same picture as {describe(copies[place])}"
 
 
 def _whole_sites(plan: pd.DataFrame, status: list[str], reason: list[str]) -> tuple[int, int]:
-    """Exclude the other channels of bad sites; returns (sites expected, sites bad), known-bad ones in neither."""
+    """Exclude the other channels of bad sites; return (sites expected, sites bad), without known-bad ones."""
     sites: dict[tuple[str, str], list[int]] = {}
     absent_wells = 0
     for row, (well, site) in enumerate(zip(plan[WELL], plan[SITE], strict=True)):
@@ -268,7 +268,7 @@ def _whole_sites(plan: pd.DataFrame, status: list[str], reason: list[str]) -> tu
 
 
 def _judge_plate(record: pd.DataFrame, expected: int, bad: int, folder: Path, options: S3Options, plate: str) -> None:
-    """Fail the plate when a function is bad or too many sites are; one line per bad object goes to the log."""
+    """Raise a DataError if a function or too many sites are bad; bad objects are logged, one line each."""
     problems = record[record["status"].isin([MISSING, CORRUPT])]
     for item in problems.head(50).to_dict("records"):
         log.warning(

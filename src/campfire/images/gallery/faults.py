@@ -1,8 +1,8 @@
-"""Errors between the client and S3, grouped by how the download must react.
+"""Errors of requests to S3, grouped by how the download must react.
 
-An object that is not there (`NotFoundError`), one that S3 refuses (`RefusedError`), S3 not answering properly for now
-(`UnavailableError`), and requests that can never succeed as configured (ConfigError: another region, no such
-bucket, a web page instead of S3). Only the first two concern the data; only the third is retried.
+`NotFoundError`: there is no such object. `RefusedError`: S3 refuses it. `UnavailableError`: S3 does not answer properly
+at the moment. ConfigError: the request can never succeed as configured (another region, no such bucket, a web page
+instead of S3). Only the first two concern the data; only the third is retried.
 """
 
 import os
@@ -31,7 +31,7 @@ class RefusedError(DataError):
 
 
 class UnavailableError(DataError):
-    """S3 was unreachable or did not deliver the whole object; `slow_down` if it requested fewer requests."""
+    """S3 was unreachable or did not deliver the whole object; `slow_down` if it asked for fewer requests."""
 
     slow_down = False
 
@@ -41,7 +41,7 @@ class ChangedError(DataError):
 
 
 class ListingError(DataError):
-    """A listing that does not end, or stops half-way without a continuation token."""
+    """A listing that never ends, or stops half-way without a continuation token."""
 
 
 def endpoint(options: S3Options) -> str | None:
@@ -92,7 +92,7 @@ def translate(error: Exception, options: S3Options, key: str) -> Exception:
 def not_s3(options: S3Options) -> str:
     """The message for a response that is not from S3."""
     return (
-        "what answers is no S3 server but sends a web page, as the log-in page of a guest network or a proxy does; "
+        "a web page answers instead of S3, such as the log-in page of a guest network or a proxy; "
         f"open {endpoint(options) or 'https://s3.amazonaws.com'} in a browser, and check s3.endpoint_url and "
         "HTTPS_PROXY"
     )
@@ -111,13 +111,13 @@ def _answered(error: Any, where: str) -> Exception:
     if code == "NoSuchBucket":
         return ConfigError(f"{where}: no such bucket; check s3.bucket and s3.endpoint_url")
     if code == "InvalidBucketName":
-        return ConfigError(f"{where}: S3 knows no such name of a bucket; correct s3.bucket")
+        return ConfigError(f"{where}: this is not a valid name of a bucket; correct s3.bucket")
     if code in REGION_CODES or status in (301, 307) or (status == 400 and region):
         of = f" in {region}: set s3.region: {region}" if region else " in another region: set s3.region"
         at = f", or s3.endpoint_url (S3 names {answer['Endpoint']})" if answer.get("Endpoint") else ""
         return ConfigError(f"{where}: the bucket is{of}{at}; S3 answers {code}")
     if code in ("RequestTimeTooSkewed", "RequestExpired"):
-        return ConfigError(f"{where}: the clock of this machine is wrong, S3 says ({said}); set date and time")
+        return ConfigError(f"{where}: S3 reports that the clock of this machine is wrong ({said}); set date and time")
     if code in REFUSED_CODES or status in (401, 403):
         return RefusedError(f"{where}: refused ({code}); check that s3.bucket and s3.prefix name public data")
     if isinstance(status, int) and (400 <= status < 500 or status == 501) and code not in SLOW_CODES | PASSING_CODES:

@@ -1,4 +1,4 @@
-"""A local folder laid out as the bucket, read through the three S3 calls that the rest of the package makes."""
+"""A local folder laid out as the bucket, behind the three S3 calls that this package makes."""
 
 import os
 from collections.abc import Iterator
@@ -52,8 +52,8 @@ class FolderClient:
         path = self.root / key
         if path.is_symlink() and not path.exists():
             raise DataError(
-                f"{path}: leads to {os.readlink(path)}, which is not there; mount its disk, or arrange the images "
-                "again from where they are now"
+                f"{path}: leads to {os.readlink(path)}, which does not exist; mount its disk, or arrange them again "
+                "from where they are now"
             )
         if not path.is_file() or ".." in Path(key).parts or Path(key).is_absolute():
             raise ClientError({"Error": {"Code": "NoSuchKey", "Message": f"no file {path}"}}, "GetObject")
@@ -73,7 +73,7 @@ class _Body:
         self.path = path
 
     def iter_chunks(self, size: int) -> Iterator[bytes]:
-        """The bytes in pieces; the file is closed at the end. ConnectionError if it changes meanwhile."""
+        """The bytes in chunks; closes the file at the end. Raises ConnectionError if it changes meanwhile."""
         with self.handle:
             before = _version(os.fstat(self.handle.fileno()))
             while block := self.handle.read(size):

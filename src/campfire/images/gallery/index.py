@@ -1,7 +1,7 @@
-"""The index of a plate: which object holds which channel of which site, from the gallery's load_data tables.
+"""The index of a plate: the object that holds each channel of each site, from the gallery's load_data tables.
 
-Since 2025 load_data is a CSV with a URL_Orig<Channel> column each; before, a parquet with FileName_ and
-PathName_ columns. Both exist and both are read, with columns selected by name and read as text. Channel numbers in
+Since 2025, load_data is a CSV with one URL_Orig<Channel> column per channel; before, it was a parquet file with
+FileName_ and PathName_ columns. Both are read, with columns selected by name and read as text. Channel numbers in
 file names differ between sources and are ignored.
 """
 
@@ -18,7 +18,7 @@ from campfire.core.text import some
 from campfire.images.gallery.addresses import RefusedTableError, illumination_key, image_key
 from campfire.images.gallery.client import NotFoundError, RefusedError, read_object
 from campfire.images.gallery.options import S3Options
-from campfire.images.gallery.same_picture import describe, places_of_copies
+from campfire.images.gallery.same_picture import describe, positions_of_copies
 from campfire.screen.sheets import decode_text, parse_sheet
 from campfire.screen.wells import outlying, refuse_shifted, well_name, well_problem
 
@@ -39,7 +39,7 @@ LAYOUTS = (
 """Where load_data may be, in the order tried; the last four are the paths used before 2025."""
 
 SITE_NAME = re.compile(r"(\d{1,4})(?:[.]0+)?")
-"""A site's number, also as a table of numbers writes it (1.0)."""
+"""The number of a site, also in the form of numeric tables (1.0)."""
 
 
 def key_column(channel: str) -> str:
@@ -63,10 +63,10 @@ def read_index(
     """The sites of a plate with the keys of their images, for every channel the table has.
 
     Columns: Metadata_Plate, Metadata_Well ("A01"), Metadata_Site (text), key_<channel>, illum_key_<channel> (the
-    gallery's documented key where the table names none that may be followed), and `problem` (why a site must not be
+    gallery's documented key where the table names none that is allowed), and `problem` (why a site must not be
     used, "" normally); one row per site, sorted. `.attrs` keep the key of the
     table (`load_data`), its `style` (URL or PathName) and `metadata`, the table's other Metadata_ values of one row.
-    `channels` are those that will be used (None: all); an unsound address of another one is dropped, not refused.
+    `channels` are those that will be used (None: all); an invalid address of any other channel is dropped.
     Tables with foreign paths (/home/ubuntu, file:), another bucket, or keys outside the plate's folder are refused,
     and the next variant is tried. Raises DataError when none is left.
     """
@@ -99,7 +99,8 @@ def read_index(
 def read_text_table(body: bytes, key: str) -> pd.DataFrame:
     """A load_data table (csv or parquet by its name, gzipped or not) with every column as text, "" for nothing.
 
-    Its index has the number of each line (of each row, for parquet); `.attrs["bad_lines"]` those that are no rows.
+    Its index has the number of each line (of each row, for parquet); `.attrs["bad_lines"]` has the lines that are not
+    rows.
     """
     if not body:
         raise RefusedTableError(f"{key}: is empty")
@@ -140,14 +141,14 @@ def parse_load_data(
     """Turn a load_data table (all text) into an index; see `read_index`. `name` is used in messages.
 
     An unusable row excludes its site: `problem` says why, with the line. A table is refused if most of its rows are
-    unusable or its wells fit no plate.
+    unusable or its wells do not form a plate.
     """
     style, found = _style(table, name)
     if table.empty:
         raise RefusedTableError(f"{name}: has no rows")
     bad_lines = dict(table.attrs.get("bad_lines", {}))
     table = _of_plate(_with_keys(table, name), plate, name)
-    columns, problems = _places(table, plate, name)
+    columns, problems = _positions(table, plate, name)
     images_root = f"{options.root(source)}/images/{batch}/images/"
     illumination_root = f"{options.root(source)}/images/{batch}/illum/{plate}/"
     used = [channel for channel in found if channels is None or channel in channels]
@@ -185,7 +186,7 @@ def parse_load_data(
 
 
 def _with_keys(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The table with its key columns by their names, whatever their case."""
+    """The table with the standard names of its key columns, which may be written in any case."""
     known = {column.lower(): column for column in (PLATE, WELL, SITE)}
     table = table.rename(
         columns={column: known[str(column).lower()] for column in table if str(column).lower() in known}
@@ -200,7 +201,7 @@ def _with_keys(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _of_plate(table: pd.DataFrame, plate: str, name: str) -> pd.DataFrame:
-    """The rows of the plate, if the table names the plate of each row."""
+    """The rows of this plate where the table has a column of plates; otherwise all rows."""
     if PLATE not in table:
         return table
     others = sorted(set(table[PLATE]) - {plate})
@@ -211,8 +212,8 @@ def _of_plate(table: pd.DataFrame, plate: str, name: str) -> pd.DataFrame:
     return table[table[PLATE] == plate]
 
 
-def _places(table: pd.DataFrame, plate: str, name: str) -> tuple[dict[str, list[str]], list[str]]:
-    """Plate, well and site of each row, and its problem; a well of "" is not on the plate."""
+def _positions(table: pd.DataFrame, plate: str, name: str) -> tuple[dict[str, list[str]], list[str]]:
+    """Plate, well and site of each row, and its problem; well is "" for a row that is not on the plate."""
     wells, sites, problems = [], [], []
     for line, well, site in zip(table.index, table[WELL], table[SITE], strict=True):
         problem = well_problem(well)
@@ -228,9 +229,9 @@ def _places(table: pd.DataFrame, plate: str, name: str) -> tuple[dict[str, list[
         refuse_shifted(named, f"{name}: plate {plate}")
     except DataError as error:
         raise RefusedTableError(str(error)) from error
-    beyond = set(outlying(named))
+    outside = set(outlying(named))
     for row, well in enumerate(wells):
-        if well in beyond:
+        if well in outside:
             wells[row], problems[row] = "", f"line {table.index[row]}: {well!r} is beyond P24, on a plate of 384 wells"
     return {PLATE: [plate] * len(table), WELL: wells, SITE: sites}, problems
 
@@ -238,8 +239,8 @@ def _places(table: pd.DataFrame, plate: str, name: str) -> tuple[dict[str, list[
 def _functions(named: dict[str, list[str]], documented: dict[str, str], name: str) -> dict[str, list[str]]:
     """The key of each channel's illumination function in each row: as named, else at the documented path.
 
-    load_data.csv names no function, though the gallery has them, at a fixed path for every plate. A function that is
-    named for two channels is wrong for one of them, so neither is used.
+    load_data.csv names no functions, although the gallery has them at a fixed path for every plate. A function named
+    for two channels must be wrong for one of them, so neither uses it.
     """
     first = {channel: next(filter(None, keys), "") for channel, keys in named.items()}
     twice = {key for key in first.values() if key and list(first.values()).count(key) > 1}
@@ -259,7 +260,7 @@ def _functions(named: dict[str, list[str]], documented: dict[str, str], name: st
 def _refuse_mostly_bad(
     table: pd.DataFrame, columns: dict[str, list[str]], problems: list[str], bad_lines: dict[int, str], name: str
 ) -> None:
-    """Log the unusable rows; RefusedTableError if they are more than half."""
+    """Log the unusable rows; raise RefusedTableError if they are more than half."""
     lines = {int(line): problem for line, problem in zip(table.index, problems, strict=True) if problem}
     lines |= {line: f"line {line}: {problem}" for line, problem in bad_lines.items()}
     if not lines:
@@ -267,7 +268,7 @@ def _refuse_mostly_bad(
     first = lines[min(lines)]
     if 2 * len(lines) > len(table) + len(bad_lines):
         raise RefusedTableError(f"{name}, {first} ({len(lines)} of {len(table) + len(bad_lines)} rows are so)")
-    log.warning("%s: %d rows cannot be used, the first: %s", name, len(lines), first)
+    log.warning("%s: %d rows are unusable, the first: %s", name, len(lines), first)
 
 
 def _without_copies(index: pd.DataFrame, channels: list[str], name: str) -> pd.DataFrame:
@@ -280,7 +281,7 @@ def _without_copies(index: pd.DataFrame, channels: list[str], name: str) -> pd.D
         for row in index.to_dict("records")
         for channel in channels
     ]
-    copies = places_of_copies(places)
+    copies = positions_of_copies(places)
     if not copies:
         return index
     first, other = next(iter(copies.items()))
@@ -289,12 +290,12 @@ def _without_copies(index: pd.DataFrame, channels: list[str], name: str) -> pd.D
     if 2 * len(sites) > len(index):
         raise RefusedTableError(f"{name}: {message} ({len(sites)} of {len(index)} sites are so)")
     log.warning("%s: %s; %d sites will not be used", name, message, len(sites))
-    said = {
+    messages = {
         place[:2]: f"load_data names one file for {describe(place)} and for {describe(copy)}"
         for place, copy in copies.items()
     }
     problems = [
-        problem or said.get((well, site), "")
+        problem or messages.get((well, site), "")
         for well, site, problem in zip(index[WELL], index[SITE], index["problem"], strict=True)
     ]
     return index.assign(problem=problems)
@@ -324,13 +325,13 @@ def _locations(table: pd.DataFrame, style: str, what: str) -> list[str]:
 
 
 def _one_row_per_site(index: pd.DataFrame, channels: list[str], name: str) -> pd.DataFrame:
-    """Sorted, with repeated rows joined; a site listed with two different images is marked in `problem`."""
+    """The index sorted, without repeated rows; `problem` marks sites listed with two different images."""
     keys = [key_column(channel) for channel in channels]
     distinct = index.drop_duplicates([WELL, SITE, *keys])
     if len(distinct) < len(index):
         log.warning("%s: %d repeated rows are left out", name, len(index) - len(distinct))
     ambiguous = distinct.duplicated([WELL, SITE], keep=False)
-    # Of a site's rows, one with a problem is kept, so that the problem is not lost.
+    # Of several rows of a site, one with a problem is kept, so that the problem is not lost.
     first = distinct.assign(_sound=distinct["problem"] == "").sort_values("_sound", kind="stable")
     result = first.drop(columns="_sound").drop_duplicates([WELL, SITE]).copy()
     doubled = set(map(tuple, distinct.loc[ambiguous, [WELL, SITE]].itertuples(index=False)))

@@ -1,7 +1,7 @@
-"""Journal of a plate's verified objects, so that a killed job resumes with the missing ones.
+"""Journal of a plate's verified objects, from which an interrupted download resumes with the missing ones.
 
-One JSON line per verified object is appended after its file has been renamed into place. On a restart a file
-counts again only if its line names the same key and its bytes still have the length and MD5 of that line.
+One JSON line per verified object is appended after its file has been renamed into place. On a restart, a file
+is reused only if its line names the same key and its bytes still have the length and MD5 of that line.
 """
 
 import hashlib

@@ -33,18 +33,18 @@ def read_list(
 ) -> pd.DataFrame:
     """The images that a list names, as `find_images` returns them.
 
-    Tab, comma or semicolon separated text with the columns plate, well, channel, path (relative to the list) and
+    Text separated by tabs, commas or semicolons with the columns plate, well, channel, path (relative to the list) and
     perhaps site, source, batch, plane, time; or CellProfiler's load_data with FileName_ and PathName_ or URL_ columns
-    of files on a disk. Case and `Metadata_` in front of column names and backslashes in paths do not matter. `replace`
-    are the beginnings of paths that have moved, old and new. `plate`, `source` and `batch` stand for columns that the
-    list lacks; ConfigError where it has them with other values. Other errors name list and line.
+    of files on a disk. Case, a leading `Metadata_` in column names, and backslashes in paths are ignored. `replace`
+    holds old and new beginnings of paths that have moved. `plate`, `source` and `batch` replace columns that the list
+    lacks; ConfigError where it has them with other values. Other errors name list and line.
     """
     path = Path(path)
     if path.suffix.lower() in SUFFIXES:
         raise ConfigError(f"{path}: is an image; give the folder that it is in, or a list of images")
     table = read_sheet_file(path, (), "list of images")
     if table.empty:
-        raise ConfigError(f"{path}: lists no images; add a line for each image")
+        raise ConfigError(f"{path}: lists no images; add one line per image")
     table = _named_columns(table)
     rows = _rows_of_images(table, path) if "path" in table else _rows_of_sites(table, path)
     for name, value, usual in (("plate", plate, ""), ("source", source, "mine"), ("batch", batch, "1")):
@@ -67,7 +67,7 @@ def read_list(
 
 
 def _named_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns by the names of LONG_COLUMNS, however they are written; FileName_, PathName_, URL_ columns stay."""
+    """The list with the column names of LONG_COLUMNS; FileName_, PathName_ and URL_ columns are unchanged."""
     names: dict[str, str] = {}
     for column in table.columns:
         plain = re.sub(r"^(image_)?(metadata_)?", "", column.strip().lower())
@@ -89,7 +89,7 @@ def _rows_of_images(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _rows_of_sites(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """One row per image from CellProfiler's one row per site; illumination functions are no images."""
+    """One row per image from CellProfiler's one row per site; illumination functions are omitted."""
     found: dict[str, dict[str, str]] = {}
     for column in map(str, table.columns):
         match = _FILE_COLUMN.fullmatch(column)
@@ -145,12 +145,12 @@ def _given(rows: pd.DataFrame, name: str, value: str, usual: str, path: Path) ->
         filled = pd.Series(value or usual, index=rows.index, dtype=object)
     if name == "plate" and (filled == "").any():
         line = filled.index[(filled == "").to_numpy()][0]
-        raise ConfigError(f"{path}, line {line}: which plate is it of? Give a column plate, or --plate")
+        raise ConfigError(f"{path}, line {line}: its plate is unknown; give a column plate, or --plate")
     return filled
 
 
 def _local(address: str, listed_in: Path, replace: Sequence[tuple[str, str]]) -> Path:
-    """The file that an address names: slashes for backslashes, file: addresses undone, moved beginnings replaced."""
+    """The file of an address: backslashes become slashes, file: is removed, moved beginnings are replaced."""
     text = address.strip()
     if text.lower().startswith("file:"):
         text = unquote(urlsplit(text).path)
@@ -170,7 +170,7 @@ def _refuse_missing(rows: pd.DataFrame, path: Path, replace: Sequence[tuple[str,
     if not missing:
         return
     line, file = missing[0]
-    remedy = "correct the path or take the line out"
+    remedy = "correct the path or remove the line"
     if len(missing) == len(rows):
         folder = file.parent.as_posix()
         remedy = f"if the disk has moved, give --replace {folder}=/where/it/is/now" + (

@@ -62,7 +62,7 @@ class S3Options(Options):
         if BUCKET_NAME.fullmatch(self.bucket) is None:
             bare = self.bucket.removeprefix("s3://").partition("/")[0]
             hint = f"; {bare} would be one" if BUCKET_NAME.fullmatch(bare) else ""
-            yield "bucket", f"{self.bucket!r} is no name of a bucket{hint} (a folder in it goes to s3.prefix)"
+            yield "bucket", f"{self.bucket!r} is no name of a bucket{hint} (put a folder in it in s3.prefix)"
         if self.endpoint_url is not None and not self.endpoint_url.startswith(("http://", "https://")):
             yield "endpoint_url", f"{self.endpoint_url!r} must start with http:// or https://"
 

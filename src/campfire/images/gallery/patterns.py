@@ -1,7 +1,7 @@
-"""Reading plate, well, site and channel from the names of image files by a regular expression.
+"""Reading plate, well, site and channel from the names of image files with a regular expression.
 
-A pattern may match anywhere in a path, but its groups must capture whole values: a pattern that reads site 1 out of
-s12, or channel Cy out of Cy5, is refused with the name that it cuts.
+A pattern may match anywhere in a path, but its groups must capture whole values: a pattern that reads site 1 from s12,
+or channel Cy from Cy5, is refused with the name that it truncates.
 """
 
 import re
@@ -42,11 +42,11 @@ EXAMPLES = {
 GROUPS = ("plate", "well", "row", "column", "site", "channel", "plane", "time")
 
 LONGEST_NUMBER = 4
-"""Up to this many digits after a captured number are its cut-off rest; more are an identifier, as of ImageXpress."""
+"""Up to this many digits after a captured number belong to it; more are an identifier, as in ImageXpress names."""
 
 
 class Reading(NamedTuple):
-    """Values that a pattern reads from a path, by group; "" if a group matches nothing."""
+    """Values that a pattern reads from a path, one per group; "" if a group matches nothing."""
 
     plate: str
     well: str
@@ -59,7 +59,7 @@ class Reading(NamedTuple):
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a pattern or of a name in PATTERNS; ConfigError when it lacks a group."""
+    """The regular expression of a pattern or of a name in PATTERNS; ConfigError if it lacks a group."""
     pattern = PATTERNS.get(pattern, pattern)
     try:
         regex = re.compile(pattern)
@@ -81,7 +81,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def read_path(regex: re.Pattern[str], path: str) -> Reading | None:
-    """Read a path with a pattern; None if it does not match, DataError if a group captures only part of a name."""
+    """The values in a path; None if the pattern does not match, DataError if a group captures only part of a name."""
     match = regex.search(path)
     if match is None:
         return None
@@ -113,14 +113,14 @@ def _cut(match: re.Match[str], group: str, path: str) -> str:
 
 
 def _continues(taken: str, after: str) -> bool:
-    """Whether letters and digits that the pattern passes over behind a group belong to what it takes."""
+    """Whether letters and digits that the pattern skips after a group belong to the captured value."""
     if taken[-1].isdigit():
         return after.isdigit() and len(after) <= LONGEST_NUMBER
     return bool(after.strip("0"))
 
 
 def _begins(group: str, taken: str, before: str) -> bool:
-    """Whether letters and digits that the pattern passes over before a group belong to what it takes."""
+    """Whether letters and digits that the pattern skips before a group belong to the captured value."""
     if taken[0].isdigit():
         digits = before[len(before.rstrip("0123456789")) :]
         return bool(digits.strip("0"))
@@ -128,13 +128,13 @@ def _begins(group: str, taken: str, before: str) -> bool:
 
 
 def _run(text: str) -> str:
-    """The letters and digits that a text begins with."""
+    """The leading letters and digits of a text."""
     match = re.match(r"[^\W_]*", text)
     return match[0] if match else ""
 
 
 def guess(paths: Iterable[str]) -> tuple[str, int]:
-    """The name in PATTERNS that reads most of `paths`, and how many it reads; ("", 0) when none reads four in five."""
+    """The name in PATTERNS that reads most of `paths`, and how many; ("", 0) if none reads four in five."""
     paths = list(paths)
     counts = {name: sum(_reads(re.compile(pattern), path) for path in paths) for name, pattern in PATTERNS.items()}
     best = max(counts, key=lambda name: counts[name])

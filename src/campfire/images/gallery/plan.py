@@ -1,4 +1,4 @@
-"""The plan of a plate: which objects to fetch and how large they are, known before the first byte."""
+"""The plan of a plate: the objects to fetch and their sizes, before the download starts."""
 
 import csv
 import io
@@ -41,10 +41,10 @@ def plan_plate(
 
     Columns: Metadata_Plate, Metadata_Well, Metadata_Site, channel, key, bytes (-1 unknown), md5 (to be compared, ""
     unknown), version (as listed, "" unknown), problem ("" or why the object cannot be used). Illumination functions
-    come last, with empty well and site. A well without a row in the index gets one row with the problem, so that
-    every requested well is accounted for. Raises DataError when the index has no column for a channel or no row for any
-    of the wells, when the wells are those of the index moved by one column or row, or when the illumination function
-    of a channel is not one or (by `sizes`) not there.
+    come last, with empty well and site. A well that the index lacks has one row with the problem, so that every
+    requested well is accounted for. Raises DataError when the index has no column for a channel or no row for any
+    of the wells, when the wells are those of the index moved by one column or row, or when a channel has several
+    illumination functions or (by `sizes`) none.
     """
     wells, channels = list(dict.fromkeys(wells)), list(dict.fromkeys(channels))
     plate = str(index[PLATE].iloc[0]) if len(index) else "?"
@@ -72,7 +72,7 @@ def plan_plate(
 
 
 def _chosen_sites(index: pd.DataFrame, wells: list[str], channels: list[str], plate: str) -> pd.DataFrame:
-    """The sites of the requested wells; ConfigError or DataError if the request cannot be right."""
+    """The sites of the requested wells; raises ConfigError or DataError for an impossible request."""
     where = index.attrs.get("load_data", "load_data")
     if not wells or not channels:
         raise ConfigError(
@@ -178,7 +178,7 @@ def with_digests(
     """The plan with `md5`, for the rows that are `checked` (None: all), from the gallery's CellProfiler tables.
 
     Each site's Image.csv has a column MD5Digest_Orig<Channel>.
-    A site whose table is missing keeps "" (then length, ETag and decoding are what is checked).
+    A site without such a table keeps "", and only length, ETag and decoding are checked.
     """
     asked = (plan[SITE] != "") if checked is None else (plan[SITE] != "") & checked
     sites = plan.loc[asked, SITE_KEYS].drop_duplicates()

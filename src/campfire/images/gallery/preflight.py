@@ -1,4 +1,4 @@
-"""Preflight: checks a few objects before the long run against the expected channels, sizes and wells."""
+"""Preflight: compares a few objects with the expected channels, sizes and wells before the long run."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -115,7 +115,7 @@ def _look(
 
 
 def _wells(index: pd.DataFrame, wells: list[str]) -> list[str]:
-    """How the wells of the sheet disagree with those of load_data."""
+    """Differences between the wells of the sheet and those of load_data."""
     listed = list(index[WELL].unique())
     if shift := shifted_by_one(wells, listed):
         return [f"the wells of load_data lie {shift} those of the sheet; does one of the two count from 0?"]
@@ -144,7 +144,7 @@ def _images(
 
 
 def _function(client: Any, options: S3Options, site: pd.Series, channels: list[str], sizes: set[str]) -> str:
-    """ "yes" when each channel has an illumination function and the first one loads and fits, else what is wrong."""
+    """ "yes" if each channel has an illumination function and the first one loads and fits, else what is wrong."""
     keys = {channel: site[illumination_column(channel)] for channel in channels if illumination_column(channel) in site}
     if not keys:
         return "no channel to look for"

@@ -1,4 +1,4 @@
-"""Finds the same picture at two positions of a plate: copies under two names, one file for two channels or sites."""
+"""Detection of the same picture at two positions of a plate: copies, or one file named for two channels or sites."""
 
 import hashlib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ Place = tuple[str, str, str]
 
 
 def picture_digest(pixels: NDArray[np.uint16]) -> str:
-    """A digest of an image's pixels and shape, whatever its file is; "" for a blank image, which may recur."""
+    """Digest of the pixels and shape of an image, independent of its file; "" for a blank image, which may recur."""
     if pixels.size == 0 or int(pixels.min()) == int(pixels.max()):
         return ""
     digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
@@ -19,10 +19,10 @@ def picture_digest(pixels: NDArray[np.uint16]) -> str:
     return digest.hexdigest()
 
 
-def places_of_copies(pictures: Iterable[tuple[Place, str]]) -> dict[Place, Place]:
+def positions_of_copies(pictures: Iterable[tuple[Place, str]]) -> dict[Place, Place]:
     """Map each position with the same picture (or key) as another to one of those others.
 
-    `pictures` are places with the digest or key found there; "" is compared with nothing.
+    `pictures` holds positions with their digest or key; "" equals no other.
     """
     places: dict[str, list[Place]] = {}
     for place, digest in pictures:

@@ -1,4 +1,4 @@
-"""Fetches objects from S3 to disk, many in parallel; each is verified, then renamed into place."""
+"""Downloading objects from S3 in parallel; each is verified, then renamed into place."""
 
 import errno
 import logging
@@ -44,7 +44,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended; `entry` is there when its status is ok."""
+    """Result of a task; `entry` is set if its status is ok."""
 
     task: Task
     status: str
@@ -54,9 +54,9 @@ class Outcome:
 
 
 def judge(reply: Reply, task: Task, check_etag: bool) -> Checked:
-    """What is known of a whole and undamaged object; raises BadObjectError with the reason otherwise.
+    """Facts about an intact object; raises BadObjectError with the reason for any other.
 
-    ChangedError where it is another object than the one that was listed.
+    Raises ChangedError if the object changed since it was listed.
     """
     if check_etag and not same_version(reply.version, task.version):
         raise ChangedError(
@@ -77,10 +77,10 @@ def judge(reply: Reply, task: Task, check_etag: bool) -> Checked:
 def fetch_object(
     client: Any, options: S3Options, task: Task, folder: Path, journal: Journal, pace: Pace, stop: threading.Event
 ) -> Outcome:
-    """Fetch, verify and place one object; tries again while a transfer, not the object, may be to blame.
+    """Fetch, verify and place one object, with retries while the transfer rather than the object may be at fault.
 
-    Bad bytes whose MD5 equals the ETag are the object's own and end at once as corrupt. Other bad bytes are fetched
-    again; only the same bytes in every attempt are corrupt, varying ones count as unavailable.
+    Bad bytes whose MD5 equals the ETag are the object's own: it is corrupt at once. Other bad bytes are fetched again:
+    the same bytes in every attempt mean a corrupt object, varying ones an unavailable one.
     """
     entry = journal.find(task.file, task.key, task.bytes, task.version)
     if entry is not None and task.md5 in ("", entry.md5):
@@ -154,7 +154,7 @@ def _place(body: bytes, path: Path) -> None:
 
 
 class Progress:
-    """Logs a line every few seconds: objects, bytes, rate, time left."""
+    """Progress of a plate, logged every few seconds: objects, bytes, rate, time left."""
 
     def __init__(self, plate: str, objects: int, size: int, every: float) -> None:
         self._plate, self._objects, self._size, self._every = plate, objects, size, every
@@ -188,7 +188,7 @@ def run_all(
 ) -> Iterable[Outcome]:
     """The outcomes of `tasks`, in any order, `workers` at a time and never more than twice that queued.
 
-    Stops handing out tasks when `give_up` returns true for the outcomes so far; a worker's exception stops all others.
+    No more tasks start when `give_up` returns true for the outcomes so far; a worker's exception stops all others.
     """
     stop = threading.Event()
     outcomes: list[Outcome] = []

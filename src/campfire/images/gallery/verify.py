@@ -1,4 +1,4 @@
-"""Verifies a downloaded object: it must decode to the image, or illumination function, that later steps expect."""
+"""Verification of downloaded objects: each must decode to the image or illumination function that later steps need."""
 
 import io
 import zlib
@@ -12,7 +12,7 @@ from campfire.images.gallery.same_picture import picture_digest
 from campfire.images.reader import ImageError, Picture, decode_image
 
 ZERO_ROWS = 0.1
-"""Share of an image's height: a longer run of all-zero rows in an uncompressed file is a hole, not a picture."""
+"""Share of an image's height: a longer run of all-zero rows in an uncompressed file is missing data."""
 
 
 class BadObjectError(Exception):
@@ -21,7 +21,7 @@ class BadObjectError(Exception):
 
 @dataclass(frozen=True)
 class Checked:
-    """What is known of a verified object: its shape (H, W) in px, stored type, and the digest of its picture."""
+    """Facts about a verified object: its shape (H, W) in px, stored type, and the digest of its picture."""
 
     shape: tuple[int, int]
     dtype: str = ""
@@ -68,7 +68,7 @@ def check_function(body: bytes) -> Checked:
             f"not a 2-D array of floats ({_shape(function)} {getattr(function, 'dtype', type(function))})"
         )
     if not (np.isfinite(function).all() and function.min() > 0):
-        raise BadObjectError("holds values that are not finite and above 0; images cannot be divided by them")
+        raise BadObjectError("has values that are not finite and above 0; images cannot be divided by them")
     return Checked((int(function.shape[0]), int(function.shape[1])))
 
 
@@ -79,7 +79,7 @@ def describe_image(body: bytes) -> dict[str, str]:
 
 
 def _longest_zero_rows(image: NDArray[Any]) -> int:
-    """Length of the longest run of rows that are 0 throughout."""
+    """Length of the longest run of rows of zeros."""
     empty = np.concatenate([[False], ~image.any(axis=1), [False]])
     edges = np.flatnonzero(empty[1:] != empty[:-1])
     return int((edges[1::2] - edges[::2]).max(initial=0))

@@ -1,4 +1,4 @@
-"""The image files below a folder: follows links, skips other files, and sorts skipped files by kind."""
+"""The image files below a folder, through links, and the files that are skipped, by kind."""
 
 import os
 import re
@@ -24,10 +24,10 @@ class Walk:
 
 
 def walk(folder: Path, leave_out: Path | None = None) -> Walk:
-    """The TIFFs and PNGs below `folder`, through links to files and folders; `leave_out` is not entered.
+    """The TIFFs and PNGs below `folder`, through links to files and folders, without `leave_out`.
 
-    Passed over: hidden files (`._*` of macOS among them), thumbnails and previews, links to nothing, other kinds of
-    files. A folder that is reached twice, by links, is read once.
+    Skipped: hidden files (also `._*` of macOS), thumbnails and previews, broken links, other kinds of files. A folder
+    that links reach twice is read once.
     """
     result = Walk()
     for path in _files(folder, leave_out):
