@@ -2,8 +2,8 @@
 
     python bench/decoders.py [--quick] [--size large] [--batch 64] [--device auto] [--json out.json]
 
-The paper's claim is that one decoder for all channels scales to many fluorescent markers. Each line is one training
-step (forward, objective, backward) on tiles of C channels, for the shared decoder (the paper), with learned channel
+The paper claims that one decoder for all channels scales to many fluorescent markers. Each line is one training step
+(forward, objective, backward) on tiles of C channels, for the shared decoder (the paper), with learned channel
 embeddings, and with one decoder per channel (as CA-MAE). `memory` is the peak of the step: allocated device memory on a
 GPU, the growth of the process's resident memory on a CPU (each measurement in a process of its own).
 """

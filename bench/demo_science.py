@@ -1,4 +1,4 @@
-"""Does the demo show what it claims on other screens too? One line per seed of the simulated screen.
+"""Whether the demo's claims also hold on other screens: one line per seed of the simulated screen.
 
     python bench/demo_science.py [--seeds 7 8 9] [--set effect=1.5 ...] [--quick] [--append seeds.jsonl]
 
@@ -6,9 +6,9 @@ For each seed the screen of config/demo-screen.yaml is simulated with that seed,
 values of config/demo.yaml are run on it in this process, without S3, Snakemake and figures: nuclei, tiles, cells,
 pretraining, embeddings, probes (protocol release) and the paired bootstrap over wells. `trained` is the trained
 encoder minus its untrained twin on DNA, AGP and Mito; `channels` these three minus the best single one; both as the
-mean over the four quadrants with a 95 % interval. `--append` adds each seed to a file of JSON lines as soon as it is
-done and ends with a summary of all that the file holds, so that seeds can be run one at a time. `--quick` takes a small
-screen and one epoch: it proves that the script runs, nothing else.
+mean over the four quadrants with a 95 % interval. `--append` adds each finished seed to a file of JSON lines and
+ends with a summary of the whole file, so that seeds can be run one at a time. `--quick` uses a small screen and one
+epoch, only to check that the script runs.
 """
 
 import argparse
@@ -51,7 +51,7 @@ SMALL = {"id_plates": 4, "ood_plates": 1, "compound_plates": 0, "transfer_plates
 
 
 def index_images(screen: Path, options: ScreenOptions, plate: Plate, roles: dict[tuple[str, str], str]) -> Path:
-    """Describe a plate's images as a downloaded plate is: sites.parquet, here beside the images themselves."""
+    """Write sites.parquet beside a plate's images, as for a downloaded plate."""
     home = screen / "s3" / options.bucket / options.prefix / options.source / "images" / plate.batch / "images"
     numbers = CHANNEL_NUMBERS[plate.channel_numbers]
     rows = []
@@ -70,7 +70,7 @@ def index_images(screen: Path, options: ScreenOptions, plate: Plate, roles: dict
 
 
 def run(options: ScreenOptions, demo: dict[str, Any], work: Path, quick: bool) -> dict[str, Any]:
-    """One screen through the demo's steps: numbers and the seconds that each step took."""
+    """Results of the demo's steps on one screen, and the seconds of each step."""
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
 
@@ -173,7 +173,7 @@ def main() -> None:
 
 
 def summarise(results: list[dict[str, Any]]) -> None:
-    """How often the demo's claims held among all seeds of a file."""
+    """Summary of how often the demo's claims held over all seeds of a file."""
     above = sum(min(r["accuracy_low"][q] - r["chance"][q] for q in QUADRANTS) > 0 for r in results)
     trained, proven = (sum(r["trained"][i] > 0 for r in results) for i in (0, 1))
     channels, sure = (sum(r["channels"][i] > 0 for r in results) for i in (0, 1))

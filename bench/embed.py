@@ -1,11 +1,11 @@
-"""Time the embedding of a plate with several encoders, and what reading alone and the encoder alone would allow.
+"""Speed of embedding a plate with several encoders, beside reading alone and the encoder alone.
 
     python bench/embed.py [--quick] [--encoders campfire_demo,features] [--tiles 4096] [--device auto] [--json out]
 
 A synthetic plate is written to a temporary folder and a random part of its cells embedded by `embed_plate` (`run`).
-`encoder` is the same encoder on one batch already in memory, again and again: the bound that reading must not lower.
-`read` is embed_plate with an encoder that does nothing. `share` is run / encoder. Weights are random: speed does not
-depend on them. `--quick` takes two small encoders and 512 tiles; a CPU gets few tiles of the large encoders.
+`encoder` is the same encoder on one batch in memory, repeated: the upper bound. `read` is embed_plate with an encoder
+that does nothing. `share` is run / encoder. Weights are random, as speed does not depend on
+them. `--quick` uses two small encoders and 512 tiles; on a CPU, large encoders embed only a few tiles.
 """
 
 import argparse
@@ -53,7 +53,7 @@ ENCODERS: dict[str, tuple[dict[str, Any], int]] = {
 
 
 ON_CPU = {"campfire_large": 16, "dino_vits8": 64, "dino_vits8_native": 256, "dinov2_vitl14": 8, "features": 32}
-"""Tiles on the plate where a CPU would take minutes for more; the fewest repeats go with them."""
+"""Tiles on the plate for encoders that would take a CPU minutes, with fewer repeats."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Plate:
 
 
 class Nothing:
-    """An encoder that only takes its batch."""
+    """An encoder that reads its batch and computes nothing."""
 
     name, normalisation, digest = "nothing", "tile", ""
 
@@ -111,7 +111,7 @@ def write_plate(folder: Path, tiles: int) -> Plate:
 
 
 def rate(work: Callable[[], Any], tiles: int, repeats: int, device: str) -> float:
-    """Median tiles/s over the repeats, after one for warming up."""
+    """Median tiles/s over the repeats, after one warm-up."""
     times = []
     for _ in range(repeats + 1):
         begin = time.perf_counter()
@@ -123,7 +123,7 @@ def rate(work: Callable[[], Any], tiles: int, repeats: int, device: str) -> floa
 
 
 def measure(encoder: Encoder, plate: Plate, batch: int, channels: list[str], repeats: int, device: str) -> dict:
-    """tiles/s of the run, the encoder alone and reading alone."""
+    """Tiles/s of the run, of the encoder alone and of reading alone."""
     cells = plate.index.sample(frac=0.5, random_state=0)
     positions = [plate.channels.index(channel) for channel in channels]
     held = torch.from_numpy(np.array(plate.images[:batch][:, positions]))

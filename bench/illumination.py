@@ -2,10 +2,10 @@
 
     python bench/illumination.py [--quick] [--fields 60] [--json FILE]
 
-1. A simulated plate, whose optics darken towards the corners: its fields as photographed, divided by the function that
-   lies in its bucket, and divided by a function estimated from these very fields (images.illumination.estimate).
-2. The real JUMP field, where the reference data lies beside the checkout: as published, with a shading of a third
-   multiplied into it, and with that divided out again. Its plate's own function is not among the reference data.
+1. A simulated plate with vignetting: its raw fields, the fields divided by the function in its bucket, and the fields
+   divided by a function estimated from them (images.illumination.estimate).
+2. The real JUMP field, if the reference data lies beside the checkout: as published, multiplied by a shading of one
+   third, and with that shading divided out. The reference data does not include the function of its plate.
 
 `spread` is (highest - lowest) / mean over 5 x 5 blocks of the mean field, above its background; `edge/centre` the mean
 DNA signal of nuclei in the outer third of the field over that in the inner third; 1 is even.
@@ -31,7 +31,7 @@ Array = np.ndarray[Any, Any]
 
 
 def spread(fields: list[Array]) -> float:
-    """Of the mean field over its background (5th percentile), in 5 x 5 blocks."""
+    """Spread of the mean field above its background (5th percentile), in 5 x 5 blocks."""
     mean = np.mean(fields, axis=0) - np.mean([np.percentile(field, 5) for field in fields])
     rows = [np.array_split(strip, 5, axis=1) for strip in np.array_split(mean, 5, axis=0)]
     blocks = np.array([[block.mean() for block in row] for row in rows])
@@ -39,7 +39,7 @@ def spread(fields: list[Array]) -> float:
 
 
 def edge_to_centre(fields: list[Array], labels: list[Array]) -> float:
-    """Mean signal of nuclei far from the field's centre over that of nuclei near to it."""
+    """Mean signal of nuclei far from the centre of the field, divided by that of nuclei near it."""
     near, far = [], []
     for field, label in zip(fields, labels, strict=True):
         table = measure(label, field, PIXEL_SIZE_UM, NucleiOptions(border="pad"))
@@ -92,7 +92,7 @@ def real() -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few fields: a check that all runs, not a measurement")
+    parser.add_argument("--quick", action="store_true", help="few fields, only to check that the script runs")
     parser.add_argument("--fields", type=int, default=60, help="simulated fields")
     parser.add_argument("--json", type=Path, help="also write the results here")
     arguments = parser.parse_args()

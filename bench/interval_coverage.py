@@ -1,20 +1,19 @@
-"""How often intervals of accuracy differences contain the truth, on simulated screens of the paper's size.
+"""Coverage of intervals of accuracy differences on simulated screens of the paper's size.
 
     python bench/interval_coverage.py [--simulations 400] [--plates 5] [--quick] [--json out.json]
 
 Two equally accurate encoders are scored on the four quadrants (9 control and 60 held-out compounds, 20 ID and 5 OOD
-plates, 100 and 30 cells a well). Every compound has a difficulty and every well an effect of its own, which both
-encoders share, and one of its own by encoder (SD 0.02). On each plate each encoder is better or worse as a whole, by a
-normal draw whose SD is varied. As nothing tells the encoders apart, the interval of a difference should hold zero in
-95 % of the screens:
+plates, 100 and 30 cells per well). Every compound has a difficulty, and every well has an effect that both encoders
+share and one that differs by encoder (SD 0.02). On each plate, a normal draw whose SD is varied shifts each encoder. As
+the encoders do not differ, the interval of a difference should contain zero in 95 % of the screens:
 
 wells       bootstrap over wells within compounds: other wells of these plates
 percentile  bootstrap over OOD plates, then wells within them, percentiles: the textbook's hierarchical bootstrap
 plates      Student's t over plates (campfire.evaluation.plate_intervals): other plates
-apart       the same, if quadrants that share plates been taken as independent (mean of the quadrants only)
+apart       the same, with quadrants that share plates treated as independent (mean of the quadrants only)
 
-The last table counts false findings among seven comparisons of one screen: share of screens with any verdict at 5 %,
-as it is and adjusted by Holm. `--quick` proves that the script runs, nothing else.
+The last table gives the share of screens with any false verdict at 5 % among seven comparisons, unadjusted and
+adjusted by Holm. `--quick` only checks that the script runs.
 """
 
 import argparse
@@ -89,7 +88,7 @@ def percentile(rng: np.random.Generator, first: Tally, second: Tally, replicates
 
 
 def coverage(simulations: int, plates: int, replicates: int, seed: int) -> pd.DataFrame:
-    """Share of screens whose interval holds zero, by SD over plates, kind of interval and quadrant."""
+    """Share of screens whose interval contains zero, by SD over plates, kind of interval and quadrant."""
     layouts = {split: layout(split, plates) for split in names.QUADRANTS}
     rows = []
     for spread in SPREADS:
@@ -123,7 +122,7 @@ def coverage(simulations: int, plates: int, replicates: int, seed: int) -> pd.Da
 
 
 def false_findings(simulations: int, plates: int, seed: int) -> dict[str, float]:
-    """Share of screens where any of seven comparisons to one encoder has a verdict, as it is and by Holm."""
+    """Share of screens where any of seven comparisons with one encoder has a verdict, unadjusted and by Holm."""
     layouts = {split: layout(split, plates) for split in names.QUADRANTS}
     options = BootstrapOptions(replicates=2)
     plain = adjusted = 0

@@ -1,11 +1,11 @@
-"""How fast pretraining's loader makes batches, from a warm and a cold page cache, against what the step consumes.
+"""Speed of pretraining's loader with a warm and a cold page cache, against the consumption of a training step.
 
     python bench/loader.py [--quick] [--folder FOLDER] [--consumes TILES_PER_SECOND] [--out FILE.json]
 
-Writes synthetic plates to FOLDER (by default a temporary one; choose the disk that is to be measured). `--consumes` is
+Writes synthetic plates to FOLDER (by default a temporary one; choose the disk to measure). `--consumes` is
 the rate of one process's training step; without it, a ViT-L/14 step on this machine's GPU or, without one, the demo's
 model on the CPU is timed. Cold means that the kernel was advised to drop the files (POSIX_FADV_DONTNEED), which
-empties the page cache but neither a disk's nor a file server's own.
+empties the page cache but not the caches of disks and file servers.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from campfire.training.source import Source
 
 
 def forget(source: Source) -> None:
-    """Drop the files from the page cache; call it on maps that were just opened (pages in use stay)."""
+    """Drop the files from the page cache; pages in use stay, so call it on newly opened maps."""
     for plate in source.groups[0].plates:
         handle = os.open(plate.path, os.O_RDONLY)
         os.fsync(handle)
@@ -48,7 +48,7 @@ def epoch_rate(source: Source, batch: int, threads: int, epoch: int, window: int
 
 
 def random_rate(source: Source, batch: int, tiles: int) -> float:
-    """Tiles per second of single-tile random reads, as a plain data set would do them."""
+    """Tiles per second of single-tile random reads, as in a plain data set."""
     rng = np.random.default_rng(0)
     plates = source.groups[0].plates
     began = time.monotonic()

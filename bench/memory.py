@@ -1,11 +1,11 @@
-"""GPU memory of a training step, estimated without a GPU: the trainer's own step on tensors that have no data.
+"""GPU memory of a training step, estimated without a GPU: the step of the trainer on tensors without data.
 
     python bench/memory.py [--quick] [--size large] [--batch 400] [--out FILE.json]
 
-torch's fake tensors claim to be on a GPU and know their sizes alone, so the step of the paper's model at its batch size
-runs in seconds on any machine. Counted is what the forward pass keeps for the backward pass (bf16, uncompiled, flash
-attention), and 16 bytes a parameter for weight, gradient and AdamW's two moments. Not counted: temporary buffers, the
-allocator's gaps, CUDA and NCCL themselves. torch.compile keeps less, since it recomputes inexpensive operations.
+torch's fake tensors have a device and a size but no data, so the step of the paper's model at its batch size runs in
+seconds on any machine. The estimate counts what the forward pass keeps for the backward pass (bf16, uncompiled, flash
+attention) and 16 bytes per parameter for weight, gradient and AdamW's two moments. It omits temporary buffers, gaps of
+the allocator, CUDA and NCCL. torch.compile keeps less, since it recomputes inexpensive operations.
 """
 
 import argparse
@@ -32,7 +32,7 @@ GPU = torch.device("cuda", 0)
 
 
 class FakeGenerator(torch.Generator):
-    """A CPU generator that says it is on the GPU (fake draws have no values)."""
+    """A CPU generator that reports the GPU as its device (fake draws have no values)."""
 
     @property
     def device(self) -> torch.device:
@@ -71,8 +71,8 @@ def _model(config: Any, options: PretrainOptions) -> MaskedAutoencoder:
 def fake_gpu() -> Iterator[None]:
     """Tensors have no data, and those on `cuda` need no GPU. Operations on tensors of different devices fail.
 
-    Gradients are made without a backward pass: torch's autograd engine asks for a real GPU. What needs values (initial
-    weights, the shape of filters) is replaced.
+    Gradients are made without a backward pass: torch's autograd engine asks for a real GPU. Code that needs values
+    (initial weights, the shape of filters) is replaced.
     """
     with ExitStack() as stack:
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))  # first: it imports much of torch
@@ -90,7 +90,7 @@ def fake_gpu() -> Iterator[None]:
 
 
 def gradients_of(model: nn.Module) -> Callable[[Tensor], None]:
-    """What stands in for `Tensor.backward`."""
+    """Replacement of `Tensor.backward`."""
 
     def backward(_: Tensor) -> None:
         for parameter in model.parameters():
@@ -112,7 +112,7 @@ def fake_step(options: PretrainOptions, tiles: int) -> Engine:
 
 
 def estimate(options: PretrainOptions, tiles: int) -> dict[str, float]:
-    """GiB of what the forward pass keeps, and of weights, gradients and moments."""
+    """GiB of tensors kept by the forward pass, and of weights, gradients and moments."""
     kept: dict[int, Any] = {}
 
     def keep(value: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """F1 and counts of the classical segmentation on real fields, with each kind of artefact, at three exposures.
 
-Prints the table of docs/segmentation.md: field x artefact x exposure. A reference nucleus of which a quarter lies
-under an artefact as bright as itself cannot be seen and is left out on both sides; what is found inside the artefact
-counts as a false positive unless it is called debris.
+Prints the table of docs/segmentation.md: field x artefact x exposure. A reference nucleus with a quarter of its
+area under an artefact as bright as itself is invisible and omitted on both sides; an object found inside the artefact
+counts as a false positive unless it is labelled as debris.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Field:
 
 
 def read_fields(shared: Path = SHARED) -> list[Field]:
-    """Every real field with reference nuclei; pixel sizes that are not published make a nucleus 20 or 25 um wide."""
+    """Every real field with reference nuclei; unpublished pixel sizes assume nuclei 20 or 25 um wide."""
     jump = next((shared / "s3_mirror").rglob("*ch5sk1fk1fl1.tiff"))
     labels = shared / "reference/jump_BR00117035_A01_s1/nuclei_labels_from_outlines.tif"
     fields = [Field("JUMP A01", tifffile.imread(jump), tifffile.imread(labels), 0.598, 20.0)]
@@ -50,7 +50,7 @@ def read_fields(shared: Path = SHARED) -> list[Field]:
 
 
 def score(field: Field, kind: str, exposure: float, seed: int = 0) -> dict[str, Any]:
-    """F1 at an IoU of 0.5, and numbers of nuclei found and in the reference (those that touch the edge left out)."""
+    """F1 at an IoU of 0.5, and numbers of nuclei found and in the reference (without those at the edge)."""
     image, reference = field.image, field.reference.astype(np.int32)
     inside = reference > 0
     offset = float(np.quantile(image, 0.02))
@@ -78,7 +78,7 @@ def score(field: Field, kind: str, exposure: float, seed: int = 0) -> dict[str, 
         covered[0] = False
         hidden = covered[reference]
         reference = np.where(hidden, 0, reference)
-        # What is found mostly on a hidden nucleus is neither right nor wrong, unless it is the artefact itself.
+        # An object mostly on a hidden nucleus is neither right nor wrong, unless it is the artefact itself.
         over = np.bincount(found[hidden & (made.added < 1)], minlength=labels.max() + 1)
         sizes = np.maximum(np.bincount(found.ravel(), minlength=labels.max() + 1), 1)
         found = np.where((over > 0.5 * sizes)[found], 0, found)
@@ -98,7 +98,7 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, default=SHARED)
     parser.add_argument("--seeds", type=int, default=1, help="draws of each artefact")
     parser.add_argument("--kind", action="append", help="only this artefact; may be repeated")
-    parser.add_argument("--field", help="only fields whose name begins like this")
+    parser.add_argument("--field", help="only fields whose name begins with this")
     given = parser.parse_args()
     began, worst = time.process_time(), 0
     print("| field | artefact | " + " | ".join(f"exposure {value:g}" for value in EXPOSURES) + " |")

@@ -1,8 +1,8 @@
-"""Processor seconds that a site of the real JUMP field costs from bytes to tiles: the costs behind docs/scale.md.
+"""Processor seconds of one site of the real JUMP field from bytes to tiles, the costs behind docs/scale.md.
 
 Each step is repeated and the median taken: verifying (MD5 and decoding of every channel, the processor's part of a
 download), nuclei (decoding DNA, classical segmentation, measurement), tiles (decoding, cutting, writing). The
-segmentation alone is set beside a plain Otsu threshold with a watershed of the distance, without and with debris.
+segmentation alone is compared with an Otsu threshold and watershed of the distance, without and with debris.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def median_seconds(step: Callable[[], object], repeats: int) -> float:
 
 
 def otsu_watershed(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Labels by the textbook's recipe, for its cost."""
+    """Labels of the textbook method, to measure its cost."""
     smooth = ndimage.gaussian_filter(image.astype(np.float32), 2)
     mask = ndimage.binary_fill_holes(smooth > threshold_otsu(smooth))
     distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 2)
@@ -52,7 +52,7 @@ def otsu_watershed(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--field", type=Path, default=FIELD, help="folder with the field's TIFFs, at any depth")
-    parser.add_argument("--dna", default="ch5", help="what the DNA channel's file name contains")
+    parser.add_argument("--dna", default="ch5", help="part of the DNA channel's file name")
     parser.add_argument("--quick", action="store_true", help="three repeats")
     given = parser.parse_args()
     paths = sorted(path for path in given.field.rglob("*.tiff") if "ch" in path.name)[:8]

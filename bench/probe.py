@@ -1,15 +1,14 @@
-"""Time the batched probes against one fit at a time, on the reference embeddings.
+"""Speed of the batched probes against one fit at a time, on the reference embeddings.
 
     python bench/probe.py [--data ../shared/data/official/probe] [--epochs 100] [--quick] [--json out.json]
 
 Both sides train the same fits with the same batch size, optimiser, schedule and stopping, each on one thread, and are
-compared by CPU seconds, which other jobs on the machine disturb least (wall seconds are beside):
-`loop` is a plain torch loop that slices a shuffled tensor, `loader` the same loop fed by torch's DataLoader, which is
-how the authors' code gets its batches, `batched` all fits of a run as one batched torch step with autograd and fused
-AdamW: what is left of the difference then is the algebra of `campfire.evaluation.probes.trainer`. As shuffles differ,
-so do the epochs at which fits stop; the ratio of the times per training step of one fit is given beside the ratio of
-the times as run. `batched` does not drop fits that have stopped; its time per step counts theirs. `--quick` trains for
-two epochs.
+compared by CPU seconds, which other jobs disturb least (wall seconds are also given): `loop` is a plain torch loop that
+slices a shuffled tensor, `loader` the same loop fed by torch's DataLoader, which is how the authors' code gets its
+batches, `batched` all fits of a run as one batched torch step with autograd and fused AdamW: what is left of the
+difference then is the algebra of `campfire.evaluation.probes.trainer`. As shuffles differ, so do the epochs at which
+fits stop; the ratio of the times per training step of one fit is given beside the ratio of the times as run. `batched`
+does not drop fits that have stopped; its time per step counts theirs. `--quick` trains for two epochs.
 """
 
 import argparse
@@ -100,7 +99,7 @@ def all_at_once(
 ) -> tuple[list[nn.Linear], list[int], int]:
     """All classifiers in one batched loop: each layer after its last epoch, its epochs, and the epochs of the loop.
 
-    Fits with a step less than the longest repeat one, which the time per step counts.
+    Fits with one step less than the longest repeat a step, which the time per step counts.
     """
     torch.manual_seed(options.seed)
     start = [nn.Linear(x.shape[1], classes) for _ in fits]
@@ -224,9 +223,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default, help="folder of the reference embeddings")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=["control", "heldout30"])
     parser.add_argument("--baseline", nargs="+", choices=BASELINES, default=list(BASELINES))
-    parser.add_argument("--epochs", type=int, default=ProbeOptions().epochs, help="at most so many")
+    parser.add_argument("--epochs", type=int, default=ProbeOptions().epochs, help="most fits")
     parser.add_argument("--quick", action="store_true", help="two epochs")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--json", type=Path, help="also write the results here")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         parser.error(f"{arguments.data}: no reference embeddings; give their folder with --data")

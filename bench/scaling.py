@@ -1,12 +1,12 @@
-"""A plate of many sites through the S3 server to its tiles: does the rate hold from the first site to the last?
+"""Whether the rate of a plate of many sites is constant from the first site to the last: S3 server to tiles.
 
     python bench/scaling.py [--quick] [--sites 500] [--field FOLDER] [--json FILE]
 
 The five TIFFs of one field (FOLDER: names sorted as DNA, AGP, Mito, ER, RNA; by default the real JUMP field where the
 reference data lies beside the checkout, else a simulated one) are served under the names of many sites. Download,
-nuclei and tiles run as in the workflow; each reports its sites/s in every fifth of the plate, by the clock and by this
-process's processor time (which other work on the machine disturbs less; nuclei run in processes of their own), its peak
-memory so far, and whether cells were lost, doubled or changed and files left behind.
+nuclei and tiles run as in the workflow; each reports its sites/s in every fifth of the plate, by the clock and by the
+processor time of this process (which other work disturbs less; nuclei run in other processes), its peak memory so far,
+and whether cells were lost, duplicated or changed, and files left behind.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def field_files(folder: Path | None, root: Path) -> list[Path]:
 
 
 def make_bucket(root: Path, files: list[Path], n_sites: int) -> list[str]:
-    """A bucket whose sites all link to `files`, with its load_data; returns its wells."""
+    """Make a bucket whose sites all link to `files`, with its load_data; return its wells."""
     home = f"cpg0016-jump/{SOURCE}"
     folder = root / BUCKET / f"{home}/images/{BATCH}/images/{PLATE}__2022-Measurement 1/Images"
     folder.mkdir(parents=True)
@@ -71,7 +71,7 @@ def make_bucket(root: Path, files: list[Path], n_sites: int) -> list[str]:
 
 
 class Progress(logging.Handler):
-    """The number of sites that the library's log lines on progress have reached."""
+    """The number of sites in the library's log lines on progress."""
 
     done = 0
 
@@ -82,7 +82,7 @@ class Progress(logging.Handler):
 
 
 def watched(name: str, n_sites: int, done: Callable[[], float], work: Callable[[], T]) -> tuple[T, dict[str, Any]]:
-    """The result of `work`, and how fast it went in each fifth; `done` says how many sites are finished by now."""
+    """The result of `work` and its speed in each fifth; `done` returns the number of sites finished so far."""
     times, cpus, counts = [0.0], [0.0], [0.0]
     started, started_cpu, over = time.monotonic(), time.process_time(), threading.Event()
 
@@ -123,7 +123,7 @@ def watched(name: str, n_sites: int, done: Callable[[], float], work: Callable[[
 
 
 def run(root: Path, wells: list[str], n_sites: int) -> list[dict[str, Any]]:
-    """Download, nuclei and tiles of the plate; raises AssertionError when a cell or a file is not as it should be."""
+    """Download, nuclei and tiles of the plate; raises AssertionError for a wrong cell or file."""
     options = S3Options(bucket=BUCKET, endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"], workers=8)
     client, images, store = connect(options), root / "images", root / "tiles" / f"{PLATE}.npy"
     logging.basicConfig(level=logging.WARNING)
@@ -165,7 +165,7 @@ def run(root: Path, wells: list[str], n_sites: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few sites: a check that all runs, not a measurement")
+    parser.add_argument("--quick", action="store_true", help="few sites, only to check that the script runs")
     parser.add_argument("--sites", type=int, default=500)
     parser.add_argument("--field", type=Path, help="folder with the five TIFFs of one real field")
     parser.add_argument("--json", type=Path, help="also write the results here")

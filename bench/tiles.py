@@ -34,7 +34,7 @@ SHAPE = (1080, 1080)
 
 
 def machine() -> str:
-    """Processor, cores, Python and commit, as they stand beside every figure."""
+    """Processor, cores, Python and commit, to state with every figure."""
     facts, commit = hardware(), git_commit(Path(__file__).parent)
     words = f"{facts['processor']}, {facts['cores']} cores, Python {platform.python_version()}"
     return f"{words}, commit {commit[:10]}{'+changes' if commit.endswith('+changes') else ''}"
@@ -57,7 +57,7 @@ def simulated_field(folder: Path) -> list[Path]:
 
 
 def make_plate(folder: Path, files: list[Path], n_sites: int, per_site: int) -> pd.DataFrame:
-    """An image folder whose sites all link to `files`, and a nuclei table with `per_site` tiles that fit."""
+    """An image folder whose sites all link to `files`, and a nuclei table with `per_site` complete tiles."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(1)
     rows, nuclei = [], []
@@ -86,7 +86,7 @@ def timed(action: Callable[[], Any]) -> tuple[float, float]:
 
 
 def bench_cutting(root: Path, files: list[Path], n_sites: int, per_site: int) -> dict[str, float]:
-    """Cutting and storing a plate against decoding its TIFFs and, beside that, writing as many bytes of nothing."""
+    """Cutting and storing a plate against decoding its TIFFs, and against also writing as many zero bytes."""
     folder = root / f"images_{per_site}"
     nuclei = make_plate(folder, files, n_sites, per_site)
     channels = CHANNELS[: len(files)]
@@ -104,7 +104,7 @@ def bench_cutting(root: Path, files: list[Path], n_sites: int, per_site: int) ->
                 handle.write(tiles.data)
         (root / "bare.bin").unlink()
 
-    write()  # the first use of fresh memory for the page cache is paid here, not by what is measured first
+    write()  # warm-up: fresh memory for the page cache must not count in the first measurement
     decode_wall, decode_cpu = timed(decode)
     _, write_cpu = timed(write)
     wall, cpu = timed(lambda: write_plate(root / f"tiles_{per_site}.npy", folder, nuclei, channels))
@@ -135,8 +135,8 @@ def bench_reading(root: Path, n_tiles: int, n_random: int, window: int) -> list[
         store[start : start + 256] = tiles[start : start + 256]
     mapped, hdf5 = open_plate(root / "read.npy", verify="none").images, h5py.File(root / "tiles.h5", "r")["tiles"]
     sharded = zarr.open_array(str(root / "tiles.zarr"), mode="r")
-    # Each store's quickest way to put tiles into memory that is there already, as a loader's batch is: memory taken
-    # anew for every tile would cost more than reading it.
+    # Each store's fastest way to read tiles into allocated memory, such as a loader's batch: allocating memory
+    # for every tile would take longer than reading it.
     readers: dict[str, Callable[[Array, Any], None]] = {
         "campfire (.npy, memory-mapped)": lambda out, rows: np.copyto(out, mapped[rows]),
         "HDF5, one-tile chunks": lambda out, rows: hdf5.read_direct(out, rows),
@@ -156,7 +156,7 @@ def bench_reading(root: Path, n_tiles: int, n_random: int, window: int) -> list[
 
         def windows(name: str = name, read: Any = read, starts: Any = starts, rng: Any = rng) -> None:
             for start in starts.tolist():
-                if name.startswith("campfire"):  # a map is memory already: its tiles need no copy of the window first
+                if name.startswith("campfire"):  # a map is memory: its tiles need no copy of the window first
                     tiles = mapped[start : start + window]
                 else:
                     read(block, slice(start, start + window))
@@ -195,7 +195,7 @@ def measure(folder: Path, n_channels: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes: a check that all runs, not a measurement")
+    parser.add_argument("--quick", action="store_true", help="small sizes, only to check that the script runs")
     parser.add_argument("--field", type=Path, help="folder with the TIFFs of one real field")
     parser.add_argument("--json", type=Path, help="also write the results here")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)

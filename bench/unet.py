@@ -4,7 +4,7 @@
 
 Cellpose itself need not be installed: the network has its depth and widths (32, 64, 128, 256; two residual blocks of
 two convolutions at each level, a style vector from the deepest one), random weights, two input channels and three
-outputs. What it tells is how many fields a second the arithmetic of segmentation allows, not how Cellpose performs.
+outputs. It measures how many fields per second the arithmetic of segmentation allows, not the performance of Cellpose.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def main() -> None:
     """Print one line per precision and layout."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small fields")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="also write the results here")
     given = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     side, batch, repeats = (128, 1, 1) if given.quick else (1080, 8 if device == "cuda" else 1, 5)

@@ -111,7 +111,7 @@ def test_a_list_of_images_does_as_well(screen: Path, tmp_path: Path) -> None:
         ("(", "P", ConfigError, "no regular expression"),
         ("(?P<well>B7)", "P", ConfigError, "needs the groups"),
         ("(?P<well>Z9)_(?P<channel>x)", "P", DataError, "no image matches .* the first of 12 is B7_"),
-        (PATTERN, "", DataError, "which plate"),
+        (PATTERN, "", DataError, "its plate is unknown"),
         (PATTERN, "P 1", DataError, "may have only"),
         (r"(?P<well>[A-H]\d+)_.*_(?P<channel>[A-Za-z]+)", "P", DataError, "both are .* tell sites apart"),
         (r"(?P<well>[a-z]+)[.]tif|(?P<channel>x)", "P", DataError, "reads no channel"),

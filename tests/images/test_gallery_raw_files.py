@@ -197,7 +197,7 @@ def test_lists_from_a_spreadsheet(raw: Path, name: str, delimiter: str, encoding
 def test_what_is_given_beside_a_list_is_used_or_refused(raw: Path) -> None:
     path = raw / "images.tsv"
     path.write_text("well\tchannel\tpath\nB02\tDNA\tB02_1_DAPI.tif\n")
-    with pytest.raises(ConfigError, match=r"line 2: which plate.*--plate"):
+    with pytest.raises(ConfigError, match=r"line 2: its plate is unknown.*--plate"):
         read_list(path)
     table = read_list(path, plate="P1", source="lab", batch="b7")
     assert table[["plate", "source", "batch"]].to_numpy().tolist() == [["P1", "lab", "b7"]]

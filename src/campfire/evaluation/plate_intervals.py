@@ -4,7 +4,7 @@ Wells of one plate share its staining, imaging and cells, so the wells of five p
 plate is therefore the unit. An accuracy, averaged over fits, is a sum over wells, A = sum of u_w. Compounds are fixed,
 so the contribution of a plate beyond expectation is the sum of u_w - d_c m_w over its wells, m_w being the well's share
 of the scored cells and d_c the compound's mean. With n_c plates that carry the compound the residual is too short by
-sqrt(1 - 1 / n_c), which is corrected (as HC2 does in regression); compounds on a single plate share a mean. The
+sqrt(1 - 1 / n_c), which is corrected (as by HC2 in regression); compounds on a single plate share a mean. The
 variance of A is the sum of squares of these plate totals. Totals of quadrants that share plates are added before they
 are squared, because they are correlated; sides that share no plate (ID and OOD) have separate variances and Welch's
 degrees of freedom. `bench/interval_coverage.py` measures the coverage, docs/statistics.md has the table.

@@ -11,7 +11,7 @@ from campfire.core import columns as names
 Floats = NDArray[np.float64]
 
 MIN_UNITS = 3
-"""Fewest wells, or plates, for an interval. Two give a single difference, which says almost nothing about the spread:
+"""Fewest wells or plates for an interval. Two give a single difference, which says almost nothing about the spread, so
 no interval and no verdict is given."""
 
 UNEVEN = 1.25

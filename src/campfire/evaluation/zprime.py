@@ -25,7 +25,7 @@ def algorithm_a(values: ArrayLike) -> tuple[Floats, Floats]:
     """Robust mean and standard deviation along the last axis (Analytical Methods Committee, Algorithm A).
 
     Starts from the median and 1.4826 times the median absolute deviation; values beyond 1.5 sqrt((n - 1) / n)
-    deviations are pulled in to that bound until mean and deviation converge. (..., n) -> two arrays (...).
+    deviations are clipped to that bound until mean and deviation converge. (..., n) -> two arrays (...).
     Equals the authors' released code on 1-D arrays; DataError for an empty axis.
     """
     x = np.asarray(values, np.float64)

@@ -4,7 +4,7 @@
     campfire bundle unpack bundle.tar --to results
 
 The archive is a plain tar (its tables are compressed already) with paths below the results root, sorted, without times
-or owners: the same files give the same bytes. `bundle/manifest.sha256` comes first and is in `sha256sum`'s format.
+or owners: the same files give the same bytes. `bundle/manifest.sha256` comes first, in the format of `sha256sum`.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def pack(
 ) -> dict[str, str]:
     """Write `files` (all below the results root), the config and its sheets, and a record of their origin.
 
-    upstream: anything JSON can hold; goes in as bundle/upstream.json. Returns path in the archive -> SHA-256.
+    upstream: a value for JSON, stored as bundle/upstream.json. Returns path in the archive -> SHA-256.
     Raises DataError for a file outside `root` or one that is absent.
     """
     root = Path(root)
@@ -81,7 +81,7 @@ def _digest(source: Path | bytes) -> str:
 
 
 def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
-    """One member with nothing in its header but name and size."""
+    """Add one member whose header has only name and size."""
     entry = tarfile.TarInfo(name)
     entry.mode = 0o644
     if isinstance(source, bytes):
@@ -94,7 +94,7 @@ def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
 
 
 def check(archive: str | Path, into: str | Path | None = None) -> dict[str, str]:
-    """Path -> SHA-256 of every file of a bundle, each compared with the manifest; also written below `into` if options.
+    """Path -> SHA-256 of every file of a bundle, compared with the manifest and, with `into`, written below it.
 
     Raises DataError for an unreadable or cut archive, a file that differs from the manifest, is missing or is not
     listed, and for anything but plain files with plain relative names; nothing outside `into` is ever written.
@@ -148,7 +148,7 @@ def _read_manifest(text: str, archive: str | Path) -> dict[str, str]:
 
 
 def _copy(handle: IO[bytes], path: Path | None) -> str:
-    """SHA-256 of a stream, which is written to `path` on the way."""
+    """SHA-256 of a stream, which is also written to `path`."""
     total = hashlib.sha256()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,10 +160,10 @@ def _copy(handle: IO[bytes], path: Path | None) -> str:
 
 
 def unpack(archive: str | Path, root: str | Path | None = None, overwrite: bool = False) -> Path:
-    """Verify a bundle and put its files below `root` (default: the run's own results root); returns the config to use.
+    """Verify a bundle and put its files below `root` (default: the run's results root); return the config to use.
 
-    Nothing is put in place before everything is verified. Existing files with the same bytes keep their time, so that
-    nothing derived from them is remade; existing files that differ are an error unless `overwrite`.
+    Files are placed only after all of them are verified. Existing files with the same bytes keep their time, so that
+    results derived from them stay current; existing files that differ are an error unless `overwrite`.
     """
     where = Path(".") if root is None else Path(root)
     where.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Whether names, sheets, weights and targets fit together, before anything starts. Each check raises a ConfigError."""
+"""Checks before a run that names, sheets, weights and targets fit together; each raises a ConfigError."""
 
 import json
 import re
@@ -151,7 +151,7 @@ def _stored_tile_size(path: Path) -> int | None:
             metadata = json.loads(file.read(min(length, 100_000_000))).get("__metadata__", {})
         return int(json.loads(metadata["campfire"])["model"]["image_size"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # whoever loads it says what is wrong with it
+        return None  # loading it reports what is wrong
 
 
 def _missing(weights: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Copies of a finished project: restores the times of its results, so that a copy is not recomputed.
+"""Restoring the times of results in a copy of a finished project, so that the copy is not recomputed.
 
 `cp -r`, a restored backup or another file system gives every file a new time, in the order of copying. Snakemake keeps
 the time of each result in its records (`.snakemake/metadata`); from them the original order is restored. Contents do
@@ -14,7 +14,7 @@ from pathlib import Path
 
 RECORDS = Path(".snakemake/metadata")
 TOLERANCE = 2.0
-"""Seconds by which file systems round the times of files."""
+"""Resolution in seconds of the times in file systems."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Made:
 
     @property
     def moved(self) -> bool:
-        """Whether its time differs from the recorded one."""
+        """Whether the time of the file differs from the recorded one."""
         return abs(self.modified - self.recorded) > TOLERANCE
 
 

@@ -1,6 +1,6 @@
-"""What a plan costs: how much of it redoes finished work, and bytes and hours of each stage as earlier jobs took.
+"""The cost of a plan: bytes and hours of each stage, estimated from earlier jobs, and what redoes finished work.
 
-The plan itself (which jobs, and why) comes from the workflow manager as plain records; nothing here knows it.
+The plan itself (which jobs, and why) comes as plain records, independent of the workflow manager.
 """
 
 import csv
@@ -15,7 +15,7 @@ from campfire.core.text import size, work_hours
 from campfire.runs.job_records import seconds
 
 EXPENSIVE = ("images", "tiles", "pretrain", "embed")
-"""Stages whose rules are listed one by one; the rest is inexpensive."""
+"""Stages whose rules are listed separately; the rest is inexpensive."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class StageCost:
-    """A row of the table: jobs of a rule to do for the first time or again, with estimates where there are records.
+    """A row of the table: jobs of a rule, first-time or repeated, with estimates where records exist.
 
     hours: of all jobs one after the other; cpu_hours: of their processors; gpu_hours: hours x GPUs that they request
     bytes: to be fetched
@@ -70,14 +70,14 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a job took: wall and processor seconds."""
+    """Wall and processor seconds of a job."""
 
     wall: float
     cpu: float
 
 
 def read_taken(path: str | Path) -> Taken | None:
-    """What a job took, from its benchmark file (the first run in it); None where there is none."""
+    """The time of a job from its benchmark file (the first run in it); None if there is none."""
     try:
         with open(path, encoding="utf-8", newline="") as handle:
             row = next(csv.DictReader(handle, delimiter="\t"))
@@ -113,7 +113,7 @@ class Records:
         self._bytes: dict[Path, int | None] = {}
 
     def taken(self, job: PlannedJob) -> tuple[Taken | None, bool]:
-        """What the job took last time, or the median of its rule's jobs, and whether it is its own."""
+        """The time of the job's last run, or the median of its rule's jobs, and whether it is its own."""
         if job.benchmark is None:
             return None, False
         own = read_taken(job.benchmark)
@@ -142,7 +142,7 @@ class Records:
 
 
 def estimate(jobs: Iterable[PlannedJob]) -> list[StageCost]:
-    """The plan's cost, a row for each rule and kind (for the first time, again), in the order of the jobs."""
+    """The cost of a plan, one row per rule and kind (first time, again), in the order of the jobs."""
     groups: dict[tuple[str, str, bool], list[PlannedJob]] = {}
     for job in jobs:
         rule = job.rule if job.stage in EXPENSIVE else "all others"
@@ -190,7 +190,7 @@ def forbidden(rows: Iterable[StageCost], guarded: Mapping[str, float], redo: Col
 
 
 def render(rows: Iterable[StageCost]) -> str:
-    """The table as aligned text, with a total and how much of it rests on records."""
+    """The table as aligned text, with a total and the share that is based on records."""
     rows = list(rows)
     heads = ["stage", "rule", "jobs", "", "fetch", "CPU time", "GPU time", "why"]
     lines = [heads]

@@ -1,4 +1,4 @@
-"""The package's definitions, read from the syntax: what each means, and what it refers to. Nothing is imported."""
+"""The definitions of the package, parsed without importing it: a digest of each, and what it refers to."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -26,7 +26,7 @@ class Unit:
 
 @dataclass
 class Source:
-    """A module taken apart: definitions by name, statements that always run, and what imported names stand for."""
+    """A parsed module: definitions by name, statements that always run, and the targets of imported names."""
 
     path: Path
     units: dict[str, list[Unit]] = field(default_factory=dict)
@@ -102,7 +102,7 @@ def _statements(path: Path) -> tuple[Statement, ...]:
 
 @cache
 def take_apart(path: Path) -> Source:
-    """What a file defines, runs and imports. A script (outside the package) is one piece."""
+    """Definitions, statements and imports of a file. A script (outside the package) is one piece."""
     inside = path.is_relative_to(PACKAGE)
     place = path.relative_to(PACKAGE).with_suffix("").parts if inside else ()
     package = ["campfire", *place[:-1]] if inside else []
@@ -110,7 +110,7 @@ def take_apart(path: Path) -> Source:
     source = Source(path)
     parts = _statements(path)
     for part in parts:
-        if part.kind in ("import", "types"):  # types: also how a package names what it loads late
+        if part.kind in ("import", "types"):  # types, and the names that a package imports lazily
             source.imported.update(_stands_for(one, package) for one in part.imports)
     running = [part for part in parts if part.kind in ("main", "code")]
     defined = {name for part in running for name in part.bound} if inside else set()
@@ -125,6 +125,6 @@ def take_apart(path: Path) -> Source:
 
 
 def forget() -> None:
-    """Read the files again (they are read once in a process)."""
+    """Forget the parsed files, which are otherwise read once per process."""
     for cached in (_statements, take_apart, module_file):
         cached.cache_clear()

@@ -30,7 +30,7 @@ class Files:
         return self.result(f"benchmarks/{path}.tsv")
 
     def state(self, path: str) -> str:
-        """A folder with the state that a stopped job resumes from; unknown to Snakemake, so nothing deletes it."""
+        """The folder of the state from which a stopped job resumes; Snakemake does not know it and never deletes it."""
         return self.result(f"state/{path}")
 
     def metadata(self, table: str) -> str:
@@ -68,7 +68,7 @@ class Files:
 
     @property
     def attrition(self) -> str:
-        """How many wells, sites and nuclei each stage left out."""
+        """The number of wells, sites and nuclei that each stage excluded."""
         return self.result("attrition/counts.parquet")
 
     def tiles(self, plate: str) -> str:
@@ -76,7 +76,7 @@ class Files:
         return self.result(f"tiles/{plate}.npy")
 
     def tile_index(self, plate: str) -> str:
-        """Which tile of a plate is which nucleus."""
+        """The index of a plate's tiles: the nucleus of each."""
         return self.result(f"tiles/{plate}.parquet")
 
     @property
@@ -171,7 +171,7 @@ class Files:
 
 
 def weight_files(choices: Iterable[str | None]) -> list[str]:
-    """The files among choices of weights; the others are names (hub, random, hf-hub:...) or nothing."""
+    """The files among values of weights; other values are names (hub, random, hf-hub:...) or empty."""
     return [path for path in choices if path and path not in ("hub", "random") and not path.startswith("hf-hub:")]
 
 
@@ -183,7 +183,7 @@ def existing(paths: Iterable[str]) -> list[str]:
 def drawable_sheets(files: Files, plates: Iterable[str]) -> list[str]:
     """Contact sheets that exist, and those of plates whose images exist or are still to be downloaded.
 
-    A finished plate without a sheet stays as it is: its images would be downloaded again for a picture.
+    A finished plate without a sheet gets none, because its images would have to be downloaded again.
     """
 
     def exists(*paths: str) -> bool:

@@ -1,9 +1,9 @@
 """The code a script depends on: the definitions of this package that it reaches, and the libraries they use.
 
 Snakemake sees a script but not what it imports. `code_digest` follows names from the script through the package, one
-function, class or constant at a time, so that a stage runs again exactly when something that it uses has changed. Where
-a name cannot be followed, the whole module counts: too much rather than too little. Code that only moves bytes or logs
-is ignored (`CARRIER_MODULES`, and in every module log lines and the texts of errors): docs/reruns.md.
+function, class or constant at a time, so that a stage runs again exactly when something that it uses has changed. If a
+name cannot be followed, the whole module counts: the fingerprint errs on the side of rerunning. Code that only moves
+bytes or logs is ignored (`CARRIER_MODULES`, and in every module log lines and the texts of errors): docs/reruns.md.
 """
 
 import ast
@@ -35,7 +35,7 @@ CARRIERS = frozenset(
 )
 """Libraries that carry data without changing it: their versions do not count."""
 DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "pillow"}
-"""Import names whose package is called otherwise."""
+"""Import names that differ from the name of their package."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Reach:
 
 
 FUNCTION = re.compile(r"(campfire(?:\.\w+)+):(\w+)")
-"""How a function of this package is named as a root: campfire.report.tables.gaps:make."""
+"""Notation of a function of this package as a root: campfire.report.tables.gaps:make."""
 
 
 def _function(root: str | Path) -> Target | None:
@@ -122,7 +122,7 @@ def code_digest(*roots: str | Path) -> str:
 def syntax_digest(path: str | Path) -> str:
     """Sixteen hex digits of a whole Python file that is not of this package; comments and layout do not count."""
     text = Path(path).read_text(encoding="utf-8")
-    with suppress(SyntaxError):  # whoever imports it says where
+    with suppress(SyntaxError):  # the import reports the position
         text = ast.unparse(ast.parse(text))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -150,13 +150,13 @@ def library_versions(*roots: str | Path) -> dict[str, str]:
 
 @cache
 def code_state(*roots: str | Path, with_libraries: bool = True) -> str:
-    """What an edit or an update changes, as text: `code 1f0c…` and `library_versions`, e.g. `, numpy 2.0`."""
+    """Code and library versions as text, which an edit or update changes: `code 1f0c…, numpy 2.0`."""
     versions = library_versions(*roots) if with_libraries else {}
     return ", ".join([f"code {code_digest(*roots)}", *(f"{name} {number}" for name, number in versions.items())])
 
 
 def forget() -> None:
-    """Read the files again (they are read once in a process)."""
+    """Forget the parsed files, which are otherwise read once per process."""
     definitions.forget()
     for cached in (reach, _minor_version, code_state):
         cached.cache_clear()

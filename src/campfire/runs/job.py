@@ -1,4 +1,4 @@
-"""What every script does first: log to the rule's log file, report errors in one line, record the job."""
+"""The start of every script: log to the rule's log file, report errors in one line, record the job."""
 
 import atexit
 import json
@@ -21,8 +21,8 @@ from campfire.runs.job_records import attempts_before, begin, end, record_path, 
 def share_library() -> None:
     """Let processes that jobs start import this very library, wherever it was imported from.
 
-    Snakemake hands its own module path on to scripts; a process that a script starts has only the environment, and in
-    a conda environment not even that.
+    Snakemake passes its module path to scripts; a process that a script starts has only the environment, and in a conda
+    environment not even that.
     """
     source = Path(campfire.__file__).parents[1]
     if source.name == "src":

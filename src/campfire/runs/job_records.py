@@ -18,7 +18,7 @@ from campfire.core.files import write_json
 from campfire.runs.provenance import git_commit, hardware, versions
 
 LARGE = 64_000_000
-"""Larger outputs (tiles, weights) count only with their size; each tile has a checksum in its index."""
+"""Larger outputs (tiles, weights) are recorded by size only; each tile has a checksum in its index."""
 
 
 def seeds_in(value: Any, place: str = "") -> dict[str, int]:
@@ -145,7 +145,7 @@ def _stage(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def by_stage(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """Rule -> what its jobs were, from the records whose job ended and whose lasting outputs are all there.
+    """Rule -> summary of its jobs, from records of finished jobs whose lasting outputs all exist.
 
     Keys: jobs, attempts, began, ended, hours and gpu_hours (summed, earlier attempts included), machines, versions,
     commits, code (each different one once), seeds, and outputs: files, bytes and one SHA-256 over the names and

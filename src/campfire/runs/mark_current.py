@@ -1,7 +1,7 @@
 """Mark finished results as current after an edit that is known not to affect them.
 
 Snakemake then records them as made by the current code and options; later edits count again. Only finished jobs of the
-named stages are marked; everything that has to be computed in any case is left to the next run.
+named stages are marked; the next run computes everything else.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def plan_workflow(
     snakefile: Path | None = None,
     folder: Path | None = None,
 ) -> Any:
-    """Snakemake's workflow with its jobs planned and nothing run; CampfireError if it cannot be planned."""
+    """Snakemake's workflow with planned jobs, none of them run; CampfireError if it cannot be planned."""
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         try:
             workflow = api.workflow(
@@ -52,7 +52,7 @@ def plan_workflow(
 
 
 def markable(plan: Plan, stages: Iterable[str]) -> list[Any]:
-    """Snakemake's jobs of these stages that would be redone though all their lasting outputs are there."""
+    """Snakemake's jobs of these stages that would be redone although all their lasting outputs exist."""
     stages = set(stages)
     found = []
     for job in plan.waiting():

@@ -1,4 +1,4 @@
-"""The jobs that Snakemake plans, as plain records: which, why, and whether they were finished before."""
+"""The jobs that Snakemake plans as plain records, with the reason of each and whether it was finished before."""
 
 import asyncio
 from collections.abc import Collection
@@ -25,13 +25,13 @@ STAGES = (*dict.fromkeys(STAGE_OF_RULE.values()), "analysis")
 
 
 class Plan:
-    """What a Snakemake workflow is about to do; `workflow` is Snakemake's own object with its jobs planned."""
+    """The plan of a Snakemake workflow; `workflow` is Snakemake's own object with its jobs planned."""
 
     def __init__(self, workflow: Any, files: Files) -> None:
         self.workflow, self.files = workflow, files
 
     def waiting(self) -> list[Any]:
-        """Snakemake's jobs that would run, without those that only name a target, each after what it depends on."""
+        """Snakemake's jobs that would run, without those that only name a target, in the order of dependencies."""
         needed = set(self.workflow.dag.needrun_jobs(exclude_finished=False))
         levels = self.workflow.dag.toposorted()
         return [job for level in levels for job in sorted(level, key=str) if job in needed and job.output]
@@ -64,7 +64,7 @@ class Plan:
         return not asyncio.run(self.workflow.persistence.incomplete(job))
 
     def own_reason(self, job: Any) -> str:
-        """Why a job runs, if not because another one does; "" otherwise."""
+        """Why a job runs; "" if only because another one does."""
         reason = self.workflow.dag.reason(job)
         if reason.params_changed:
             new = reason.params_changed.only_new
@@ -80,7 +80,7 @@ class Plan:
         return "forced" if reason.forced else ""
 
     def traced_reason(self, job: Any, seen: Collection[Any] = ()) -> str:
-        """Why a job runs, traced to where that begins: above it, or below where a temporary file is needed again."""
+        """Why a job runs, traced to its origin: upstream, or downstream where a temporary file is needed again."""
         own = self.own_reason(job)
         if own or job in seen:
             return f"{job.rule.name}: {own}" if own else ""

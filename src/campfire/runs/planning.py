@@ -1,4 +1,4 @@
-"""From Snakemake's config to a checked run: what the Snakefile calls first."""
+"""From Snakemake's config to a checked run, the first calls of the Snakefile."""
 
 import os
 import shlex
@@ -64,14 +64,14 @@ def read_run(
     quote_interpreter()
     complete(config, Path(workflow), files)
     run = Run.read(config, workflow, fetch=fetch)
-    # Snakemake hands its targets on to the workflow only after all rules are read.
+    # Snakemake passes its targets to the workflow only after it has read all rules.
     check_run(run, sys.argv[1:])
     return run
 
 
 @for_snakemake
 def read_results(run: Run) -> Results:
-    """The tables and figures of a run; a target for one that the run lacks stops planning and lists those it has."""
+    """The tables and figures of a run; planning stops at a target that the run lacks and lists those it has."""
     results = Results(run)
     results.check(sys.argv[1:])
     return results

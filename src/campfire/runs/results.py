@@ -1,4 +1,4 @@
-"""Which tables and figures a run has, what each is made from, and where the report shows them.
+"""The tables and figures of a run, their inputs, and their place in the report.
 
 The catalogue (`campfire.report.catalogue`) lists all that exist; `Results` says which of them the config requests.
 """
@@ -73,7 +73,7 @@ class Results:
 
     @cached_property
     def _inputs(self) -> dict[str, list[str]]:
-        """Input of the catalogue -> its files; none for what the run does not have."""
+        """Input of the catalogue -> its files; [] if the run does not have it."""
         run, files, lead = self.run, self.run.files, self.leading
         inputs = {
             "probes": run.probe_results() if lead else [],
@@ -97,7 +97,7 @@ class Results:
 
     @cached_property
     def transfer_is_compared(self) -> bool:
-        """The transfer screen has control groups to compare; one evaluated without a head may have none."""
+        """Whether the transfer screen has control groups to compare; without a head it may have none."""
         if self.run.config.transfer.head is None and not has_control_groups(self.run.transfer_sheet):
             return False
         return bool(self.run.available(map(self.run.files.transfer_wells, self.run.transfer_encoders)))
@@ -233,7 +233,7 @@ class Results:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """Names of encoders in print: the config's, else for what was run: a twin says what its weights are."""
+        """Names of encoders in print: the config's, else one that describes the weights of an untrained twin."""
         labels = dict(self.run.config.tables.labels)
         for name in self.run.encoders:
             options = self.run.encoder(name).options
@@ -272,7 +272,7 @@ class Results:
 
     @staticmethod
     def title(kind: Kind, name: str) -> str:
-        """The title of a table or figure in the report's list; a member of a family has its own name behind it."""
+        """The title of a table or figure in the list of the report, followed by the name of a member of a family."""
         return " ".join([_listed(kind, name).title, *name.split("/")[1:]])
 
     def check(self, targets: Iterable[str]) -> None:
@@ -296,7 +296,7 @@ class Results:
 
 
 def recorded_files(results: Results) -> list[str]:
-    """The files whose checksums identify a set of results, and by which `make verify` finds altered ones."""
+    """The files whose checksums identify a set of results; `make verify` compares them."""
     run, files = results.run, results.run.files
     shown = [*results.table_files, *results.figure_files, *results.findings]
     if run.from_embeddings:

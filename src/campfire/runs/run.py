@@ -92,7 +92,7 @@ class Run:
 
     @property
     def from_embeddings(self) -> bool:
-        """Whether tables and figures are made from embeddings that are there, without images."""
+        """Whether tables and figures are made from existing embeddings, without images."""
         return self.config.start_from == "embeddings"
 
     @property

@@ -1,4 +1,4 @@
-"""The rows that each probe trains on, monitors and is scored on."""
+"""The rows on which each probe is trained, monitored and scored."""
 
 import logging
 from collections.abc import Mapping
@@ -112,7 +112,7 @@ def heldout_plan(cells: pd.DataFrame, protocol: Protocol, options: ProbeOptions)
     for number in range(folds):
         left_out, rest = inside[fold == number], inside[fold != number]
         _tell_missing(cells, rest, f"training cells in fold {number}, whose fit cannot name them")
-        # The penalty must not be chosen on the scored fold, even where the release stops early on it.
+        # The penalty must not be chosen on the scored fold, even if the release stops early on it.
         if protocol.monitor == "inner" or protocol.classifier == "logistic":
             watched = _inner_wells(cells.iloc[rest], number, options)
             fits.append(Fit(rest[~watched], rest[watched], refit=protocol.classifier == "logistic"))

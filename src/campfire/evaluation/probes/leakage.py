@@ -1,4 +1,4 @@
-"""The effect of each source of leakage, and of each other choice of the probe, on accuracy."""
+"""Effects of sources of data leakage, and of other choices of the probe, on accuracy."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -153,7 +153,7 @@ def _train(
     """Train all fits on `options.threads` threads; centre and scale (F, D). The end of each fit, in their order."""
     from threadpoolctl import threadpool_limits
 
-    # Longest first: lanes with a batch left at the end of an epoch then form a leading slice.
+    # Longest first: the fits with a batch left at the end of an epoch then form a leading slice.
     lanes = sorted(_lanes(fits), key=lambda lane: -len(fits[lane[0]].train))
     groups = [lanes[i :: options.threads] for i in range(min(options.threads, len(lanes)))]
     with threadpool_limits(1), ThreadPoolExecutor(len(groups)) as pool:
@@ -175,7 +175,7 @@ def _train(
 
 
 def _lanes(fits: Sequence[Fit]) -> list[list[int]]:
-    """Numbers of fits, those with the same training rows in the same order together: one training serves them all."""
+    """Numbers of fits, grouped by identical training rows in the same order: each group is trained once."""
     lanes: dict[bytes, list[int]] = {}
     for number, fit in enumerate(fits):
         lanes.setdefault(np.ascontiguousarray(fit.train, np.intp).tobytes(), []).append(number)
@@ -218,7 +218,7 @@ def _fit_logistic(
 
 def _check(embeddings: Floats, fits: Sequence[Fit]) -> None:
     if not fits:
-        raise DataError("probes: no fits were asked for")
+        raise DataError("probes: no fits were requested")
     for number, fit in enumerate(fits):
         if len(fit.train) == 0 or len(fit.monitor) == 0:
             empty = "training" if len(fit.train) == 0 else "early-stopping"

@@ -58,7 +58,7 @@ def _known(name: str, names: list[str]) -> str:
 
 def _references(config: Config) -> Iterator[tuple[str, str, Place]]:
     """(kind, name, place) of each name that something else in the config must define."""
-    # Sets that are not evaluated do not matter: they may be the default config's, and a transfer screen has its own.
+    # Sets that are not evaluated are ignored: they may be the default config's, and a transfer screen has its own.
     evaluated = {name for entry in config.evaluate for name in entry.channel_sets}
     for name, channels in config.channel_sets.items():
         if name in evaluated:

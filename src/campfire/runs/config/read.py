@@ -47,7 +47,7 @@ def read(values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Config:
 
 
 def _retyped(value: Any, places: Places, path: Place = ()) -> Any:
-    """The config with the nested values of --config as YAML reads them: Snakemake hands them over as text."""
+    """The config with nested values of --config parsed as YAML: Snakemake passes them as text."""
     if isinstance(value, Mapping):
         return {key: _retyped(item, places, (*path, key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -62,7 +62,7 @@ def _retyped(value: Any, places: Places, path: Place = ()) -> Any:
 
 
 def _forget_runs(values: Mapping[str, Any]) -> None:
-    """Take `run` from encoders whose kind has none: an entry of the default config, to which another kind was given."""
+    """Remove `run` from encoders whose kind has none: the default config's entry, overridden with another kind."""
     encoders = values.get("encoders")
     for encoder in encoders.values() if isinstance(encoders, Mapping) else ():
         kind = KINDS.get(str(encoder.get("kind"))) if isinstance(encoder, dict) else None
@@ -78,7 +78,7 @@ def _plain(value: Any) -> Any:
 
 
 def _touches(spoilt: Iterable[Place], sections: Iterable[str]) -> bool:
-    """Whether a value that a check reads could not be read."""
+    """Whether a value that a check needs could not be read."""
     looked_at = [tuple(section.split(".")) for section in sections]
     return any(path[: len(section)] == section[: len(path)] for path in spoilt for section in looked_at)
 
