@@ -11,10 +11,16 @@ SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
 BRIEFLY := $(SNAKEMAKE) --quiet rules host
 SERVED := $(CAMPFIRE) serve $(DEMO)-screen/s3 --
 
+# A mistyped variable (config= for CONFIG=) would silently plan or run the default.
+VARIABLES := REPORT PYTHON TARGET BIN DEMO SMOKE MIRROR PROFILE CAMPFIRE SNAKEMAKE BRIEFLY SERVED CONFIG NAME RESULTS CANCEL NF1 TORCH26 GPU_PYTHON REHEARSE
+STRANGE := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $v)),$(filter-out $(VARIABLES),$v))))
+$(if $(STRANGE),$(error no variable $(STRANGE); the Makefile knows $(VARIABLES), in capitals))
+
 .PHONY: help setup demo compare claims smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure report has-demo clean-demo lock envs config-table
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@echo "Targets marked (shared) read data that is not in the repository; without it they say where it comes from."
 
 setup: $(BIN)/.ready ## make the environment in .venv
 
@@ -52,17 +58,20 @@ smoke: $(SMOKE)-screen/.done ## run every rule on the smallest possible screen
 	$(SNAKEMAKE) --configfile config/smoke.yaml -- all check_source bundle ablation
 
 plan: setup ## print the remaining jobs and their cost: make plan [CONFIG=config/demo.yaml] [PROFILE=profiles/slurm]
-	@mkdir -p .snakemake
-	@$(BIN)/snakemake --profile $(PROFILE) $(if $(CONFIG),--configfile $(CONFIG)) --dry-run --quiet rules progress \
-		--config show_plan=True -- $(TARGET) > .snakemake/plan.txt 2>&1 || { cat .snakemake/plan.txt; exit 1; }
-	@sed -n '/^stage /,$$p; /^Nothing to be done: /p' .snakemake/plan.txt
+	@$(CAMPFIRE) plan --profile $(PROFILE) $(if $(CONFIG),--configfile $(CONFIG)) -- $(TARGET)
 
-pilot: setup ## images to tiles on one real JUMP field (needs ../shared)
-	$(CAMPFIRE) serve ../shared/data/images/s3_mirror -- \
+# needs FOLDER,WHERE ITS DATA COME FROM: ends a target whose data are not there.
+needs = @test -d $(1) || { printf '%s\n' "make $@ needs $(1), which is not in the repository: $(2)"; exit 1; }
+MIRROR := ../shared/data/images/s3_mirror
+
+pilot: setup ## images to tiles on one real JUMP field (shared)
+	$(call needs,$(MIRROR),well A01 site 1 of plate BR00117035 (source_4; 19 MB) of s3://cellpainting-gallery/cpg0016-jump with its load_data under their own keys. \`make smoke\` runs all rules without it.)
+	$(CAMPFIRE) serve $(MIRROR) -- \
 		$(BRIEFLY) --configfile config/pilot.yaml -- tiles
 
 NF1 := ../shared/data/images/nf1_plate2/images
-nf1: setup ## local TIFFs of another cell type to embeddings (needs ../shared)
+nf1: setup ## local TIFFs of another cell type to embeddings (shared)
+	$(call needs,$(NF1),plate 2 of NF1_cellpainting_data_shrunken in github.com/cytomining/CytoDataFrame (tests/data/cytotable); or give the folder: make nf1 NF1=FOLDER)
 	$(CAMPFIRE) arrange $(NF1) results/nf1-images --plate NF1P2 \
 		--channels DAPI=DNA,GFP=ER,RFP=AGP --pattern '(?P<well>[A-H][0-9]+)_.*_(?P<channel>[A-Z]+)_[0-9]+[.]tif'
 	$(BRIEFLY) --configfile config/nf1.yaml -- all
@@ -74,10 +83,11 @@ figure: setup has-demo ## remake one demo figure: make figure NAME=figure_3_4
 	@test -n "$(NAME)" || { echo "Which one? For example: make figure NAME=figure_3_4"; exit 1; }
 	$(BRIEFLY) --configfile config/demo.yaml -- $(DEMO)/figures/$(NAME).pdf
 
-report: setup has-demo ## rewrite the demo's report
+REPORT ?= $(DEMO)/report.html
+report: setup $(if $(CONFIG),,has-demo) ## write a report, after making what is outstanding: make report [CONFIG=mine.yaml REPORT=results/mine/report.html]
 	@echo "== Making what is outstanding first: a report never shows stale results"
-	$(SERVED) $(BRIEFLY) --configfile config/demo.yaml -- all
-	$(BRIEFLY) --configfile config/demo.yaml --report $(DEMO)/report.html -- all
+	$(if $(CONFIG),,$(SERVED)) $(BRIEFLY) --configfile $(or $(CONFIG),config/demo.yaml) -- all
+	$(BRIEFLY) --configfile $(or $(CONFIG),config/demo.yaml) --report $(REPORT) -- all
 
 test: setup ## unit and workflow tests, without linting
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not slurm"
@@ -94,7 +104,8 @@ test-torch26: setup ## the tests of everything that uses torch, with the oldest 
 	$(BIN)/uv pip install --quiet --no-deps --python $(TORCH26)/bin/python -r $(TORCH26)/rest.txt
 	PYTHONPATH=src $(TORCH26)/bin/python -m pytest -q -n auto --dist loadfile -m "not slow" tests/model tests/training tests/encoders tests/evaluation/test_probes.py tests/evaluation/test_transfer.py
 
-test-slurm: setup ## the smoke run on a real one-node Slurm (root; needs ../shared)
+test-slurm: setup ## the smoke run on a real one-node Slurm (root; shared)
+	$(call needs,../shared/slurm,scripts that start a Slurm on one machine; on a cluster use \`make smoke PROFILE=profiles/slurm\`.)
 	$(BIN)/python -m pytest -q -m "slurm and not slow"
 
 slurm-orphans: setup ## list the Slurm jobs that a dead run left behind; CANCEL=1 cancels them

@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """A sub-command: the module whose `main(arguments)` runs it, and its purpose in one line."""
+    """A sub-command: the module whose function (`main` where none is named) runs it, and its purpose in one line."""
 
     module: str
     purpose: str
 
 
 COMMANDS = {
+    "run": Command("campfire.runs.command:run", "check a command for Snakemake, then run the workflow with it"),
+    "plan": Command("campfire.runs.command:plan", "print the jobs that a command would run and what they cost"),
     "arrange": Command("campfire.images.gallery.arrange", "lay out your own images as the workflow reads them"),
     "split": Command("campfire.screen.split.__main__", "assign the wells of a sheet of plates to training and test"),
     "pretrain": Command("campfire.training.__main__", "pretrain a masked autoencoder, on one machine or under Slurm"),
@@ -38,7 +40,7 @@ def overview() -> str:
             "usage: campfire COMMAND ...",
             "",
             "Out-of-distribution evaluations of channel-agnostic masked autoencoders in fluorescence microscopy.",
-            "The workflow itself is run by Snakemake; these commands cover the work before and after it.",
+            "The workflow itself is run by Snakemake, which `run` starts; the other commands cover the work around it.",
             "",
             *lines,
             "",
@@ -66,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"; did you mean `{near[0]}`?" if near else f"; available: {', '.join(COMMANDS)}"
         print(f"campfire: unknown command `{name}`{hint}", file=sys.stderr)
         return 2
-    code: int = import_module(COMMANDS[name].module).main(rest)
+    module, _, function = COMMANDS[name].module.partition(":")
+    code: int = getattr(import_module(module), function or "main")(rest)
     return code
 
 

@@ -16,7 +16,7 @@ def test_merge_replaces_lists_and_merges_mappings() -> None:
 def test_unreadable_yaml_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("a: [1,\n")
-    with pytest.raises(ConfigError, match=r"config\.yaml: not valid YAML"):
+    with pytest.raises(ConfigError, match=r"config\.yaml, line 2: not valid YAML"):
         read_yaml(path)
     with pytest.raises(ConfigError, match="no such file"):
         read_yaml(tmp_path / "none.yaml")

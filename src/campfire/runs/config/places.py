@@ -1,6 +1,6 @@
 """The file and line of each value of the config."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,27 @@ class Places:
             if length == len(path) and _at(self._values, part) is not None:
                 return "config: "  # given by --config
         return "config: "
+
+
+def repeated_keys(path: str | Path) -> list[str]:
+    """A line for each key that a YAML file has twice in one mapping: YAML silently takes the last."""
+    read = _read(path)
+    return [] if read is None else [f"{read[0]}, {text}" for text in _repeated(read[1])]
+
+
+def _repeated(node: yaml.Node, above: str = "") -> Iterator[str]:
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield from _repeated(item, f"{above}{number}.")
+    if not isinstance(node, yaml.MappingNode):
+        return
+    first: dict[str, int] = {}
+    for key, value in node.value:
+        line, name = key.start_mark.line + 1, str(key.value)
+        if name in first and name != "<<":
+            yield f"line {line}: {above}{name}: is already given on line {first[name]}; YAML takes the last; keep one"
+        first.setdefault(name, line)
+        yield from _repeated(value, f"{above}{name}.")
 
 
 def _read(path: str | Path) -> tuple[str, yaml.Node, Any] | None:
