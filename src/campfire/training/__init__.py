@@ -94,8 +94,9 @@ def launch(
         config,
         {
             "options": options.as_dict(),
-            "plates": [str(Path(p).resolve()) for p in plates],
-            "wells": str(Path(wells).resolve()),
+            # Links are not followed: a tile array that was moved and linked back has its index here, not there.
+            "plates": [str(Path(p).absolute()) for p in plates],
+            "wells": str(Path(wells).absolute()),
             "out": str(Path(out_dir).resolve()),
             "state": str(Path(state_dir).resolve()),
             "code": code,

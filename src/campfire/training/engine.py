@@ -1,5 +1,6 @@
 """Device work of a run: optimiser steps, validation and reconstructions."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
@@ -17,11 +18,14 @@ from campfire.model.channels import sum_over_ranks
 from campfire.model.normalise import PlateStatistics, needs_plate, normalise, plate_statistics, rescale
 from campfire.training.augment import AugmentOptions, augment, draw_channels
 from campfire.training.channel_scores import ChannelScores
+from campfire.training.compiler import compiler_problem
 from campfire.training.loader import Batch
 from campfire.training.objective import Objective, masked_mean
 from campfire.training.options import PretrainOptions
 from campfire.training.processes import Processes
 from campfire.training.source import Source
+
+log = logging.getLogger(__name__)
 
 BAD_STEPS = 64
 """Most skipped steps between two reads of the device whose numbers are kept."""
@@ -83,6 +87,9 @@ class Engine:
         self.bf16 = options.precision == "bf16" or (options.precision == "auto" and cuda)
         self.model = initial_model(self.config, options).to(self.device)
         self.compiled = options.compile is True or (options.compile == "auto" and cuda)
+        if self.compiled and (lacking := compiler_problem(self.device)):
+            log.warning("%s; this run goes on without it, at eager speed, with the same result", lacking)
+            self.compiled = False
         if self.compiled:
             # Full steps have one or two batch sizes and a few numbers of channels, each with its own fast graph.
             torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 32)

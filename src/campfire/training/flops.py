@@ -1,10 +1,14 @@
 """Counted arithmetic of a training step, and what a device could do at most."""
 
-import re
+from __future__ import annotations
 
-import torch
+import re
+from typing import TYPE_CHECKING
 
 from campfire.model import ModelConfig
+
+if TYPE_CHECKING:
+    import torch
 
 PEAK_BF16 = {
     "GH200": 989e12,
@@ -48,5 +52,7 @@ def peak_rate(device: torch.device, bf16: bool) -> float:
     """The device's peak FLOP/s for MFU; 0 where it is not known (CPUs, other GPUs, fp32)."""
     if device.type != "cuda" or not bf16:
         return 0.0
+    import torch
+
     name = torch.cuda.get_device_name(device)
     return next((rate for words, rate in PEAK_BF16.items() if re.search(rf"\b{words}\b", name)), 0.0)
