@@ -91,11 +91,15 @@ def begin(
 
 
 def end(path: Path) -> None:
-    """Record when the job of this record ended, and its processor time: with its outputs, or, as `stopped`, without."""
+    """Record when the job of this record ended, and its processor time: with its outputs, or, as `stopped`, without.
+
+    Outputs are recorded with their checksums, large ones excepted.
+    """
     record = json.loads(path.read_text(encoding="utf-8"))
     done = all(Path(name).exists() for name in record["outputs"])
     when = {"ended" if done else "stopped": time.time(), "processor_seconds": processor_seconds()}
-    write_json(path, {**record, **when})
+    outputs = [name for name in record["outputs"] if Path(name).is_file() and Path(name).stat().st_size <= LARGE]
+    write_json(path, {**record, **when, "sha256": {name: file_sha256(name) for name in outputs}})
 
 
 def seconds(record: Mapping[str, Any]) -> float:
@@ -107,6 +111,19 @@ def gpu_seconds(record: Mapping[str, Any]) -> float:
     """The same times the GPUs that the job had in each attempt."""
     parts = (record, *record.get("attempts", ()))
     return sum((float(part["ended"]) - float(part["began"])) * (part.get("gpus") or 0) for part in parts)
+
+
+def made(folder: str | Path) -> dict[str, str]:
+    """Output -> SHA-256 as the last job that made it recorded; unreadable records are skipped."""
+    found: dict[str, tuple[float, str]] = {}
+    for path in sorted(Path(folder).glob("*/*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            for name, digest in record.get("sha256", {}).items():
+                found[name] = max(found.get(name, (0.0, "")), (float(record["ended"]), str(digest)))
+        except (OSError, ValueError, KeyError, AttributeError):
+            continue
+    return {name: digest for name, (_, digest) in found.items()}
 
 
 def _different(values: Iterable[Any]) -> list[Any]:

@@ -3,7 +3,8 @@
 Recorded checksums (provenance.json: tables, figures, the page of findings, weights) are compared, tiles are checked by
 their own digests, and every other parquet, npz and gzip file, which contains checksums, is read. Damaged files are
 named; `--remove` puts them aside as `.damaged`, so that Snakemake makes them again. A remade file with the bytes it had
-gets its old time back, so that nothing behind it is remade. `state` and raw images are not checked.
+gets its old time back, so that nothing behind it is remade. A file that a later job made anew, with the bytes that
+the job recorded, is no damage. `state` and raw images are not checked.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from campfire.core.digests import file_sha256
 from campfire.core.errors import DataError, in_one_line
 from campfire.core.files import read_table
 from campfire.images.tiles import open_plate
+from campfire.runs.job_records import made
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,15 @@ def find_damage(results: str | Path, full: bool = False) -> list[Damage]:
     """
     results = Path(results)
     record = read_record(results)
+    remade = made(results / "state" / "provenance")
     found = []
     for name, digest in sorted(record.sha256.items()):
         path = Path(name)
         if not path.is_file():
             found.append(Damage((path,), "is gone"))
-        elif file_sha256(path) != digest:
+        elif (now := file_sha256(path)) != digest and now != remade.get(name):
             found.append(Damage((path,), "has other bytes than provenance.json recorded"))
-        elif name in record.modified and path.stat().st_mtime > record.modified[name]:
+        elif now == digest and name in record.modified and path.stat().st_mtime > record.modified[name]:
             os.utime(path, (path.stat().st_atime, record.modified[name]))
     recorded = {Path(name).resolve() for name in record.sha256}
     for index in sorted(results.glob("tiles/*.parquet")):
