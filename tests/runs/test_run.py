@@ -69,7 +69,7 @@ def test_encoders_read_the_weights_of_their_run(make: Make) -> None:
     assert run.encoder("campfire").spec["weights"] == "results/pretrain/campfire/model.safetensors"
     twin = run.encoder("untrained")
     assert twin.weights == [] and twin.run is None
-    assert twin.spec["model"] == run.pretraining("campfire")["model"] and twin.spec["imagenet"] == "hub"
+    assert twin.spec["model"] == run.pretraining("campfire")["model"] and twin.spec["imagenet"] == ""
 
 
 def test_the_code_of_a_user_supplied_encoder_counts(make: Make, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A finished run that was never computed, and the plan that Snakemake makes for it: what would run again, and why."""
 
 import asyncio
+import gzip
 import os
 import shutil
 import sys
@@ -28,8 +29,11 @@ PLATES = ["Q1", "Q2", "Q3", "T1", "T2"]
 """Two evaluation plates in distribution, one out of it, two training plates."""
 TRANSFER = ["M1", "M2"]
 CHANGES: dict[str, Any] = {
+    "large_run": True,
+    "pretrain": {"runs": {"campfire": {"imagenet": ""}}},
     "sheet": "plates.tsv",
     "metadata": {name: {"address": f"{name}.csv.gz", "sha256": None} for name in ("plate", "well", "compound")},
+    "split": {"held_out": 1, "wells_train": 1, "wells_val": 0, "wells_test": 1, "controls": ["DMSO", "C1"]},
     "evaluate": [
         {"encoder": "campfire", "channel_sets": ["DNA", "DNA_AGP_Mito", "DNA_ER_RNA"]},
         {"encoder": "untrained", "channel_sets": ["DNA_AGP_Mito"]},
@@ -141,11 +145,22 @@ def checkout(repository: Path, folder: Path) -> Run:
     (folder / "plates.tsv").write_text(SHEET)
     (folder / "transfer.tsv").write_text(transfer_sheet(TRANSFER))
     for name in CHANGES["metadata"]:
-        (folder / f"{name}.csv.gz").write_bytes(b"")
+        (folder / f"{name}.csv.gz").write_bytes(gzip.compress(wells_table() if name == "well" else b"", mtime=0))
     for path in folder.glob("*.*"):
         os.utime(path, (LONG_AGO - 1, LONG_AGO - 1))
     (folder / "run.yaml").write_text(yaml.safe_dump(CHANGES, sort_keys=False))
     return Run(folder)
+
+
+def wells_table() -> bytes:
+    """Two controls and a compound that can be held out, in one well each of every plate, one not in the sheet too."""
+    rows = ["Metadata_Source,Metadata_Plate,Metadata_Well,Metadata_JCP2022"]
+    rows += [
+        f"s,{plate},A{number:02d},{name}"
+        for plate in [*PLATES, "T3"]
+        for number, name in enumerate(("DMSO", "C1", "H1"), 1)
+    ]
+    return "\n".join([*rows, ""]).encode()
 
 
 def transfer_sheet(plates: Iterable[str]) -> str:

@@ -1,15 +1,22 @@
-"""What happens beside the jobs: before planning, before the first job, and after a failure."""
+"""What happens beside the jobs: before planning, before the first job, and after a success or failure."""
 
 from campfire.runs.failures import show_failures
-from campfire.runs.guard import guard, show_plan_at_exit
-from campfire.runs.planning import look_around
+from campfire.runs.guard import guard, show_at_exit
+from campfire.runs.planning import look_ahead, look_around, look_for_targets
+from campfire.runs.provenance_file import follow
 
-show_plan_at_exit(workflow, run)
 look_around(workflow)
+look_for_targets(workflow, run)
+look_ahead(workflow, run)
+show_at_exit(workflow, run)
 
 
 onstart:
     guard(workflow, run)
+
+
+onsuccess:
+    follow(workflow, results)
 
 
 onerror:

@@ -42,6 +42,7 @@ rule check_source:
     """Reads a few objects of each batch and compares channels, shape and pixel size with the config."""
     input:
         sheet=run.config.sheet or run.config.transfer.sheet,
+        wells=run.files.wells if run.plates else [],
     output:
         table=run.files.source_check,
     log:

@@ -7,12 +7,15 @@ log = job.start(snakemake)
 import pandas as pd
 
 from campfire.core.columns import BATCH, PLATE, SOURCE
-from campfire.core.files import write_text
+from campfire.core.files import read_table, write_text
 from campfire.images.gallery import S3Options, check_source, render_check
 from campfire.images.gallery.connect import connect
+from campfire.screen.split import wells_by_plate
 
 params = snakemake.params
 options = S3Options(**params.options)
+split = snakemake.input.wells
+wells = params.wells if not split else wells_by_plate(read_table(split))
 table = check_source(
     connect(options),
     options,
@@ -20,7 +23,7 @@ table = check_source(
     params.channels,
     illumination=params.illumination == "gallery",
     pixel_size_um=params.pixel_size_um,
-    wells=params.wells,
+    wells=wells,
 )
 text = render_check(table)
 log.info("what the source holds:\n%s", text)

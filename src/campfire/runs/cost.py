@@ -31,6 +31,8 @@ class PlannedJob:
     benchmark: file in which it records its time, if it does
     download_plan: file with the bytes it fetches, if it fetches any
     record: file in which it notes its attempts; a benchmark holds the last attempt only
+    expected_bytes: bytes it can be expected to fetch, for the first time; 0: unknown
+    expected_hours: processor hours that it takes at least, for the first time; 0: unknown
     """
 
     stage: str
@@ -42,6 +44,8 @@ class PlannedJob:
     benchmark: str | None = None
     download_plan: str | None = None
     record: str | None = None
+    expected_bytes: int = 0
+    expected_hours: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,9 @@ class StageCost:
 
     hours: of all jobs one after the other; cpu_hours: of their processors; gpu_hours: hours x GPUs that they request
     bytes: to be fetched
-    measured: jobs that took this time before; estimated: those that take the median of their rule's jobs; the time of
-    the rest is unknown and counts as zero
+    measured: jobs that took this time before; estimated: those that take the median of their rule's jobs; computed:
+    those whose least time follows from their arithmetic; the time of the rest is unknown and counts as zero
+    expected: bytes of jobs without a record, from the facts of the image source, among `bytes`
     """
 
     stage: str
@@ -66,6 +71,8 @@ class StageCost:
     bytes: int
     measured: int
     estimated: int
+    computed: int = 0
+    expected: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,18 +134,19 @@ class Records:
             self._taken[folder] = Taken(statistics.median(wall), statistics.median(cpu)) if found else None
         return self._taken[folder], False
 
-    def bytes(self, job: PlannedJob) -> int:
-        """Bytes that the job fetches by its plan, or the median of the plans; 0 where there are none."""
+    def bytes(self, job: PlannedJob) -> tuple[int, bool]:
+        """Bytes that the job fetches by its plan, or the median of the plans, else those expected, and whether so."""
         if job.download_plan is None:
-            return 0
+            return 0, False
         own = read_bytes(job.download_plan)
         if own is not None:
-            return own
+            return own, False
         folder = Path(job.download_plan).parent
         if folder not in self._bytes:
             found = [size for path in sorted(folder.glob("*.plan.json")) if (size := read_bytes(path)) is not None]
             self._bytes[folder] = round(statistics.median(found)) if found else None
-        return self._bytes[folder] or 0
+        median = self._bytes[folder]
+        return (job.expected_bytes, True) if median is None else (median, False)
 
 
 def estimate(jobs: Iterable[PlannedJob]) -> list[StageCost]:
@@ -151,6 +159,9 @@ def estimate(jobs: Iterable[PlannedJob]) -> list[StageCost]:
     for (stage, rule, again), members in groups.items():
         times = [records.taken(job) for job in members]
         known = [(taken, job) for (taken, _), job in zip(times, members, strict=True) if taken]
+        computed = [job for (taken, _), job in zip(times, members, strict=True) if not taken and job.expected_hours]
+        least = sum(job.expected_hours for job in computed)
+        fetched = [records.bytes(job) for job in members]
         reasons = Counter(job.why for job in members)
         rows.append(
             StageCost(
@@ -160,12 +171,14 @@ def estimate(jobs: Iterable[PlannedJob]) -> list[StageCost]:
                 again=again,
                 why=reasons.most_common(1)[0][0] + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""),
                 names=tuple(job.name for job in members),
-                hours=sum(taken.wall for taken, _ in known) / 3600,
-                cpu_hours=sum(taken.cpu for taken, _ in known) / 3600,
+                hours=sum(taken.wall for taken, _ in known) / 3600 + least,
+                cpu_hours=sum(taken.cpu for taken, _ in known) / 3600 + least,
                 gpu_hours=sum(taken.wall * job.gpus for taken, job in known) / 3600,
-                bytes=sum(records.bytes(job) for job in members),
+                bytes=sum(count for count, _ in fetched),
                 measured=sum(own for _, own in times),
                 estimated=len(known) - sum(own for _, own in times),
+                computed=len(computed),
+                expected=sum(count for count, is_expected in fetched if is_expected),
             )
         )
     return rows
@@ -206,10 +219,14 @@ def render(rows: Iterable[StageCost]) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads) - 1)]
     text = [_aligned(line, widths) for line in lines]
     known, like = sum(row.measured for row in rows), sum(row.estimated for row in rows)
+    computed = sum(row.computed for row in rows)
     text.append(
         f"Times: {known} jobs as they took last time, {like} as the median of their rule, "
-        f"{jobs - known - like} without a record (counted as zero)."
+        + (f"{computed} at least by their arithmetic on this machine's processors, " if computed else "")
+        + f"{jobs - known - like - computed} without a record (counted as zero)."
     )
+    if any(row.expected for row in rows):
+        text.append("Bytes to fetch are expected from the Gallery's means; each plate's download plan has its own.")
     return "\n".join(text)
 
 

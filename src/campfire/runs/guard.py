@@ -1,38 +1,70 @@
-"""Stops a plan that would redo finished, expensive work before anything starts, and says why."""
+"""Stops a plan before its first job where it would redo finished work, is huge, or cannot work, and says why."""
 
 import atexit
 import shlex
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
 
 from campfire.core.errors import CampfireError, ConfigError
-from campfire.runs import cost
+from campfire.core.text import size
+from campfire.runs import cost, expected
+from campfire.runs.cost import StageCost
 from campfire.runs.plan import Plan
 from campfire.runs.run import Run
 
 GUARDED = {"images": 0, "pretrain": 0, "tiles": 24, "embed": 24}
 """Stages whose results are remade only on confirmation, and processor or GPU hours up to which none is needed."""
+LARGE_BYTES = 100e9
+"""Expected bytes to fetch above which a run must be confirmed by `large_run`: JUMP as in the paper is 4.65 TB."""
+LARGE_HOURS = 48.0
+"""Expected hours of a pretraining without a GPU above which a run must be confirmed."""
 
 
 def guard(workflow: Any, run: Run) -> None:
-    """Stop a plan that would redo finished, expensive work, unless `redo` names its stage.
+    """Stop a plan that would redo finished work, is huge or lacks something, unless the config confirms it.
 
     workflow: Snakemake's, with its jobs planned. Called by `onstart`; raises WorkflowError.
     """
     if workflow.touch:
         return
+    # Jobs read the Snakefile too, and need none of this.
+    from campfire.runs.ahead import problems_of_jobs
+
     try:
-        check_plan(Plan(workflow, run.files), run)
-        if lacking := missing_nuclei_weights(workflow, run):
-            raise ConfigError(lacking)
+        plan = Plan(workflow, run.files, run)
+        rows = cost.estimate(plan.jobs())
+        check_plan(plan, run, rows)
+        wrong = [*problems_of_jobs(workflow, run), *filter(None, [unconfirmed_size(run, rows)])]
+        if wrong:
+            raise ConfigError("\n".join(wrong))
     except CampfireError as error:
         raise WorkflowError(str(error)) from None
 
 
-def check_plan(plan: Plan, run: Run) -> None:
+def unconfirmed_size(run: Run, rows: Iterable[StageCost]) -> str:
+    """How large a plan is and how to confirm it, where it is huge and not confirmed; else ""."""
+    if run.config.large_run:
+        return ""
+    rows = list(rows)
+    large = []
+    if (fetched := sum(row.expected for row in rows)) > LARGE_BYTES:
+        plates = sum(row.jobs for row in rows if row.stage == "images")
+        large.append(f"fetches about {size(fetched)} of images ({plates} plates)")
+    for row in rows:
+        if row.rule == "pretrain_run" and row.computed and row.cpu_hours > LARGE_HOURS:
+            large += [expected.describe_pretraining(run, name) for name in row.names]
+    if not large:
+        return ""
+    own = "" if set(sys.argv) & {"--configfile", "--configfiles"} else "; for another run name its --configfile"
+    return f"This plan is large: {'; '.join(large)}. If that is meant, add `--config large_run=true`{own}."
+
+
+def check_plan(plan: Plan, run: Run, rows: Iterable[StageCost]) -> None:
     """Raise a ConfigError for a plan that would redo finished, expensive work without confirmation."""
-    stopped = cost.forbidden(cost.estimate(plan.jobs()), GUARDED, run.config.redo)
+    stopped = cost.forbidden(rows, GUARDED, run.config.redo)
     if not stopped:
         return
     names = list(dict.fromkeys(row.stage for row in stopped))
@@ -59,36 +91,42 @@ def mark_command(workflow: Any, stages: list[str]) -> str:
     return shlex.join([*words, *(["--configfile", *files] if files else [])])
 
 
-def missing_nuclei_weights(workflow: Any, run: Run) -> str:
-    """What is wrong with the weights that planned jobs segment with, before any plate is downloaded; or ""."""
-    if run.config.nuclei.method != "cellpose":
-        return ""
-    if not {"nuclei", "nuclei_gpu"} & {job.rule.name for job in workflow.dag.needrun_jobs()}:
-        return ""
-    # scipy and scikit-image: seconds that most plans need not wait
-    from campfire.images.nuclei.cellpose import weights_path
+def show_at_exit(workflow: Any, run: Run) -> None:
+    """At the end of a dry run, print what would stop the run and, for `make plan`, what it costs.
 
-    try:
-        weights_path(run.config.nuclei)
-    except CampfireError as error:
-        return str(error)
-    return ""
+    Snakemake has no hook after a dry run, nor before a report, which says here how much of it is stale.
+    """
+    if not workflow.is_main_process:
+        return
+    if "--report" in sys.argv and "--report-after-run" not in sys.argv:
+        atexit.register(_warn_of_stale_report, workflow)
+    if run.config.show_plan or {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
+        atexit.register(_show, workflow, run)
 
 
-def show_plan_at_exit(workflow: Any, run: Run) -> None:
-    """With `show_plan`, print what the plan costs at the end of a dry run: Snakemake has no hook after one."""
-    if run.config.show_plan:
-        atexit.register(_show_plan, workflow, run)
+def _warn_of_stale_report(workflow: Any) -> None:
+    if getattr(workflow, "dag", None) is None:
+        return
+    waiting = [job for job in workflow.dag.needrun_jobs() if job.output]
+    if waiting:
+        print(
+            f"THE REPORT IS STALE: {len(waiting)} results that it shows are outstanding or changed; run the same "
+            "command without --report first.",
+            file=sys.stderr,
+        )
 
 
-def _show_plan(workflow: Any, run: Run) -> None:
+def _show(workflow: Any, run: Run) -> None:
     if getattr(workflow, "dag", None) is None or not hasattr(workflow, "scheduler"):
         return
-    rows = cost.estimate(Plan(workflow, run.files).jobs())
-    print(cost.render(rows) if rows else "Nothing to be done: everything is up to date.")
+    from campfire.runs.ahead import problems_of_jobs
+
+    rows = cost.estimate(Plan(workflow, run.files, run).jobs())
+    if run.config.show_plan:
+        print(cost.render(rows) if rows else "Nothing to be done: everything is up to date.")
     stopped = cost.forbidden(rows, GUARDED, run.config.redo)
     if stopped:
         names = ",".join(dict.fromkeys(row.stage for row in stopped))
         print(f"Redoing finished, expensive work must be confirmed: `--config redo={names}`.")
-    if lacking := missing_nuclei_weights(workflow, run):
-        print(lacking)
+    for problem in filter(None, [unconfirmed_size(run, rows), *problems_of_jobs(workflow, run)]):
+        print(problem)

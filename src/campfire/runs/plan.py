@@ -5,9 +5,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from campfire.runs import expected
 from campfire.runs.cost import PlannedJob
 from campfire.runs.files import Files
 from campfire.runs.job_records import record_path
+from campfire.runs.run import Run
 
 STAGE_OF_RULE = {
     "images": "images",
@@ -25,10 +27,13 @@ STAGES = (*dict.fromkeys(STAGE_OF_RULE.values()), "analysis")
 
 
 class Plan:
-    """The plan of a Snakemake workflow; `workflow` is Snakemake's own object with its jobs planned."""
+    """The plan of a Snakemake workflow; `workflow` is Snakemake's own object with its jobs planned.
 
-    def __init__(self, workflow: Any, files: Files) -> None:
-        self.workflow, self.files = workflow, files
+    run: what it is a plan of; without it, jobs that have no record are expected to fetch and take nothing
+    """
+
+    def __init__(self, workflow: Any, files: Files, run: Run | None = None) -> None:
+        self.workflow, self.files, self.run = workflow, files, run
 
     def waiting(self) -> list[Any]:
         """Snakemake's jobs that would run, without those that only name a target, in the order of dependencies."""
@@ -43,17 +48,21 @@ class Plan:
 
     def record(self, job: Any) -> PlannedJob:
         """One of Snakemake's jobs as a record."""
-        rule = job.rule.name
+        rule, run = job.rule.name, self.run
+        gpus = int(job.resources.get("gpu", 0) or 0)
+        trains = rule == "pretrain_run" and not gpus and self.workflow.local_exec and not expected.has_gpu()
         return PlannedJob(
             stage=STAGE_OF_RULE.get(rule, "analysis"),
             rule=rule,
             name="/".join(job.wildcards_dict.values()),
             done=self.is_done(job),
             why=self.own_reason(job) or self.traced_reason(job),
-            gpus=int(job.resources.get("gpu", 0) or 0),
+            gpus=gpus,
             benchmark=str(job.benchmark) if job.benchmark else None,
             record=str(record_path(self.files.state("provenance"), rule, job.wildcards_dict.values())),
             download_plan=self.files.download_plan(job.wildcards_dict["plate"]) if rule == "images" else None,
+            expected_bytes=expected.plate_bytes(run, job.wildcards_dict["plate"]) if run and rule == "images" else 0,
+            expected_hours=expected.pretraining_hours(run, job.wildcards_dict["run"]) if run and trains else 0.0,
         )
 
     def is_done(self, job: Any) -> bool:

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -15,6 +16,7 @@ from campfire.core.errors import CampfireError, ConfigError
 from campfire.core.yaml import merge, read_yaml
 from campfire.runs.checks import check_run
 from campfire.runs.config import Config
+from campfire.runs.config.places import repeated_keys
 from campfire.runs.copies import restore_times
 from campfire.runs.job import share_library
 from campfire.runs.results import Results
@@ -78,6 +80,15 @@ def read_results(run: Run) -> Results:
 
 
 @for_snakemake
+def look_ahead(workflow: Any, run: Run) -> None:
+    """Check before planning what no job could work with; a job's own Snakemake does nothing."""
+    if workflow.is_main_process and "--unlock" not in sys.argv:
+        from campfire.runs.ahead import check_ahead
+
+        check_ahead(run)
+
+
+@for_snakemake
 def read_study(run: Run) -> Study:
     """The ablation study of a run."""
     return Study(run)
@@ -91,6 +102,8 @@ def complete(config: dict[str, Any], workflow: Path, files: Iterable[str | Path]
     base = base_config(workflow)
     if not Path(base).is_file():
         raise ConfigError(f"{base}: no such file; copy the folder config of the workflow here, as snakedeploy does")
+    if repeated := [line for path in dict.fromkeys(map(str, (base, *files))) for line in repeated_keys(path)]:
+        raise ConfigError("\n".join(dict.fromkeys(repeated)))
     # Snakemake lists the base config last, over which all others are laid.
     laid_over = [path for path in files if Path(path).resolve() != Path(base).resolve()]
     config.update(Config.read(merge(read_yaml(base), config), [base, *laid_over]).plain())
@@ -122,6 +135,28 @@ def shipped(path: str | None, workflow: Path) -> str | None:
 def quote_interpreter() -> None:
     """Let Snakemake start jobs when Python's path contains a blank: it puts `sys.executable` into shell commands."""
     sys.executable = shlex.quote(sys.executable) if not sys.executable.startswith("'") else sys.executable
+
+
+@for_snakemake
+def look_for_targets(workflow: Any, run: Run) -> None:
+    """Refuse a target after `--` that no rule is called or makes, with the nearest name; all rules have been read."""
+    words = sys.argv[1:] if workflow.is_main_process else []
+    rules = list(workflow.rules)
+    for target in words[words.index("--") + 1 :] if "--" in words else ():
+        if not any(target == rule.name or rule.is_producer(target) for rule in rules):
+            raise ConfigError(unknown_target(target, run, [rule.name for rule in rules]))
+
+
+def unknown_target(target: str, run: Run, rules: Iterable[str]) -> str:
+    """What is wrong with a target that no rule is called or makes."""
+    if "/" not in target:
+        near = get_close_matches(target, list(rules), n=1)
+        hint = f"did you mean {near[0]}?" if near else "`campfire run --help` lists targets"
+        return f"{target}: no such target; {hint}"
+    results = run.files.results
+    if not target.startswith(f"{results}/"):
+        return f"{target}: nothing makes this file; results of this run are in {results} (option `results`)"
+    return f"{target}: nothing makes this file in this run; check its name and the config that it belongs to"
 
 
 def look_around(workflow: Any) -> None:

@@ -1,13 +1,14 @@
 """Checks that the sections of a config agree. A check yields what is wrong and the sections that it reads."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from campfire.core.mistakes import Mistake, nearest
 from campfire.core.mistakes import Path as Place
 from campfire.core.yaml import merge
 from campfire.encoders.kinds.campfire import PretrainedOptions, ReleaseOptions, UntrainedOptions
 from campfire.encoders.kinds.python import PythonOptions
+from campfire.model.config import Normalisation
 from campfire.runs.config.model import Config
 
 Found = Iterator[tuple[Mistake, tuple[str, ...]]]
@@ -100,6 +101,9 @@ def _check_encoders(config: Config) -> Found:
             yield Mistake(path, "give either `run`, a pretraining run of this config, or `weights`, a file"), ()
         if isinstance(encoder, ReleaseOptions) and not encoder.weights:
             yield Mistake(path, "give the checkpoint as `weights`"), ()
+        if isinstance(encoder, ReleaseOptions) and encoder.normalisation is None:
+            text = f"is not given, and the checkpoint does not say it; set one of {', '.join(get_args(Normalisation))}"
+            yield Mistake((*path, "normalisation"), f"{text} (docs/encoders.md)"), ()
         if isinstance(encoder, PythonOptions) and not all(encoder.factory.partition(":")):
             yield Mistake((*path, "factory"), "give it as module:function, e.g. my_encoders:make"), ()
 

@@ -119,6 +119,9 @@ class Config(Options):
     redo: Annotated[Sequence[Stage], BeforeValidator(_listed), AfterValidator(tuple)] = option(
         (), "finished stages that may be redone: images, tiles, pretrain, embed or all", execution=True
     )
+    large_run: bool = option(
+        False, "confirms a run that fetches more than 100 GB or pretrains for days without a GPU", execution=True
+    )
     show_plan: bool = option(False, "print what the plan costs (`make plan`)", execution=True)
     sheet: str | None = option(
         None, "sheet of plates (TSV): source, batch, plate, type, role; null: only a transfer screen"

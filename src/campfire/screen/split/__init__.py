@@ -7,10 +7,11 @@ from campfire.core.lazy import lazy
 from campfire.screen.split.options import SplitOptions
 
 if TYPE_CHECKING:
-    from campfire.screen.split.assign import Split, assign_wells, make_split, plates_with_wells
+    from campfire.screen.split.assign import Split, assign_wells, check_plates, make_split, plates_with_wells
     from campfire.screen.split.report import (
         evaluation_plates,
         reference_wells,
+        wells_by_plate,
         wells_per_quadrant,
         write_plates,
         write_split,
@@ -21,10 +22,12 @@ __all__ = [
     "Split",
     "SplitOptions",
     "assign_wells",
+    "check_plates",
     "evaluation_plates",
     "make_split",
     "plates_with_wells",
     "reference_wells",
+    "wells_by_plate",
     "wells_per_quadrant",
     "write_plates",
     "write_split",
@@ -33,7 +36,10 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
-        "assign": ["Split", "assign_wells", "make_split", "plates_with_wells"],
-        "report": ["evaluation_plates", "reference_wells", "wells_per_quadrant", "write_plates", "write_split"],
+        "assign": ["Split", "assign_wells", "check_plates", "make_split", "plates_with_wells"],
+        "report": [
+            *("evaluation_plates", "reference_wells", "wells_by_plate", "wells_per_quadrant", "write_plates"),
+            "write_split",
+        ],
     },
 )

@@ -48,7 +48,7 @@ def make_split(
     """
     table = _join(sheet, wells)
     role = table["role"].to_numpy()
-    _check_plates(sheet, options)
+    check_plates(sheet, options)
     on_id, on_ood = (set(table.loc[role == name, COMPOUND]) for name in ("id", "ood"))
     _check_controls(on_id, on_ood, options)
     held_out = _draw_held_out(on_id & on_ood, options)
@@ -137,7 +137,8 @@ def _join(sheet: pd.DataFrame, wells: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values([PLATE, WELL], ignore_index=True)
 
 
-def _check_plates(sheet: pd.DataFrame, options: SplitOptions) -> None:
+def check_plates(sheet: pd.DataFrame, options: SplitOptions) -> None:
+    """Raise SplitError where the sheet alone shows that its plates do not suffice for the split."""
     roles = sheet["role"].value_counts()
     n_id, n_ood = int(roles.get("id", 0)), int(roles.get("ood", 0))
     if not n_id and not n_ood and options.held_out == 0 and not options.held_out_compounds:

@@ -50,6 +50,12 @@ def evaluation_plates(table: pd.DataFrame) -> list[str]:
     return sorted(table.loc[~table["split"].isin(["train", "unused"]), PLATE].unique())
 
 
+def wells_by_plate(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Plate -> its wells with a role: those whose images are fetched."""
+    used = table[table["split"] != "unused"]
+    return {str(plate): list(rows) for plate, rows in used.groupby(PLATE)[WELL]}
+
+
 def write_split(path: str | Path, split: Split) -> None:
     """Write split/wells.parquet with protocol, seed, options, held-out compounds, controls and counts in its schema."""
     write_table(split.wells, path, split.metadata)
