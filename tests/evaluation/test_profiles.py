@@ -244,7 +244,8 @@ def test_summary_has_every_metric_and_no_duplicates() -> None:
     # The sample holds all cells of the control wells, and batches of one plate each are no factor of their own.
     pd.testing.assert_frame_equal(again, table)
     added = set(batched["metric"]) - set(table["metric"])
-    assert added == {"variance_batch"} and len(batched) == len(table) + 4
+    assert added == {"variance_batch", "graded_same_batch", "graded_other_batch"}
+    assert len(batched) == len(table) + 3 * 4
 
 
 def test_the_control_that_normalises_is_no_class() -> None:

@@ -3,6 +3,7 @@ rule embed:
         cells=run.files.sample,
         tiles=[run.files.tiles(plate) for plate in run.evaluation_plates],
         index=[run.files.tile_index(plate) for plate in run.evaluation_plates],
+        nuclei=lambda wildcards: run.masking_nuclei(wildcards.encoder),
         weights=lambda wildcards: run.encoder(wildcards.encoder).weights,
     output:
         run.embeddings("{encoder}", "{channels}"),
@@ -36,6 +37,7 @@ use rule embed as embed_transfer with:
         cells=run.files.transfer_sample,
         tiles=[run.files.tiles(plate) for plate in run.transfer_plates],
         index=[run.files.tile_index(plate) for plate in run.transfer_plates],
+        nuclei=lambda wildcards: run.masking_nuclei(wildcards.encoder, transfer=True),
         weights=lambda wildcards: run.encoder(wildcards.encoder).weights,
     output:
         [

@@ -10,7 +10,7 @@ import torch
 
 from campfire import encoders
 from campfire.core.columns import CELL_KEYS, PLATE
-from campfire.core.digests import value_digest
+from campfire.core.digests import file_sha256, value_digest
 from campfire.core.files import link_or_copy, read_table, read_table_metadata, single_writer
 from campfire.encoders import embedding_table as embeddings
 from campfire.encoders.embed import embed_plate, find_rows
@@ -27,12 +27,13 @@ drawn = read_table(snakemake.input.cells, CELL_KEYS).drop_duplicates()
 state = Path(params.state)
 
 finished = []
-for tiles, output in zip(snakemake.input.tiles, snakemake.output, strict=True):
+nuclei = list(snakemake.input.nuclei) or [None] * len(snakemake.output)
+for tiles, fields, output in zip(snakemake.input.tiles, nuclei, snakemake.output, strict=True):
     plate = Path(output).stem
     store = open_plate(tiles)
     cells = drop(store.index, params.leave_out) if params.cells == "all" else drawn[drawn[PLATE] == plate]
     cells = cells[CELL_KEYS].reset_index(drop=True)
-    made_by = [params.code, encoder.digest, channels]
+    made_by = [params.code, encoder.digest, channels, *([file_sha256(fields)] if fields else [])]
     made_of = value_digest([*made_by, store.metadata["digest"], cells.to_numpy().tolist()])
     kept = state / f"{plate}.parquet"
     if kept.is_file() and read_table_metadata(kept).get("made_of") == made_of:
@@ -40,7 +41,8 @@ for tiles, output in zip(snakemake.input.tiles, snakemake.output, strict=True):
     else:
         with single_writer(kept):
             store.check(find_rows(store, cells).tolist())  # opening compares a few tiles; here each that is used
-            keys, vectors = embed_plate(encoder, store, cells, channels, **params.machine)
+            seen = encoder.masked(store, read_table(fields)) if fields else store
+            keys, vectors = embed_plate(encoder, seen, cells, channels, **params.machine)
             facts = {"encoder": name, "channels": channels, "weights": encoder.digest, "made_of": made_of}
             facts |= {name: getattr(encoder, name) for name in ("pooling", "normalisation") if hasattr(encoder, name)}
             embeddings.write(kept, keys, vectors, facts)

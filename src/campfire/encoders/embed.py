@@ -75,7 +75,8 @@ def embed_plate(
     whole = positions == list(range(len(store.channels)))
     statistics = None
     if needs_plate(encoder.normalisation) and len(rows):
-        statistics = plate_statistics(store.images).of(positions)
+        # Of the whole tiles, also where the encoder sees masked ones: the scale is that of the plate.
+        statistics = plate_statistics(getattr(store, "whole_images", store.images)).of(positions)
     if isinstance(encoder, PlateEncoder) and encoder.plate_tiles:
         encoder.begin_plate(_some_tiles(store, positions, encoder.plate_tiles), channels, statistics)
     found = np.empty((len(rows), encoder.dim(channels)), dtype=np.float32)

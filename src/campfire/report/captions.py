@@ -245,6 +245,24 @@ TABLES: Mapping[str, Caption] = {
         "takes a second run to quantify. Intervals are not corrected for the number of comparisons.",
         has_intervals=True,
     ),
+    "outside_cell": Caption(
+        "How much of the accuracy comes from outside of the cell?",
+        "Each encoder on whole tiles and on tiles without what is nearer to another nucleus (with a radius, also "
+        "without what is farther from the cell's own), on identical cells. Channels: {id_channels}.",
+        has_protocol=True,
+    ),
+    "unseen_channels": Caption(
+        "What does each channel add that was not seen in pretraining?",
+        "Each channel set with one unseen channel, against the same set without that channel, on identical cells. "
+        "Above zero, the encoder makes use of a stain that it never saw.",
+        has_protocol=True,
+    ),
+    "training_channels": Caption(
+        "Does pretraining on more channels help?",
+        "Encoders pretrained on different channels, each against the one pretrained on fewest, on the same channels of "
+        "identical cells: {id_channels}. Each is one pretraining run.",
+        has_protocol=True,
+    ),
     "profiles": Caption(
         "Do findings hold for wells, for another classifier, and after normalisation by controls?",
         "For each quadrant: the linear probe of cells, nearest neighbours, both again on well profiles, and retrieval "
@@ -259,6 +277,15 @@ TABLES: Mapping[str, Caption] = {
         "Share of the variance that each factor explains in addition to the others (omega squared, which subtracts "
         "what its number of levels would explain by chance); plates are nested in batches; the remainder varies from "
         "well to well. Intervals cover other wells, not other plates or batches. Channels: {id_channels}.",
+        has_protocol=True,
+    ),
+    "retrieval": Caption(
+        "Are replicates found across batches and layouts, and do embeddings encode the position of a well?",
+        "Mean average precision above chance (0 is chance, 1 is perfect) with which test wells retrieve wells of their "
+        "compound: on other plates of the same batch, in other batches, and in another position of the plate where the "
+        "screen has one. The columns share their negatives, so a fall from left to right is what batch and layout "
+        "cost. Well position: the same among wells of the negative control, for the same position on other plates; "
+        "above zero the layout leaks into the embeddings. Channels: {id_channels}.",
         has_protocol=True,
     ),
     "transfer": Caption(

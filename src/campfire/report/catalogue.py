@@ -49,7 +49,8 @@ class Entry:
     """Fields of `Settings` that it depends on; `options.<name>` is one option of the section `tables`, and
     `leave_out_of_evaluation` is `leave_out` of evaluation plates only."""
     needs: tuple[str, ...] = ()
-    """Further requirements on the run: ood_channels, protocols, comparisons, channel_sets, pretraining."""
+    """Further requirements on the run: ood_channels, protocols, comparisons, channel_sets, pretraining, masked,
+    unseen_channels, training_channels."""
     make: str = ""
     """The function that builds it; empty means `make` of the module of that name."""
     family: bool = False
@@ -80,17 +81,36 @@ TABLES = (
     ),
     _table("gaps", "OOD gaps", "quadrants", ["probes"]),
     _table("leakage", "Leakage", "leakage", ["leakage"]),
+    _table(
+        *("outside_cell", "Outside of the cell", "leakage", ["probes"]),
+        make="campfire.report.tables.compared:make_outside",
+        settings=("options", "masked"),
+        needs=("masked",),
+    ),
     _table("profiles", "Profiles", "profiles", ["profiles"]),
     _table(
         *("variance", "Shares of variance", "profiles", ["profiles"]),
         make="campfire.report.tables.profiles:make_variance",
     ),
+    _table("retrieval", "Graded retrieval", "profiles", ["profiles"]),
     _table("quadrants", "Wells by quadrant", "split", ["wells"], settings=("split_protocol", "leave_out")),
     _table(
         *("table_3_2", "Table 3.2", "channels", ["accuracies"]),
         optional=("differences",),
         settings=("options", "licences"),
         needs=("ood_channels",),
+    ),
+    _table(
+        *("unseen_channels", "Unseen channels", "channels", ["probes"]),
+        make="campfire.report.tables.compared:make_unseen",
+        settings=("options", "trained_on"),
+        needs=("unseen_channels",),
+    ),
+    _table(
+        *("training_channels", "Training channels", "channels", ["probes"]),
+        make="campfire.report.tables.compared:make_training",
+        settings=("options", "trained_on"),
+        needs=("training_channels",),
     ),
     _table("protocols", "Protocols", "leakage", ["accuracies"], needs=("protocols",)),
     _table("differences", "Differences", "quadrants", ["probes"], needs=("comparisons",)),

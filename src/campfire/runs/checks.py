@@ -91,7 +91,7 @@ def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
 
 def check_timm_names(run: Run) -> None:
     """Check that timm has the models that its encoders name."""
-    for name in run.encoders:
+    for name in run.loaded_encoders:
         options = run.plain["encoders"][name]
         if options["kind"] == "timm" and (unknown := unknown_timm_model(options["model"])):
             raise ConfigError(f"config: encoders.{name}.model: {unknown}")
@@ -99,7 +99,7 @@ def check_timm_names(run: Run) -> None:
 
 def check_weights(run: Run, ablation: bool = False) -> None:
     """Check that weight files exist; those of the ablation study only when it is requested."""
-    for encoder in run.encoders:
+    for encoder in run.loaded_encoders:
         weights = run.plain["encoders"][encoder].get("weights")
         source = KINDS[run.plain["encoders"][encoder]["kind"]].source
         if run.encoder(encoder).is_table:
@@ -130,7 +130,7 @@ def check_weights(run: Run, ablation: bool = False) -> None:
 def check_tile_size(run: Run) -> None:
     """Check that external weight files were trained on tiles of this run's size."""
     size = run.config.tiles.size
-    for name in run.encoders:
+    for name in run.loaded_encoders:
         options = run.plain["encoders"][name]
         path = options.get("weights")
         if options["kind"] not in ("pretrained", "untrained") or not path or not Path(path).is_file():
@@ -160,7 +160,7 @@ def _missing(weights: str | None) -> bool:
 
 def check_factories(run: Run) -> None:
     """Check that the modules of user-supplied encoders exist, in the working folder or installed."""
-    for name in run.encoders:
+    for name in run.loaded_encoders:
         encoder = run.encoder(name)
         path = encoder.module
         if path is None:

@@ -13,16 +13,22 @@ from campfire.training.options import AugmentOptions
 
 @dataclass(frozen=True)
 class PlannedEncoder:
-    """An entry of `encoders`; `pretraining` holds the result options of the run that it names, if it names one."""
+    """An entry of `encoders`; `pretraining` holds the result options of the run that it names, if it names one.
+
+    masked: the encoder that an entry of kind `masked` shows masked tiles to
+    """
 
     name: str
     options: Mapping[str, Any]
     pretraining: Mapping[str, Any]
     files: Files
+    masked: "PlannedEncoder | None" = None
 
     @property
     def run(self) -> str | None:
         """The pretraining run whose weights it uses; an untrained twin has none."""
+        if self.masked is not None:
+            return self.masked.run
         return self.options.get("run") if self.options["kind"] == "pretrained" else None
 
     @property
@@ -33,6 +39,8 @@ class PlannedEncoder:
     @property
     def weights(self) -> list[str]:
         """The file of weights, or of embeddings made elsewhere, that it reads, if it reads one."""
+        if self.masked is not None:
+            return self.masked.weights
         if self.run:
             return [self.files.pretrained(self.run)]
         if self.is_table:
@@ -49,6 +57,8 @@ class PlannedEncoder:
     def spec(self) -> dict[str, Any]:
         """What `campfire.encoders.load` needs: for an untrained twin, the model of the run that it is the twin of."""
         spec: dict[str, Any] = in_order(self.options)
+        if self.masked is not None:
+            return {**spec, "of": self.masked.spec}
         if self.run:
             spec["weights"] = self.files.pretrained(self.run)
         if self.options["kind"] == "untrained" and "run" in self.options:
@@ -61,6 +71,8 @@ class PlannedEncoder:
     @property
     def module(self) -> Path | None:
         """Where the module of a user-supplied encoder should be, relative to the working folder; else None."""
+        if self.masked is not None:
+            return self.masked.module
         if self.options["kind"] != "python":
             return None
         *folders, module = self.options.get("factory", "").partition(":")[0].split(".")

@@ -182,11 +182,18 @@ class Run:
         """Every encoder that is used, each once."""
         return list(dict.fromkeys([*(encoder for encoder, _ in self.pairs), *self.transfer_encoders]))
 
+    @cached_property
+    def loaded_encoders(self) -> list[str]:
+        """The encoders that are used and those that see masked tiles for one of them, each once."""
+        behind = (self.encoder(name).masked for name in self.encoders)
+        return list(dict.fromkeys([*self.encoders, *(encoder.name for encoder in behind if encoder)]))
+
     def encoder(self, name: str) -> PlannedEncoder:
         """What an encoder of the config needs."""
         options = self.plain["encoders"][name]
         pretraining = self.pretraining(options["run"]) if "run" in options else {}
-        return PlannedEncoder(name, options, pretraining, self.files)
+        masked = self.encoder(options["encoder"]) if options["kind"] == "masked" else None
+        return PlannedEncoder(name, options, pretraining, self.files, masked)
 
     def encoder_pattern(self, tables: bool) -> str:
         """A regular expression of the names of tables of embeddings made elsewhere, or of all other encoders."""
@@ -234,6 +241,11 @@ class Run:
         return [self.files.tile_index(plate) for plate in self.plates_to_train_on(self.pretraining(run))]
 
     # Files of several plates or encoders -----------------------------------------------------------------------------
+
+    def masking_nuclei(self, encoder: str, transfer: bool = False) -> list[str]:
+        """The nuclei of the evaluation (transfer) plates where the encoder sees masked tiles, else []."""
+        plates = self.transfer_plates if transfer else self.evaluation_plates
+        return [self.files.nuclei(plate) for plate in plates] if self.encoder(encoder).masked else []
 
     def embeddings(self, encoder: str, channels: str) -> list[str]:
         """Embeddings of the evaluation plates, one file per plate."""
@@ -337,8 +349,10 @@ class Run:
     def embed_code(self, encoder: str, script: str = "embed") -> str:
         """The code of the embedding script, of the kind of an encoder and of a user-supplied one: of no other kind."""
         planned = self.encoder(encoder)
-        make = KINDS[planned.options["kind"]].make
-        return " ".join(filter(None, [self.code(script, f"{make.__module__}:{make.__name__}"), planned.own_code]))
+        kinds = [part.options["kind"] for part in (planned, planned.masked) if part is not None]
+        makes = [KINDS[kind].make for kind in kinds]
+        functions = [f"{make.__module__}:{make.__name__}" for make in makes]
+        return " ".join(filter(None, [self.code(script, *functions), planned.own_code]))
 
     def script(self, name: str) -> Path:
         """The file of a script, fetched where the workflow is at a URL."""

@@ -6,6 +6,7 @@ from campfire.core.lazy import lazy
 from campfire.evaluation.profiles.options import REPRESENTATIONS, ProfileOptions
 
 if TYPE_CHECKING:
+    from campfire.evaluation.profiles.graded import graded_retrieval, layout_leak
     from campfire.evaluation.profiles.normalise import well_means
     from campfire.evaluation.profiles.retrieval import knn_predict, logistic_predict, replicate_retrieval
     from campfire.evaluation.profiles.summary import SUMMARY_COLUMNS, profile_summary
@@ -15,7 +16,9 @@ __all__ = [
     "REPRESENTATIONS",
     "SUMMARY_COLUMNS",
     "ProfileOptions",
+    "graded_retrieval",
     "knn_predict",
+    "layout_leak",
     "logistic_predict",
     "profile_summary",
     "replicate_retrieval",
@@ -26,6 +29,7 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
+        "graded": ["graded_retrieval", "layout_leak"],
         "normalise": ["well_means"],
         "retrieval": ["knn_predict", "logistic_predict", "replicate_retrieval"],
         "summary": ["SUMMARY_COLUMNS", "profile_summary"],

@@ -12,6 +12,7 @@ from campfire.core.errors import DataError
 from campfire.evaluation.probes import ProbeOptions
 from campfire.evaluation.probes.evaluate import evaluate, gather
 from campfire.evaluation.probes.folds import plan_folds
+from campfire.evaluation.profiles.graded import graded_retrieval, layout_leak
 from campfire.evaluation.profiles.normalise import normalise, well_means
 from campfire.evaluation.profiles.options import ProfileOptions
 from campfire.evaluation.profiles.retrieval import knn_predict, logistic_predict, replicate_retrieval
@@ -36,7 +37,7 @@ def profile_summary(
     bootstrap: BootstrapOptions | None = None,
     wells: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """k-NN of cells and wells, probe of cells and wells, replicate retrieval and variance shares, with intervals.
+    """k-NN and probe of cells and wells, replicate retrieval, layout leak and variance shares, with intervals.
 
     keys, embeddings (N, D), sample (all tasks of a protocol): as for `probes.evaluate`. wells: `split/wells.parquet`,
     which has the batch of each plate and all wells of the negative control: plates are normalised by all embedded cells
@@ -45,8 +46,10 @@ def profile_summary(
     is not a class here: normalisation would put it at the origin, scored wells included, and reveal it. A plate with
     fewer than two of its cells is left out of every representation, with a warning, where any of them needs controls.
     Returns one row per `protocol, task, split, metric, representation, level`: metric is `probe_accuracy`,
-    `probe_balanced_accuracy`, `knn_accuracy`, `map`, `map_normalized` or `variance_<factor>` (split empty: all wells;
-    factors are compound, batch, plate and residual, without batch where plates and batches are one);
+    `probe_balanced_accuracy`, `knn_accuracy`, `map`, `map_normalized`, `graded_<grade>` (split empty: the wells of the
+    task's quadrants together), `layout_leak` (task and split empty: wells of the first negative control) or
+    `variance_<factor>` (split empty: all wells; factors are compound, batch, plate and residual, without batch where
+    plates and batches are one);
     level is `cell` or `well`. The probe of cells is `probes.evaluate`. Wells are too few for its optimiser, so their
     probe is logistic regression on standardised well means, trained to convergence on the same folds.
     """
@@ -78,15 +81,22 @@ def _summary(
             there = _normalisable(where, controls)
             cells = cells[there[: len(cells)]].reset_index(drop=True)
             where, every, controls = where[there].reset_index(drop=True), every[there], controls[there]
+        vehicle = controls & _of_compound(where, wells if wells is not None else cells, options.negative_controls[0])
         treated = (~cells[names.COMPOUND].isin(options.negative_controls)).to_numpy()
         classes = cells[treated].reset_index(drop=True)
         for representation in options.representations:
-            values = normalise(where, every, controls, representation, options.shrinkage)[: len(cells)][treated]
+            normalised = normalise(where, every, controls, representation, options.shrinkage)
+            if vehicle.any():
+                leak = layout_leak(*well_means(where[vehicle], normalised[vehicle]), bootstrap)
+                facts = {"protocol": protocol, "task": "", "representation": representation, "level": "well"}
+                tables.append(leak.assign(**facts))
+            values = normalised[: len(cells)][treated]
             for level in ("cell", "well"):
                 logger.info("profiles: %s, %s embeddings, %s level", protocol, representation, level)
                 facts = {"protocol": protocol, "representation": representation, "level": level}
                 parts = _level(classes, values, level, options, probe, bootstrap)
                 tables += [rows.assign(**facts) for rows in parts]
+    tables = [table for table in tables if not table.empty]
     if not tables:
         raise DataError("profiles: the sample table has no rows; draw cells for at least one protocol and task")
     return pd.concat(tables, ignore_index=True)[SUMMARY_COLUMNS]
@@ -110,6 +120,12 @@ def _controls(
     every = np.concatenate([features, np.asarray(embeddings, np.float32)[extra]])
     where = pd.concat([where, keys.loc[extra, names.WELL_KEYS]], ignore_index=True)
     return where, every, np.arange(len(every)) >= len(features)
+
+
+def _of_compound(where: pd.DataFrame, wells: pd.DataFrame, compound: str) -> NDArray[np.bool_]:
+    """Mask of the rows whose well holds this compound."""
+    wanted = pd.MultiIndex.from_frame(wells.loc[wells[names.COMPOUND] == compound, names.WELL_KEYS])
+    return np.asarray(pd.MultiIndex.from_frame(where[names.WELL_KEYS]).isin(wanted))
 
 
 def _normalisable(where: pd.DataFrame, controls: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -152,6 +168,8 @@ def _level(
         if level == "well":
             rows, x = _wells(rows, x)
             yield _retrieval(rows, x, bootstrap).assign(task=task)
+            scored = rows["split"].isin(names.QUADRANTS).to_numpy()
+            yield graded_retrieval(rows[scored], x[scored], bootstrap).assign(task=task)
             yield _variance(rows, x, bootstrap).assign(task=task)
             predictions = _by_fold(
                 rows,

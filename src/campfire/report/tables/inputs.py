@@ -29,6 +29,10 @@ class Settings:
     """Plate type of the evaluation plates (TARGET2 in JUMP)."""
     licences: Mapping[str, str] = field(default_factory=dict)
     """Encoder to the licence of its published code and weights, where there is one."""
+    masked: Mapping[str, str] = field(default_factory=dict)
+    """Encoder that sees masked tiles to the one that sees whole ones."""
+    trained_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Encoder to the channels of its pretraining, for runs of this config."""
     encoder: str = ""
     """The encoder that figures of a single encoder show."""
     channel_sets: tuple[str, ...] = ()

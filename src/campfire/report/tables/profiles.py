@@ -41,24 +41,26 @@ def collect(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.
     return pd.concat(parts, ignore_index=True)[[*columns, "value", "low", "high"]]
 
 
-def _text(record: Mapping[Any, Any] | None) -> str:
+def value_text(record: Mapping[Any, Any] | None) -> str:
+    """A value and its interval in print; a dash without a value."""
     return f"{number(record['value'])} {interval(record['low'], record['high'])}".strip() if record else "–"
 
 
-def _normalisation(options: TableOptions) -> tuple[str, ...]:
+def normalisation_note(options: TableOptions) -> str:
+    """The note that explains the representations."""
     return (
         f"Protocol {options.protocol}, channels {options.channel_label(options.id_channels)}. Sphered: each plate is "
         "centred and scaled by its negative control and whitened by the controls of all plates. TVN: whitened first, "
         "then the controls of each plate are aligned. Both use every embedded cell of the negative control, of which "
         "an ID plate has one probed well beside its reference wells (split.reference_wells); with none, that well's "
-        "own deviation affects the plate. A control used for normalisation is not a class here.",
+        "own deviation affects the plate. A control used for normalisation is not a class here."
     )
 
 
 def build(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> Table:
     """Encoders, quadrants and representations in rows, metrics in columns; `data` is what `collect` returns."""
     data = collect(summaries, options)
-    data = data[~data["metric"].str.startswith("variance_")].reset_index(drop=True)
+    data = data[data["split"].isin(list(QUADRANTS))].reset_index(drop=True)
     lines = []
     for (label, split, kind), rows in data.groupby(["label", "split", "representation"], sort=False):
         found = {(record["metric"], record["level"]): record for record in rows.to_dict("records")}
@@ -67,7 +69,7 @@ def build(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> Table
             "Quadrant": QUADRANTS[str(split)],
             "Embeddings": REPRESENTATIONS.get(str(kind), str(kind)),
         }
-        lines.append(line | {name: _text(found.get(key)) for key, name in COLUMNS.items()})
+        lines.append(line | {name: value_text(found.get(key)) for key, name in COLUMNS.items()})
     layout = pd.DataFrame(lines)
     rank = {name: i for i, name in enumerate(QUADRANTS.values())}
     labels = list(dict.fromkeys(layout["Encoder"]))
@@ -90,7 +92,7 @@ def build(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> Table
             f"(0 is chance, 1 perfect) of {parts} ({labels[0]}, mean over {lead['split'].nunique()} quadrants)."
         )
     notes = (
-        *_normalisation(options),
+        normalisation_note(options),
         "Probe of cells: the linear probe of Table 3.1, in which the negative control is a class; of wells: logistic "
         "regression on standardised well means, on "
         "the same folds. k-NN: cosine similarity, the same training cells. mAP: average precision with which a well "
@@ -117,7 +119,7 @@ def build_variance(summaries: Mapping[str, pd.DataFrame], options: TableOptions)
         found = {r["factor"]: {"value": r["share"], **r} for r in rows.to_dict("records")}
         compounds = "control" if task == "control" else "held-out"
         line = {"Encoder": label, "Compounds": compounds, "Embeddings": REPRESENTATIONS.get(str(kind), str(kind))}
-        lines.append(line | {SHARES[name]: _text(found.get(name)) for name in factors})
+        lines.append(line | {SHARES[name]: value_text(found.get(name)) for name in factors})
     layout = pd.DataFrame(lines).sort_values(
         ["Encoder", "Compounds"], kind="stable", key=_first_seen, ignore_index=True
     )
@@ -136,7 +138,7 @@ def build_variance(summaries: Mapping[str, pd.DataFrame], options: TableOptions)
         )
     answer = f"Of the variance of well means ({data['label'].iloc[0]}): {'; '.join(parts)}."
     notes = (
-        *_normalisation(options),
+        normalisation_note(options),
         "Omega squared: what a factor explains in addition to the others, minus what its number of levels would "
         "explain by chance; plates are nested in batches; Well: the remainder. Shares near zero may be negative. "
         f"Brackets: {100 * options.level:g} % bootstrap interval over wells within compounds; they cover other "

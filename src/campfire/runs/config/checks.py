@@ -7,6 +7,7 @@ from campfire.core.mistakes import Mistake, nearest
 from campfire.core.mistakes import Path as Place
 from campfire.core.yaml import merge
 from campfire.encoders.kinds.campfire import PretrainedOptions, ReleaseOptions, UntrainedOptions
+from campfire.encoders.kinds.masked import MaskedOptions
 from campfire.encoders.kinds.python import PythonOptions
 from campfire.model.config import Normalisation
 from campfire.runs.config.model import Config
@@ -84,11 +85,14 @@ def _references(config: Config) -> Iterator[tuple[str, str, Place]]:
     for name, encoder in config.encoders.items():
         if source := getattr(encoder, "run", None):
             yield "run", str(source), ("encoders", name, "run")
+        if isinstance(encoder, MaskedOptions):
+            yield "encoder", encoder.encoder, ("encoders", name, "encoder")
 
 
 def _runs_used(config: Config) -> set[str]:
     """The pretraining runs whose weights are evaluated."""
     used = {entry.encoder for entry in config.evaluate} | set(config.transfer.encoders)
+    used |= {e.encoder for name, e in config.encoders.items() if name in used and isinstance(e, MaskedOptions)}
     encoders = (encoder for name, encoder in config.encoders.items() if name in used)
     return {encoder.run for encoder in encoders if isinstance(encoder, PretrainedOptions) and encoder.run}
 
@@ -99,6 +103,11 @@ def _check_encoders(config: Config) -> Found:
         path: Place = ("encoders", name)
         if isinstance(encoder, PretrainedOptions | UntrainedOptions) and bool(encoder.run) == bool(encoder.weights):
             yield Mistake(path, "give either `run`, a pretraining run of this config, or `weights`, a file"), ()
+        if isinstance(encoder, MaskedOptions):
+            shown = getattr(config.encoders.get(encoder.encoder), "kind", "")
+            if shown in ("masked", "table"):
+                text = f"{encoder.encoder} is of kind {shown}, which embeds no tiles; name an encoder that does"
+                yield Mistake((*path, "encoder"), text), ()
         if isinstance(encoder, ReleaseOptions) and not encoder.weights:
             yield Mistake(path, "give the checkpoint as `weights`"), ()
         if isinstance(encoder, ReleaseOptions) and encoder.normalisation is None:

@@ -1,0 +1,98 @@
+"""Graded retrieval of replicates, from the same batch to another plate layout, and a check for leaks of the layout."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from campfire.core import columns as names
+from campfire.evaluation.statistics import BootstrapOptions, stratified_mean
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+
+GRADES: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+    "same_batch": ([names.COMPOUND, names.BATCH], [names.PLATE]),
+    "other_batch": ([names.COMPOUND], [names.BATCH]),
+    "other_layout": ([names.COMPOUND], [names.PLATE, names.WELL]),
+}
+"""Grade -> the columns in which a well and the replicate to retrieve agree, and those in which they differ."""
+
+LAYOUT_LEAK = "layout_leak"
+"""Metric of `layout_leak`."""
+
+COLUMNS = ["split", "metric", "value", "low", "high"]
+
+
+def graded_retrieval(wells: pd.DataFrame, embeddings: Floats, bootstrap: BootstrapOptions) -> pd.DataFrame:
+    """Mean average precision above chance of each grade that the wells have: same batch, other batch, other layout.
+
+    wells: (W,) rows with plate, well, compound, and batch where it is known; embeddings (W, D) well means, compared by
+    cosine. The grade decides which wells of the compound count as replicates: those on other plates of the same batch;
+    of other batches; or on other plates in another well position. Wells of all other compounds are the
+    negatives of every grade. Returns rows `split` (empty), `metric` (graded_<grade>), `value`, `low`, `high`; the
+    intervals are over wells within compounds. A grade without a pair of replicates is left out, and so are those of
+    batches where every plate is a batch of its own.
+    """
+    rows = []
+    if names.BATCH in wells and wells[names.BATCH].nunique() == wells[names.PLATE].nunique():
+        wells = wells.drop(columns=names.BATCH)
+    for grade, (same, different) in GRADES.items():
+        if not {*same, *different} <= set(wells.columns):
+            continue
+        found = _average_precision(wells, embeddings, same, different, [names.COMPOUND])
+        if found is None:
+            logger.info("profiles: no compound has a pair of wells for the grade %s of retrieval", grade)
+            continue
+        rows.append({"split": "", "metric": f"graded_{grade}", **_mean(found, names.COMPOUND, bootstrap)})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def layout_leak(wells: pd.DataFrame, embeddings: Floats, bootstrap: BootstrapOptions) -> pd.DataFrame:
+    """Mean average precision above chance with which control wells retrieve those of the same position.
+
+    wells: (W,) plate and well of wells of one treatment, the negative control; embeddings (W, D) well means. Only wells
+    of other plates are ranked: those of the same position against those of all others. A value of 0 is chance; above
+    it, embeddings encode the position of a well, and a compound that has the same position on all plates can be
+    recognised by it. One row as of `graded_retrieval`; none where no two plates share a position, or all do.
+    """
+    found = _average_precision(wells, embeddings, [names.WELL], [names.PLATE], [names.WELL, names.PLATE])
+    if found is None:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.DataFrame([{"split": "", "metric": LAYOUT_LEAK, **_mean(found, names.WELL, bootstrap)}])[COLUMNS]
+
+
+def _average_precision(
+    wells: pd.DataFrame, embeddings: Floats, same: Sequence[str], different: Sequence[str], negatives: Sequence[str]
+) -> pd.DataFrame | None:
+    """copairs' average precision of the wells that have both positives and negatives; None where none has.
+
+    Positives agree in `same` and differ in `different`; negatives differ in all of `negatives`.
+    """
+    from copairs.map import average_precision
+    from copairs.matching import UnpairedException
+
+    meta = wells[list(dict.fromkeys([*same, *different, *negatives]))].reset_index(drop=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            table = average_precision(
+                *(meta, np.asarray(embeddings, np.float32)),
+                *(list(same), list(different), [], list(negatives)),
+                progress_bar=False,
+            )
+    except UnpairedException:
+        return None
+    table = table[(table["n_pos_pairs"] > 0) & (table["n_total_pairs"] > table["n_pos_pairs"])]
+    return None if table.empty else table.reset_index(drop=True)
+
+
+def _mean(table: pd.DataFrame, stratum: str, bootstrap: BootstrapOptions) -> dict[str, float]:
+    strata = np.unique(table[stratum].to_numpy(object).astype(str), return_inverse=True)[1]
+    values = table["normalized_average_precision"].to_numpy(np.float64)
+    value, low, high = stratified_mean(values, strata, bootstrap)
+    return {"value": value, "low": low, "high": high}
