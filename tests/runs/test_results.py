@@ -49,7 +49,20 @@ def results(config: dict[str, Any], groups: bool = True, **changes: Any) -> Resu
 
 
 def test_a_whole_run_has_everything(config: dict[str, Any]) -> None:
-    run = results(config)
+    more = {
+        "channel_sets": {"DNA_ER": ["DNA", "ER"]},
+        "pretrain": {"runs": {"one": {"channels": ["DNA"]}}},
+        "encoders": {
+            "one": {"kind": "pretrained", "run": "one"},
+            "alone": {"kind": "masked", "encoder": "campfire"},
+        },
+    }
+    pairs = [*PAIRS, ("campfire", "DNA_ER"), ("one", "DNA_AGP_Mito"), ("alone", "DNA_AGP_Mito")]
+    run = results(merge(config, more), pairs=pairs)
+    settings = run.settings("table", "outside_cell")
+    assert settings["masked"] == {"alone": "campfire"}
+    trained = run.settings("table", "unseen_channels")["trained_on"]
+    assert trained == {"campfire": ["DNA", "AGP", "Mito"], "one": ["DNA"]}
     assert list(run.tables) == [entry.name for entry in catalogue.TABLES]
     assert list(run.figures) == [entry.name for entry in catalogue.FIGURES]
     assert run.members("plate_layout") == ["plate_layout/Q1", "plate_layout/plate.2"]

@@ -1,9 +1,12 @@
+from campfire.runs.embedding import lacking_channels, masking_nuclei
+
+
 rule embed:
     input:
         cells=run.files.sample,
         tiles=[run.files.tiles(plate) for plate in run.evaluation_plates],
         index=[run.files.tile_index(plate) for plate in run.evaluation_plates],
-        nuclei=lambda wildcards: run.masking_nuclei(wildcards.encoder),
+        nuclei=lambda wildcards: masking_nuclei(run, wildcards.encoder),
         weights=lambda wildcards: run.encoder(wildcards.encoder).weights,
     output:
         run.embeddings("{encoder}", "{channels}"),
@@ -22,6 +25,7 @@ rule embed:
     params:
         spec=lambda wildcards: run.encoder(wildcards.encoder).spec,
         channels=lambda wildcards: run.channel_set(wildcards.channels),
+        lacking=lambda wildcards: lacking_channels(run, wildcards.channels),
         cells=run.config.embed.cells,
         leave_out=run.left_out.of_embedding,
         machine=lambda wildcards, input: run.machine("embed"),
@@ -37,7 +41,7 @@ use rule embed as embed_transfer with:
         cells=run.files.transfer_sample,
         tiles=[run.files.tiles(plate) for plate in run.transfer_plates],
         index=[run.files.tile_index(plate) for plate in run.transfer_plates],
-        nuclei=lambda wildcards: run.masking_nuclei(wildcards.encoder, transfer=True),
+        nuclei=lambda wildcards: masking_nuclei(run, wildcards.encoder, transfer=True),
         weights=lambda wildcards: run.encoder(wildcards.encoder).weights,
     output:
         [

@@ -1,4 +1,4 @@
-from campfire.runs.plates import source_check_options
+from campfire.runs.source_check import source_check_options
 
 
 rule images:

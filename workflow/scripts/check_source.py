@@ -16,15 +16,19 @@ params = snakemake.params
 options = S3Options(**params.options)
 split = snakemake.input.wells
 wells = params.wells if not split else wells_by_plate(read_table(split))
-table = check_source(
-    connect(options),
-    options,
-    pd.DataFrame(params.plates).rename(columns={"source": SOURCE, "batch": BATCH, "plate": PLATE}),
-    params.channels,
-    illumination=params.illumination == "gallery",
-    pixel_size_um=params.pixel_size_um,
-    wells=wells,
-)
-text = render_check(table)
+client = connect(options)
+checked = [
+    check_source(
+        client,
+        options,
+        pd.DataFrame(group["plates"]).rename(columns={"source": SOURCE, "batch": BATCH, "plate": PLATE}),
+        group["channels"],
+        illumination=params.illumination == "gallery",
+        pixel_size_um=group["pixel_size_um"],
+        wells=wells,
+    )
+    for group in params.groups
+]
+text = render_check(pd.concat(checked, ignore_index=True))
 log.info("what the source holds:\n%s", text)
 write_text(snakemake.output.table, text)

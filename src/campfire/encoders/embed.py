@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -55,6 +55,22 @@ def find_rows(store: TileStore, cells: pd.DataFrame) -> NDArray[np.int64]:
             f"{text}; draw the sample again from the present tiles"
         )
     return found.to_numpy(dtype=np.int64)
+
+
+def check_widths(encoder: Encoder, channels: Mapping[str, Sequence[str]]) -> None:
+    """Check that an encoder's embeddings have one length on all plates; DataError where they do not.
+
+    channels: plate -> the channels that it is embedded with.
+    """
+    widths = {plate: encoder.dim(present) for plate, present in channels.items()}
+    first = next(iter(widths), None)
+    for plate, width in widths.items():
+        if first is not None and width != widths[first]:
+            raise DataError(
+                f"encoder {encoder.name}: plate {plate} ({', '.join(channels[plate])}) gets {width} numbers, {first} "
+                f"({', '.join(channels[first])}) {widths[first]}; choose an encoder whose embeddings do not grow with "
+                "the channels (`combine: average`), or a channel set that all plates have"
+            )
 
 
 def embed_plate(

@@ -130,7 +130,7 @@ def _neighbours(index: pd.DataFrame, nuclei: pd.DataFrame, reach: float, scale: 
     fields = {key: rows[["y", "x"]].to_numpy(np.float32) for key, rows in nuclei.groupby(SITE_KEYS)}
     found: list[NDArray[np.float32]] = []
     for key, y, x in zip(placed[SITE_KEYS].itertuples(index=False, name=None), placed["y"], placed["x"], strict=True):
-        away: NDArray[np.float32] = (fields[key] - np.array([y, x], np.float32)) / np.float32(scale)
+        away = np.divide(fields[key] - np.array([y, x], np.float32), scale, dtype=np.float32)
         farther = np.abs(away).max(axis=1)
         near = (farther < reach) & (farther > 0)
         found.append(away[near])

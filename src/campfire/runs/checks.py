@@ -13,9 +13,12 @@ from campfire.core.mistakes import nearest
 from campfire.encoders import KINDS
 from campfire.encoders.timm_names import unknown_timm_model
 from campfire.evaluation.transfer.sheet import read_sheet as read_transfer_sheet
+from campfire.runs.embedding import lacking_channels
 from campfire.runs.files import weight_files
+from campfire.runs.plates import NUCLEAR_STAIN
 from campfire.runs.run import Run
 from campfire.screen.metadata import read_sheet
+from campfire.screen.metadata.tables import plate_channels
 from campfire.screen.places import plate_of
 
 STAGES_BY_PLATE = "images|download|nuclei|quality|tiles|embeddings/[^/]+/[^/]+|figures/(?:plate_layout|contact_sheet)"
@@ -27,6 +30,8 @@ def check_run(run: Run, targets: Iterable[str] = ()) -> None:
     checks: list[Callable[[], object]] = [
         lambda: check_plates(run),
         lambda: check_left_out(run),
+        lambda: check_plate_channels(run),
+        lambda: check_pixel_sizes(run),
         lambda: check_plate_targets(run, targets),
         lambda: check_timm_names(run),
     ]
@@ -73,6 +78,46 @@ def check_left_out(run: Run) -> None:
     wrong += [f"config: leave_out: no plate of role {role} remains; leave fewer plates out" for role in sorted(gone)]
     if wrong:
         raise ConfigError("\n".join(wrong))
+
+
+def check_plate_channels(run: Run) -> None:
+    """Check the channels that plates of the sheet name: known, with the nuclear stain, some of each channel set."""
+    known = list(dict.fromkeys([*run.config.channels, *run.config.training_channels]))
+    sheet = run.config.sheet
+    for row in run.sheet.to_dict("records"):
+        plate, own = row["Metadata_Plate"], plate_channels(row)
+        strangers = [channel for channel in own if channel not in known]
+        if strangers:
+            raise ConfigError(
+                f"{sheet}: plate {plate} has channel {strangers[0]}, which config `channels` does not name "
+                f"({', '.join(known)}); add it there or correct the sheet"
+            )
+        if own and NUCLEAR_STAIN not in own:
+            raise ConfigError(
+                f"{sheet}: plate {plate} has channels {', '.join(own)}, but no {NUCLEAR_STAIN}, which nucleus "
+                "segmentation requires; add it, or remove the plate"
+            )
+    for name in dict.fromkeys(channels for _, channels in run.pairs):
+        wanted = run.config.channel_sets[name]
+        for plate, absent in lacking_channels(run, name).items():
+            if len(absent) == len(wanted):
+                raise ConfigError(
+                    f"{sheet}: plate {plate} has no channel of the channel set {name} ({', '.join(wanted)}); evaluate "
+                    "other sets, or give the plate the role train"
+                )
+
+
+def check_pixel_sizes(run: Run) -> None:
+    """Check that plates of several pixel sizes are brought to one scale."""
+    sizes: dict[float, str] = {}
+    for name in run.plates:
+        sizes.setdefault(run.plate(name).pixel_size_um, name)
+    if len(sizes) > 1 and run.config.tiles.pixel_size_um is None:
+        found = ", ".join(f"{size:g} (such as {plate})" for size, plate in sorted(sizes.items()))
+        raise ConfigError(
+            f"{run.config['sheet']}: plates have {len(sizes)} pixel sizes, {found} um; set tiles.pixel_size_um to the "
+            "one that all tiles are resampled to"
+        )
 
 
 def check_plate_targets(run: Run, targets: Iterable[str]) -> None:

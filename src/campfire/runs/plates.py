@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from campfire.core.columns import BATCH, PLATE, SOURCE, WELL
 from campfire.images.gallery import S3Options
 from campfire.images.gallery.plan import read_known_bad
+from campfire.images.tiles.cut import native_size
 from campfire.runs.config import Config
+from campfire.screen.metadata.tables import PIXEL_SIZE, plate_channels
 
 if TYPE_CHECKING:
-    from campfire.runs.run import Run
+    pass
 
 NUCLEAR_STAIN = "DNA"
 
@@ -37,6 +39,10 @@ class Plate:
     def place(self) -> dict[str, str]:
         """Source, batch and plate, as the bucket names them."""
         return {"source": self.source, "batch": self.batch, "plate": self.name}
+
+    def tile_size(self, config: Config) -> int:
+        """Side of the square that becomes a tile, in px of this plate."""
+        return native_size(config.tiles.size, self.pixel_size_um, config.tiles.pixel_size_um)
 
     def known_bad(self, config: Config) -> dict[str, str]:
         """Known bad objects of this plate (key -> reason), so that one plate's faults do not rerun the others."""
@@ -64,18 +70,23 @@ def image_folder(place: Mapping[str, str], prefix: str) -> str:
 
 
 def sheet_plates(sheet: pd.DataFrame, config: Config) -> list[Plate]:
-    """The plates of the sheet: training plates need the training channels only, evaluation plates all."""
+    """The plates of the sheet: training plates need the training channels only, evaluation plates all.
+
+    A plate that names its own channels has those of them; its own pixel size replaces the config's.
+    """
     plates = []
     for row in sheet.to_dict("records"):
         evaluated = row["role"] in ("id", "ood")
-        channels = config.channels if evaluated else config.training_channels
+        channels = list(config.channels) if evaluated else list(config.training_channels)
+        if own := plate_channels(row):
+            channels = [channel for channel in channels if channel in own]
         plates.append(
             Plate(
                 name=row[PLATE],
                 source=row[SOURCE],
                 batch=row[BATCH],
                 channels=with_nuclear_stain(channels),
-                pixel_size_um=config.pixel_size_um,
+                pixel_size_um=float(row.get(PIXEL_SIZE) or config.pixel_size_um),
                 wells=[],
             )
         )
@@ -105,14 +116,3 @@ def transfer_plates(sheet: pd.DataFrame, config: Config) -> list[Plate]:
 def with_nuclear_stain(channels: Sequence[str]) -> list[str]:
     """The channels, preceded by the nuclear stain if it is not among them: nucleus segmentation requires it."""
     return list(channels) if NUCLEAR_STAIN in channels else [NUCLEAR_STAIN, *channels]
-
-
-def source_check_options(run: "Run") -> dict[str, Any]:
-    """What the source is compared with: plates of the sheet, or of the transfer screen where that is all."""
-    chosen = [run.plate(name) for name in run.plates or run.transfer_plates]
-    return {
-        "plates": [plate.place for plate in chosen],
-        "wells": {plate.name: list(plate.wells) for plate in chosen if plate.wells},
-        "channels": list(run.config.channels) if run.plates else chosen[0].channels if chosen else [],
-        "pixel_size_um": chosen[0].pixel_size_um if chosen else run.config.pixel_size_um,
-    }

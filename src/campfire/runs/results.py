@@ -17,6 +17,7 @@ from campfire.evaluation.transfer.sheet import has_control_groups
 from campfire.report import captions, catalogue
 from campfire.report.catalogue import SECTIONS, Entry, Kind
 from campfire.report.tables.options import TableOptions
+from campfire.runs import comparisons
 from campfire.runs.files import FIGURE_SUFFIXES, TABLE_SUFFIXES
 from campfire.runs.run import Run
 
@@ -69,30 +70,6 @@ class Results:
         run = next(iter(self.run.pretraining_runs), None)
         return dict(self.run.pretraining(run).get("model", {})) if run else {}
 
-    @cached_property
-    def masked(self) -> dict[str, str]:
-        """Encoder that sees masked tiles -> the one that sees whole tiles, where both are on the leading set."""
-        planned = [self.run.encoder(name) for name in self.leading]
-        pairs = {encoder.name: encoder.masked.name for encoder in planned if encoder.masked}
-        return {name: whole for name, whole in pairs.items() if whole in self.leading}
-
-    @cached_property
-    def trained_on(self) -> dict[str, list[str]]:
-        """Evaluated encoder -> the channels of its pretraining run."""
-        planned = [self.run.encoder(name) for name in dict.fromkeys(encoder for encoder, _ in self.run.pairs)]
-        return {e.name: list(self.run.pretraining(e.run)["channels"]) for e in planned if e.run and not e.masked}
-
-    @property
-    def _adds_unseen_channels(self) -> bool:
-        """Whether an encoder is evaluated on a set with one unseen channel and on the same set without it."""
-        sets = self.run.config["channel_sets"]
-        there = {(encoder, frozenset(sets[name])) for encoder, name in self.run.pairs if encoder in self.trained_on}
-        for encoder, channels in there:
-            known = channels & set(self.trained_on[encoder])
-            if len(channels - known) == 1 and (encoder, known) in there:
-                return True
-        return False
-
     # What exists -----------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -133,9 +110,9 @@ class Results:
             "comparisons": len(self.run.pairs) > 1,
             "channel_sets": bool(self.growing_sets),
             "pretraining": bool(self.run.pretraining_runs),
-            "masked": bool(self.masked),
-            "unseen_channels": self._adds_unseen_channels,
-            "training_channels": len({len(self.trained_on[e]) for e in self.leading if e in self.trained_on}) > 1,
+            "masked": bool(comparisons.masked(self.run, self.leading)),
+            "unseen_channels": comparisons.adds_unseen_channels(self.run),
+            "training_channels": comparisons.differs_in_training_channels(self.run, self.leading),
         }
         return all(conditions[need] for need in entry.needs) and all(self._inputs[name] for name in entry.inputs)
 
@@ -226,8 +203,8 @@ class Results:
             "plate_type": self.run.evaluation_type,
             "encoder": lead,
             "licences": self.licences,
-            "masked": self.masked,
-            "trained_on": self.trained_on,
+            "masked": comparisons.masked(self.run, self.leading),
+            "trained_on": comparisons.trained_on(self.run),
             "channel_sets": self.growing_sets,
             "channels": list(self.run.config.training_channels),
             "model": self.model,

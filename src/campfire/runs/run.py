@@ -182,9 +182,9 @@ class Run:
         """Every encoder that is used, each once."""
         return list(dict.fromkeys([*(encoder for encoder, _ in self.pairs), *self.transfer_encoders]))
 
-    @cached_property
+    @property
     def loaded_encoders(self) -> list[str]:
-        """The encoders that are used and those that see masked tiles for one of them, each once."""
+        """The encoders that are used, and those behind masked tiles, each once."""
         behind = (self.encoder(name).masked for name in self.encoders)
         return list(dict.fromkeys([*self.encoders, *(encoder.name for encoder in behind if encoder)]))
 
@@ -241,11 +241,6 @@ class Run:
         return [self.files.tile_index(plate) for plate in self.plates_to_train_on(self.pretraining(run))]
 
     # Files of several plates or encoders -----------------------------------------------------------------------------
-
-    def masking_nuclei(self, encoder: str, transfer: bool = False) -> list[str]:
-        """The nuclei of the evaluation (transfer) plates where the encoder sees masked tiles, else []."""
-        plates = self.transfer_plates if transfer else self.evaluation_plates
-        return [self.files.nuclei(plate) for plate in plates] if self.encoder(encoder).masked else []
 
     def embeddings(self, encoder: str, channels: str) -> list[str]:
         """Embeddings of the evaluation plates, one file per plate."""
@@ -310,6 +305,11 @@ class Run:
             value = value[key]
         return value
 
+    def nuclei_options(self, plate: str) -> dict[str, Any]:
+        """Options of a plate's nuclei, with what must agree with its tiles: a nucleus is kept when its tile fits."""
+        options = self.options("nuclei") or {}
+        return {**options, "tile_size": self.plate(plate).tile_size(self.config)}
+
     def profile_options(self) -> dict[str, Any]:
         """Options of profiles, normalised by the split's negative controls unless the section says otherwise."""
         return {"negative_controls": self.negative_controls, **self.plain["profiles"]}
@@ -350,8 +350,7 @@ class Run:
         """The code of the embedding script, of the kind of an encoder and of a user-supplied one: of no other kind."""
         planned = self.encoder(encoder)
         kinds = [part.options["kind"] for part in (planned, planned.masked) if part is not None]
-        makes = [KINDS[kind].make for kind in kinds]
-        functions = [f"{make.__module__}:{make.__name__}" for make in makes]
+        functions = [f"{make.__module__}:{make.__name__}" for make in (KINDS[kind].make for kind in kinds)]
         return " ".join(filter(None, [self.code(script, *functions), planned.own_code]))
 
     def script(self, name: str) -> Path:

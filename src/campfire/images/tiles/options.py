@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
-from campfire.core.options import TILE_SIZE, Numbers, Options, option
+from campfire.core.options import TILE_SIZE, Numbers, Options, PixelSize, option
 
 
 class TileOptions(Options):
@@ -19,6 +19,12 @@ class TileOptions(Options):
         ge=2,
         le=4096,
         multiple_of=2,
+    )
+    pixel_size_um: PixelSize | None = option(
+        None,
+        "scale of the tiles: plates of another pixel size are resampled to it; null keeps each plate's own",
+        unit="um",
+        source="docs/encoders.md",
     )
     border: Literal["drop", "pad"] = option(
         "drop",

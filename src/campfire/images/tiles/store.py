@@ -30,7 +30,7 @@ from campfire.core.files import atomic_path, write_table
 from campfire.core.text import size
 from campfire.images import illumination as illum
 from campfire.images.sites import Function, SiteImages, iterate_sites, read_sites, with_channels
-from campfire.images.tiles.cut import cut, fits
+from campfire.images.tiles.cut import cut, fits, native_size, resample
 from campfire.images.tiles.options import TileOptions
 from campfire.images.tiles.ranges import check_ranges, sample_ranges, to_uint8
 
@@ -62,9 +62,9 @@ def write_plate(
 
     images: the plate's image folder. nuclei: the plate's nuclei table; rows with `kept` false are left out.
     `illumination_offset`: counts of the camera without light, which the correction does not change.
-    `pixel_size_um` and `segmentation` (how the nuclei were found) describe the tiles in the index. `threads` decode
-    ahead; memory does not depend on the number of sites. Returns the index. Nothing is left under a final name when
-    the plate fails.
+    `pixel_size_um` is that of the images; tiles are resampled where the options give them another. It and
+    `segmentation` (how the nuclei were found) describe the tiles in the index. `threads` decode ahead; memory does not
+    depend on the number of sites. Returns the index. Nothing is left under a final name when the plate fails.
 
     Raises DataError when no nucleus is kept, nuclei belong to a site without images, a tile does not fit although
     `border` is drop, an image cannot be read, or the disk is full.
@@ -75,7 +75,9 @@ def write_plate(
     cells, sites = _ordered(images, nuclei, channels)
     plate = str(cells[PLATE].iloc[0])
     functions = illum.read_functions(images, channels, illumination, illumination_offset)
-    cutter = _Cutter(channels, options, functions is not None, _ranges(images, sites, channels, functions, options))
+    scale = _Scale(options, pixel_size_um)
+    ranges = _ranges(images, sites, channels, functions, options)
+    cutter = _Cutter(channels, options, functions is not None, ranges, scale.native)
     shape = (len(cells), len(channels), options.size, options.size)
     header = _npy_header(shape, np.dtype(options.dtype))
     started = time.monotonic()
@@ -89,7 +91,7 @@ def write_plate(
                 crcs = cutter.write(handle, iterate_sites(images, sites, channels, functions, threads), cells)
             index = cells[CELL_KEYS].assign(row=np.arange(len(cells), dtype=np.int64), crc32=crcs)
             cutter.clipped.check(f"plate {plate}")
-            given: dict[str, Any] = {"pixel_size_um": pixel_size_um, "illumination": illumination}
+            given: dict[str, Any] = {**scale.described, "illumination": illumination}
             given |= {"segmentation": dict(segmentation or {}), "illumination_offset": illumination_offset}
             write_table(index, index_partial, {**_describe(index, cutter, functions, len(header)), **given})
             # An index of an earlier array must never lie beside the new one.
@@ -103,6 +105,27 @@ def write_plate(
     seconds = time.monotonic() - started
     log.info("%s: %d tiles of %d sites in %.1f s, %s", plate, len(cells), len(sites), seconds, path)
     return index
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """The scale of a plate's tiles; pixel_size_um: of its images."""
+
+    options: TileOptions
+    pixel_size_um: float | None
+
+    @property
+    def native(self) -> int:
+        """Side of the square of the images that becomes a tile, px."""
+        return native_size(self.options.size, self.pixel_size_um, self.options.pixel_size_um)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Pixel size of the tiles, um, and what they were resampled from, where they were."""
+        if self.native == self.options.size:
+            return {"pixel_size_um": self.pixel_size_um}
+        facts = {"native_size": self.native, "native_pixel_size_um": self.pixel_size_um}
+        return {"pixel_size_um": self.options.pixel_size_um, **facts}
 
 
 def _describe(
@@ -184,6 +207,8 @@ class _Cutter:
     corrected: bool
     """Whether images are corrected for illumination, as float32."""
     ranges: dict[str, tuple[float, float]] | None
+    native: int
+    """Side of the square cut from the images, px; tiles of another size are resampled from it."""
     clipped: illum.Clipped = field(default_factory=illum.Clipped)
     """Corrected pixels of the tiles that uint16 cannot hold."""
 
@@ -209,16 +234,19 @@ class _Cutter:
         """The tiles of one site in the store's dtype."""
         y, x = cells["y"].to_numpy(), cells["x"].to_numpy()
         shape = site.images[self.channels[0]].shape
-        size = self.options.size
+        size = self.native
         if self.options.border == "drop" and not fits(y, x, shape, size).all():
             raise DataError(
                 f"plate {site.plate} well {site.well} site {site.site}: a kept nucleus has no room for a tile of "
                 f"{size} px; run the nuclei step with the same tile size and border rule"
             )
         tiles = cut(site.images, y, x, self.channels, size)
+        resampled = size != self.options.size
+        if resampled:
+            tiles = resample(tiles, self.options.size)
         if self.ranges is not None:
             return to_uint8(tiles, self.ranges, self.channels)
-        return illum.to_uint16(tiles, self.clipped) if self.corrected else tiles
+        return illum.to_uint16(tiles, self.clipped) if self.corrected or resampled else tiles
 
 
 def _write_all(handle: BinaryIO, tiles: NDArray[Any]) -> None:

@@ -1,6 +1,7 @@
 """Reading JUMP's plate and well tables and the sheet of plates; every value stays text."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from campfire.core.columns import BATCH, COMPOUND, PLATE, PLATE_TYPE, SOURCE, WELL, WELL_KEYS
 from campfire.core.errors import CampfireError, ConfigError, DataError
+from campfire.core.options import plausible_pixel_size
 from campfire.core.text import some
 from campfire.screen.metadata.jump import PAPER_OOD_PLATES, ROLES
 from campfire.screen.names import name_problem
@@ -16,13 +18,17 @@ from campfire.screen.wells import FORMAT_COLUMN, FORMATS, check_wells, well_name
 
 INCHIKEY = "Metadata_InChIKey"
 SHEET_COLUMNS = [SOURCE, BATCH, PLATE, PLATE_TYPE, "role"]
+PIXEL_SIZE = "pixel_size_um"
+OWN_CHANNELS = "channels"
+"""Optional columns of the sheet: pixel size of a plate (um), and its channels (DNA+AGP); blank as in the config."""
 
 
 def read_sheet(path: str | Path) -> pd.DataFrame:
     """Read the sheet of plates (see `screen.sheets`), one row per plate, in the file's order.
 
     Columns Metadata_Source, Metadata_Batch, Metadata_Plate, Metadata_PlateType and role (id, ood, train), all text;
-    further columns are kept. Raises ConfigError naming file and line.
+    further columns are kept. Plates that differ from the config in pixel size or channels say so in the columns
+    pixel_size_um and channels (`plate_channels`). Raises ConfigError naming file and line.
     """
     path = Path(path)
     table = read_sheet_file(path, SHEET_COLUMNS, "sheet of plates")
@@ -41,6 +47,11 @@ def read_sheet(path: str | Path) -> pd.DataFrame:
     refuse_rows(table, problems, path)
     warn_of_doubtful_names(table[PLATE], "plate", path)
     return table.reset_index(drop=True)
+
+
+def plate_channels(row: Mapping[Any, Any]) -> list[str]:
+    """The channels that a row of the sheet names, as in DNA+AGP+Mito; [] where it names none."""
+    return [name for name in re.split(r"[+,;\s]+", str(row.get(OWN_CHANNELS) or "")) if name]
 
 
 def empty_sheet() -> pd.DataFrame:
@@ -181,6 +192,25 @@ def _sheet_row_problem(row: dict[Any, str]) -> str:
             return f"{kind} {row[column]!r} {problem}"
     if row["role"] not in ROLES:
         return f"plate {row[PLATE]} has unknown role {row['role']!r}; use {', '.join(ROLES)}"
+    return _optical_problem(row)
+
+
+def _optical_problem(row: dict[Any, str]) -> str:
+    """What is wrong with a plate's own pixel size or channels; "" when nothing is or it names none."""
+    where = f"plate {row[PLATE]}"
+    if size := row.get(PIXEL_SIZE):
+        if not re.fullmatch(r"[0-9]*[.]?[0-9]+", size):
+            return f"{where}: {PIXEL_SIZE} {size!r} is no number; give micrometres, or leave it blank for the config's"
+        try:
+            plausible_pixel_size(float(size))
+        except ValueError as error:
+            return f"{where}: {PIXEL_SIZE} {error}"
+    channels = plate_channels(row)
+    for channel in channels:
+        if problem := name_problem("channel", channel):
+            return f"{where}: channel {channel!r} {problem}"
+    if len(set(channels)) < len(channels):
+        return f"{where}: {OWN_CHANNELS} names a channel twice; name each once, as in DNA+AGP"
     return ""
 
 
