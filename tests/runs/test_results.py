@@ -41,6 +41,7 @@ class Planned(Run):
 def results(config: dict[str, Any], groups: bool = True, **changes: Any) -> Results:
     sheet = pd.DataFrame({"role": "heldout", "group": ["M1", "M2"] * 2, "control": "neg" if groups else ""})
     plates = pd.DataFrame({"Metadata_Plate": ["Q1", "plate.2"], "role": ["id", "ood"]})
+    plates["Metadata_Source"] = ["ours", "theirs"]
     run = Planned(Config.read(config), Path("workflow"), plates, plates, sheet)
     facts = {"pairs": PAIRS, "pretraining_runs": ["campfire"], "transfer_encoders": ["campfire"]} | changes
     for name, value in facts.items():

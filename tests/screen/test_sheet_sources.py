@@ -5,17 +5,20 @@ from pathlib import Path
 import pytest
 
 from campfire.core.errors import ConfigError
+from campfire.images.tiles import TileOptions
+from campfire.runs.config import Config
 from campfire.runs.plates import sheet_plates
 from campfire.screen.metadata import read_sheet
 from campfire.screen.metadata.tables import plate_channels
 
 HEADER = "Metadata_Source\tMetadata_Batch\tMetadata_Plate\tMetadata_PlateType\trole\tpixel_size_um\tchannels\n"
-CONFIG = {
-    "channels": ["DNA", "AGP", "Mito", "ER", "RNA"],
-    "training_channels": ["DNA", "AGP", "Mito"],
-    "pixel_size_um": 0.6,
-    "tiles": {"size": 112, "pixel_size_um": 0.6},
-}
+CHANNELS = ["DNA", "AGP", "Mito", "ER", "RNA"]
+CONFIG = Config(
+    channels=tuple(CHANNELS),
+    training_channels=("DNA", "AGP", "Mito"),
+    pixel_size_um=0.6,
+    tiles=TileOptions(size=112, pixel_size_um=0.6),
+)
 
 
 def sheet(tmp_path: Path, *rows: str) -> Path:
@@ -32,7 +35,7 @@ def test_plates_take_their_own_pixel_size_and_channels(tmp_path: Path) -> None:
         "theirs\tB2\tP3\tCOMPOUND\ttrain\t0.3\tDNA, AGP ER",
     )
     ours, theirs, training = sheet_plates(read_sheet(path), CONFIG)
-    assert (ours.pixel_size_um, ours.channels) == (0.6, CONFIG["channels"])
+    assert (ours.pixel_size_um, ours.channels) == (0.6, CHANNELS)
     assert (theirs.pixel_size_um, theirs.channels) == (0.3, ["DNA", "AGP", "ER"])
     assert training.channels == ["DNA", "AGP"]
     # Tiles of both show the same extent of the specimen.
@@ -44,7 +47,7 @@ def test_sheets_without_these_columns_are_as_before(tmp_path: Path) -> None:
     columns = "Metadata_Source\tMetadata_Batch\tMetadata_Plate\tMetadata_PlateType\trole\n"
     path.write_text(columns + "ours\tB1\tP1\tTARGET2\tid\n")
     (plate,) = sheet_plates(read_sheet(path), CONFIG)
-    assert (plate.pixel_size_um, plate.channels) == (0.6, CONFIG["channels"])
+    assert (plate.pixel_size_um, plate.channels) == (0.6, CHANNELS)
     assert plate_channels({}) == []
 
 

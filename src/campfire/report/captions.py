@@ -226,6 +226,14 @@ TABLES: Mapping[str, Caption] = {
         has_protocol=True,
         has_intervals=True,
     ),
+    "laboratories": Caption(
+        "Do representations hold in another laboratory?",
+        "OOD plates by their source, beside the ID plates: those of sources that have ID or training plates, and those "
+        "of other laboratories, with another microscope, pixel size or set of channels. Channels: {id_channels}, of "
+        "which a plate is embedded with those that it has.",
+        has_protocol=True,
+        has_intervals=True,
+    ),
     "protocols": Caption(
         "What do the evaluation protocols give?",
         "The same embeddings probed under each protocol. release: as the authors' code, which pools the control cells "

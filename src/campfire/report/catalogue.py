@@ -50,7 +50,7 @@ class Entry:
     `leave_out_of_evaluation` is `leave_out` of evaluation plates only."""
     needs: tuple[str, ...] = ()
     """Further requirements on the run: ood_channels, protocols, comparisons, channel_sets, pretraining, masked,
-    unseen_channels, training_channels."""
+    unseen_channels, training_channels, other_laboratory."""
     make: str = ""
     """The function that builds it; empty means `make` of the module of that name."""
     family: bool = False
@@ -80,6 +80,7 @@ TABLES = (
         settings=("options", "licences"),
     ),
     _table("gaps", "OOD gaps", "quadrants", ["probes"]),
+    _table("laboratories", "Other laboratories", "quadrants", ["probes", "wells"], needs=("other_laboratory",)),
     _table("leakage", "Leakage", "leakage", ["leakage"]),
     _table(
         *("outside_cell", "Outside of the cell", "leakage", ["probes"]),

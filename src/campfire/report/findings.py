@@ -55,7 +55,7 @@ CHAPTERS = (
         "Plates and compounds",
         "Do representations generalise to held-out plates and compounds?",
         ("ood_gap",),
-        ("table_3_1", "gaps"),
+        ("table_3_1", "gaps", "laboratories"),
     ),
     Chapter(
         "Channels",

@@ -13,7 +13,7 @@ from campfire.core.mistakes import nearest
 from campfire.encoders import KINDS
 from campfire.encoders.timm_names import unknown_timm_model
 from campfire.evaluation.transfer.sheet import read_sheet as read_transfer_sheet
-from campfire.runs.embedding import lacking_channels
+from campfire.runs.embedding import lacking_channels, loaded_encoders
 from campfire.runs.files import weight_files
 from campfire.runs.plates import NUCLEAR_STAIN
 from campfire.runs.run import Run
@@ -136,7 +136,7 @@ def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
 
 def check_timm_names(run: Run) -> None:
     """Check that timm has the models that its encoders name."""
-    for name in run.loaded_encoders:
+    for name in loaded_encoders(run):
         options = run.plain["encoders"][name]
         if options["kind"] == "timm" and (unknown := unknown_timm_model(options["model"])):
             raise ConfigError(f"config: encoders.{name}.model: {unknown}")
@@ -144,7 +144,7 @@ def check_timm_names(run: Run) -> None:
 
 def check_weights(run: Run, ablation: bool = False) -> None:
     """Check that weight files exist; those of the ablation study only when it is requested."""
-    for encoder in run.loaded_encoders:
+    for encoder in loaded_encoders(run):
         weights = run.plain["encoders"][encoder].get("weights")
         source = KINDS[run.plain["encoders"][encoder]["kind"]].source
         if run.encoder(encoder).is_table:
@@ -175,7 +175,7 @@ def check_weights(run: Run, ablation: bool = False) -> None:
 def check_tile_size(run: Run) -> None:
     """Check that external weight files were trained on tiles of this run's size."""
     size = run.config.tiles.size
-    for name in run.loaded_encoders:
+    for name in loaded_encoders(run):
         options = run.plain["encoders"][name]
         path = options.get("weights")
         if options["kind"] not in ("pretrained", "untrained") or not path or not Path(path).is_file():
@@ -205,7 +205,7 @@ def _missing(weights: str | None) -> bool:
 
 def check_factories(run: Run) -> None:
     """Check that the modules of user-supplied encoders exist, in the working folder or installed."""
-    for name in run.loaded_encoders:
+    for name in loaded_encoders(run):
         encoder = run.encoder(name)
         path = encoder.module
         if path is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from campfire.core.columns import SOURCE
 from campfire.runs.run import Run
 
 
@@ -30,3 +31,9 @@ def differs_in_training_channels(run: Run, encoders: Sequence[str]) -> bool:
     """Whether these encoders were pretrained on different numbers of channels."""
     known = trained_on(run)
     return len({len(known[encoder]) for encoder in encoders if encoder in known}) > 1
+
+
+def other_laboratories(run: Run) -> list[str]:
+    """Sources of OOD plates that have neither training nor ID plates."""
+    roles = run.sheet.groupby(SOURCE)["role"].agg(set)
+    return [str(source) for source, found in roles.items() if found == {"ood"}]

@@ -1,4 +1,4 @@
-"""What an embedding job needs beside tiles: the channels that plates lack, and nuclei for masked tiles."""
+"""What embedding needs beside tiles: encoders behind masked tiles, their nuclei, and the channels that plates lack."""
 
 from campfire.runs.run import Run
 
@@ -14,3 +14,9 @@ def masking_nuclei(run: Run, encoder: str, transfer: bool = False) -> list[str]:
     """The nuclei of the evaluation (transfer) plates where the encoder sees masked tiles, else []."""
     plates = run.transfer_plates if transfer else run.evaluation_plates
     return list(map(run.files.nuclei, plates)) if run.encoder(encoder).masked else []
+
+
+def loaded_encoders(run: Run) -> list[str]:
+    """The encoders that are used, and those behind masked tiles, each once."""
+    behind = (run.encoder(name).masked for name in run.encoders)
+    return list(dict.fromkeys([*run.encoders, *(encoder.name for encoder in behind if encoder)]))

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from campfire.core.columns import BATCH, PLATE, SOURCE, WELL
@@ -12,9 +10,6 @@ from campfire.images.gallery.plan import read_known_bad
 from campfire.images.tiles.cut import native_size
 from campfire.runs.config import Config
 from campfire.screen.metadata.tables import PIXEL_SIZE, plate_channels
-
-if TYPE_CHECKING:
-    pass
 
 NUCLEAR_STAIN = "DNA"
 

@@ -110,6 +110,7 @@ class Results:
             "comparisons": len(self.run.pairs) > 1,
             "channel_sets": bool(self.growing_sets),
             "pretraining": bool(self.run.pretraining_runs),
+            "other_laboratory": bool(comparisons.other_laboratories(self.run)),
             "masked": bool(comparisons.masked(self.run, self.leading)),
             "unseen_channels": comparisons.adds_unseen_channels(self.run),
             "training_channels": comparisons.differs_in_training_channels(self.run, self.leading),

@@ -182,18 +182,12 @@ class Run:
         """Every encoder that is used, each once."""
         return list(dict.fromkeys([*(encoder for encoder, _ in self.pairs), *self.transfer_encoders]))
 
-    @property
-    def loaded_encoders(self) -> list[str]:
-        """The encoders that are used, and those behind masked tiles, each once."""
-        behind = (self.encoder(name).masked for name in self.encoders)
-        return list(dict.fromkeys([*self.encoders, *(encoder.name for encoder in behind if encoder)]))
-
     def encoder(self, name: str) -> PlannedEncoder:
         """What an encoder of the config needs."""
         options = self.plain["encoders"][name]
         pretraining = self.pretraining(options["run"]) if "run" in options else {}
-        masked = self.encoder(options["encoder"]) if options["kind"] == "masked" else None
-        return PlannedEncoder(name, options, pretraining, self.files, masked)
+        behind = self.encoder(options["encoder"]) if options["kind"] == "masked" else None
+        return PlannedEncoder(name, options, pretraining, self.files, behind)
 
     def encoder_pattern(self, tables: bool) -> str:
         """A regular expression of the names of tables of embeddings made elsewhere, or of all other encoders."""
@@ -307,8 +301,7 @@ class Run:
 
     def nuclei_options(self, plate: str) -> dict[str, Any]:
         """Options of a plate's nuclei, with what must agree with its tiles: a nucleus is kept when its tile fits."""
-        options = self.options("nuclei") or {}
-        return {**options, "tile_size": self.plate(plate).tile_size(self.config)}
+        return {**(self.options("nuclei") or {}), "tile_size": self.plate(plate).tile_size(self.config)}
 
     def profile_options(self) -> dict[str, Any]:
         """Options of profiles, normalised by the split's negative controls unless the section says otherwise."""

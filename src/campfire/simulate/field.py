@@ -77,6 +77,16 @@ class Canvas:
             np.copyto(self.labels[field], np.where(nucleus[inner], self._count, 0), where=wins)
 
 
+def at_scale(light: NDArray[Any], labels: NDArray[Any], size: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Light (5, H, W) and labels (H, W) in `size` pixels along a side; a pixel keeps its light."""
+    old = labels.shape[0]
+    if size == old:
+        return light, labels
+    zoom = size / old
+    scaled = [ndimage.zoom(channel, zoom, order=1, mode="nearest", grid_mode=True) for channel in light]
+    return np.stack(scaled), ndimage.zoom(labels, zoom, order=0, mode="nearest", grid_mode=True)
+
+
 def illumination(size: int, optics: Optics) -> NDArray[Any]:
     """The plate's illumination (size, size) float32, at most 1: the shape of the gallery's *_Illum<Channel>.npy."""
     axis = np.linspace(0, 1, size, dtype=np.float32)

@@ -1,17 +1,21 @@
 """The simulated screen's plan: plates, batches, wells, treatments, and the effects of each plate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from campfire.core.columns import CHANNELS
 from campfire.core.random import keyed_generator
 from campfire.screen.metadata import NEGATIVE_CONTROL, UNTREATED
 from campfire.screen.wells import row_letters
 from campfire.simulate.field import Optics
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.phenotype import CELL_KINDS, PARAMETERS, Treatment, draw_treatments
+
+PIXEL_SIZE_UM = 0.597976
+"""Of JUMP's source_3; the simulated cells have the size of U2OS cells at this scale."""
 
 CHANNEL_NUMBERS = {
     "standard": {"Mito": 1, "AGP": 2, "RNA": 3, "ER": 4, "DNA": 5},
@@ -56,6 +60,10 @@ class Plate:
     group: str = ""
     corrupt: bool = False
     """One image of the plate is filled with zeros, as happened to some in the gallery."""
+    source: str = ""
+    """Its source; empty is the screen's."""
+    pixel_size_um: float = PIXEL_SIZE_UM
+    channels: Sequence[str] = tuple(CHANNELS)
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,8 @@ def plan_screen(options: ScreenOptions) -> Layout:
         batch = ood_batch if ood else id_batches[k * len(id_batches) // options.id_plates]
         plates.append(_plate(options, f"SIMQC{k + 1:03d}", batch, "TARGET2", "ood" if ood else "id", wells, ood, k))
 
+    plates += [_other_plate(options, k, evaluation) for k in range(options.other_plates)]
+
     library = options.compound_wells * options.compound_plates
     new = draw_treatments([f"JCP2022_92{k:04d}" for k in range(1, library + 1)], seed_of(options, "library"), strength)
     for k in range(options.compound_plates):
@@ -121,6 +131,23 @@ def plan_screen(options: ScreenOptions) -> Layout:
             )
         )
     return Layout(plates, _transfer(options) if options.transfer_plates else [], treatments)
+
+
+def _other_plate(options: ScreenOptions, number: int, evaluation: Sequence[Treatment]) -> Plate:
+    """A plate of the second source: the treatments of the evaluation plates in another layout, by another camera."""
+    rng = seed_of(options, "other layout")
+    places = np.sort(rng.permutation(384)[: len(evaluation)])
+    order = rng.permutation(len(evaluation))
+    wells = [Well(well_name(p), evaluation[i].name, evaluation[i]) for p, i in zip(places, order, strict=True)]
+    plate = _plate(options, f"OTHER{number + 1:03d}", "OTHER_1", "TARGET2", "ood", wells, True, number)
+    finer = PIXEL_SIZE_UM / options.other_pixel_size_um
+    return replace(
+        plate,
+        optics=replace(plate.optics, blur=plate.optics.blur * finer),
+        source=options.other_source,
+        pixel_size_um=options.other_pixel_size_um,
+        channels=[channel for channel in CHANNELS if channel in options.other_channels],
+    )
 
 
 def _transfer(options: ScreenOptions) -> list[Plate]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from campfire.core.options import Options, Seed, option
+from campfire.core.columns import CHANNELS
+from campfire.core.options import Names, Options, PixelSize, Seed, option
 
 
 class ScreenOptions(Options):
@@ -17,6 +18,12 @@ class ScreenOptions(Options):
     source: str = option("source_99", "source, the folder below the prefix", min_length=1)
     id_plates: int = option(7, "TARGET2-like plates in distribution", ge=1)
     ood_plates: int = option(2, "TARGET2-like plates out of distribution, from a batch of their own", ge=0)
+    other_plates: int = option(
+        0, "TARGET2-like plates of a second source, out of distribution: other camera, fewer channels, own layout", ge=0
+    )
+    other_source: str = option("source_98", "the second source", min_length=1)
+    other_pixel_size_um: PixelSize = option(0.45, "pixel size of its camera", unit="um")
+    other_channels: Names = option(("DNA", "AGP", "ER"), "its channels, the nuclear stain DNA among them", min_length=1)
     compound_plates: int = option(
         2, "COMPOUND-like plates; the last shares the batch of the OOD plates, as some do in JUMP", ge=0
     )
@@ -42,3 +49,5 @@ class ScreenOptions(Options):
     def contradictions(self) -> Iterator[tuple[str, str]]:
         if self.positive_controls + self.compounds + self.dmso_wells > 384:
             yield "compounds", "positive_controls, compounds and dmso_wells exceed the 384 wells of a plate; lower one"
+        if "DNA" not in self.other_channels or not set(self.other_channels) <= set(CHANNELS):
+            yield "other_channels", f"must be DNA and others of {', '.join(CHANNELS)}"

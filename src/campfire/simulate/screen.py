@@ -18,13 +18,19 @@ from numpy.typing import NDArray
 from campfire.core.columns import BATCH, CHANNELS, COMPOUND, NUCLEUS, PLATE, PLATE_TYPE, SITE, SOURCE, WELL
 from campfire.core.files import write_json, write_table
 from campfire.screen.wells import well_position
-from campfire.simulate.layout import CHANNEL_NUMBERS, Layout, Plate, Well, plan_screen, seed_of, well_effects
+from campfire.simulate.layout import (
+    CHANNEL_NUMBERS,
+    PIXEL_SIZE_UM,
+    Layout,
+    Plate,
+    Well,
+    plan_screen,
+    seed_of,
+    well_effects,
+)
 from campfire.simulate.options import ScreenOptions
 
 log = logging.getLogger(__name__)
-
-PIXEL_SIZE_UM = 0.597976
-"""Of JUMP's source_3; the simulated cells have the size of U2OS cells at this scale."""
 
 CELLS_AT_ONCE = 4
 """Cells drawn together: their arrays then fit the processor's cache."""
@@ -36,7 +42,8 @@ def render_site(options: ScreenOptions, plate: Plate, well: Well, site: int) -> 
     """One site as the camera sees it.
 
     Returns images (5, field, field) uint16 in the order of core.columns.CHANNELS and the labels (field, field) int32
-    of the true nuclei, 0 where there is none. The same arguments give the same bytes.
+    of the true nuclei, 0 where there is none; a camera of another pixel size sees the same field in more or fewer
+    pixels. The same arguments give the same bytes.
     """
     from campfire.simulate import cells, field, phenotype, texture
 
@@ -52,7 +59,14 @@ def render_site(options: ScreenOptions, plate: Plate, well: Well, site: int) -> 
     for start in range(0, len(points), CELLS_AT_ONCE):
         some = slice(start, min(start + CELLS_AT_ONCE, len(points)))
         canvas.add(cells.draw({name: values[some] for name, values in drawn.items()}, atlas, rng), points[some])
-    return field.photograph(canvas.light, plate.optics, rng), canvas.labels
+    pixels = side(options, plate)
+    light, labels = field.at_scale(canvas.light, canvas.labels, pixels)
+    return field.photograph(light, plate.optics, rng), labels
+
+
+def side(options: ScreenOptions, plate: Plate) -> int:
+    """Side of the plate's images, px."""
+    return round(options.field * PIXEL_SIZE_UM / plate.pixel_size_um)
 
 
 def write_screen(root: str | Path, options: ScreenOptions | None = None) -> Layout:
@@ -103,7 +117,7 @@ def _write_plate(bucket: Path, options: ScreenOptions, plate: Plate) -> pd.DataF
     import tifffile
     from skimage.measure import regionprops_table
 
-    home = f"{options.prefix}/{options.source}"
+    home = f"{options.prefix}/{plate.source or options.source}"
     images = f"{home}/images/{plate.batch}/images/{plate.folder}/Images"
     (bucket / images).mkdir(parents=True)
     numbers = CHANNEL_NUMBERS[plate.channel_numbers]
@@ -113,9 +127,9 @@ def _write_plate(bucket: Path, options: ScreenOptions, plate: Plate) -> pd.DataF
         for site in range(1, options.sites + 1):
             pixels, labels = render_site(options, plate, well, site)
             names = {}
-            for k, channel in enumerate(CHANNELS):
+            for channel in plate.channels:
                 names[channel] = f"r{row:02d}c{column:02d}f{site:02d}p01-ch{numbers[channel]}sk1fk1fl1.tiff"
-                image = pixels[k]
+                image = pixels[CHANNELS.index(channel)]
                 if plate.corrupt and well is plate.wells[-1] and site == 1 and channel == "AGP":
                     image = np.zeros_like(image)
                 tifffile.imwrite(bucket / images / names[channel], image, compression="lzw", metadata=None)
@@ -139,8 +153,8 @@ def _write_plate(bucket: Path, options: ScreenOptions, plate: Plate) -> pd.DataF
         from campfire.simulate.field import illumination
 
         (bucket / illum).mkdir(parents=True)
-        shade = illumination(options.field, plate.optics)
-        for channel in CHANNELS:
+        shade = illumination(side(options, plate), plate.optics)
+        for channel in plate.channels:
             np.save(bucket / illum / f"{plate.name}_Illum{channel}.npy", (shade / shade.mean()).astype(np.float32))
     _write_load_data(bucket, options, plate, rows, images, illum)
     return pd.concat(truth, ignore_index=True)
@@ -156,7 +170,7 @@ def _write_load_data(
     table = []
     for row in rows:
         record: dict[str, str] = {}
-        for channel in CHANNELS:
+        for channel in plate.channels:
             name = row["names"][channel]
             if parquet:
                 record[f"FileName_Orig{channel}"] = name
@@ -169,7 +183,7 @@ def _write_load_data(
             elif with_illum:
                 record[f"URL_Illum{channel}"] = f"{address}/{illum}/{plate.name}_Illum{channel}.npy"
         record |= {
-            SOURCE: options.source,
+            SOURCE: plate.source or options.source,
             BATCH: plate.batch,
             PLATE: plate.name,
             WELL: row["well"],
@@ -177,17 +191,17 @@ def _write_load_data(
             "Metadata_Row": str(row["row"]),
             "Metadata_Col": str(row["column"]),
             "Metadata_FieldID": str(row["site"]),
-            "Metadata_ImageResolutionX": f"{PIXEL_SIZE_UM * 1e-6:.6e}",
-            "Metadata_ImageResolutionY": f"{PIXEL_SIZE_UM * 1e-6:.6e}",
-            "Metadata_ImageSizeX": str(options.field),
-            "Metadata_ImageSizeY": str(options.field),
+            "Metadata_ImageResolutionX": f"{plate.pixel_size_um * 1e-6:.6e}",
+            "Metadata_ImageResolutionY": f"{plate.pixel_size_um * 1e-6:.6e}",
+            "Metadata_ImageSizeX": str(side(options, plate)),
+            "Metadata_ImageSizeY": str(side(options, plate)),
         }
         table.append(record)
     columns = list(table[0])
     order = seed_of(options, "columns", plate.name).permutation(len(columns))
     frame = pd.DataFrame(table, dtype=object)[[columns[i] for i in order]]
     layer = "load_data_csv_orig" if parquet else "load_data_csv"
-    folder = bucket / options.prefix / options.source / "workspace" / layer / plate.batch / plate.name
+    folder = bucket / options.prefix / (plate.source or options.source) / "workspace" / layer / plate.batch / plate.name
     folder.mkdir(parents=True)
     if parquet:
         frame.to_parquet(folder / "load_data_with_illum.parquet", index=False)
@@ -201,13 +215,13 @@ def _write_tables(work: Path, options: ScreenOptions, layout: Layout) -> None:
     folder = work / "metadata"
     folder.mkdir(parents=True)
     plates = [
-        {SOURCE: options.source, BATCH: p.batch, PLATE: p.name, PLATE_TYPE: p.plate_type, "role": p.role}
+        {SOURCE: p.source or options.source, BATCH: p.batch, PLATE: p.name, PLATE_TYPE: p.plate_type, "role": p.role}
         for p in layout.everything
     ]
     columns = [SOURCE, BATCH, PLATE, PLATE_TYPE]
     pd.DataFrame(plates)[columns].to_csv(folder / "plate.csv.gz", index=False, compression=gzip)
     wells = [
-        {SOURCE: options.source, PLATE: p.name, WELL: w.name, COMPOUND: w.compound}
+        {SOURCE: p.source or options.source, PLATE: p.name, WELL: w.name, COMPOUND: w.compound}
         for p in layout.everything
         for w in p.wells
     ]
@@ -219,6 +233,10 @@ def _write_tables(work: Path, options: ScreenOptions, layout: Layout) -> None:
         folder / "compound.csv.gz", index=False, compression=gzip
     )
     sheet = pd.DataFrame(plates[: len(layout.plates)])
+    if options.other_plates:
+        others = [plate if plate.source else None for plate in layout.plates]
+        sheet["pixel_size_um"] = [f"{plate.pixel_size_um:g}" if plate else "" for plate in others]
+        sheet["channels"] = ["+".join(plate.channels) if plate else "" for plate in others]
     sheet.to_csv(work / "plates.tsv", sep="\t", index=False)
     transfer = [
         {
