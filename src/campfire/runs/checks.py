@@ -115,7 +115,7 @@ def check_pixel_sizes(run: Run) -> None:
     if len(sizes) > 1 and run.config.tiles.pixel_size_um is None:
         found = ", ".join(f"{size:g} (such as {plate})" for size, plate in sorted(sizes.items()))
         raise ConfigError(
-            f"{run.config['sheet']}: plates have {len(sizes)} pixel sizes, {found} um; set tiles.pixel_size_um to the "
+            f"{run.config.sheet}: plates have {len(sizes)} pixel sizes, {found} um; set tiles.pixel_size_um to the "
             "one that all tiles are resampled to"
         )
 
