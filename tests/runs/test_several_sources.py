@@ -45,7 +45,8 @@ def test_each_plate_has_its_own_scale_and_channels(make: Make) -> None:
     run = make()
     check_run(run)
     assert run.plate("Q3").channels == ["DNA", "ER"]
-    assert run.nuclei_options("Q3")["tile_size"] == 224 and run.nuclei_options("Q1")["tile_size"] == 112
+    sizes = [run.plate(name).nuclei_options({}, run.config)["tile_size"] for name in ("Q3", "Q1")]
+    assert sizes == [224, 112]
     assert lacking_channels(run, "DNA_AGP_Mito") == {"Q3": ["AGP", "Mito"]}
     groups = source_check_options(run)["groups"]
     assert [group["pixel_size_um"] for group in groups] == [0.597976, 0.3]

@@ -21,7 +21,9 @@ rule nuclei:
         plates_on_disk=1,
     params:
         pixel_size_um=lambda wildcards: run.plate(wildcards.plate).pixel_size_um,
-        nuclei=lambda wildcards: run.nuclei_options(wildcards.plate),
+        nuclei=lambda wildcards: run.plate(wildcards.plate).nuclei_options(
+            run.options("nuclei"), run.config
+        ),
         machine=lambda wildcards, input: run.machine("nuclei"),
         quality=run.options("quality"),
         illumination=run.config.illumination,

@@ -63,7 +63,9 @@ rule contact_sheet:
     params:
         channels=lambda wildcards, input: run.plate(wildcards.plate).channels,
         pixel_size_um=lambda wildcards, input: run.plate(wildcards.plate).pixel_size_um,
-        nuclei=lambda wildcards, input: run.nuclei_options(wildcards.plate),
+        nuclei=lambda wildcards, input: run.plate(wildcards.plate).nuclei_options(
+            run.options("nuclei"), run.config
+        ),
         machine=lambda wildcards, input: run.machine("nuclei"),
         illumination=lambda wildcards, input: run.config.illumination,
         illumination_offset=lambda wildcards, input: run.config.illumination_offset,

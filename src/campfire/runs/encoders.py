@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from campfire.encoders import KINDS
 from campfire.runs.files import Files, existing, weight_files
 from campfire.runs.fingerprint import syntax_digest
 from campfire.runs.settings import in_order
@@ -30,6 +31,12 @@ class PlannedEncoder:
         if self.masked is not None:
             return self.masked.run
         return self.options.get("run") if self.options["kind"] == "pretrained" else None
+
+    @property
+    def factories(self) -> list[str]:
+        """The functions that build it, as module:function; those of the encoder behind masked tiles too."""
+        make = KINDS[self.options["kind"]].make
+        return [f"{make.__module__}:{make.__name__}", *(self.masked.factories if self.masked else [])]
 
     @property
     def is_table(self) -> bool:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
 import pandas as pd
 
 from campfire.core.columns import BATCH, PLATE, SOURCE, WELL
@@ -38,6 +40,10 @@ class Plate:
     def tile_size(self, config: Config) -> int:
         """Side of the square that becomes a tile, in px of this plate."""
         return native_size(config.tiles.size, self.pixel_size_um, config.tiles.pixel_size_um)
+
+    def nuclei_options(self, options: Mapping[str, Any], config: Config) -> dict[str, Any]:
+        """Options of its nuclei, with what must agree with its tiles: a nucleus is kept when its tile fits."""
+        return {**options, "tile_size": self.tile_size(config)}
 
     def known_bad(self, config: Config) -> dict[str, str]:
         """Known bad objects of this plate (key -> reason), so that one plate's faults do not rerun the others."""

@@ -14,7 +14,6 @@ import pandas as pd
 
 from campfire.core.columns import PLATE
 from campfire.core.errors import ConfigError
-from campfire.encoders import KINDS
 from campfire.evaluation.transfer.sheet import check_trainable
 from campfire.evaluation.transfer.sheet import read_sheet as read_transfer_sheet
 from campfire.runs import plates, settings
@@ -299,10 +298,6 @@ class Run:
             value = value[key]
         return value
 
-    def nuclei_options(self, plate: str) -> dict[str, Any]:
-        """Options of a plate's nuclei, with what must agree with its tiles: a nucleus is kept when its tile fits."""
-        return {**(self.options("nuclei") or {}), "tile_size": self.plate(plate).tile_size(self.config)}
-
     def profile_options(self) -> dict[str, Any]:
         """Options of profiles, normalised by the split's negative controls unless the section says otherwise."""
         return {"negative_controls": self.negative_controls, **self.plain["profiles"]}
@@ -342,9 +337,7 @@ class Run:
     def embed_code(self, encoder: str, script: str = "embed") -> str:
         """The code of the embedding script, of the kind of an encoder and of a user-supplied one: of no other kind."""
         planned = self.encoder(encoder)
-        kinds = [part.options["kind"] for part in (planned, planned.masked) if part is not None]
-        functions = [f"{make.__module__}:{make.__name__}" for make in (KINDS[kind].make for kind in kinds)]
-        return " ".join(filter(None, [self.code(script, *functions), planned.own_code]))
+        return " ".join(filter(None, [self.code(script, *planned.factories), planned.own_code]))
 
     def script(self, name: str) -> Path:
         """The file of a script, fetched where the workflow is at a URL."""
