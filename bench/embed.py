@@ -64,9 +64,13 @@ class Plate:
     index: pd.DataFrame
     channels: list[str] = field(default_factory=lambda: list(CHANNELS))
 
-    def counts(self, rows: Any) -> np.ndarray:
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Tiles as stored."""
+        return self.images[rows]
+
+    def to_counts(self, tiles: np.ndarray) -> np.ndarray:
         """Tiles as float32."""
-        return self.images[rows].astype(np.float32)
+        return tiles.astype(np.float32)
 
 
 class Nothing:

@@ -29,8 +29,11 @@ class Store:
     index: pd.DataFrame
     channels: list[str] = field(default_factory=lambda: list(CHANNELS))
 
-    def counts(self, rows: Any) -> np.ndarray:
-        return self.images[rows].astype(np.float32) * 2
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return self.images[rows]
+
+    def to_counts(self, tiles: np.ndarray) -> np.ndarray:
+        return tiles.astype(np.float32) * 2
 
 
 @dataclass

@@ -52,8 +52,11 @@ class Store:
         rows = [("P1", "A01", "1", number + 1) for number in range(len(images))]
         self.index = pd.DataFrame(rows, columns=CELL_KEYS).assign(row=np.arange(len(images)))
 
-    def counts(self, rows: Any) -> Any:
-        return self.images[rows].astype(np.float32)
+    def read(self, rows: Any) -> Any:
+        return self.images[rows]
+
+    def to_counts(self, tiles: Any) -> Any:
+        return tiles.astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", PEERS)

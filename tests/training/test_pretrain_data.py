@@ -1,6 +1,7 @@
 """The order of tiles in pretraining: each once per epoch, reproducible from any step, only what may be used."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,6 +130,27 @@ def test_any_step_can_be_found_again(source: Source, window: int) -> None:
             assert a.channels == b.channels and a.images.equal(b.images)
 
 
+def test_positioned_reads_deliver_the_same_bytes(plates: list[Path], source: Source, tmp_path: Path) -> None:
+    """Map and positioned reads give the same batches, from any step; a file that lost its end is named."""
+    wells = split_table(["five", "three", "two"])
+    other = open_sources(plates, wells, CHANNELS, reading="positioned")[0]
+    assert other.digest() == source.digest() and all(p.file for g in other.groups for p in g.plates)
+    plan = plan_epoch([g.tiles for g in source.groups], 60, 2, keyed_generator(5, 7))
+    for first in (0, plan.steps // 2):
+        made = [
+            list(Loader(s, 16, rank=1, seed=5, shard_tiles=16, window_tiles=70).epoch(plan, 7, first))
+            for s in (source, other)
+        ]
+        for a, b in zip(*made, strict=True):
+            assert a.images.equal(b.images) and np.array_equal(a.rows, b.rows) and a.channels == b.channels
+    short = write_plate(tmp_path, "five", 230, CHANNELS)
+    train = open_sources([short], wells, CHANNELS, reading="positioned")[0]
+    with open(short, "r+b") as file:
+        file.truncate(short.stat().st_size // 2)
+    with pytest.raises(DataError, match=r"five\.npy: ends at byte"):
+        list(Loader(train, 50).epoch(plan_epoch([train.tiles], 100, 1, None), 0))
+
+
 def test_a_cap_is_a_fixed_random_part(source: Source) -> None:
     small, again, other = source.capped(50, 1), source.capped(50, 1), source.capped(50, 2)
     assert small.tiles == 50 and small.digest() == again.digest() != other.digest()
@@ -147,14 +169,15 @@ def test_errors_of_reading_reach_the_trainer(source: Source) -> None:
         object.__setattr__(broken, "rows", rows)
 
 
+@pytest.mark.parametrize("reading", ["map", "positioned"])
 @pytest.mark.parametrize("channel", [1, 4])
-def test_a_tile_altered_since_it_was_cut_ends_the_run(tmp_path: Path, channel: int) -> None:
+def test_a_tile_altered_since_it_was_cut_ends_the_run(tmp_path: Path, channel: int, reading: Any) -> None:
     """Also in a channel that is not trained on; in a tile that opening does not sample, at its first read."""
     path = write_plate(tmp_path, "five", 230, ["DNA", "AGP", "Mito", "ER", "RNA"])
     stored = np.load(path, mmap_mode="r+")
     stored[7, channel, 3, 4] ^= 1
     stored.flush()
-    train, _, _ = open_sources([path], split_table(["five"]), CHANNELS)
+    train, _, _ = open_sources([path], split_table(["five"]), CHANNELS, reading=reading)
     loader = Loader(train, 50, window_tiles=100)
     with pytest.raises(DataError, match=r"five\.npy: tile 7 \(well A01\) differs from its index"):
         list(loader.epoch(plan_epoch([train.tiles], 100, 1, None), 0))

@@ -37,8 +37,12 @@ class TileStore(Protocol):
         """Names of the array's channels."""
         ...
 
-    def counts(self, rows: Any) -> NDArray[np.float32]:
-        """Tiles in counts, whatever the stored type."""
+    def read(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """The tiles at `rows` as stored, (n, C, H, W), read at their positions."""
+        ...
+
+    def to_counts(self, tiles: NDArray[Any]) -> NDArray[np.float32]:
+        """Stored tiles in counts, whatever their type."""
         ...
 
 
@@ -101,8 +105,9 @@ def embed_plate(
     def fetch(start: int) -> torch.Tensor:
         part = rows[start : start + batch_size]
         run = part[-1] - part[0] + 1 == len(part)
-        where = slice(int(part[0]), int(part[-1]) + 1) if run else part
-        block = store.counts(where) if encoder.normalisation == "counts" else store.images[where]
+        # Scattered tiles are read one by one: through the map the kernel would read megabytes around each.
+        block = store.images[int(part[0]) : int(part[-1]) + 1] if run else store.read(part)
+        block = store.to_counts(block) if encoder.normalisation == "counts" else block
         tiles = torch.from_numpy(np.array(block if whole else block[:, positions]))
         return tiles.pin_memory() if pinned else tiles
 
@@ -137,4 +142,4 @@ def _some_tiles(store: TileStore, positions: list[int], most: int) -> torch.Tens
     """At most so many evenly spaced raw tiles of the plate, independent of the embedded cells."""
     count = len(store.images)
     seen = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
-    return torch.from_numpy(np.array(store.images[seen][:, positions]))
+    return torch.from_numpy(np.ascontiguousarray(store.read(seen)[:, positions]))

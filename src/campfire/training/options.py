@@ -166,6 +166,11 @@ class PretrainOptions(Options):
     window_tiles: int = option(
         16_384, "tiles of shuffled shards that a process holds in memory and shuffles one by one", ge=1
     )
+    reading: Literal["map", "positioned"] = option(
+        "positioned",
+        "how tiles are read: at their positions in the file, or through a memory map (docs/performance.md)",
+        execution=True,
+    )
     loader_threads: int = option(2, "threads that read shards", execution=True, internal=True, ge=1)
     prefetch_batches: int = option(3, "batches prepared ahead of the step that uses them", execution=True, ge=0)
     checkpoint_minutes: float = option(

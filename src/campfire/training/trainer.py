@@ -54,15 +54,15 @@ def train(
     Under torchrun every process calls this with the same arguments. With the same inputs and number of processes the
     weights on the CPU are the same bit for bit, however often the run was stopped or killed. A finished run leaves no
     checkpoints but links to its outputs in `state_dir`; the same run by the same code is then restored from there.
-    code: identifies the training code, as the workflow's rule does; it is recorded in the weights, and a finished run
-    of other code does not count as the same run. leave_out: wells and sites whose tiles are not used.
+    code: identifies the training code; it is recorded in the weights, and a finished run of other code is another run.
+    leave_out: wells and sites whose tiles are not used.
 
     Raises InterruptedRunError after SIGINT, SIGTERM or SIGUSR1 (a checkpoint is written; exit with EXIT_RESUMABLE),
     DataError and ConfigError for inputs that do not fit, CampfireError for a loss that is too often not finite.
     """
     with StopSignal() as stop, join(options.device, options.deterministic) as processes:
-        table = wells if isinstance(wells, pd.DataFrame) else read_table(wells)
-        train_tiles, val_tiles, digests = open_sources(plates, table, options.channels, options.plate_types, leave_out)
+        chosen = (options.channels, options.plate_types, leave_out, options.reading)
+        train_tiles, val_tiles, digests = open_sources(plates, wells, *chosen)
         train_tiles = train_tiles.capped(options.max_tiles, options.seed, CAP_TRAIN)
         val_tiles = val_tiles.capped(options.validation_tiles, options.seed, CAP_VAL)
         if train_tiles.tiles < processes.world:

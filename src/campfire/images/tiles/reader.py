@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from campfire.core.columns import CELL_KEYS, WELL
 from campfire.core.errors import DataError
 from campfire.core.files import read_table, read_table_metadata
+from campfire.images.tiles.positioned import TileFile
 from campfire.images.tiles.ranges import to_counts
 from campfire.images.tiles.store import FORMAT, digest, index_path, well_digests
 
+CHECKED_TOGETHER = 64
+"""Tiles that a check of many holds in memory at once."""
 QUICK_ROWS = 16
 """Tiles whose checksum the quick check compares: the first, the last, and others spread evenly."""
 
@@ -44,9 +47,21 @@ class TilePlate:
         rows = np.flatnonzero((self.index[WELL] == well).to_numpy())
         return slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
 
+    def read(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """(n, C, size, size) the tiles at `rows` as stored, read at their positions and not through the map.
+
+        For scattered rows: a map would let the kernel read megabytes around each tile.
+        """
+        tiles = np.empty((len(rows), *self.images.shape[1:]), self.images.dtype)
+        TileFile(self.images).read(rows, tiles)
+        return tiles
+
     def counts(self, rows: Any) -> NDArray[np.float32]:
         """(n, C, size, size) float32 intensities in counts of the tiles at `rows`, whatever the stored dtype."""
-        tiles = np.asarray(self.images[rows])
+        return self.to_counts(np.asarray(self.images[rows]))
+
+    def to_counts(self, tiles: NDArray[Any]) -> NDArray[np.float32]:
+        """Stored tiles (n, C, size, size) in counts, whatever their dtype."""
         if tiles.dtype == np.uint8:
             ranges = {channel: tuple(pair) for channel, pair in self.metadata["ranges"].items()}
             return to_counts(tiles, ranges, self.channels)
@@ -54,7 +69,10 @@ class TilePlate:
 
     def check(self, rows: Iterable[int] | None = None) -> None:
         """Compare the bytes of the tiles at `rows` (all by default) with the index; DataError at the first mismatch."""
-        self.checks().check(np.arange(len(self)) if rows is None else np.fromiter(rows, np.int64))
+        chosen, checks = np.arange(len(self)) if rows is None else np.fromiter(rows, np.int64), self.checks()
+        for start in range(0, len(chosen), CHECKED_TOGETHER):
+            part = chosen[start : start + CHECKED_TOGETHER]
+            checks.check(part, self.read(part))
 
     def checks(self) -> "TileChecks":
         """For a reader that keeps the array but not the index, and checks tiles on first use."""
@@ -69,10 +87,14 @@ class TileChecks:
         self._images = np.asarray(images)  # a plain view: indexing a memmap itself costs as much as a checksum
         self._done = np.zeros(len(crc32), dtype=bool)
 
-    def check(self, rows: NDArray[np.int64]) -> None:
-        """Compare the `rows` not yet compared; DataError at the first mismatch. Thread-safe."""
-        for row in rows[~self._done[rows]].tolist():
-            if zlib.crc32(self._images[row]) != self.crc32[row]:
+    def check(self, rows: NDArray[np.int64], tiles: NDArray[Any] | None = None) -> None:
+        """Compare the `rows` not yet compared; DataError at the first mismatch. Thread-safe.
+
+        tiles: (n, C, H, W) the tiles at `rows` as they were read; without them the map is read.
+        """
+        for place in np.flatnonzero(~self._done[rows]).tolist():
+            row = int(rows[place])
+            if zlib.crc32(self._images[row] if tiles is None else tiles[place]) != self.crc32[row]:
                 well = read_table(index_path(self.path), [WELL])[WELL].iloc[row]
                 raise DataError(
                     f"{self.path}: tile {row} (well {well}) differs from its index; the file was altered. Delete it "
