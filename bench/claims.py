@@ -36,7 +36,8 @@ from campfire.core.columns import CELL_KEYS, PLATE
 from campfire.core.files import read_table, write_table
 from campfire.encoders import load
 from campfire.encoders.embed import embed_plate
-from campfire.evaluation.probes import ProbeOptions, evaluate
+from campfire.evaluation.probes import ProbeOptions
+from campfire.evaluation.probes.evaluate import evaluate
 from campfire.evaluation.seed_intervals import seed_differences
 from campfire.evaluation.statistics import MEAN
 from campfire.images.tiles import open_plate
