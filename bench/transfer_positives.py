@@ -2,7 +2,7 @@
 
     python bench/transfer_positives.py [--demo results/demo] [--weights model.safetensors] [--seeds 0 1 2] [--quick]
 
-Takes tiles and nuclei of the demo's transfer plates and a pretrained model (`make demo`, or `make claims`). Each head is
+Takes tiles and nuclei of the demo's transfer plates and a pretrained model (`make demo` or `make claims`). Each head is
 trained by the options of config/demo.yaml and differs in `transfer.head.positives` and its seed alone. Prints, for
 held-out plates, plain Z' between treatments (the positive and the negative control of one group) and between groups
 (one control in two groups), for each seed, and without a head. `--quick` trains one seed for two epochs: it proves that
