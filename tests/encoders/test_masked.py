@@ -58,7 +58,7 @@ def test_neighbours_are_hidden_and_the_cell_is_unchanged() -> None:
     assert raw.max() == 900 and seen.max() == 500  # the array of the store is unchanged
     assert (seen[raw == 500] == 500).all() and (seen[raw == 900] == 100).all()
     assert np.array_equal(seen[2], raw[2])  # nothing is near the third
-    assert np.array_equal(masked.counts(slice(0, 2)), seen[:2].astype(np.float32))
+    assert np.array_equal(masked.to_counts(masked.images[slice(0, 2)]), seen[:2].astype(np.float32))
     # The border lies half-way between the two nuclei, 6 px from each.
     assert masked.shown(0)[SIZE // 2, SIZE // 2 + 6] and not masked.shown(0)[SIZE // 2, SIZE // 2 + 7]
 

@@ -68,9 +68,9 @@ class MaskedTiles:
         self._nearby = _neighbours(store.index, nuclei, reach=1.5 * self.size, scale=scale)
         self.images: Any = _MaskedArray(self)
 
-    def counts(self, rows: Any) -> NDArray[np.float32]:
-        """(n, C, H, W) masked tiles in counts."""
-        return self.hide(self._store.counts(rows), rows)
+    def to_counts(self, tiles: NDArray[Any]) -> NDArray[np.float32]:
+        """Masked tiles in counts, whatever their stored type."""
+        return self._store.to_counts(tiles)
 
     def read(self, rows: Any) -> NDArray[Any]:
         """(n, C, H, W) masked tiles at `rows`, in the store's type."""
