@@ -119,7 +119,7 @@ class Run:
         found: Plan = {}
         for job in self.workflow(targets, force).dag.needrun_jobs(exclude_finished=False):
             if job.output:
-                found.setdefault(job.rule.name, set()).add("/".join(job.wildcards_dict.values()))
+                found.setdefault(rule_of(job), set()).add("/".join(job.wildcards_dict.values()))
         return found
 
     def complete(self, rule: str, changed: Iterable[str]) -> None:
@@ -127,11 +127,16 @@ class Run:
         workflow = self.workflow()
         with inside(self.folder):
             for job in workflow.dag.needrun_jobs(exclude_finished=False):
-                if job.rule.name == rule:
+                if rule_of(job) == rule:
                     for path in map(Path, job.output):
                         text = path.read_text() if path.is_file() else f"{path}\n"
                         path.write_text(text + ("changed\n" if str(path) in changed else ""))
                     record(workflow, job)
+
+
+def rule_of(job: Any) -> str:
+    """The rule of a job; those that only differ in what the report shows are one."""
+    return str(job.rule.name).removesuffix("_in_report")
 
 
 def checkout(repository: Path, folder: Path) -> Run:

@@ -26,21 +26,21 @@ from support.plans import (
 pytestmark = pytest.mark.workflow
 
 EVERYTHING = PLATES + TRANSFER
-CLOSING = "findings provenance"
+CLOSING = "findings write_page provenance"
 TABLES = tables("ranking accuracies table_3_1 table_3_2 differences gaps protocols")
 FIGURES_OF_TABLES = figures("figure_3_4 ood_gap claims")
 PROFILES = planned(tables("profiles variance"), figures("profiles"))
-SCORED = planned(TABLES, FIGURES_OF_TABLES, figures("confusion"), tables("leakage"), PROFILES, CLOSING)
+SCORED = planned(TABLES, FIGURES_OF_TABLES, figures("confusion typical"), tables("leakage"), PROFILES, CLOSING)
 """What is made of probe scores."""
 MOVED = planned("zprime", tables("transfer"), figures("figure_3_5"), CLOSING)
 """What is made of the transfer screen's wells."""
-SPLIT = planned("assign_wells", tables("quadrants"), figures("figure_2_1 cells"))
+SPLIT = planned("assign_wells", tables("quadrants"), figures("figure_2_1 cells typical"))
 EMBEDDED = figures("embedding_map similarity")
 """What is drawn from the embeddings of the first encoder."""
 PRETRAINED = figures("figure_3_3 training_curves")
 ATTRITION = planned("count_attrition", tables("attrition"))
 DRAWN = planned(
-    figures("figure_2_1 figure_2_2 figure_3_3 training_curves figure_3_5 confusion profiles cells"),
+    figures("figure_2_1 figure_2_2 figure_3_3 training_curves figure_3_5 confusion profiles cells typical"),
     *(EMBEDDED, FIGURES_OF_TABLES, "plate_layout", CLOSING),
 )
 PAIRS = ["campfire/DNA", "campfire/DNA_AGP_Mito", "campfire/DNA_ER_RNA", "untrained/DNA_AGP_Mito"]
@@ -187,7 +187,7 @@ CASES: dict[str, tuple[Edit, Plan]] = {
         # Cheap tables that do not show it run too: the sets' names are among the options that all tables have.
         planned(
             *(pairs("campfire/DNA_AGP"), TABLES, FIGURES_OF_TABLES, tables("leakage transfer"), PROFILES),
-            *(figures("cells"), CLOSING),
+            *(figures("cells typical"), CLOSING),
         ),
     ),
     "an encoder that nothing uses": (
@@ -376,4 +376,4 @@ def test_every_table_figure_and_page_is_recorded(run: Run, start: str) -> None:
     shown = {path for job in jobs for path in job.output if path.startswith(("results/tables/", "results/figures/"))}
     (provenance,) = [job for job in jobs if job.rule.name == "provenance"]
     assert len(shown) > 60
-    assert shown | {"results/findings.html"} <= set(provenance.input)
+    assert shown | {"results/findings.html", "results/page/index.html"} <= set(provenance.input)

@@ -51,7 +51,7 @@ def finished(
 
 def rule(job: dict[str, str]) -> str:
     """Rule of a job, or the name of its group."""
-    name = job["Comment"].removeprefix("rule_").split("_wildcards_")[0]
+    name = job["Comment"].removeprefix("rule_").split("_wildcards_")[0].removesuffix("_in_report")
     return next((group for group in ("prepare", "results") if name.startswith(f"{group}_")), name)
 
 

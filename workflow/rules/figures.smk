@@ -1,3 +1,6 @@
+from campfire.runs.pages import reported_plates
+
+
 rule figure:
     input:
         unpack(lambda wildcards: results.inputs("figure", wildcards.figure)),
@@ -37,16 +40,20 @@ rule plate_layout:
         [files["quality"][0] for files, _ in results.family("plate_layout")],
     output:
         [
-            report(
-                path,
-                caption="../report/result.rst",
-                category=results.section("figure", "plate_layout"),
-                labels={
-                    "result": results.title(
-                        "figure", f"plate_layout/{Path(path).stem}"
-                    ),
-                    "kind": "figure",
-                },
+            (
+                report(
+                    path,
+                    caption="../report/result.rst",
+                    category=results.section("figure", "plate_layout"),
+                    labels={
+                        "result": results.title(
+                            "figure", f"plate_layout/{Path(path).stem}"
+                        ),
+                        "kind": "figure",
+                    },
+                )
+                if Path(path).stem in reported_plates(run)
+                else path
             )
             for _, path in results.family("plate_layout")
         ],

@@ -1,3 +1,6 @@
+from campfire.runs.pages import page_parameters, page_plates
+
+
 rule table:
     input:
         unpack(lambda wildcards: results.inputs("table", wildcards.table)),
@@ -48,7 +51,31 @@ rule findings:
     conda:
         "../../envs/analysis.yaml"
     params:
-        settings=results.findings_settings,
+        settings=results.page_settings("Findings"),
         code=lambda wildcards: run.code("findings"),
     script:
         "../scripts/findings.py"
+
+
+rule write_page:
+    input:
+        results.table_files,
+        results.figure_files,
+        [list(files.values()) for _, files in page_plates(run)],
+        wells=run.files.wells if run.plates else [],
+    output:
+        run.files.page,
+        [run.files.page_plate(facts["plate"]) for facts, _ in page_plates(run)],
+    log:
+        run.files.log("page"),
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        **page_parameters(results),
+        code=lambda wildcards: run.code("page"),
+    script:
+        "../scripts/page.py"

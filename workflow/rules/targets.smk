@@ -11,6 +11,7 @@ localrules:
     probes,
     tables,
     figures,
+    page,
     report,
     bundle,
 
@@ -66,6 +67,12 @@ rule figures:
     """All figures."""
     input:
         results.figure_files,
+
+
+rule page:
+    """The page to browse, in a browser: results/.../page/index.html."""
+    input:
+        run.files.page,
 
 
 rule report:

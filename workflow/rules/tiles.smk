@@ -1,3 +1,8 @@
+import re
+
+from campfire.runs.pages import reported_plates
+
+
 rule cut_tiles:
     input:
         images=run.files.images("{plate}"),
@@ -30,7 +35,8 @@ rule cut_tiles:
 
 
 rule contact_sheet:
-    """Chosen sites of a plate with the outlines of their nuclei, drawn before its images are removed.
+    """Chosen sites of a plate with the outlines of their nuclei, and small pictures of its sites and cells for the
+    page, drawn before its images are removed.
 
     All parameters ask for `input`: on their own they remake no sheet, which would fetch a plate for a picture. A sheet
     is drawn again when the plate's nuclei are.
@@ -40,15 +46,9 @@ rule contact_sheet:
         nuclei=run.files.nuclei("{plate}"),
         quality=run.files.quality("{plate}"),
     output:
-        report(
-            run.files.contact_sheet("{plate}"),
-            caption="../report/result.rst",
-            category=results.section("figure", "contact_sheet"),
-            labels={
-                "result": results.title("figure", "contact_sheet/{plate}"),
-                "kind": "figure",
-            },
-        ),
+        run.files.contact_sheet("{plate}"),
+        # Of plates drawn before there was a page they are not requested.
+        **run.files.page_pictures("{plate}"),
     log:
         run.files.log("contact_sheet/{plate}"),
     # Before the plate's tiles: a picture takes seconds, and nothing else then waits for these images.
@@ -72,3 +72,23 @@ rule contact_sheet:
         caption=lambda wildcards, input: results.caption("figure", "contact_sheet"),
     script:
         "../scripts/contact_sheet.py"
+
+
+ruleorder: contact_sheet_in_report > contact_sheet
+
+
+use rule contact_sheet as contact_sheet_in_report with:
+    """The same for the few plates that the report shows: it holds its pictures, and would grow with every plate."""
+    output:
+        report(
+            run.files.contact_sheet("{plate}"),
+            caption="../report/result.rst",
+            category=results.section("figure", "contact_sheet"),
+            labels={
+                "result": results.title("figure", "contact_sheet/{plate}"),
+                "kind": "figure",
+            },
+        ),
+        **run.files.page_pictures("{plate}"),
+    wildcard_constraints:
+        plate="|".join(map(re.escape, reported_plates(run))) or "none",

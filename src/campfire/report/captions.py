@@ -90,6 +90,16 @@ FIGURES: Mapping[str, Caption] = {
         "channel. Contrast runs from the 1st to the 99.7th percentile of the plate, the same for all cells, so "
         "brightness can be compared. The csv names every cell.",
     ),
+    "typical": Caption(
+        "Which cells stand for a compound, and which are taken for another?",
+        "Cells of one plate (out of distribution where there is one: all its wells are test wells), control compounds "
+        "first, held-out ones with grey names. Left: the cells whose embeddings "
+        "lie nearest to the mean of their compound's cells on this plate (every dimension brought to deviation 1). "
+        "Right: cells that the probes take for the compound with which this one is confused most often, named beside "
+        "them with the share of all predictions of the compound's cells on this plate; most certain ones first. "
+        "{id_channels} in false colour, contrast as in the sheet of cells. The csv names every cell.",
+        has_protocol=True,
+    ),
     "embedding_map": Caption(
         "Do wells of a compound lie together, or wells of a plate and batch?",
         "Mean embeddings of wells of the evaluation plates on their first two principal components (shares of the "

@@ -126,6 +126,11 @@ FIGURES = (
         settings=("controls", "leave_out_of_evaluation", *NAMES, *SETS),
     ),
     _figure(
+        *("typical", "Typical and confused cells", "profiles"),
+        inputs=["test_tiles", "wells", "plate_embeddings", "predictions"],
+        settings=("controls", "options.protocol", *NAMES, *SETS),
+    ),
+    _figure(
         *("embedding_map", "Maps of well profiles", "profiles", ["embeddings", "wells"]),
         settings=("options.labels", "encoder", "controls", "leave_out_of_evaluation", *NAMES),
     ),

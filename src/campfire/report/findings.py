@@ -7,7 +7,8 @@ import base64
 import html
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ CHAPTERS = (
     Chapter(
         "Profiles of wells",
         "Are replicates retrieved across plates, and how much of a profile is plate and batch?",
-        ("profiles", "embedding_map", "similarity"),
+        ("profiles", "typical", "embedding_map", "similarity"),
         ("profiles", "retrieval", "variance"),
     ),
     Chapter("Another screen", "Does the representation transfer to another cell type?", ("figure_3_5",), ("transfer",)),
@@ -121,40 +122,52 @@ def _small(image: "Image.Image") -> bytes:
     return buffer.getvalue()
 
 
-def _figure(path: Path, options: TableOptions) -> tuple[str, str]:
-    """The answer, and the figure inside the page with its caption."""
+@contextmanager
+def open_figure(path: Path) -> Iterator["Image.Image"]:
+    """The picture of a figure; DataError where it cannot be read."""
     from PIL import Image
 
-    source = path.with_suffix(".csv")
     try:
         with Image.open(path) as image:
-            content, width = _small(image.convert("RGB")), int(SCREEN * image.width)
+            yield image
     except (OSError, SyntaxError) as error:
         raise DataError(f"{path}: not a readable PNG ({error}); delete it and make the figure again") from error
+
+
+def describe_figure(path: Path, options: TableOptions) -> tuple[str, str]:
+    """The answer of a figure ("" where a table has it) and its caption with the sample sizes of its csv."""
+    source = path.with_suffix(".csv")
     if not source.is_file():
         raise DataError(f"{source}: the data behind {path.name} is missing; make the figure again")
     columns = pd.read_csv(source, nrows=0).columns
     data = pd.read_csv(source, usecols=[name for name in columns if not re.fullmatch(r"x\d+", name)])
     shown = " ".join([captions.text("figure", path.stem, options), answers.counts(path.stem, data)])
+    return answers.ANSWERS[path.stem](data) if path.stem in answers.ANSWERS else "", shown
+
+
+def _figure(path: Path, options: TableOptions) -> tuple[str, str]:
+    """The answer, and the figure inside the page with its caption."""
+    with open_figure(path) as image:
+        content, width = _small(image.convert("RGB")), int(SCREEN * image.width)
+    answer, shown = describe_figure(path, options)
     embedded = base64.b64encode(content).decode("ascii")
-    answer = html.escape(answers.ANSWERS[path.stem](data)) if path.stem in answers.ANSWERS else ""
-    return answer, (
+    return html.escape(answer), (
         f'<figure><img width="{width}" alt="{html.escape(path.stem)}" src="data:image/webp;base64,{embedded}">'
         f"<figcaption>{html.escape(shown)}</figcaption></figure>"
     )
 
 
-def _claims(path: Path | None, endings: tuple[str, ...]) -> list[str]:
+def claims(path: Path | None, endings: tuple[str, ...]) -> list[str]:
     """Sentences on the mean over the quadrants, from tables/differences.csv."""
     if path is None or not endings:
         return []
     rows = pd.read_csv(path)
     rows = rows[(rows["split"] == MEAN) & rows["claim"].str.endswith(endings)]
-    return [html.escape(sentence(record)) for record in rows.to_dict("records")]
+    return [sentence(record) for record in rows.to_dict("records")]
 
 
 @dataclass(frozen=True)
-class _Sources:
+class Sources:
     """The saved tables (json) and figures (png) of a run by name, and its table of differences."""
 
     tables: Mapping[str, Path]
@@ -162,7 +175,7 @@ class _Sources:
     differences: Path | None
 
     @classmethod
-    def of(cls, files: Iterable[str | Path]) -> "_Sources":
+    def of(cls, files: Iterable[str | Path]) -> "Sources":
         paths = [Path(path) for path in files]
         return cls(
             tables={path.stem: path for path in paths if path.suffix == ".json"},
@@ -171,13 +184,13 @@ class _Sources:
         )
 
 
-def _chapter(chapter: Chapter, sources: _Sources, options: TableOptions) -> _Written | None:
+def _chapter(chapter: Chapter, sources: Sources, options: TableOptions) -> _Written | None:
     """Question, answers, figures, tables; None for a chapter without any of the run's items."""
     tables = [_table(sources.tables[name]) for name in chapter.tables if name in sources.tables]
     images = [_figure(sources.figures[name], options) for name in chapter.figures if name in sources.figures]
     if not tables and not images:
         return None
-    found = _claims(sources.differences, chapter.claims)
+    found = [html.escape(claim) for claim in claims(sources.differences, chapter.claims)]
     found += [answer for answer, _ in [*tables, *images] if answer]
     anchor, question = chapter.title.lower().replace(" ", "-"), html.escape(chapter.question)
     lines = [
@@ -192,6 +205,18 @@ def _chapter(chapter: Chapter, sources: _Sources, options: TableOptions) -> _Wri
     return _Written("\n".join(lines), contents)
 
 
+def about_numbers(options: TableOptions) -> str:
+    """What all numbers of a run have in common, in a few sentences."""
+    about = (
+        f"Numbers are those of protocol {options.protocol} unless a table says otherwise. Intervals "
+        f"({100 * options.level:g} %) say what they are over, plates or wells; none covers the spread over pretraining "
+        "runs."
+    )
+    if not options.paper_screen:
+        about += " This run is not on the paper's screen: its numbers neither confirm nor contradict the paper's."
+    return about
+
+
 def build(
     files: Iterable[str | Path],
     title: str,
@@ -202,17 +227,11 @@ def build(
 
     It opens with every question and its answer. Raises DataError when no file belongs to a chapter or one is damaged.
     """
-    options, sources = options or TableOptions(), _Sources.of(files)
+    options, sources = options or TableOptions(), Sources.of(files)
     written = [found for chapter in chapters if (found := _chapter(chapter, sources, options))]
     if not written:
         raise DataError("findings: none of the files is a table or figure of the report; make tables and figures first")
-    about = (
-        f"Numbers are those of protocol {options.protocol} unless a table says otherwise. Intervals "
-        f"({100 * options.level:g} %) say what they are over, plates or wells; none covers the spread over pretraining "
-        "runs."
-    )
-    if not options.paper_screen:
-        about += " This run is not on the paper's screen: its numbers neither confirm nor contradict the paper's."
+    about = about_numbers(options)
     contents = "".join(chapter.contents for chapter in written)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'

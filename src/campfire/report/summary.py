@@ -53,7 +53,7 @@ def summarise(root: str | Path, protocol: str = "", channels: str = "") -> str:
             lines += _wrapped(sentence(record))
     lines += [
         f"{name}: {root / name}"
-        for name in ("findings.html", "report.html", "tables", "figures")
+        for name in ("page/index.html", "findings.html", "report.html", "tables", "figures")
         if (root / name).exists()
     ]
     return "\n".join(lines)

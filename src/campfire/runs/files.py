@@ -1,6 +1,6 @@
 """Names of all files that a run reads and writes; `Files` itself never accesses the disk."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,6 +150,23 @@ class Files:
         return self.result(f"figures/contact_sheet/{plate}.jpg")
 
     @property
+    def page(self) -> str:
+        """The page to browse: results as a story, plates, wells, sites and cells."""
+        return self.result("page/index.html")
+
+    def page_plate(self, plate: str) -> str:
+        """A plate's sites, nuclei and cells, beside the page."""
+        return self.result(f"page/plates/{plate}.js")
+
+    def page_pictures(self, plate: str) -> dict[str, str]:
+        """Small pictures of a plate for the page: sheets of sites and of cells, and the table of what is where."""
+        return {
+            "sites": self.result(f"page/sites/{plate}.jpg"),
+            "cells": self.result(f"page/cells/{plate}.jpg"),
+            "pictures": self.result(f"page/pictures/{plate}.parquet"),
+        }
+
+    @property
     def findings(self) -> str:
         """The page of findings."""
         return self.result("findings.html")
@@ -180,18 +197,17 @@ def existing(paths: Iterable[str]) -> list[str]:
     return [path for path in paths if Path(path).is_file()]
 
 
-def drawable_sheets(files: Files, plates: Iterable[str]) -> list[str]:
-    """Contact sheets that exist, and those of plates whose images exist or are still to be downloaded.
+def drawable(files: Files, picture: Callable[[str], str], plates: Iterable[str]) -> list[str]:
+    """Plates whose picture exists, and those whose images exist or are still to be downloaded.
 
-    A finished plate without a sheet gets none, because its images would have to be downloaded again.
+    A finished plate without a picture gets none, because its images would have to be downloaded again.
     """
 
     def exists(*paths: str) -> bool:
         return any(Path(path).exists() for path in paths)
 
     return [
-        files.contact_sheet(plate)
+        plate
         for plate in plates
-        if exists(files.contact_sheet(plate), files.images(plate))
-        or not exists(files.nuclei(plate), files.tile_index(plate))
+        if exists(picture(plate), files.images(plate)) or not exists(files.nuclei(plate), files.tile_index(plate))
     ]

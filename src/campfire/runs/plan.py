@@ -17,6 +17,7 @@ STAGE_OF_RULE = {
     "nuclei_gpu": "tiles",
     "cut_tiles": "tiles",
     "contact_sheet": "tiles",
+    "contact_sheet_in_report": "tiles",
     "pretrain_run": "pretrain",
     "ablation_run": "pretrain",
     "embed": "embed",

@@ -76,6 +76,8 @@ class Results:
     def _inputs(self) -> dict[str, list[str]]:
         """Input of the catalogue -> its files; [] if the run does not have it."""
         run, files, lead = self.run, self.run.files, self.leading
+        # All wells of a plate out of distribution are test wells.
+        test = sorted(run.evaluation_plates, key=lambda plate: plate in self.id_plates)[:1]
         inputs = {
             "probes": run.probe_results() if lead else [],
             "wells": [files.wells] if lead else [],
@@ -85,6 +87,8 @@ class Results:
             "profiles": [files.profiles(encoder, self.id_channels) for encoder in lead],
             "zprime": [files.zprime(encoder) for encoder in run.transfer_encoders if self.transfer_is_compared],
             "embeddings": [path for encoder in lead[:1] for path in run.embeddings(encoder, self.id_channels)],
+            "plate_embeddings": [files.embeddings(lead[0], self.id_channels, plate) for plate in test if lead],
+            "test_tiles": run.available(map(files.tiles, test)) if lead else [],
             "tiles": run.available(files.tiles(plate) for plate in self.id_plates[:1]) if lead else [],
             "quality": run.available(files.quality(plate) for plate in run.all_plates),
         }
@@ -176,6 +180,11 @@ class Results:
         """The page of findings; [] for a run that evaluates nothing."""
         return [self.run.files.findings] if self.run.pairs or self.transfer_is_compared else []
 
+    @property
+    def pages(self) -> list[str]:
+        """The page of findings, and the page to browse."""
+        return [*self.findings, self.run.files.page]
+
     # What rules use --------------------------------------------------------------------------------------------------
 
     def entry(self, kind: Kind, name: str) -> Entry:
@@ -191,10 +200,9 @@ class Results:
         """What a table or figure depends on besides its inputs: the fields of `report.tables.inputs.Settings`."""
         return self._settings(self.entry(kind, name).settings)
 
-    @property
-    def findings_settings(self) -> dict[str, Any]:
-        """The options that the page of findings depends on besides tables and figures."""
-        return {**self._settings(("options",)), "title": f"Findings ({self.run.files.results})"}
+    def page_settings(self, title: str) -> dict[str, Any]:
+        """What a page of all results depends on besides tables and figures: its title, and the options."""
+        return {**self._settings(("options",)), "title": f"{title} ({self.run.files.results})"}
 
     def _settings(self, names: Iterable[str]) -> dict[str, Any]:
         split, lead = self.run.config.split, [*self.run.pairs, ("", "")][0][0]
@@ -305,7 +313,7 @@ class Results:
 def recorded_files(results: Results) -> list[str]:
     """The files whose checksums identify a set of results; `make verify` compares them."""
     run, files = results.run, results.run.files
-    shown = [*results.table_files, *results.figure_files, *results.findings]
+    shown = [*results.table_files, *results.figure_files, *results.pages]
     if run.from_embeddings:
         return [*(path for pair in run.pairs for path in run.embeddings(*pair)), *shown]
     drawn = [files.wells, files.sample] if run.pairs else [files.transfer_sample]

@@ -19,7 +19,7 @@ from campfire.evaluation.transfer.sheet import read_sheet as read_transfer_sheet
 from campfire.runs import plates, settings
 from campfire.runs.config import Config
 from campfire.runs.encoders import PlannedEncoder
-from campfire.runs.files import Files, drawable_sheets, weight_files
+from campfire.runs.files import Files, drawable, weight_files
 from campfire.runs.fingerprint import code_state
 from campfire.runs.left_out import LeftOut, in_use
 from campfire.runs.plates import Plate
@@ -31,8 +31,9 @@ from campfire.training import result_values
 ROLES_EVALUATED = ("id", "ood")
 SCRIPTS = (
     "ablation_options", "ablation_ranking", "attrition", "bundle", "check_source", "contact_sheet", "embed",
-    "embed_table", "figure", "findings", "images", "leakage", "metadata", "nuclei", "pretrain", "probe", "profiles",
-    "provenance", "sample", "sample_transfer", "split", "table", "tiles", "transfer_head", "transfer_means", "zprime"
+    "embed_table", "figure", "findings", "images", "leakage", "metadata", "nuclei", "page", "pretrain", "probe",
+    "profiles", "provenance", "sample", "sample_transfer", "split", "table", "tiles", "transfer_head", "transfer_means",
+    "zprime"
 )  # fmt: skip
 """The scripts of workflow/scripts."""
 
@@ -275,7 +276,8 @@ class Run:
     @cached_property
     def contact_sheets(self) -> list[str]:
         """Contact sheets that exist or can be drawn without downloading a finished plate again."""
-        return [] if self.from_embeddings else drawable_sheets(self.files, self.all_plates)
+        plates = [] if self.from_embeddings else drawable(self.files, self.files.contact_sheet, self.all_plates)
+        return [self.files.contact_sheet(plate) for plate in plates]
 
     # Parameters of rules ---------------------------------------------------------------------------------------------
 

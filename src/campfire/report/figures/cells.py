@@ -1,6 +1,6 @@
 """Cells of every compound side by side: random tiles of one plate, in false colour and channel by channel."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -68,25 +68,31 @@ def contrast(plate: TilePlate) -> pd.DataFrame:
     return pd.DataFrame({"low": low, "high": np.maximum(high, low + 1)}, index=pd.Index(plate.channels, name="channel"))
 
 
-def _composite(tile: NDArray[np.float32], channels: Sequence[str], together: Sequence[str]) -> NDArray[np.float32]:
+def scaled(plate: TilePlate, rows: Iterable[int], limits: pd.DataFrame) -> dict[int, NDArray[np.float32]]:
+    """Row -> tile (C, H, W) from 0 (black) to 1 (white), by the `limits` of `contrast`."""
+    low, high = (limits[name].to_numpy(np.float32)[:, None, None] for name in ("low", "high"))
+    return {
+        int(row): np.clip((np.asarray(plate.images[int(row)], np.float32) - low) / (high - low), 0, 1) for row in rows
+    }
+
+
+def composite(tile: NDArray[np.float32], channels: Sequence[str], together: Sequence[str]) -> NDArray[np.float32]:
     """(C, H, W) from 0 to 1 -> (H, W, 3) of the channels in `together`."""
     parts = [tile[channels.index(c), ..., None] * np.array(channel_colour(c, together)) for c in together]
     return np.asarray(np.clip(sum(parts), 0, 1), dtype=np.float32)
 
 
-def _image(axes: Axes, image: NDArray[np.float32]) -> None:
+def show_image(axes: Axes, image: NDArray[np.float32]) -> None:
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
 
 
-def _scale_bar(axes: Axes, size: int, pixel_size_um: float, length_um: float = 20) -> None:
+def scale_bar(axes: Axes, size: int, pixel_size_um: float, length_um: float = 20) -> None:
     long = length_um / pixel_size_um
     axes.add_patch(Rectangle((size - long - 5, size - 10), long, 4, color="white", lw=0))
-    axes.text(
-        size - long / 2 - 5, size - 13, f"{length_um:g} µm", color="white", fontsize=4.5, ha="center", va="bottom"
-    )
+    axes.text(size - 5, size - 13, f"{length_um:g} µm", color="white", fontsize=4.5, ha="right", va="bottom")
 
 
 @styled
@@ -116,10 +122,10 @@ def draw(
         own = data[data["line"] == line.line].sort_values("column")
         for axes, row in zip(grid[i], own["row"], strict=False):
             axes.set_axis_on()
-            _image(axes, _composite(tiles[row], channels, together))
+            show_image(axes, composite(tiles[row], channels, together))
         for axes, image in zip(grid[i, CELLS + 1 :], tiles[own["row"].iloc[0]], strict=True):
             axes.set_axis_on()
-            _image(axes, image)
+            show_image(axes, image)
         where = {"xy": (0, 0.5), "xycoords": "axes fraction", "xytext": (-4, 0), "textcoords": "offset points"}
         weight = "bold" if i == 0 else "normal"
         colour = GREY if line.group == "held-out" else "black"
@@ -130,7 +136,7 @@ def draw(
         axes.set_title(options.channel_name(name), pad=3, fontsize=6.5)
     grid[0, 0].set_title("Random cells", pad=3, fontsize=6.5, loc="left")
     if pixel_size_um:
-        _scale_bar(grid[0, 0], next(iter(tiles.values())).shape[-1], pixel_size_um)
+        scale_bar(grid[0, 0], next(iter(tiles.values())).shape[-1], pixel_size_um)
     handles = [Patch(facecolor=channel_colour(c, together), label=options.channel_name(c)) for c in together]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=1, handleheight=1)
     return figure
@@ -143,11 +149,7 @@ def make(files: Files, settings: Settings) -> Drawn:
     cells, wells = (drop(table, settings.leave_out) for table in (plate.index, read_table(files["wells"][0])))
     data = prepare(cells, wells, settings.controls, options)
     limits = contrast(plate)
-    low, high = (limits[name].to_numpy(np.float32)[:, None, None] for name in ("low", "high"))
-    tiles = {
-        int(row): np.clip((np.asarray(plate.images[int(row)], np.float32) - low) / (high - low), 0, 1)
-        for row in data["row"]
-    }
+    tiles = scaled(plate, data["row"], limits)
     together = [name for name in options.channels(options.id_channels) if name in plate.channels][:4]
     pixel = plate.metadata.get("pixel_size_um")
     figure = draw(data, tiles, list(plate.channels), together, options, float(pixel) if pixel else None)

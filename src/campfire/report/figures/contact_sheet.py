@@ -118,7 +118,7 @@ def make_view(
     The picture is `side` px on its longer side at most; outlines are drawn at that size, so that they stay visible.
     """
     step = max(1, -(-max(labels.shape) // side))
-    small = {channel: _binned(np.asarray(image, dtype=np.float32), step) for channel, image in images.items()}
+    small = {channel: binned(np.asarray(image, dtype=np.float32), step) for channel, image in images.items()}
     picture = DIM * false_colour(small, limits)
     shrunk = labels[step // 2 :: step, step // 2 :: step][: picture.shape[0], : picture.shape[1]]
     kept = np.isin(shrunk, nuclei.loc[nuclei["kept"], NUCLEUS].to_numpy())
@@ -171,8 +171,8 @@ def _with_labels_of(nuclei: pd.DataFrame, labels: NDArray[np.integer[Any]]) -> p
     return nuclei.assign(**{NUCLEUS: labels[y, x]})
 
 
-def _binned(image: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-    """Means of step x step px; what is left over at the far edges is cut off."""
+def binned(image: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """(H, W) -> means of step x step px; what is left over at the far edges is cut off."""
     height, width = (size // step * step for size in image.shape)
     return image[:height, :width].reshape(height // step, step, width // step, step).mean(axis=(1, 3))
 

@@ -53,7 +53,7 @@ class Table:
     """The finding in one sentence, computed from the data."""
 
 
-def _numeric(layout: pd.DataFrame) -> list[bool]:
+def numeric_columns(layout: pd.DataFrame) -> list[bool]:
     """Whether each column holds numbers (aligned right) or text (left)."""
     filled = [[str(cell).strip("*") for cell in layout.iloc[:, i] if str(cell)] for i in range(layout.shape[1])]
     return [i > 0 and all(cell[0] in "0123456789+−–[" for cell in cells) for i, cells in enumerate(filled)]
@@ -83,7 +83,7 @@ def _bold(cell: str, before: str, after: str) -> str:
 
 def to_markdown(table: Table) -> str:
     """The layout as a Markdown table between title and notes."""
-    right = [number for number, numeric in enumerate(_numeric(table.layout)) if numeric]
+    right = [number for number, numeric in enumerate(numeric_columns(table.layout)) if numeric]
     body = markdown_table(list(map(str, table.layout.columns)), table.layout.to_numpy().tolist(), right, padded=True)
     parts = [f"**{table.title}**", body]
     if table.answer:
@@ -115,7 +115,7 @@ def to_latex(table: Table, label: str) -> str:
         rf"\caption{{{tex_escape(title)}}}",
         rf"\label{{tab:{label}}}",
         r"\small",
-        rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in _numeric(table.layout))}}}",
+        rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric_columns(table.layout))}}}",
         r"\toprule",
         " & ".join(columns) + r" \\",
         r"\midrule",
@@ -144,7 +144,7 @@ STYLE = (
 
 def html_table(table: Table) -> str:
     """The layout as a bare HTML table element."""
-    kinds = [' class="n"' if right else "" for right in _numeric(table.layout)]
+    kinds = [' class="n"' if right else "" for right in numeric_columns(table.layout)]
     head = "".join(f"<th{k}>{html.escape(str(c))}</th>" for k, c in zip(kinds, table.layout.columns, strict=True))
     rows = []
     names = [str(name) for name in table.layout.iloc[:, 0]]

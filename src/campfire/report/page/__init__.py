@@ -1,0 +1,1 @@
+"""The page of a run: its story, and plates, wells, sites and cells to browse."""

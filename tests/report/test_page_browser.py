@@ -1,0 +1,111 @@
+"""The page in a real browser: opened as a file, filtered, browsed with the keyboard, its pictures seen, no error."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from campfire.core.files import write_text
+from campfire.report.page.data import index
+from campfire.report.page.write import render
+from campfire.report.tables.options import TableOptions
+from support.browser import browser_path, opened
+from support.page_run import EVIL, QUOTED, many_plates, write_run
+
+pytestmark = pytest.mark.skipif(
+    browser_path() is None, reason="no Chromium or Chrome on this machine (Debian: apt-get install chromium)"
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("run"))
+
+
+BACKGROUND = "node => getComputedStyle(node).backgroundImage.slice(5, -2)"
+SIZE = """async address => {
+    const image = new Image();
+    image.src = address;
+    await image.decode();
+    return [image.naturalWidth, image.naturalHeight];
+}"""
+
+
+def test_filters_and_sorting(page: Path) -> None:
+    with opened(page) as (tab, problems):
+        assert tab.title() == f"Run {QUOTED}"
+        assert tab.locator("#wells tbody tr").count() == 5 and "5 of 5 wells on 2 plates" in tab.inner_text("#summary")
+        tab.select_option("#filter-compound", EVIL)
+        assert tab.locator("#wells tbody tr").count() == 2 and "2 of 5 wells" in tab.inner_text("#summary")
+        tab.select_option("#filter-plate", "P2")
+        assert tab.locator("#wells tbody tr").count() == 1 and "compound=" in tab.url
+        tab.go_back()
+        assert tab.locator("#wells tbody tr").count() == 2, "the back button undoes a filter"
+        tab.get_by_role("button", name="Show all").click()
+        tab.select_option("#filter-reason", "site blurred")
+        assert tab.locator("#wells tbody tr").count() == 2
+        tab.get_by_role("button", name="Show all").click()
+        head = tab.locator("#wells th", has_text="Nuclei")
+        head.get_by_role("button").click()
+        values = [int(text) for text in tab.locator("#wells tbody tr td:nth-child(7)").all_inner_texts()]
+        assert values == sorted(values) and head.get_attribute("aria-sort") == "ascending"
+        accuracies = "#table-ranking tbody tr td:nth-child(2)"
+        tab.locator("#table-ranking th", has_text="Accuracy").get_by_role("button").click()
+        assert tab.locator(accuracies).all_inner_texts() == ["−0.100", "0.811", "0.912"]
+        assert EVIL in tab.inner_text("#table-ranking"), "a name is shown as it is"
+        assert problems == []
+
+
+def test_from_plate_to_cell_with_the_keyboard_alone(page: Path) -> None:
+    with opened(page) as (tab, problems):
+        tab.locator("#plates tbody button").first.focus()
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#plate .grid button")
+        tab.locator("#plate .grid button").first.focus()
+        tab.keyboard.press("ArrowRight")
+        assert "Well A02" in (tab.locator(":focus").get_attribute("aria-label") or "")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#well .site circle")
+        assert "Well A02 of plate P1" in tab.inner_text("#well")
+        assert tab.locator("#well .site").count() == 2 and tab.locator("#well circle").count() > 8
+        assert "µm" in (tab.locator("#well svg text").last.text_content() or "")
+        cell = tab.locator("#well .cells button").first
+        cell.focus()
+        assert tab.locator("#well circle.chosen").count() == 1, "a cell shows where it is in its site"
+        for selector in ("#plate .grid button", "#well .picture", "#well .cells button"):
+            address = tab.locator(selector).first.evaluate(BACKGROUND)
+            width, height = tab.evaluate(SIZE, address)
+            assert min(width, height) > 50, f"{selector}: no picture at {address}"
+        tab.keyboard.press("Escape")
+        assert tab.locator("#well h3").count() == 0 and tab.locator("#plate .grid").count() == 1
+        assert problems == []
+
+
+def test_a_view_can_be_sent_as_an_address(page: Path) -> None:
+    with opened(page, "#open=P1&well=B02") as (tab, problems):
+        tab.wait_for_selector("#well .site circle.lost")
+        assert "left out: blurred" in tab.inner_text("#well")
+        assert problems == []
+
+
+def test_a_lost_file_is_named(page: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "index.html"
+    write_text(alone, page.read_text())
+    with opened(alone, "#open=P1") as (tab, _):
+        tab.wait_for_selector("[role=alert]")
+        assert "plates/P1.js cannot be read" in tab.inner_text("[role=alert]")
+
+
+def test_262_plates_open_and_filter_in_seconds(tmp_path: Path) -> None:
+    summaries, roles = many_plates(262, 384, 9)
+    path = tmp_path / "index.html"
+    write_text(path, render(index(summaries, roles, TableOptions(), "All"), [], ""))
+    started = time.monotonic()
+    with opened(path) as (tab, problems):
+        assert "100,608 of 100,608 wells" in tab.inner_text("#summary")
+        assert time.monotonic() - started < 60, "loose: machines differ, and so does their load"
+        tab.select_option("#filter-plate", "BR00000007")
+        assert tab.locator("#wells tbody tr").count() == 25
+        tab.get_by_role("button", name="Show more (25 of 384)").click()
+        assert tab.locator("#wells tbody tr").count() == 125
+        assert problems == []
