@@ -10,8 +10,9 @@ import pytest
 from campfire.core.errors import ConfigError
 from campfire.core.yaml import merge, read_yaml
 from campfire.runs.checks import check_run
+from campfire.runs.fingerprint import SCRIPTS
 from campfire.runs.plates import bad_objects
-from campfire.runs.run import SCRIPTS, Run
+from campfire.runs.run import Run
 from campfire.runs.settings import execution_options, result_options
 from support.plans import CHANGES, SHEET, TRANSFER, transfer_sheet
 

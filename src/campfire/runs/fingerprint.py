@@ -36,6 +36,13 @@ CARRIERS = frozenset(
 """Libraries that carry data without changing it: their versions do not count."""
 DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "pillow"}
 """Import names that differ from the name of their package."""
+SCRIPTS = (
+    "ablation_options", "ablation_ranking", "attrition", "bundle", "check_source", "contact_sheet", "embed",
+    "embed_table", "figure", "findings", "images", "leakage", "metadata", "nuclei", "page", "pretrain", "probe",
+    "profiles", "provenance", "sample", "sample_transfer", "split", "table", "tiles", "transfer_head", "transfer_means",
+    "zprime"
+)  # fmt: skip
+"""The scripts of workflow/scripts."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from campfire.runs import plates, settings
 from campfire.runs.config import Config
 from campfire.runs.encoders import PlannedEncoder
 from campfire.runs.files import Files, drawable, weight_files
-from campfire.runs.fingerprint import code_state
+from campfire.runs.fingerprint import SCRIPTS, code_state
 from campfire.runs.left_out import LeftOut, in_use
 from campfire.runs.plates import Plate
 from campfire.screen.leave_out import drop
@@ -29,13 +29,6 @@ from campfire.screen.split import plates_with_wells
 from campfire.training import result_values
 
 ROLES_EVALUATED = ("id", "ood")
-SCRIPTS = (
-    "ablation_options", "ablation_ranking", "attrition", "bundle", "check_source", "contact_sheet", "embed",
-    "embed_table", "figure", "findings", "images", "leakage", "metadata", "nuclei", "page", "pretrain", "probe",
-    "profiles", "provenance", "sample", "sample_transfer", "split", "table", "tiles", "transfer_head", "transfer_means",
-    "zprime"
-)  # fmt: skip
-"""The scripts of workflow/scripts."""
 
 
 @dataclass(frozen=True, eq=False)
