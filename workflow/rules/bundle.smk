@@ -1,4 +1,4 @@
-from campfire.runs.results import bundle_files, upstream_files
+from campfire.runs.bundled import bundle_files, upstream_files
 
 
 rule pack_bundle:
