@@ -156,16 +156,21 @@ def main() -> None:
     parser.add_argument("--latency-ms", type=float, nargs="+", default=[0.0])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    results = []
+    results: list[dict[str, Any]] = []
+
+    def add(row: dict[str, Any]) -> None:
+        results.append(row)
+        print(show(row), flush=True)
+
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         paths = write_plates(Path(folder), arguments.gb)
         for shard in arguments.shards:
-            results.append(epoch(paths, "map", shard, arguments.threads, 0))
-            results += [epoch(paths, "positioned", shard, arguments.threads, ms) for ms in arguments.latency_ms]
-        results.append(sampled(paths, "map", 0))
-        results += [sampled(paths, "positioned", ms) for ms in arguments.latency_ms]
-    for row in results:
-        print(show(row))
+            add(epoch(paths, "map", shard, arguments.threads, 0))
+            for pause in arguments.latency_ms:
+                add(epoch(paths, "positioned", shard, arguments.threads, pause))
+        add(sampled(paths, "map", 0))
+        for pause in arguments.latency_ms:
+            add(sampled(paths, "positioned", pause))
     best = max(row["tiles_per_s"] for row in results if row["what"] == "epoch" and not row["latency_ms"])
     for gpu, rate in NEEDS.items():
         verdict = "feeds" if best >= arguments.gpus * rate else "does not feed"
