@@ -1,6 +1,7 @@
 """Stops a plan before its first job where it would redo finished work, is huge, or cannot work, and says why."""
 
 import atexit
+import os
 import shlex
 import sys
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from snakemake.exceptions import WorkflowError
 from campfire.core.errors import CampfireError, ConfigError
 from campfire.core.text import size
 from campfire.runs import cost, expected
-from campfire.runs.cost import StageCost
+from campfire.runs.cost import PlannedJob, StageCost
 from campfire.runs.plan import Plan
 from campfire.runs.run import Run
 
@@ -116,14 +117,31 @@ def _warn_of_stale_report(workflow: Any) -> None:
         )
 
 
+def show_forecast(workflow: Any, run: Run, jobs: Iterable[PlannedJob]) -> None:
+    """Print bytes, objects, hours and disk of what runs for the first time, where it fetches from the Gallery."""
+    from campfire.runs import forecast
+
+    if found := forecast.forecast(run, jobs):
+        given = workflow.resource_settings
+        cores = given.cores or len(os.sched_getaffinity(0))
+        at_once = workflow.global_resources.get("plates_on_disk")
+        print(
+            forecast.render(
+                found, int(cores), int(getattr(at_once, "value", at_once) or found.plates), run.files.results
+            )
+        )
+
+
 def _show(workflow: Any, run: Run) -> None:
     if getattr(workflow, "dag", None) is None or not hasattr(workflow, "scheduler"):
         return
     from campfire.runs.ahead import problems_of_jobs
 
-    rows = cost.estimate(Plan(workflow, run.files, run).jobs())
+    jobs = Plan(workflow, run.files, run).jobs()
+    rows = cost.estimate(jobs)
     if run.config.show_plan:
         print(cost.render(rows) if rows else "Nothing to be done: everything is up to date.")
+        show_forecast(workflow, run, jobs)
     stopped = cost.forbidden(rows, GUARDED, run.config.redo)
     if stopped:
         names = ",".join(dict.fromkeys(row.stage for row in stopped))
