@@ -27,8 +27,11 @@ class Store:
         self.index = keys().assign(row=np.arange(len(images)))
         self.metadata = {"native_size": native}
 
-    def counts(self, rows: Any) -> NDArray[np.float32]:
-        return self.images[rows].astype(np.float32)
+    def read(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        return self.images[rows]
+
+    def to_counts(self, tiles: NDArray[Any]) -> NDArray[np.float32]:
+        return tiles.astype(np.float32)
 
 
 def keys(count: int = len(CELLS)) -> pd.DataFrame:

@@ -147,8 +147,8 @@ def render(found: Forecast, cores: int, at_once: int, folder: str) -> str:
         f"wells ({wells}): {duration(found.bytes / GIGABIT_S)} at 1 Gbit/s",
         f"  disk      tiles {size(found.tile_bytes)}, images of {min(at_once, found.plates)} plates at once "
         f"{size(images)}; free: {size(free_bytes(folder))}",
-        f"  processor {work_hours(found.core_hours)} to verify{'' if found.gpu_fields else ', find nuclei'} and cut tiles: "
-        f"{duration(3600 * found.core_hours / cores)} on {cores} cores",
+        f"  processor {work_hours(found.core_hours)} to verify{'' if found.gpu_fields else ', find nuclei'} and cut "
+        f"tiles: {duration(3600 * found.core_hours / cores)} on {cores} cores",
     ]
     if found.gpu_fields:
         hours = found.gpu_fields / CELLPOSE_FIELDS_S / 3600

@@ -6,6 +6,7 @@ faults, and lets the kernel read ahead of random accesses. Positioned reads ask 
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from campfire.core.errors import DataError
 
+FEW_READS, READS_AT_ONCE = 32, 16
+"""From so many reads on they are made so many at once: a network disk answers each after milliseconds."""
 LARGEST_READ = 1 << 26
 """Bytes of one system call; file systems may return fewer."""
 
@@ -41,10 +44,20 @@ class TileFile:
         if rows.min() < 0 or rows.max() >= self.shape[0]:
             raise IndexError(f"row {rows.max()} of an array of {self.shape[0]} tiles")
         target = memoryview(out.reshape(-1).view(np.uint8).data)
-        edges = np.flatnonzero(np.diff(rows) != 1) + 1
-        for first, last in zip([0, *edges], [*edges, len(rows)], strict=True):
-            part = target[int(first) * self.tile_bytes : int(last) * self.tile_bytes]
+        edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+
+        def fill(number: int) -> None:
+            first, last = edges[number], edges[number + 1]
+            part = target[first * self.tile_bytes : last * self.tile_bytes]
             self._fill(part, self.start + int(rows[first]) * self.tile_bytes)
+
+        runs = range(len(edges) - 1)
+        if len(runs) < FEW_READS:
+            for number in runs:
+                fill(number)
+            return
+        with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+            list(pool.map(fill, runs))
 
     def _fill(self, part: memoryview, position: int) -> None:
         handle = self._opened()
