@@ -84,6 +84,17 @@ def test_cells_that_the_table_lacks_are_told_and_left_out(cells: pd.DataFrame, t
     assert set(map(tuple, left[CELL_KEYS].to_numpy())) == set(map(tuple, keys.to_numpy()))
 
 
+def test_exchanged_coordinates_are_refused_not_joined_by_chance(cells: pd.DataFrame, tmp_path: Path) -> None:
+    table = outside(cells)
+    table = table.rename(columns={"Nuclei_Location_Center_Y": "x", "Nuclei_Location_Center_X": "y"})
+    table.to_parquet(tmp_path / "table.parquet")
+    encoder = load_table({"kind": "table", "path": str(tmp_path / "table.parquet"), "features": "f"})
+    with pytest.raises(DataError, match=r"of 60 cells of plate P1 .* but 60 with y and x exchanged"):
+        encoder.embed_cells(cells)
+    named = {"kind": "table", "path": str(tmp_path / "table.parquet"), "features": "f", "y": "x", "x": "y"}
+    check(load_table(named).embed_cells(cells), cells)
+
+
 def test_one_row_serves_the_nearest_cell_only(cells: pd.DataFrame, tmp_path: Path) -> None:
     two = cells.iloc[:1].loc[[0, 0]].reset_index(drop=True)
     two[NUCLEUS], two["y"] = [1, 2], two["y"] + np.float32([0.0, 5.0])

@@ -87,6 +87,8 @@ class TableEncoder:
         else:
             found, distance = self._by_key(keys, own), 0.0
         there = found >= 0
+        if self.table.level == "centre" and 2 * there.sum() < len(keys):
+            self._refuse_swapped_axes(cells.reset_index(drop=True), own, int(there.sum()))
         if len(keys) and not there.any():
             raise DataError(self._mismatch(keys, own, plate))
         matching = Matching(
@@ -145,6 +147,16 @@ class TableEncoder:
                     found[members[number]] = rows[nearest[number]]
                     largest = max(largest, float(distance[number]))
         return found, largest
+
+    def _refuse_swapped_axes(self, cells: pd.DataFrame, own: pd.DataFrame, matched: int) -> None:
+        """DataError where most cells are found once y and x change places: those found by chance are other cells."""
+        swapped, _ = self._by_centre(cells, own.rename(columns={"y": "x", "x": "y"}))
+        found = int((swapped >= 0).sum())
+        if 2 * found > len(cells) and found > 2 * matched:
+            raise DataError(
+                f"{self.table.path}: {matched} of {len(cells)} cells of plate {own['plate'].iloc[0]} are found by their "
+                f"centres, but {found} with y and x exchanged; exchange the encoder's `y` and `x`"
+            )
 
     def _mismatch(self, keys: pd.DataFrame, own: pd.DataFrame, plate: str) -> str:
         """Why nothing matched, with a key of each side."""

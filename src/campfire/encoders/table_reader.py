@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from campfire.core import columns as names
 from campfire.core.errors import ConfigError, DataError, reason
 from campfire.core.text import some
+from campfire.encoders.table_features import read_features, read_text_table, refuse_zeros
 from campfire.screen.wells import well_name
 
 PLAIN = {
@@ -48,8 +49,8 @@ def read_cell_table(path: str | Path, columns: Mapping[str, str], features: Sequ
     """The table at `path` (.parquet, .csv, .csv.gz, .tsv, .h5ad).
 
     columns: the user's names of plate, well, site, nucleus, y, x, where they are not recognised. features: columns of
-    the embedding, or the beginning of their names; by default a column of lists, else all numeric columns that are not
-    named Metadata_… and are not keys. DataError names what is missing or not finite.
+    the embedding, or the beginning of their names; by default a column of lists, else the numeric columns that are no
+    keys, places, numbers of objects or metadata. DataError names what is missing, not finite or doubtful.
     """
     place = Path(path)
     if not place.is_file():
@@ -62,7 +63,7 @@ def read_cell_table(path: str | Path, columns: Mapping[str, str], features: Sequ
         raise DataError(f"{path}: not readable as {place.suffix} ({reason(error)}); write the table again") from error
     found = _find_columns(table, columns, place)
     if matrix is None:
-        matrix = _features(table, features, set(found.values()), place)
+        matrix = read_features(table, features, found, place)
     cells = pd.DataFrame({role: _clean(table[column], role, place) for role, column in found.items()})
     broken = ~np.isfinite(matrix).all(axis=1)
     if broken.any():
@@ -71,6 +72,7 @@ def read_cell_table(path: str | Path, columns: Mapping[str, str], features: Sequ
             f"{path}: {int(broken.sum())} embeddings are not finite, the first of plate {first['plate']}, well "
             f"{first['well']}; leave these rows out of the table"
         )
+    refuse_zeros(matrix, cells, path)
     return CellTable(str(path), cells, np.ascontiguousarray(matrix, dtype=np.float32))
 
 
@@ -83,11 +85,8 @@ def _read(path: Path, extra: Sequence[str]) -> tuple[pd.DataFrame, NDArray[np.fl
         return _read_anndata(path)
     if not suffixes.endswith((".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt")):
         raise ConfigError(f"{path}: the table must be .parquet, .csv, .tsv (or .gz of these) or .h5ad")
-    separator = "\t" if ".tsv" in suffixes else ","
-    header = pd.read_csv(path, sep=separator, nrows=0).columns
     as_text = {n.lower() for role in TEXTS for n in PLAIN[role]} | {name.lower() for name in extra}
-    kinds = {column: str for column in header if column.lower() in as_text}
-    return pd.read_csv(path, sep=separator, dtype=kinds), None  # type: ignore[arg-type]
+    return read_text_table(path, as_text), None
 
 
 def _read_anndata(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
@@ -150,29 +149,6 @@ def _find_columns(table: pd.DataFrame, columns: Mapping[str, str], path: Path) -
         )
     unused = ("y", "x") if "nucleus" in found else ("nucleus",)
     return {role: column for role, column in found.items() if role not in unused}
-
-
-def _features(table: pd.DataFrame, features: Sequence[str] | str, places: set[str], path: Path) -> NDArray[np.float32]:
-    """The embeddings (N, D) of a table."""
-    if isinstance(features, str) and features:
-        chosen = [c for c in table.columns if str(c).startswith(features)]
-    elif features:
-        missing = [name for name in features if name not in table]
-        if missing:
-            raise DataError(f"{path}: has no column {some(missing)}; correct the encoder's `features`")
-        chosen = list(features)
-    else:
-        lists = [c for c in table.columns if len(table) and isinstance(table[c].iloc[0], list | tuple | np.ndarray)]
-        numeric = table.select_dtypes("number").columns
-        chosen = lists[:1] or [c for c in numeric if c not in places and not str(c).startswith("Metadata_")]
-    if not chosen:
-        raise DataError(f"{path}: no columns of an embedding; name them, or how they begin, as `features`")
-    if len(chosen) == 1 and len(table) and isinstance(table[chosen[0]].iloc[0], list | tuple | np.ndarray):
-        lengths = table[chosen[0]].map(len)
-        if lengths.min() != lengths.max():
-            raise DataError(f"{path}: embeddings of {lengths.min()} to {lengths.max()} numbers; all must be alike long")
-        return np.stack(table[chosen[0]].map(lambda row: np.asarray(row, dtype=np.float32)).to_list())
-    return table[chosen].to_numpy(dtype=np.float32)
 
 
 def _clean(column: pd.Series, role: str, path: Path) -> "pd.Series[Any]":
