@@ -14,6 +14,7 @@ from campfire.runs.job import share_library
 from campfire.runs.planning import (
     base_config,
     complete,
+    elsewhere,
     folder_name,
     for_snakemake,
     quote_interpreter,
@@ -87,6 +88,17 @@ def test_errors_with_a_remedy_are_snakemakes_own() -> None:
     assert read(1) == 1
     with pytest.raises(WorkflowError, match="put it right"):
         read(-1)
+
+
+def test_a_missing_file_says_which_folder_it_was_looked_for_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    workflow = tmp_path / "checkout/workflow"
+    workflow.mkdir(parents=True)
+    said = elsewhere("plates.tsv: no such sheet; correct its path", workflow)
+    assert f"from, {tmp_path}: start in {workflow.parent}, or add --directory {workflow.parent}" in said
+    assert elsewhere("plates.tsv, line 3: plate P1 is already on line 2", workflow) == ""
+    monkeypatch.chdir(workflow.parent)
+    assert elsewhere("plates.tsv: no such sheet; correct its path", workflow) == ""
 
 
 def test_an_interpreter_below_a_folder_with_a_blank_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:

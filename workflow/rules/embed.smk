@@ -24,6 +24,7 @@ rule embed:
         runtime=480,
     params:
         spec=lambda wildcards: run.encoder(wildcards.encoder).spec,
+        given=lambda wildcards: contents(run.encoder(wildcards.encoder).given_files),
         channels=lambda wildcards: run.channel_set(wildcards.channels),
         lacking=lambda wildcards: lacking_channels(run, wildcards.channels),
         cells=run.config.embed.cells,
@@ -75,6 +76,7 @@ rule embed_table:
         runtime=60,
     params:
         spec=lambda wildcards: run.encoder(wildcards.encoder).spec,
+        given=lambda wildcards: contents(run.encoder(wildcards.encoder).given_files),
         channels=lambda wildcards: run.channel_set(wildcards.channels),
         cells=run.config.embed.cells,
         leave_out=run.left_out.of_embedding,

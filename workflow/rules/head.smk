@@ -17,6 +17,7 @@ if run.config.transfer.head is None:
             mem_mb=8000,
             runtime=60,
         params:
+            sheet=lambda wildcards: contents([run.config.transfer.sheet]),
             code=lambda wildcards: run.code("transfer_means"),
         script:
             "../scripts/transfer_means.py"
@@ -43,6 +44,7 @@ else:
             runtime=240,
         params:
             options=run.options("transfer.head"),
+            sheet=lambda wildcards: contents([run.config.transfer.sheet]),
             machine=lambda wildcards, input: run.machine("transfer.head"),
             state=run.files.state("transfer/{encoder}"),
             code=lambda wildcards: run.code("transfer_head"),

@@ -22,6 +22,7 @@ rule pretrain_run:
     params:
         run=lambda wildcards: wildcards.run,
         options=lambda wildcards: run.pretraining_options(wildcards.run),
+        given=lambda wildcards: contents(run.imagenet(wildcards.run)),
         leave_out=lambda wildcards: run.left_out.of_training(wildcards.run),
         # No declared output: Snakemake deletes outputs before a retry, but a half-trained state must survive it.
         state=run.files.state("pretrain/{run}"),

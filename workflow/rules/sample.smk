@@ -39,6 +39,7 @@ rule sample_transfer:
         runtime=60,
     params:
         leave_out=run.left_out.of(run.transfer_plates),
+        sheet=lambda wildcards: contents([run.config.transfer.sheet]),
         cells_per_well=run.config.transfer.cells_per_well,
         seed=run.config.sample.seed,
         code=lambda wildcards: run.code("sample_transfer"),

@@ -1,3 +1,6 @@
+from campfire.runs.contents import contents
+
+
 rule assign_wells:
     input:
         sheet=run.config.sheet or [],
@@ -14,6 +17,7 @@ rule assign_wells:
         "../../envs/images.yaml"
     params:
         options=run.options("split"),
+        sheet=lambda wildcards: contents([run.config.sheet]),
         code=lambda wildcards: run.code("split"),
     script:
         "../scripts/split.py"

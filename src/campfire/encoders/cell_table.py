@@ -154,8 +154,8 @@ class TableEncoder:
         found = int((swapped >= 0).sum())
         if 2 * found > len(cells) and found > 2 * matched:
             raise DataError(
-                f"{self.table.path}: {matched} of {len(cells)} cells of plate {own['plate'].iloc[0]} are found by their "
-                f"centres, but {found} with y and x exchanged; exchange the encoder's `y` and `x`"
+                f"{self.table.path}: {matched} of {len(cells)} cells of plate {own['plate'].iloc[0]} are found by "
+                f"their centres, but {found} with y and x exchanged; exchange the encoder's `y` and `x`"
             )
 
     def _mismatch(self, keys: pd.DataFrame, own: pd.DataFrame, plate: str) -> str:

@@ -1,5 +1,6 @@
 """What can be known before the first job: whether split and folds come out, and whether jobs find what they need."""
 
+import logging
 import os
 import time
 import urllib.error
@@ -12,11 +13,14 @@ from urllib.parse import unquote, urlsplit
 from campfire.core.columns import PLATE
 from campfire.core.errors import CampfireError, ConfigError
 from campfire.core.text import duration, some
+from campfire.runs.contents import newer_images
 from campfire.runs.run import Run
 from campfire.screen.split import SplitOptions, check_plates, make_split
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 AHEAD_S = 10.0
 """Seconds by which a file's time may be ahead of the clock: file systems round, servers differ a little."""
@@ -33,6 +37,7 @@ def check_ahead(run: Run) -> None:
             wrong += str(error).splitlines()
     if wrong:
         raise ConfigError("\n".join(wrong))
+    warn_of_newer_images(run)
 
 
 def check_folder(run: Run) -> None:
@@ -77,6 +82,27 @@ def check_folds(run: Run, wells: "pd.DataFrame") -> None:
                 f"compounds are on {plates} plate{'s' if plates > 1 else ''} of role id; lower probe.folds, leave "
                 f"{name} out of probe.protocols, or add plates"
             )
+
+
+def warn_of_newer_images(run: Run) -> None:
+    """Log a warning for plates of a local folder whose images changed after they were read."""
+    s3 = run.config.s3
+    if s3.folder is None or run.from_embeddings:
+        return
+    changed = {}
+    for plate in run.all_plates:
+        place = run.plate(plate)
+        folder = Path(s3.folder) / s3.root(place.source) / "images" / place.batch / "images" / plate
+        folder = folder / "Images" if (folder / "Images").is_dir() else folder
+        if newer := newer_images(folder, run.files.download(plate)):
+            changed[plate] = newer
+    if changed:
+        first = next(iter(changed))
+        log.warning(
+            "%s is newer than the results of plate %s%s: if images were replaced, read them again with "
+            "`--forcerun images --config redo=images`",
+            *(changed[first], first, f" (and of {len(changed) - 1} more plates)" if len(changed) > 1 else ""),
+        )
 
 
 def well_table(run: Run) -> Path | None:

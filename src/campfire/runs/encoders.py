@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from campfire.encoders import KINDS
+from campfire.runs.contents import own_modules
 from campfire.runs.files import Files, existing, weight_files
 from campfire.runs.fingerprint import syntax_digest
 from campfire.runs.settings import in_order
@@ -61,6 +62,11 @@ class PlannedEncoder:
         return weight_files([self.options.get("weights")])
 
     @property
+    def given_files(self) -> list[str]:
+        """The files that it reads and that no job of this workflow makes."""
+        return [] if self.run else self.weights
+
+    @property
     def spec(self) -> dict[str, Any]:
         """What `campfire.encoders.load` needs: for an untrained twin, the model of the run that it is the twin of."""
         spec: dict[str, Any] = in_order(self.options)
@@ -87,5 +93,12 @@ class PlannedEncoder:
 
     @property
     def own_code(self) -> str:
-        """Digest of the file of a user-supplied encoder, so that an edit embeds again; "" for other encoders."""
-        return syntax_digest(self.module) if self.module and self.module.is_file() else ""
+        """Digest of a user-supplied encoder's file and of the user's modules that it imports; "" for other encoders."""
+        if self.module is None or not self.module.is_file():
+            return ""
+        first, *others = [syntax_digest(path) for path in [self.module, *self._helpers(self.module)]]
+        return " ".join([first, *others])
+
+    @staticmethod
+    def _helpers(module: Path) -> list[Path]:
+        return [path for path in own_modules(module) if path != module]

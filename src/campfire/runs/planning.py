@@ -65,10 +65,24 @@ def read_run(
     share_library()
     quote_interpreter()
     complete(config, Path(workflow), files)
-    run = Run.read(config, workflow, fetch=fetch)
+    try:
+        run = Run.read(config, workflow, fetch=fetch)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{elsewhere(str(error), Path(workflow))}") from error
     # Snakemake passes its targets to the workflow only after it has read all rules.
     check_run(run, sys.argv[1:])
     return run
+
+
+def elsewhere(message: str, workflow: Path) -> str:
+    """A hint for a file that is missing where the run was started in another folder than the workflow's; else ""."""
+    home = workflow.parent
+    if "no such" not in message or not home.is_dir() or home.resolve() == Path.cwd().resolve():
+        return ""
+    return (
+        f" (paths are relative to the folder that you start from, {Path.cwd()}: start in {home}, or add "
+        f"--directory {home})"
+    )
 
 
 @for_snakemake

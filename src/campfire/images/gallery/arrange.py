@@ -42,6 +42,13 @@ from campfire.images.gallery.lists import read_list
 from campfire.images.gallery.patterns import EXAMPLES, PATTERNS, describe, guess
 from campfire.images.gallery.same_picture import Place, picture_digest, positions_of_copies
 from campfire.images.gallery.same_picture import describe as place_in_words
+from campfire.images.gallery.scales import (
+    Scale,
+    refuse_mixed_types,
+    scale_of,
+    stated_pixel_size,
+    warn_of_other_scales,
+)
 from campfire.images.gallery.walk import walk
 from campfire.images.reader import ImageError, decode_image
 from campfire.screen.wells import FORMATS
@@ -69,6 +76,8 @@ def arrange(images: pd.DataFrame, out: str | Path, copy: bool = False, threads: 
     out = Path(out)
     summary: list[dict[str, Any]] = []
     seen: dict[str, tuple[str, Place]] = {}
+    sizes: dict[str, float | None] = {}
+    kinds: dict[str, set[str]] = {}
     for (source, batch, plate), table in images.groupby(["source", "batch", "plate"]):
         folder = f"{source}/images/{batch}/images/{plate}"
         rows = table.assign(
@@ -76,13 +85,24 @@ def arrange(images: pd.DataFrame, out: str | Path, copy: bool = False, threads: 
         )
         _refuse_own_output(rows, out)
         with ThreadPoolExecutor(threads) as pool:
-            pictures = list(pool.map(lambda row: _place(row["path"], out / row["key"], copy), rows.to_dict("records")))
+            placed = list(pool.map(lambda row: _place(row["path"], out / row["key"], copy), rows.to_dict("records")))
+        pictures = [found if isinstance(found, ImageError) else found[0] for found in placed]
+        scales = [
+            (channel, found[1])
+            for channel, found in zip(rows["channel"], placed, strict=True)
+            if not isinstance(found, ImageError)
+        ]
+        refuse_mixed_types(scales, str(plate))
+        sizes[str(plate)] = stated_pixel_size([scale for _, scale in scales], str(plate))
+        kinds[str(plate)] = {scale.dtype for _, scale in scales}
         _warn_of_other_plates(rows, pictures, str(plate), seen)
         rows = _without_bad_sites(rows, pictures, str(plate))
         where = out / f"{source}/workspace/load_data_csv/{batch}/{plate}/load_data.csv"
-        sites = _write_load_data(rows, where, str(plate))
+        sites = _write_load_data(rows, where, str(plate), sizes[str(plate)])
         counts = {"wells": rows["well"].nunique(), "sites": sites, "channels": ", ".join(sorted(set(rows["channel"])))}
+        counts["pixel_size_um"] = f"{sizes[str(plate)]:.4g}" if sizes[str(plate)] else "not stated"
         summary.append({SOURCE: source, BATCH: batch, PLATE: plate, **counts})
+    warn_of_other_scales(sizes, kinds)
     return pd.DataFrame(summary)
 
 
@@ -102,8 +122,8 @@ def _refuse_own_output(rows: pd.DataFrame, out: Path) -> None:
                 )
 
 
-def _place(path: Path | tuple[Path, ...], target: Path, copy: bool) -> str | ImageError:
-    """Link, copy or rewrite one image; return the digest of its picture, or the error that makes it unusable."""
+def _place(path: Path | tuple[Path, ...], target: Path, copy: bool) -> tuple[str, Scale] | ImageError:
+    """Link, copy or rewrite one image; return its picture's digest and scale, or the error that makes it unusable."""
     import tifffile
 
     files = _paths(path)
@@ -120,7 +140,7 @@ def _place(path: Path | tuple[Path, ...], target: Path, copy: bool) -> str | Ima
         pixels = np.maximum.reduce([picture.pixels for picture in pictures])
         with atomic_path(target) as partial:
             tifffile.imwrite(partial, pixels, compression="zlib")
-    return picture_digest(pixels)
+    return picture_digest(pixels), scale_of(pictures[0], str(files[0]))
 
 
 def _link_or_copy(source: Path, target: Path, copy: bool) -> None:
@@ -190,14 +210,16 @@ def _warn_of_other_plates(
             seen.setdefault(digest, (plate, place))
 
 
-def _write_load_data(rows: pd.DataFrame, where: Path, plate: str) -> int:
-    """Write load_data.csv and the list of files beside it; returns the number of sites."""
+def _write_load_data(rows: pd.DataFrame, where: Path, plate: str, pixel_size_um: float | None) -> int:
+    """Write load_data.csv, with the pixel size as the Gallery states it, and the list of files; returns the sites."""
     addresses = rows.assign(address=[f"s3://{BUCKET}/{key}" for key in rows["key"]])
     wide = addresses.pivot_table(index=["well", "site"], columns="channel", values="address", aggfunc="first")
     wide = wide.fillna("").reset_index()
     named = wide.rename(columns={name: f"URL_Orig{name}" for name in rows["channel"].unique()})
     named = named.rename(columns={"well": WELL, "site": SITE})
     named.insert(0, PLATE, plate)
+    if pixel_size_um:
+        named["Metadata_ImageResolutionX"] = f"{pixel_size_um * 1e-6:.6g}"
     text = named.to_csv(index=False, lineterminator="\n")
     if where.is_file() and where.read_text(encoding="utf-8") != text:
         log.warning("%s: the plate was arranged here before with other images; they are replaced by these", where)
