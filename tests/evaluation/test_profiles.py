@@ -16,10 +16,10 @@ from campfire.evaluation.profiles import (
     profile_summary,
     replicate_retrieval,
     variance_shares,
-    well_means,
 )
 from campfire.evaluation.profiles.normalise import normalise
 from campfire.evaluation.statistics import BootstrapOptions
+from campfire.evaluation.well_means import well_means
 
 DIM = 10
 

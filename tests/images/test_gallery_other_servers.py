@@ -155,7 +155,7 @@ def test_none_of_the_users_aws_files_is_read(
     [
         ("HTTPS_PROXY", "socks5://proxy:1080", r"HTTPS_PROXY is .*must be http://host:port"),
         ("HTTPS_PROXY", "http://", r"HTTPS_PROXY is .*must be http://host:port"),
-        ("AWS_CA_BUNDLE", "/no/such/bundle.pem", r"AWS_CA_BUNDLE is '/no/such/bundle.pem', where no file"),
+        ("AWS_CA_BUNDLE", "/no/such/bundle.pem", r"AWS_CA_BUNDLE is '/no/such/bundle.pem', but there is no"),
         ("AWS_CA_BUNDLE", "", r"AWS_CA_BUNDLE"),
         ("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem", r"REQUESTS_CA_BUNDLE is"),
         ("AWS_ENDPOINT_URL", "minio:9000", r"AWS_ENDPOINT_URL_S3 is 'minio:9000'; it must start with http"),

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from campfire.core.errors import DataError
-from campfire.evaluation.profiles import well_means
 from campfire.evaluation.profiles.normalise import normalise
+from campfire.evaluation.well_means import well_means
 from campfire.model.config import ModelConfig
 from campfire.report.figures import cells, embedding_map, figure_2_2, save, similarity
 from campfire.report.tables import TableOptions

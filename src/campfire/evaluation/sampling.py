@@ -284,6 +284,7 @@ def _draw_wells(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str
     short: list[tuple[str, int]] = []
     groups: dict[Any, Any] = dict(chosen.groupby([PLATE, WELL]).indices)
     for (plate, well), rows in sorted(groups.items()):
+        # Not core's generator: another recipe would draw other cells for every screen that was sampled before.
         digest = hashlib.sha256(f"{seed}/{task}/{plate}/{well}".encode()).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:16], "little"))
         if len(rows) < n:

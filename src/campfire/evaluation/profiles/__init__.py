@@ -7,7 +7,6 @@ from campfire.evaluation.profiles.options import REPRESENTATIONS, ProfileOptions
 
 if TYPE_CHECKING:
     from campfire.evaluation.profiles.graded import graded_retrieval, layout_leak
-    from campfire.evaluation.profiles.normalise import well_means
     from campfire.evaluation.profiles.retrieval import knn_predict, logistic_predict, replicate_retrieval
     from campfire.evaluation.profiles.summary import SUMMARY_COLUMNS, profile_summary
     from campfire.evaluation.profiles.variance import variance_shares
@@ -23,14 +22,12 @@ __all__ = [
     "profile_summary",
     "replicate_retrieval",
     "variance_shares",
-    "well_means",
 ]
 
 __getattr__ = lazy(
     __name__,
     {
         "graded": ["graded_retrieval", "layout_leak"],
-        "normalise": ["well_means"],
         "retrieval": ["knn_predict", "logistic_predict", "replicate_retrieval"],
         "summary": ["SUMMARY_COLUMNS", "profile_summary"],
         "variance": ["variance_shares"],

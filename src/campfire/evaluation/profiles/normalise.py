@@ -1,4 +1,4 @@
-"""Well means, and normalisation of embeddings across plates by negative controls."""
+"""Normalisation of embeddings across plates by negative controls."""
 
 import numpy as np
 import pandas as pd
@@ -10,21 +10,6 @@ from campfire.evaluation.profiles.options import REPRESENTATIONS, Representation
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
-
-
-def well_means(keys: pd.DataFrame, embeddings: Floats) -> tuple[pd.DataFrame, Floats]:
-    """Mean embedding of each well, sorted by plate and well.
-
-    keys: (N,) cells, embeddings (N, D) -> wells (W,) with `n_cells`, (W, D) float32.
-    """
-    wells = keys[names.WELL_KEYS].reset_index(drop=True)
-    number = wells.groupby(names.WELL_KEYS, sort=True).ngroup().to_numpy()
-    order = np.argsort(number, kind="stable")
-    counts = np.bincount(number)
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    sums = np.add.reduceat(np.asarray(embeddings)[order], starts, axis=0, dtype=np.float64)
-    table = wells.iloc[order[starts]].reset_index(drop=True).assign(n_cells=counts)
-    return table, (sums / counts[:, None]).astype(np.float32)
 
 
 def normalise(

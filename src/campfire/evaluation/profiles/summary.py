@@ -13,11 +13,12 @@ from campfire.evaluation.probes import ProbeOptions
 from campfire.evaluation.probes.evaluate import evaluate, gather
 from campfire.evaluation.probes.folds import plan_folds
 from campfire.evaluation.profiles.graded import graded_retrieval, layout_leak
-from campfire.evaluation.profiles.normalise import normalise, well_means
+from campfire.evaluation.profiles.normalise import normalise
 from campfire.evaluation.profiles.options import ProfileOptions
 from campfire.evaluation.profiles.retrieval import knn_predict, logistic_predict, replicate_retrieval
 from campfire.evaluation.profiles.variance import variance_shares
 from campfire.evaluation.statistics import MEAN, BootstrapOptions, bootstrap_accuracy, stratified_mean
+from campfire.evaluation.well_means import well_means
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from campfire.core import columns as names
 from campfire.core.errors import DataError
 from campfire.evaluation.transfer.head import Head
 from campfire.evaluation.transfer.options import TransferOptions
+from campfire.evaluation.well_means import group_means
 from campfire.evaluation.zprime import METHODS, pairwise
 
 logger = logging.getLogger(__name__)
@@ -41,15 +42,10 @@ def embed_wells(
     """
     rows = well_numbers(keys, sheet)
     values = np.asarray(embeddings, np.float32) if head is None else head.embed_cells(embeddings)
-    counts = np.bincount(rows, minlength=len(sheet))
-    order = np.argsort(rows, kind="stable")
-    present = np.flatnonzero(counts)
-    starts = np.concatenate([[0], np.cumsum(counts[present])[:-1]])
-    sums = np.add.reduceat(values[order], starts, axis=0, dtype=np.float64)
-    means = (sums / counts[present, None]).astype(np.float32)
+    present, counts, means = group_means(rows, values)
     if head is not None:
         means = head.finish(means)
-    empty = sheet[counts == 0]
+    empty = sheet.iloc[np.setdiff1d(np.arange(len(sheet)), present)]
     if len(empty):
         first = empty.iloc[0]
         logger.warning(
@@ -58,7 +54,7 @@ def embed_wells(
             first[names.PLATE],
             first[names.WELL],
         )
-    table = sheet.iloc[present].reset_index(drop=True).assign(n_cells=counts[present], embedding=list(means))
+    table = sheet.iloc[present].reset_index(drop=True).assign(n_cells=counts, embedding=list(means))
     return table[WELL_COLUMNS]
 
 

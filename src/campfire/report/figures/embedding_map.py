@@ -13,7 +13,8 @@ from campfire.core.columns import BATCH, COMPOUND, PLATE, WELL, WELL_KEYS
 from campfire.core.errors import DataError
 from campfire.core.files import read_table
 from campfire.encoders import embedding_table
-from campfire.evaluation.profiles.normalise import well_means, whitening
+from campfire.evaluation.profiles.normalise import whitening
+from campfire.evaluation.well_means import well_means
 from campfire.report.figures.figure_2_1 import NAMES
 from campfire.report.figures.style import CYCLE, GREY, PAGE, PALE, SPLIT_COLOURS, Drawn, new_figure, styled
 from campfire.report.tables.inputs import Files, Settings
