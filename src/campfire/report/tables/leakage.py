@@ -18,8 +18,8 @@ from campfire.report.tables.verdict import DIFFERS, verdict
 def collect(effects: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.DataFrame:
     """encoder -> leakage/{encoder}/{channels}.parquet, stacked in the order of the tables.
 
-    Columns: encoder, label, task, split, quadrant, leak, meaning, with_leak, without, difference, low, high, level,
-    n_wells. Raises DataError when there is none.
+    Columns: encoder, label, task, split, quadrant, source, meaning, accuracy_with, accuracy_without, difference,
+    low, high, level, n_wells. Raises DataError when there is none.
     """
     parts = []
     for encoder in options.order(list(effects)):
@@ -35,7 +35,8 @@ def collect(effects: Mapping[str, pd.DataFrame], options: TableOptions) -> pd.Da
         raise DataError(
             "leakage: there is no leakage/{encoder}/{channels}.parquet; run the rule `leakage_effects` of an encoder"
         )
-    columns = ["encoder", "label", "task", "split", "quadrant", "leak", "meaning", "with_leak", "without"]
+    columns = ["encoder", "label", "task", "split", "quadrant", "source", "meaning"]
+    columns += ["accuracy_with", "accuracy_without"]
     return pd.concat(parts, ignore_index=True)[[*columns, "difference", "low", "high", "level", "n_wells"]]
 
 
