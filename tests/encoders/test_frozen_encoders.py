@@ -92,10 +92,17 @@ def test_licences_of_code_and_weights_are_known(kind: str) -> None:
     assert licence_of({"kind": "pretrained"}) == ""
 
 
-def test_a_pinned_file_is_refused_when_it_is_another(specs: dict[str, dict[str, Any]]) -> None:
-    spec = specs["morphem"]
+def test_a_pinned_file_is_refused_when_it_is_another(
+    specs: dict[str, dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = {key: value for key, value in specs["morphem"].items() if key != "sha256"}
     digest = hashlib.sha256(Path(spec["weights"]).read_bytes()).hexdigest()
+    load(spec, "cpu")
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert f"set the encoder's `sha256: {digest}`" in warning.getMessage()
+    caplog.clear()
     load({**spec, "sha256": digest}, "cpu")
+    assert not caplog.records
     with pytest.raises(WeightsError, match=f"has SHA-256 {digest}, but the config pins 0000"):
         load({**spec, "sha256": "0" * 64}, "cpu")
 

@@ -160,6 +160,31 @@ def test_a_folder_that_timm_saved_is_an_encoder(
         load({"kind": "timm", "model": "hf-hub:nobody/nothing"}, "cpu")
 
 
+def test_a_model_of_the_hub_is_an_encoder_and_should_name_its_revision(
+    timm_file: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import json
+
+    path, _ = timm_file
+    commit = "0123456789" * 4
+    folder = tmp_path / "models--nobody--mine" / "snapshots" / commit
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(path.read_bytes())
+    config = {"mean": [0.1, 0.1, 0.1], "std": [0.3, 0.3, 0.3], "num_classes": 1000, "classifier": "head"}
+    config |= {"input_size": [3, 224, 224], "first_conv": "patch_embed.proj"}
+    text = json.dumps({"architecture": TINY, "num_classes": 1000, "pretrained_cfg": config})
+    (folder / "config.json").write_text(text)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    found = load({"kind": "timm", "model": f"hf-hub:nobody/mine@{commit}", "size": 32}, "cpu")
+    same = {"kind": "timm", "model": TINY, "weights": str(path), "size": 32, "mean": [0.1] * 3, "deviation": [0.3] * 3}
+    assert found.digest == load(same, "cpu").digest
+    assert "names no revision" not in caplog.text
+    with pytest.raises(WeightsError, match="no model nobody/mine on the hub"):
+        load({"kind": "timm", "model": "hf-hub:nobody/mine", "size": 32}, "cpu")
+    assert "hf-hub:nobody/mine names no revision" in caplog.text
+
+
 def test_the_width_is_asked_of_the_model() -> None:
     spec = {"kind": "timm", "model": "mobilenetv3_small_050", "weights": "random", "size": 64}
     encoder = load(spec, "cpu")

@@ -1,6 +1,6 @@
 """Somebody else's embeddings: a script that knows nothing of this project but the images and their list.
 
-    python outside_embeddings.py S3_FOLDER TABLE.csv
+    python outside_embeddings.py S3_FOLDER TABLE.csv [TABLE.h5ad]
 
 finds cells by its own threshold, describes each by simple numbers of a window, and loses one cell in twenty.
 """
@@ -42,7 +42,21 @@ def describe(images: list[Any], y: float, x: float, half: int = 20) -> Any:
     return np.log1p(numbers)
 
 
-def main(folder: str, output: str) -> None:
+def write_anndata(table: pd.DataFrame, path: str) -> None:
+    """The numbers as X and the rest as obs, in the layout that anndata writes."""
+    import h5py
+
+    numbers = [name for name in table if name.startswith("feature_")]
+    with h5py.File(path, "w") as file:
+        file.attrs["encoding-type"] = "anndata"
+        file["X"] = table[numbers].to_numpy(np.float32)
+        obs = file.create_group("obs")
+        obs.attrs["column-order"] = [name for name in table if name not in numbers]
+        for name in obs.attrs["column-order"]:
+            obs[name] = table[name].astype("S" if table[name].dtype == object else float).to_numpy()
+
+
+def main(folder: str, output: str, anndata: str = "") -> None:
     random = np.random.default_rng(1)
     rows = []
     for plate, well, site, paths in listed(Path(folder)):
@@ -56,7 +70,10 @@ def main(folder: str, output: str) -> None:
                 rows.append([plate, well, site, y, x, *describe(images, y, x)])
     names = ["plate", "well", "field", "center_y", "center_x"]
     names += [f"feature_{number}" for number in range(len(rows[0]) - len(names))]
-    pd.DataFrame(rows, columns=names).to_csv(output, index=False)
+    table = pd.DataFrame(rows, columns=names)
+    table.to_csv(output, index=False)
+    if anndata:
+        write_anndata(table, anndata)
 
 
 if __name__ == "__main__":

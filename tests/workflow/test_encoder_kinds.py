@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -50,11 +51,14 @@ def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     write_screen(folder / "screen", SCREEN)
     script = outside_embeddings.__file__
     made = subprocess.run(
-        [sys.executable, script, folder / "screen/s3", folder / "theirs.csv"], capture_output=True, text=True
+        [sys.executable, script, folder / "screen/s3", folder / "theirs.csv", folder / "theirs.h5ad"],
+        capture_output=True,
+        text=True,
     )
     assert made.returncode == 0, made.stderr
     encoders = write_weights(folder)
     encoders["theirs"] = {"kind": "table", "path": "theirs.csv", "features": "feature_"}
+    encoders["anndata"] = {"kind": "table", "path": "theirs.h5ad"}
     encoders["timm"] = {"kind": "timm", "model": "vit_tiny_patch16_224", "weights": "random", "size": 32}
     encoders["features"] = {"kind": "features", "families": ["intensity"]}
     (folder / "kinds.yaml").write_text(yaml.safe_dump(config(repository, folder, encoders)))
@@ -93,6 +97,15 @@ def test_the_tables_cells_are_joined_and_the_missing_ones_told(finished: Path) -
     theirs = read_table(finished / f"results/probes/theirs/{SET}/predictions.parquet")
     assert 0 < len(theirs) < len(others)
     assert set(map(tuple, theirs[CELL_KEYS].to_numpy())) < set(map(tuple, sample[CELL_KEYS].to_numpy()))
+
+
+def test_anndata_holds_the_same_embeddings(finished: Path) -> None:
+    for plate in ("SIMQC001", "SIMQC004"):
+        ours, theirs = (
+            read_table(finished / f"results/embeddings/{name}/{SET}/{plate}.parquet") for name in ("theirs", "anndata")
+        )
+        pd.testing.assert_frame_equal(ours[CELL_KEYS], theirs[CELL_KEYS])
+        np.testing.assert_allclose(np.stack(ours["embedding"]), np.stack(theirs["embedding"]), rtol=1e-6)
 
 
 def test_the_plan_names_what_is_wrong_with_encoders(repository: Path, finished: Path) -> None:

@@ -116,7 +116,8 @@ def all_channels(values: Tensor, channels: Sequence[str], order: Sequence[str], 
 def find_weights(weights: str, sha256: str, name: str, source: Source) -> dict[str, Tensor]:
     """The tensors of a peer's weights: a file, or `hf-hub:<owner>/<model>@<revision>[/<file>]`.
 
-    WeightsError names the source of missing weights, and the actual SHA-256 of a mismatch.
+    WeightsError names the source of missing weights, and the actual SHA-256 of a mismatch. A file without `sha256` is
+    taken with a warning that gives the value to set.
     """
     if not weights:
         raise WeightsError(f"encoder {name}: give its `weights`; {source.where}")
@@ -129,8 +130,12 @@ def find_weights(weights: str, sha256: str, name: str, source: Source) -> dict[s
             f"encoder {name}: {weights} has SHA-256 {found}, but the config pins {sha256}; get the file again, or pin "
             "the new one if the change is meant"
         )
-    if not sha256:
-        log.info("encoder %s: %s has SHA-256 %s; set the encoder's `sha256` to pin it", name, weights, found)
+    if not sha256 and not weights.startswith("hf-hub:"):  # a hub name pins its revision
+        log.warning(
+            "encoder %s: nothing pins %s, so another file of that name would be taken as well; set the encoder's "
+            "`sha256: %s`",
+            *(name, weights, found),
+        )
     return read_tensors(path)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from campfire.model.normalise import normalise
 log = logging.getLogger(__name__)
 
 COMBINE = ("average", "concatenate")
+PINNED = re.compile(r"@[0-9a-f]{40}$")
+"""The end of a hub name that pins its revision."""
 STRETCHES = ("tile_range", "plate_range")
 """Normalisations to [0, 1], as images of the web are."""
 
@@ -120,7 +123,7 @@ class TimmEncoder:
 def load_timm(spec: dict[str, Any], name: str, device: str) -> TimmEncoder:
     """A timm encoder from `model`, `weights` (`hub`, a file, or `random` with `seed`), `size`, `combine`, `rgb`.
 
-    `model` is a name of timm, `hf-hub:<owner>/<model>` or `local-dir:<folder>`. `mean` and `deviation` replace
+    `model` is a name of timm, `hf-hub:<owner>/<model>@<commit>` or `local-dir:<folder>`. `mean` and `deviation` replace
     those of the model's tag. WeightsError, with the address and the setting to change, when weights are missing.
     """
     import timm
@@ -128,6 +131,11 @@ def load_timm(spec: dict[str, Any], name: str, device: str) -> TimmEncoder:
     model_name = spec.get("model")
     if not model_name:
         raise ConfigError(f"encoder {name}: give the timm model's name as `model`")
+    if model_name.startswith("hf-hub:") and not PINNED.search(model_name):
+        log.warning(
+            "encoder %s: %s names no revision, so other weights may come tomorrow; write %s@<40-digit commit>",
+            *(name, model_name, model_name.partition("@")[0]),
+        )
     architecture = _architecture(model_name, name)
     if not timm.is_model(architecture.split(".")[0]):
         raise ConfigError(

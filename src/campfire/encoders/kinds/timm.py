@@ -16,7 +16,7 @@ class TimmOptions(Options):
 
     kind: Literal["timm"] = "timm"
     model: str = option(
-        "", "timm model name with its tag, `hf-hub:<owner>/<model>`, or `local-dir:<folder>` with config.json"
+        "", "timm model name with its tag, `hf-hub:<owner>/<model>@<commit>`, or `local-dir:<folder>` with config.json"
     )
     weights: str = option("hub", "`hub`, `random` or a file")
     size: Literal[224, "224", "native"] | int = option(224, "edge to which tiles are resized, or `native`", unit="px")
