@@ -12,58 +12,31 @@ import yaml
 
 from campfire.core.columns import PLATE
 from campfire.core.files import read_table, read_table_metadata
+from campfire.core.yaml import merge, read_yaml
 from campfire.images.tiles import open_plate
-from campfire.simulate.layout import PIXEL_SIZE_UM
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.screen import write_screen
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-SCREEN = ScreenOptions(
-    id_plates=3, ood_plates=1, other_plates=2, compound_plates=0, transfer_plates=0, positive_controls=2, compounds=4,
-    dmso_wells=2, sites=1, field=300, cells=20, corrupt=0, illumination=False, workers=1,
-)  # fmt: skip
 OTHERS = ["OTHER001", "OTHER002"]
 SET = "DNA_AGP_Mito"
-METADATA = ("plate", "well", "compound")
 TABLES = ["table_3_1", "laboratories", "retrieval", "outside_cell", "unseen_channels", "training_channels"]
 
 
-def config(repository: Path) -> dict[str, Any]:
-    """The smoke run's numbers on this screen, with two runs, masked tiles and single unseen channels."""
-    settings: dict[str, Any] = yaml.safe_load((repository / "config/smoke.yaml").read_text())
-    run = {**settings["pretrain"]["runs"]["campfire"], "plate_types": ["TARGET2"]}
-    settings |= {
-        "results": "results", "logs": "logs", "sheet": "screen/plates.tsv",
-        "metadata": {name: {"address": f"screen/metadata/{name}.csv.gz", "sha256": None} for name in METADATA},
-        "s3": {"folder": "screen/s3/cellpainting-gallery"},
-        "known_bad": str(repository / "config/known_bad.tsv"),
-        "tiles": {"pixel_size_um": PIXEL_SIZE_UM},
-        "channel_sets": {"DNA_ER": ["DNA", "ER"]},
-        "pretrain": {"runs": {"campfire": run, "nuclei": {**run, "channels": ["DNA"]}}},
-        "encoders": {
-            "nuclei": {"kind": "pretrained", "run": "nuclei"},
-            "alone": {"kind": "masked", "encoder": "campfire", "radius": 35},
-        },
-        "evaluate": [
-            {"encoder": "campfire", "channel_sets": [SET, "DNA", "DNA_ER"]},
-            {"encoder": "nuclei", "channel_sets": [SET]},
-            {"encoder": "alone", "channel_sets": [SET]},
-        ],
-        "transfer": {"sheet": None, "encoders": []},
-        "tables": {"paper_screen": False, "encoders": ["campfire", "nuclei", "alone"], "replicates": 50},
-        "probe": {"subsets": 1, "folds": 3, "epochs": 20, "learning_rate": 0.01},
-        "profiles": {"representations": ["raw"]},
-    }  # fmt: skip
-    return settings
+def in_folder(repository: Path) -> dict[str, Any]:
+    """config/two-labs.yaml over config/smoke.yaml, with the screen in the working folder."""
+    plain = (repository / "config/two-labs.yaml").read_text().replace("results/two-labs-screen", "screen")
+    settings: dict[str, Any] = merge(read_yaml(repository / "config/smoke.yaml"), yaml.safe_load(plain))
+    return settings | {"results": "results", "logs": "logs", "known_bad": str(repository / "config/known_bad.tsv")}
 
 
 @pytest.fixture(scope="module")
 def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the tables of the two laboratories were made."""
     folder = tmp_path_factory.mktemp("sources")
-    write_screen(folder / "screen", SCREEN)
-    (folder / "two.yaml").write_text(yaml.safe_dump(config(repository)))
+    write_screen(folder / "screen", ScreenOptions(**read_yaml(repository / "config/two-labs-screen.yaml"), workers=1))
+    (folder / "two.yaml").write_text(yaml.safe_dump(in_folder(repository)))
     command = [sys.executable, "-m", "snakemake", "-s", str(repository / "Snakefile"), "--cores", "2", "--nocolor"]
     command += ["--configfile", str(repository / "config/config.yaml"), "two.yaml", "--"]
     command += ["check_source", *(f"results/tables/{name}.csv" for name in TABLES)]

@@ -24,7 +24,7 @@ class TileOptions(Options):
         None,
         "scale of the tiles: plates of another pixel size are resampled to it; null keeps each plate's own",
         unit="um",
-        source="docs/encoders.md",
+        source="docs/your-screen.md",
     )
     border: Literal["drop", "pad"] = option(
         "drop",

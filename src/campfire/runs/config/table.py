@@ -29,6 +29,7 @@ message that names its file and line and the nearest right one; all mistakes are
 | config.yaml | the paper's run, with the source of each value |
 | demo.yaml, demo-screen.yaml | the demo, and the screen that is simulated for it |
 | smoke.yaml, smoke-screen.yaml | every rule on the smallest possible screen |
+| two-labs.yaml, two-labs-screen.yaml | laid over smoke.yaml: two laboratories, masked tiles, single unseen channels |
 | paper.yaml | the run that follows the paper's text where the released code differs |
 | compare.yaml | laid over demo.yaml: Campfire beside its relatives, three seeds each (docs/encoders.md) |
 | sceptic.yaml | the paper's run beside a random CNN, simple baselines and the plain ImageNet MAE (docs/encoders.md) |
