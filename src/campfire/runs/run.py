@@ -26,6 +26,7 @@ from campfire.runs.plates import Plate
 from campfire.screen.leave_out import drop
 from campfire.screen.metadata import empty_sheet, local_content, read_sheet
 from campfire.screen.split import plates_with_wells
+from campfire.screen.split.sources import by_source
 from campfire.training import result_values
 
 ROLES_EVALUATED = ("id", "ood")
@@ -62,7 +63,7 @@ class Run:
         files: the YAML files that the config comes from, so that a message can name the line.
         """
         config = Config.read(values, files)
-        sheet = read_sheet(config.sheet) if config.sheet else empty_sheet()
+        sheet = by_source(read_sheet(config.sheet), config.split) if config.sheet else empty_sheet()
         used = plates_with_wells(sheet, config.split)
         split_sheet = sheet[sheet[PLATE].isin(used)].reset_index(drop=True)
         sheet = in_use(config, split_sheet)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from campfire.core.columns import BATCH, COMPOUND, PLATE, PLATE_TYPE, SOURCE, SPLITS, WELL, WELL_KEYS
 from campfire.core.errors import DataError, SplitError
 from campfire.screen.split.options import SplitOptions
+from campfire.screen.split.sources import by_source
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ def make_split(
     order of the plates nor that of the wells matters. Raises SplitError when plates or compounds do not suffice, naming
     them.
     """
+    sheet = by_source(sheet, options)
     table = _join(sheet, wells)
     role = table["role"].to_numpy()
     check_plates(sheet, options)

@@ -90,6 +90,9 @@ class SplitOptions(Options):
         ge=0,
     )
     untreated: str = option(UNTREATED, "id of wells without any treatment; never held out")
+    ood_sources: Names = option(
+        (), "sources of which all evaluation plates are out of distribution and no plate is trained on"
+    )
     drop_untreated: bool | None = option(None, "leave untreated wells out; null: only in strict")
     exclude_ood_batches: bool | None = option(
         None, "train on no plate whose batch has an OOD plate; null: only in strict"
