@@ -68,13 +68,13 @@ class MaskedTiles:
         self._nearby = _neighbours(store.index, nuclei, reach=1.5 * self.size, scale=scale)
         self.images: Any = _MaskedArray(self)
 
-    def to_counts(self, tiles: NDArray[Any]) -> NDArray[np.float32]:
-        """Masked tiles in counts, whatever their stored type."""
-        return self._store.to_counts(tiles)
-
-    def read(self, rows: Any) -> NDArray[Any]:
+    def read(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """(n, C, H, W) masked tiles at `rows`, in the store's type."""
-        return self.hide(np.array(self._store.images[rows]), rows)
+        return self.hide(self._store.read(rows), rows)
+
+    def to_counts(self, tiles: NDArray[Any]) -> NDArray[np.float32]:
+        """Tiles in counts, whatever their type."""
+        return self._store.to_counts(tiles)
 
     def hide(self, tiles: NDArray[Any], rows: Any) -> NDArray[Any]:
         """The tiles (n, C, H, W) of these rows with hidden pixels at the background of their channel, in place."""
@@ -101,7 +101,7 @@ class MaskedTiles:
 
 
 class _MaskedArray:
-    """The part of an array that embedding uses: shape, type, length and rows."""
+    """The part of an array that embedding uses: shape, type, length and slices of rows."""
 
     def __init__(self, tiles: MaskedTiles) -> None:
         self._tiles = tiles
@@ -111,7 +111,7 @@ class _MaskedArray:
         return int(self.shape[0])
 
     def __getitem__(self, rows: Any) -> NDArray[Any]:
-        return self._tiles.read(rows)
+        return self._tiles.hide(np.array(self._tiles.whole_images[rows]), rows)
 
 
 def _neighbours(index: pd.DataFrame, nuclei: pd.DataFrame, reach: float, scale: float) -> list[NDArray[np.float32]]:

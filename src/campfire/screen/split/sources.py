@@ -20,7 +20,7 @@ def by_source(sheet: pd.DataFrame, options: SplitOptions) -> pd.DataFrame:
     unknown = sorted(set(options.ood_sources) - set(known))
     if unknown:
         raise ConfigError(
-            f"config: split.ood_sources: no plate of the sheet is of source {some(unknown)}; its sources are {some(known)}"
+            f"config: split.ood_sources: no plate of the sheet is of source {some(unknown)}; it has {some(known)}"
         )
     other = sheet[SOURCE].isin(options.ood_sources)
     kept = sheet[~(other & (sheet["role"] == "train"))].copy()
