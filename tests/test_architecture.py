@@ -17,6 +17,7 @@ FLOORS = (
     {"simulate"},
     {"report"},
     {"runs"},
+    {"export"},
     {"cli"},
 )
 """Rooms from the ground up: a room imports from floors below its own only."""

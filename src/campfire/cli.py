@@ -21,6 +21,9 @@ COMMANDS = {
     "pretrain": Command("campfire.training.__main__", "pretrain a masked autoencoder, on one machine or under Slurm"),
     "summary": Command("campfire.report.summary", "print the main accuracies of finished results"),
     "bundle": Command("campfire.runs.bundle", "check or unpack a bundle of cached embeddings"),
+    "export": Command(
+        "campfire.export.__main__", "hand results on: AnnData, a model folder, the gallery's layout, a crate"
+    ),
     "options": Command("campfire.runs.config.table", "print the table of all options of the config"),
     "verify": Command("campfire.runs.verify", "find results that were altered after they were made"),
     "mark-current": Command("campfire.runs.mark_current", "mark results that a change does not affect as current"),
