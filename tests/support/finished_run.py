@@ -52,9 +52,23 @@ def make_finished_run(root: Path) -> Path:
         path = _made(root / f"embeddings/campfire/DNA_AGP/{plate}.parquet")
         facts = {"encoder": "campfire", "channels": ["DNA", "AGP"], "weights": "ab" * 32, "pooling": "mean"}
         embedding_table.write(path, keys, vectors, facts)
+    _write_model(_made(root / "pretrain/base/model.safetensors"))
     _write_tables(root)
     write_record(root)
     return root
+
+
+def _write_model(path: Path) -> None:
+    from campfire.model import ModelConfig, build_model, save_weights
+
+    config = ModelConfig(
+        width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2, image_size=28, patch_size=14
+    )
+    header = {
+        "channels": ["DNA", "AGP"], "normalisation": "tile", "seed": 10, "run": "base", "plates": ["P1"], "steps": 40,
+        "train_tiles": 1200, "imagenet": "", "software": "campfire 0.1.0", "options": {"epochs": 2},
+    }  # fmt: skip
+    save_weights(build_model(config, seed=10), path, header)
 
 
 def _write_tables(root: Path) -> None:
