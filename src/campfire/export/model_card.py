@@ -21,7 +21,7 @@ def model_card(
     header: of the weight file. accuracies: rows of the run's table of accuracies, with the column `kind`. digest:
     SHA-256 of the run's weight file.
     """
-    front = {
+    front: dict[str, Any] = {
         "license": licence,
         "library_name": "campfire",
         "pipeline_tag": "image-feature-extraction",
