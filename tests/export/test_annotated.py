@@ -12,7 +12,7 @@ from campfire import cli
 from campfire.core import columns as names
 from campfire.core.errors import ConfigError
 from campfire.encoders import embedding_table, load_table
-from campfire.evaluation.profiles.normalise import well_means
+from campfire.evaluation.well_means import well_means
 from campfire.export import annotated
 from campfire.export.finished import Finished
 

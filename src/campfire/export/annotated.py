@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from campfire.core import columns as names
 from campfire.core.errors import ConfigError
 from campfire.core.files import read_table
-from campfire.evaluation.profiles.normalise import normalise, well_means
+from campfire.evaluation.profiles.normalise import normalise
+from campfire.evaluation.well_means import well_means
 from campfire.export.finished import FACTS, Embedded, Finished, new_folder, provenance
 
 if TYPE_CHECKING:
