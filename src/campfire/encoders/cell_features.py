@@ -3,6 +3,7 @@
 No torch here: processes that measure would spend most of their start on importing it.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from itertools import combinations
@@ -56,8 +57,8 @@ def measure_tile(
 
     def keep(region: str, suffix: str, values: dict[str, NDArray[np.floating[Any]]]) -> None:
         for feature, value in values.items():
-            number = float(np.ravel(value)[0]) if np.size(value) else np.nan
-            found[f"{region}_{feature}_{suffix}"] = number if np.isfinite(number) else 0.0
+            first = np.asarray(value).item(0) if np.size(value) else math.nan
+            found[f"{region}_{feature}_{suffix}"] = float(first) if math.isfinite(first) else 0.0
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -66,7 +67,7 @@ def measure_tile(
             for kind in ("sizeshape", "zernike", "feret"):
                 keep("Nuclei", "Shape", core[kind](regions["Nuclei"], dna))
         for channel, image in zip(channels, images, strict=True):
-            stretched = _stretch(image)
+            stretched = _stretch(image) if {"radial", "texture", "granularity"} & {*families} else image
             if "intensity" in families:
                 for region, mask in regions.items():
                     keep(region, channel, core["intensity"](mask, image))
