@@ -21,6 +21,7 @@ import json
 import os
 import platform
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 from campfire.core import columns as names
 from campfire.core.text import markdown_table
 from campfire.evaluation.plate_intervals import add, holm, over_plates, plate_totals
+from campfire.evaluation.seed_intervals import difference_over_seeds
 from campfire.evaluation.statistics import BootstrapOptions, multiplicity, paired_intervals
 from campfire.evaluation.tally import Tally
 
@@ -39,6 +41,7 @@ SPREADS = (0.0, 0.005, 0.01, 0.02)
 COMPOUNDS, CELLS = {"control": 9, "heldout": 60}, {"control": 100, "heldout": 30}
 ID_PLATES, TEST_PLATES = 20, 4
 CLAIMS = 7
+SEEDS, PLATE_SPREAD = 5, 0.01
 Effects = dict[str, NDArray[np.float64]]
 
 
@@ -138,6 +141,32 @@ def false_findings(simulations: int, plates: int, seed: int) -> dict[str, float]
     return {"any": plain / simulations, "any_by_holm": adjusted / simulations}
 
 
+def seed_coverage(simulations: int, plates: int, seed: int) -> pd.DataFrame:
+    """Share of screens whose interval of the mean over seeds holds zero, by SD over seeds and kind of interval."""
+    layouts = {split: layout(split, plates) for split in names.QUADRANTS}
+    rows = []
+    for spread in SPREADS:
+        held = {"seeds": 0, "plates": 0, "both": 0}
+        for number in range(simulations):
+            rng = np.random.default_rng([seed, 2, number, round(spread * 1e4)])
+            model, baseline = draw(rng, layouts, 2, PLATE_SPREAD)
+            runs = []
+            for shift in rng.normal(0, spread, SEEDS):
+                moved = {key: _shifted(rng, tally, float(shift)) for key, tally in model.items()}
+                runs.append({key: (moved[key], baseline[key]) for key in moved})
+            row = difference_over_seeds(runs).iloc[-1]
+            for kind, part in (("seeds", "_seeds"), ("plates", "_plates"), ("both", "")):
+                held[kind] += row[f"low{part}"] <= 0 <= row[f"high{part}"]
+        rows += [{"sd_of_seeds": spread, "interval": kind, "coverage": n / simulations} for kind, n in held.items()]
+    return pd.DataFrame(rows)
+
+
+def _shifted(rng: np.random.Generator, tally: Tally, shift: float) -> Tally:
+    """New hits of one seed, whose accuracy in every well is higher by `shift`."""
+    rate = np.clip(tally.hits / tally.cells + shift, 0, 1)
+    return replace(tally, hits=rng.binomial(tally.cells.astype(int), rate).astype(float))
+
+
 def report(table: pd.DataFrame) -> str:
     """A Markdown table of coverage: intervals in rows, SDs in columns, for one OOD quadrant and the mean of all."""
     lines: list[list[str]] = []
@@ -162,6 +191,9 @@ def main() -> None:
     table = coverage(simulations, arguments.plates, replicates, arguments.seed)
     found = false_findings(simulations, arguments.plates, arguments.seed)
     print(report(table))
+    seeds = seed_coverage(simulations // 4 or 1, arguments.plates, arguments.seed)
+    print(f"\n{SEEDS} seeds, SD over plates {PLATE_SPREAD}: coverage by SD over seeds\n")
+    print((100 * seeds.pivot_table(index="interval", columns="sd_of_seeds", values="coverage")).round().to_string())
     print(
         f"\n{CLAIMS} comparisons, SD 0.01, no difference: any verdict in {100 * found['any']:.0f} % of screens, "
         f"{100 * found['any_by_holm']:.0f} % by Holm"
