@@ -55,7 +55,7 @@ def test_every_table_and_figure_is_there(demo: Path) -> None:
         "accuracies",
         "transfer",
     ]
-    tables += ["protocols", "profiles", "variance", "ranking"]
+    tables += ["protocols", "profiles", "retrieval", "variance", "ranking"]
     figures = ["figure_2_1", "figure_3_3", "figure_3_4", "figure_3_5", "training_curves", "ood_gap", "claims"]
     figures += ["confusion", "profiles", "figure_2_2", "cells", "embedding_map", "similarity", "typical"]
     for name in tables:

@@ -29,7 +29,7 @@ EVERYTHING = PLATES + TRANSFER
 CLOSING = "findings write_page provenance"
 TABLES = tables("ranking accuracies table_3_1 table_3_2 differences gaps protocols")
 FIGURES_OF_TABLES = figures("figure_3_4 ood_gap claims")
-PROFILES = planned(tables("profiles variance"), figures("profiles"))
+PROFILES = planned(tables("profiles retrieval variance"), figures("profiles"))
 SCORED = planned(TABLES, FIGURES_OF_TABLES, figures("confusion typical"), tables("leakage"), PROFILES, CLOSING)
 """What is made of probe scores."""
 MOVED = planned("zprime", tables("transfer"), figures("figure_3_5"), CLOSING)
