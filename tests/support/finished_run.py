@@ -53,6 +53,7 @@ def make_finished_run(root: Path) -> Path:
         facts = {"encoder": "campfire", "channels": ["DNA", "AGP"], "weights": "ab" * 32, "pooling": "mean"}
         embedding_table.write(path, keys, vectors, facts)
     _write_model(_made(root / "pretrain/base/model.safetensors"))
+    write_table(pd.DataFrame({"sha256": ["00" * 32]}), _made(root / "download/P1.parquet"))
     _write_tables(root)
     write_record(root)
     return root
@@ -88,6 +89,7 @@ def _write_tables(root: Path) -> None:
 def write_record(root: Path) -> None:
     """provenance.json with the checksums of the folder's tables."""
     files = sorted(path for path in root.rglob("*") if path.suffix in (".csv", ".parquet", ".safetensors"))
+    files = [path for path in files if path.parent.name != "download"]
     record = {
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "config": {"digest": "00ff", "values": CONFIG},
