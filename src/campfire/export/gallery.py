@@ -61,17 +61,18 @@ def model_name(embedded: Embedded, dataset: str) -> str:
 
 def _write_source(base: Path, model: str, part: Embedded) -> None:
     cells, dimensions = part.cells, part.dimensions
-    for (batch, plate, well, site), rows in cells.groupby(
-        [names.BATCH, names.PLATE, names.WELL, names.SITE], sort=True
-    ).indices.items():
-        place = base / "embeddings" / model / str(batch) / str(plate) / f"{well}-{site}" / "embedding.parquet"
+    site_keys = [names.BATCH, *names.SITE_KEYS]
+    for rows in cells.groupby(site_keys, sort=True).indices.values():
+        batch, plate, well, site = cells.iloc[rows[0]][site_keys].astype(str)
+        place = base / "embeddings" / model / batch / plate / f"{well}-{site}" / "embedding.parquet"
         write_table(_table(cells.iloc[rows][CELL], part.vectors[rows], dimensions), _made(place))
     own, means = well_means(cells, part.vectors)
     facts = cells.drop_duplicates(names.WELL_KEYS)[WELL]
     own = own.merge(facts, on=names.WELL_KEYS, how="left", validate="one_to_one")
     wells = _table(own[WELL].assign(Metadata_Cells=own["n_cells"].to_numpy()), means, dimensions)
-    for (batch, plate), profiles in wells.groupby([names.BATCH, names.PLATE], sort=True):
-        place = base / "profiles" / model / str(batch) / str(plate) / f"{plate}.parquet"
+    for _, profiles in wells.groupby([names.BATCH, names.PLATE], sort=True):
+        batch, plate = profiles.iloc[0][[names.BATCH, names.PLATE]].astype(str)
+        place = base / "profiles" / model / batch / plate / f"{plate}.parquet"
         write_table(profiles.reset_index(drop=True), _made(place))
     write_table(wells, _made(base / "collated" / model / "collated.parquet"))
     treated = wells.groupby(names.COMPOUND, sort=True)
