@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from campfire.core.errors import DataError
+from campfire.core.errors import ConfigError, DataError
 from campfire.evaluation import zprime
 
 
@@ -114,3 +114,10 @@ def test_edges() -> None:
     low, high = zprime.interval(-np.inf, np.array([-np.inf, -3.0, 0.5]), (5, 5))
     assert low == -np.inf and high == 0.5
     assert np.isnan(zprime.interval(1.0, np.ones(9), (5, 5))).all()
+
+
+@pytest.mark.parametrize("level", [95, 1.0, 0.0, -0.5])
+def test_a_level_that_is_no_share_is_refused_not_missing(level: float) -> None:
+    x = np.random.default_rng(0).normal(size=(8, 4)) + np.repeat([0, 9], 4)[:, None]
+    with pytest.raises(ConfigError, match="give 0[.]95 for 95 %"):
+        zprime.pairwise(x, ["a"] * 4 + ["b"] * 4, replicates=10, level=level)

@@ -104,6 +104,18 @@ def test_a_time_in_the_future_is_said_with_its_remedy(folder: Path) -> None:
     assert "plates.tsv (and 1 more files)" in ahead.future_problem(["plates.tsv", "wells.csv"], now - 3600)
 
 
+def test_a_full_folder_of_temporary_files_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ahead.temporary_problem() == ""
+    monkeypatch.setattr(ahead.shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000_000))
+    assert "10.0 MB left for temporary files; make room there, or set TMPDIR" in ahead.temporary_problem()
+
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(ahead.tempfile, "gettempdir", none)
+    assert "no folder for temporary files" in ahead.temporary_problem()
+
+
 def jobs(rule: str, **wildcards: str) -> list[Any]:
     return [SimpleNamespace(rule=SimpleNamespace(name=rule), wildcards_dict=wildcards)]
 

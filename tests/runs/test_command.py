@@ -122,6 +122,23 @@ def test_what_snakemake_says_is_cut_to_the_message() -> None:
     assert command._errors(["what is this"]) == ["what is this"]
 
 
+@pytest.mark.parametrize("home", ["/dev/null/home", "file"])
+def test_caches_move_where_the_home_cannot_be_written(
+    home: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "file").write_text("")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(folder / home) if home == "file" else home)
+    moved = command.usable_caches()
+    assert moved["XDG_CACHE_HOME"] == str(folder / ".snakemake/cache") and "MPLCONFIGDIR" in moved
+    assert "The home folder cannot be written" in capsys.readouterr().err
+    monkeypatch.setenv("HOME", str(folder))
+    assert command.usable_caches() == {}
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert command.usable_caches() == {}, "the user has chosen a place"
+
+
 def test_a_key_given_twice_is_named(folder: Path) -> None:
     (folder / "twice.yaml").write_text("probe: {folds: 3}\nsplit:\n  seed: 1\n  seed: 2\nprobe: {epochs: 2}\n")
     assert repeated_keys("twice.yaml") == [

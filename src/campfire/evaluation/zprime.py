@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from campfire.core.errors import DataError
+from campfire.core.errors import ConfigError, DataError
 from campfire.core.random import keyed_generator
 
 Method = Literal["plain", "robust"]
@@ -136,6 +136,8 @@ def interval(value: float, draws: Floats, wells: Sequence[int], level: float = 0
     """
     from scipy.special import stdtrit
 
+    if not 0 < level < 1:
+        raise ConfigError(f"level {level:g} is no share between 0 and 1; give 0.95 for 95 %")
     if min(wells) < 3 or not value < 1:
         return float("nan"), float("nan")
     if not np.isfinite(value):

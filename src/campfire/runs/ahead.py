@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shutil
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -12,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from campfire.core.columns import PLATE
 from campfire.core.errors import CampfireError, ConfigError
-from campfire.core.text import duration, some
+from campfire.core.text import duration, size, some
 from campfire.runs.contents import newer_images
 from campfire.runs.run import Run
 from campfire.screen.split import SplitOptions, check_plates, make_split
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 AHEAD_S = 10.0
 """Seconds by which a file's time may be ahead of the clock: file systems round, servers differ a little."""
+LEAST_TEMPORARY = 50e6
+"""Bytes that must be free for temporary files."""
 HUB_TIMEOUT_S = 5.0
 
 
@@ -136,8 +140,21 @@ def problems_of_jobs(workflow: Any, run: Run) -> list[str]:
     rules = {job.rule.name for job in jobs}
     found = [nuclei_weights_problem(run) if {"nuclei", "nuclei_gpu"} & rules else ""]
     found.append(hub_problem(run, jobs))
+    found.append(temporary_problem() if jobs else "")
     found.append(future_problem(path for job in jobs for path in job.input))
     return [problem for problem in found if problem]
+
+
+def temporary_problem() -> str:
+    """What is wrong with the folder of temporary files; "" if nothing."""
+    try:
+        folder = tempfile.gettempdir()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return f"no folder for temporary files ({error.strerror}); set TMPDIR to a folder with room"
+    if free >= LEAST_TEMPORARY:
+        return ""
+    return f"{folder}: {size(free)} left for temporary files; make room there, or set TMPDIR to a folder with room"
 
 
 def nuclei_weights_problem(run: Run) -> str:

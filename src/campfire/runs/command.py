@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -147,6 +148,24 @@ def complete(words: Sequence[str], arguments: argparse.Namespace) -> list[str]:
     return [*added, *words]
 
 
+def usable_caches() -> dict[str, str]:
+    """Variables that move caches into the working folder where the user's own cannot be written; {} where it can.
+
+    Snakemake, matplotlib and the model hub keep a cache below the home folder; Snakemake does not start without it.
+    """
+    if os.environ.get("XDG_CACHE_HOME"):
+        return {}
+    try:
+        own = Path.home() / ".cache"
+        own.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=own):
+            return {}
+    except (OSError, RuntimeError):
+        cache = Path(".snakemake/cache").absolute()
+        print(f"The home folder cannot be written; caches go to {cache}.", file=sys.stderr)
+        return {"XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache / "matplotlib")}
+
+
 @in_one_line
 def run(arguments: Sequence[str] | None = None) -> int:
     """Check a command and become Snakemake; returns only where something is wrong."""
@@ -159,6 +178,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return 0
     words = complete(given, check(given))
+    os.environ.update(usable_caches())
     sys.stdout.flush()
     return os.execv(sys.executable, [sys.executable, "-m", "snakemake", *words])  # noqa: S606
 
@@ -172,6 +192,7 @@ def plan(arguments: Sequence[str] | None = None) -> int:
         return 0
     parsed = check(given)
     words = complete(_with_plan(given), parsed)
+    os.environ.update(usable_caches())
     command = [sys.executable, "-m", "snakemake", *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     text = done.stdout.splitlines()
