@@ -119,5 +119,5 @@ def test_edges() -> None:
 @pytest.mark.parametrize("level", [95, 1.0, 0.0, -0.5])
 def test_a_level_that_is_no_share_is_refused_not_missing(level: float) -> None:
     x = np.random.default_rng(0).normal(size=(8, 4)) + np.repeat([0, 9], 4)[:, None]
-    with pytest.raises(ConfigError, match="give 0[.]95 for 95 %"):
+    with pytest.raises(ConfigError, match=r"give 0[.]95 for 95 %"):
         zprime.pairwise(x, ["a"] * 4 + ["b"] * 4, replicates=10, level=level)
