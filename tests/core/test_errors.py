@@ -5,7 +5,7 @@ import pytest
 from campfire.core.errors import DataError, in_one_line
 
 
-def test_a_command_tells_a_users_error_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_reports_a_users_error_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     @in_one_line
     def main(path: str) -> int:
         if path:

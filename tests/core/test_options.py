@@ -77,7 +77,7 @@ def test_result_options_and_execution_options_are_told_apart() -> None:
         (-0.6, "not a plausible pixel size"),
     ],
 )
-def test_an_implausible_pixel_size_is_answered_with_its_likely_unit(value: float, words: str) -> None:
+def test_an_implausible_pixel_size_suggests_its_likely_unit(value: float, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         plausible_pixel_size(value)
     assert plausible_pixel_size(0.598) == 0.598

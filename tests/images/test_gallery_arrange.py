@@ -117,12 +117,12 @@ def test_a_list_of_images_does_as_well(screen: Path, tmp_path: Path) -> None:
         (r"(?P<well>[a-z]+)[.]tif|(?P<channel>x)", "P", DataError, "reads no channel"),
     ],
 )
-def test_mistakes_are_answered(screen: Path, pattern: str, plate: str, error: type, words: str) -> None:
+def test_mistakes_name_their_remedy(screen: Path, pattern: str, plate: str, error: type, words: str) -> None:
     with pytest.raises(error, match=words):
         find_images(screen, pattern, plate=plate)
 
 
-def test_what_is_left_out_is_told(screen: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_omitted_images_are_logged(screen: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (screen / "overview.tif").write_bytes(b"")
     (screen / "B7_r000c001_Actin.tif").unlink()
     images = find_images(screen, PATTERN, {"DAPI": "Nuclei", "Actin": "Actin"}, plate="P1")
@@ -134,7 +134,7 @@ def test_what_is_left_out_is_told(screen: Path, tmp_path: Path, caplog: pytest.L
         find_images(screen, PATTERN, {"DAPY": "DNA"}, plate="P1")
 
 
-def test_pngs_are_taken_and_colour_images_named(tmp_path: Path) -> None:
+def test_pngs_are_accepted_and_colour_images_refused_by_name(tmp_path: Path) -> None:
     folder = tmp_path / "a screen ü"
     folder.mkdir()
     for kind in ("uint8", "uint16"):

@@ -113,7 +113,7 @@ def test_a_channel_missing_at_one_site(tmp_path: Path) -> None:
     assert_holds(bucket, tmp_path / "out", (ODD,))
 
 
-def test_known_bad_objects_are_not_asked_for(intact: tuple[Bucket, str], proxy: Proxy, tmp_path: Path) -> None:
+def test_known_bad_objects_are_not_requested(intact: tuple[Bucket, str], proxy: Proxy, tmp_path: Path) -> None:
     bucket, _ = intact
     listing = tmp_path / "known_bad.tsv"
     listing.write_text(f"# found before\nkey\treason\n{bucket.key(*ODD, 'AGP')}\tcorrupt, issue #76\n")

@@ -109,7 +109,7 @@ def test_a_lasting_fault_of_s3_fails_the_plate_and_excludes_nothing(
     assert_holds(bucket, tmp_path)
 
 
-def test_s3_gone_in_mid_plate_ends_soon(intact: tuple[Bucket, str], proxy: Proxy, tmp_path: Path) -> None:
+def test_losing_s3_mid_plate_ends_the_download_soon(intact: tuple[Bucket, str], proxy: Proxy, tmp_path: Path) -> None:
     bucket, _ = intact
     proxy.fault("reset", ".tiff", times=None)
     started = time.monotonic()

@@ -22,7 +22,7 @@ from support.gallery_fetch import assert_holds, fetch, no_finished_or_partial_fi
 from support.gallery_proxy import Proxy
 
 
-def test_disk_too_small_is_said_before_fetching(
+def test_a_small_disk_is_reported_before_fetching(
     intact: tuple[Bucket, str], proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket, _ = intact
@@ -97,7 +97,7 @@ fetch_plate(client, plan, sys.argv[3], options)
 """
 
 
-def test_kill_in_mid_plate_then_restart(intact: tuple[Bucket, str], proxy: Proxy, tmp_path: Path) -> None:
+def test_a_killed_download_resumes(intact: tuple[Bucket, str], proxy: Proxy, tmp_path: Path) -> None:
     bucket, _ = intact
     destination = tmp_path / "state"
     proxy.delay_s = 0.1

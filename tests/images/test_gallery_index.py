@@ -75,7 +75,7 @@ def test_every_variant_is_found_where_it_may_be(tmp_path: Path, layout: str) -> 
     assert index.attrs["load_data"] == bucket.load_data_key(name, folder)
 
 
-def test_variants_are_tried_in_order_and_a_refused_one_is_passed_over(tmp_path: Path) -> None:
+def test_variants_are_tried_in_order_and_refused_ones_skipped(tmp_path: Path) -> None:
     bucket = make_bucket(tmp_path, "order-bucket")
     foreign = bucket.url_table()
     foreign["URL_OrigDNA"] = "file:/home/ubuntu/local_input/r01c01.tiff"
@@ -208,7 +208,7 @@ def test_the_real_table(shared: Path) -> None:
 # The plan.
 
 
-def test_plan_takes_only_what_is_asked_for(bucket: Bucket, options: S3Options) -> None:
+def test_the_plan_has_only_requested_objects(bucket: Bucket, options: S3Options) -> None:
     index = parse(bucket.url_table(), options)
     sizes = {bucket.key(w, s, c): bucket.path(w, s, c).stat().st_size for w, s in bucket.sites for c in CHANNELS}
     sizes |= {bucket.illumination_key(channel): 7808 for channel in CHANNELS}
@@ -246,7 +246,7 @@ def test_plan_refusals(bucket: Bucket, options: S3Options) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", "/home/ubuntu/local_input/BR5867a3_IllumDNA.npy", "s3://other/x.npy"])
-def test_an_illumination_function_not_named_is_looked_for_at_its_documented_key(
+def test_an_unnamed_illumination_function_has_its_documented_key(
     bucket: Bucket, options: S3Options, value: str | None
 ) -> None:
     table = bucket.url_table().drop(columns="URL_IllumDNA")
@@ -278,7 +278,7 @@ def test_known_bad_list_that_cannot_be_read(tmp_path: Path) -> None:
         read_known_bad(tmp_path / "bad.tsv")
 
 
-def test_options_refuse_nonsense() -> None:
+def test_invalid_options_are_refused() -> None:
     for wrong in (
         {"workers": 0},
         {"max_bad_share": 1.5},

@@ -124,7 +124,7 @@ def test_a_site_has_one_number_on_all_of_its_plate(tmp_path: Path, sites: list[s
     assert [site for well, site, _ in places(table) if well == "B03"] == [numbers[-1]]
 
 
-def test_files_beside_the_images_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_files_beside_the_images_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, "B02_1_DAPI.tif", "B02_1_GFP.tif", "thumbs/B02_1_DAPI.tif", "B02_1_thumb_DAPI.tif", "@eaDir/x.tif")
     (tmp_path / "._B02_1_DAPI.tif").write_bytes(b"Mac OS X")
     (tmp_path / "B02_1_DAPI.jpg").write_bytes(b"")
@@ -144,7 +144,7 @@ def test_files_beside_the_images_are_passed_over(tmp_path: Path, caplog: pytest.
         (("a/B02_1_DAPI.tif", "b/B02_1_DAPI.tif"), r"a/B02_1_DAPI.tif and .*b/B02.*a group `plate`"),
     ],
 )
-def test_two_files_for_one_place_are_both_named_with_the_remedy_that_fits(
+def test_two_files_for_one_position_are_named_with_a_fitting_remedy(
     tmp_path: Path, names: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(DataError, match=words):

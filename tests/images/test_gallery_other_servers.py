@@ -39,7 +39,7 @@ def planned(bucket: Bucket, url: str, **changes: object) -> pd.DataFrame:
         (("no token",), True),
     ],
 )
-def test_odd_listings_come_to_an_end_and_the_plate_is_fetched(
+def test_odd_listings_end_and_the_plate_is_fetched(
     bucket: Bucket, tmp_path: Path, caplog: pytest.LogCaptureFixture, quirks: tuple[str, ...], sizes: bool
 ) -> None:
     with odd_server(bucket.folder, *quirks, page=4) as server:
@@ -70,7 +70,7 @@ def test_a_listing_that_repeats_itself_names_the_server(bucket: Bucket) -> None:
         ("etag", r"came twice with the same bytes.*set s3.check_etag: false"),
     ],
 )
-def test_permanent_answers_are_not_tried_again(bucket: Bucket, quirk: str, words: str) -> None:
+def test_permanent_errors_are_not_retried(bucket: Bucket, quirk: str, words: str) -> None:
     with odd_server(bucket.folder, quirk) as server:
         started = time.monotonic()
         with pytest.raises(CampfireError, match=words):
@@ -79,20 +79,20 @@ def test_permanent_answers_are_not_tried_again(bucket: Bucket, quirk: str, words
     assert time.monotonic() - started < 5
 
 
-def test_etags_that_are_no_md5s_are_passed_over_on_request(bucket: Bucket, tmp_path: Path) -> None:
+def test_etags_that_are_not_md5s_are_ignored_on_request(bucket: Bucket, tmp_path: Path) -> None:
     with odd_server(bucket.folder, "etag") as server:
         fetch(bucket, server.url, tmp_path / "out", check_etag=False)
     assert_holds(bucket, tmp_path / "out")
 
 
-def test_bodies_packed_on_the_way_are_unpacked(bucket: Bucket, tmp_path: Path) -> None:
+def test_compressed_responses_are_unpacked(bucket: Bucket, tmp_path: Path) -> None:
     with odd_server(bucket.folder, "gzip") as server:
         fetch(bucket, server.url, tmp_path / "out")
     assert_holds(bucket, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["s3://my-bucket", "my bucket", "my-bucket/folder", "x", "arn:aws:s3:::my-bucket"])
-def test_names_that_no_bucket_has_are_said_at_once(bucket: Bucket, name: str) -> None:
+def test_invalid_bucket_names_are_reported_at_once(bucket: Bucket, name: str) -> None:
     with pytest.raises(ConfigError, match=r"s3.bucket.*no name of a bucket"):
         bucket.options("http://127.0.0.1:1", bucket=name)
 

@@ -42,7 +42,7 @@ def state(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("copy", [False, True])
-def test_raw_files_stay_as_they_are(raw: Path, tmp_path: Path, copy: bool) -> None:
+def test_raw_files_are_unchanged(raw: Path, tmp_path: Path, copy: bool) -> None:
     for path in raw.iterdir():
         path.chmod(0o440)
     before = state(raw)
@@ -103,7 +103,7 @@ def test_where_there_are_no_links_images_are_copied(raw: Path, tmp_path: Path, m
     assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*.tiff"))
 
 
-def test_raw_data_that_have_moved_are_named(raw: Path, tmp_path: Path) -> None:
+def test_moved_raw_data_are_named(raw: Path, tmp_path: Path) -> None:
     arrange(find_images(raw, PATTERN, plate="P1"), tmp_path / "out")
     raw.rename(tmp_path / "elsewhere")
     options = S3Options(folder=str(tmp_path / "out"), bucket=BUCKET, prefix="", disk_reserve_gb=0)
@@ -113,7 +113,7 @@ def test_raw_data_that_have_moved_are_named(raw: Path, tmp_path: Path) -> None:
         fetch_plate(client, plan, tmp_path / "P1", options)
 
 
-def test_a_copy_under_another_name_costs_its_sites_or_the_plate(
+def test_a_copy_under_another_name_excludes_its_sites_or_the_plate(
     raw: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tifffile.imwrite(raw / "B02_2_GFP.tif", image(1), compression="lzw")  # the pixels of site 1
@@ -134,7 +134,7 @@ def test_blank_images_may_recur(raw: Path, tmp_path: Path) -> None:
     assert arrange(find_images(raw, PATTERN, plate="P1"), tmp_path / "out")["sites"].tolist() == [2]
 
 
-def test_a_damaged_image_costs_its_site(raw: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_image_excludes_its_site(raw: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(3, 30):
         tifffile.imwrite(raw / f"B02_{number}_DAPI.tif", image(100 + number))
         tifffile.imwrite(raw / f"B02_{number}_GFP.tif", image(200 + number))
@@ -194,7 +194,7 @@ def test_lists_from_a_spreadsheet(raw: Path, name: str, delimiter: str, encoding
     assert table["path"][0] == raw / "B02_1_DAPI.tif"
 
 
-def test_what_is_given_beside_a_list_is_used_or_refused(raw: Path) -> None:
+def test_arguments_beside_a_list_are_used_or_refused(raw: Path) -> None:
     path = raw / "images.tsv"
     path.write_text("well\tchannel\tpath\nB02\tDNA\tB02_1_DAPI.tif\n")
     with pytest.raises(ConfigError, match=r"line 2: its plate is unknown.*--plate"):
@@ -226,7 +226,7 @@ def test_eight_bit_and_inverted_images_are_written_as_counts(raw: Path, tmp_path
     np.testing.assert_array_equal(read["B02_1_GFP.tiff"], image(1))
 
 
-def test_a_plate_that_is_a_copy_of_another_is_said(raw: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_plate_that_copies_another_is_reported(raw: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for plate in ("P1", "P2"):
         (raw / plate).mkdir()
         for path in raw.glob("*.tif"):

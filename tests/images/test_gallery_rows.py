@@ -43,7 +43,7 @@ GOOD = [("B02", str(site), address(f"{site}")) for site in range(1, 25)]
         (("B02", "17", address("3")), "names one file for well B02, site 17, DNA and for well B02, site 3, DNA"),
     ],
 )
-def test_a_bad_row_costs_its_site(odd: tuple[str, str, str], words: str) -> None:
+def test_a_bad_row_excludes_its_site(odd: tuple[str, str, str], words: str) -> None:
     index = parse(table([*GOOD[:16], odd, *GOOD[17:]]))
     bad = index.loc[index["problem"] != "", "problem"]
     assert len(index) == 24 and any(words in problem for problem in bad)
@@ -65,7 +65,7 @@ def test_a_row_of_no_well_is_left_out_and_named(well: str, caplog: pytest.LogCap
     assert f"1 rows are unusable, the first: line 25: {well!r}" in caplog.text
 
 
-def test_a_line_with_another_number_of_cells_costs_itself(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_with_another_number_of_cells_is_excluded(caplog: pytest.LogCaptureFixture) -> None:
     body = table(GOOD[:23]) + b"\nP1,B02,24\n"
     assert len(parse(body)) == 23
     assert "line 25: 3 fields for 4 columns" in caplog.text
@@ -99,7 +99,7 @@ def test_packed_tables_and_other_delimiters_are_read() -> None:
         (table([("B02", str(n), address("1")) for n in range(4)]), "one file is named for .*4 of 4 sites are so"),
     ],
 )
-def test_tables_that_cannot_be_meant_are_refused(body: bytes, words: str) -> None:
+def test_implausible_tables_are_refused(body: bytes, words: str) -> None:
     with pytest.raises(RefusedTableError, match=words):
         parse(body)
 
@@ -120,7 +120,7 @@ def test_one_file_for_two_channels_is_refused(shared: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("compression", ["lzw", None])
-def test_the_same_picture_under_two_names_costs_both_sites(tmp_path: Path, compression: str | None) -> None:
+def test_the_same_picture_under_two_names_excludes_both_sites(tmp_path: Path, compression: str | None) -> None:
     bucket = make_bucket(tmp_path / "s3", "copies-bucket")
     bucket.path("A03", "2", "AGP").write_bytes(tiff(1000, compression=compression))
     bucket.path("A01", "1", "DNA").write_bytes(tiff(1000))
@@ -156,7 +156,7 @@ def test_a_misnamed_illumination_function_falls_back_to_the_documented_place(tmp
     assert plan["key"].iloc[-1] == bucket.illumination_key("DNA")
 
 
-def test_one_function_named_for_two_channels_is_not_believed(caplog: pytest.LogCaptureFixture) -> None:
+def test_one_function_named_for_two_channels_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
     bucket = Bucket(Path(), "my-bucket", [("B02", "1")])
     both = bucket.url(bucket.illumination_key("AGP"))
     rows = bucket.url_table().assign(URL_IllumDNA=both, URL_IllumAGP=both)

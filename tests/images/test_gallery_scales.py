@@ -59,7 +59,7 @@ STATED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("stated", "size"), list(STATED.values()), ids=list(STATED))
-def test_the_pixel_size_that_files_state_is_told(stated: dict[str, Any], size: str, tmp_path: Path) -> None:
+def test_the_pixel_size_of_files_is_logged(stated: dict[str, Any], size: str, tmp_path: Path) -> None:
     for seed, name in enumerate(("P1_A01_1_DAPI", "P1_A01_1_GFP", "P1_B02_1_DAPI", "P1_B02_1_GFP")):
         write(tmp_path / "raw", name, seed, **stated)
     assert arranged(tmp_path / "raw", tmp_path / "out")["pixel_size_um"].tolist() == [size]
@@ -105,7 +105,7 @@ SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("usual", "odd"), list(SAME.values()), ids=list(SAME))
-def test_what_is_the_same_passes(usual: dict[str, Any], odd: dict[str, Any], tmp_path: Path) -> None:
+def test_equal_pixel_sizes_pass(usual: dict[str, Any], odd: dict[str, Any], tmp_path: Path) -> None:
     for seed, well in enumerate(("A01", "A02", "B01")):
         write(tmp_path / "raw", f"P1_{well}_1_DAPI", seed, **(odd if well == "B01" else usual))
     assert arranged(tmp_path / "raw", tmp_path / "out")["pixel_size_um"].tolist() == ["0.65"]
@@ -122,7 +122,7 @@ def test_channels_may_differ_in_bits(tmp_path: Path) -> None:
     ("other", "said"),
     [({"kind": "uint8"}, "plates differ in stored type"), (ome(0.325), "plates differ in pixel size")],
 )
-def test_plates_on_other_scales_are_told(
+def test_plates_on_other_scales_are_reported(
     other: dict[str, Any], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path / "raw", "P1_A01_1_DAPI", 1, **ome(0.65))

@@ -142,7 +142,7 @@ def test_illumination_functions(tmp_path: Path) -> None:
         (np.array([{"a": 1}], dtype=object), "not a readable"),
     ],
 )
-def test_functions_that_are_none(array: np.ndarray, why: str) -> None:
+def test_invalid_illumination_functions_are_refused(array: np.ndarray, why: str) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=True)
     with pytest.raises(BadObjectError, match=why):
@@ -258,7 +258,7 @@ def test_server_command_line(tmp_path: Path) -> None:
     assert gone.returncode == 127 and "cannot run no-such-command" in gone.stderr
 
 
-def test_credentials_and_profiles_are_never_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_and_profiles_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a-bucket").mkdir()
     (tmp_path / "a-bucket" / "key").write_bytes(b"body")
     import botocore.session

@@ -242,7 +242,7 @@ def test_initial_values_come_from_the_seed_alone() -> None:
         (torch.zeros(2, 3, 28, 28), torch.tensor([0, 1, 256]), "outside 0..255"),
     ],
 )
-def test_wrong_input_is_told(images: Any, index: Any, words: str) -> None:
+def test_wrong_input_is_refused(images: Any, index: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         build()(images, index, generator=torch.Generator().manual_seed(0))
 

@@ -105,7 +105,7 @@ def test_weights_come_back_from_their_file(family: str, tmp_path: Path) -> None:
     assert torch.equal(embed(build_model(config(family), seed=5).eval(), images()), embed(model, images()))
 
 
-def test_what_the_encoder_is_told_of_channels() -> None:
+def test_which_encoders_depend_on_the_order_of_channels() -> None:
     turned = torch.tensor([2, 0, 1])
     same = {"campfire": True, "channelvit": True, "chada_vit": False, "contextvit": True, "ca_mae": True}
     for family, expected in same.items():
@@ -165,7 +165,7 @@ def test_ca_mae_is_the_published_network_in_its_sound_form() -> None:
     torch.testing.assert_close(found["loss"], 0.99 * mse + 0.01 * fourier)
 
 
-def test_what_a_family_needs_is_said_at_once() -> None:
+def test_requirements_of_a_family_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         ModelConfig(family="ca_mae", drop_path=0.1)
     assert len(str(caught.value).splitlines()) == 4  # decoder, sync_mask, drop_path, rope

@@ -72,7 +72,7 @@ def test_half_precision_checkpoints_become_float32(tmp_path: Path) -> None:
     assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
 
 
-def test_none_and_axial_rope_are_asked_for(tmp_path: Path) -> None:
+def test_none_and_axial_rope_must_be_given(tmp_path: Path) -> None:
     save_file(small(rope="axial").state_dict(), tmp_path / "weights.safetensors")
     with pytest.raises(WeightsError, match=r"Set rope= to none .* or axial"):
         load_checkpoint(tmp_path / "weights.safetensors", **HEADS)
@@ -85,7 +85,7 @@ def test_none_and_axial_rope_are_asked_for(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "mixed.safetensors", rope="axial", **HEADS)
 
 
-def test_heads_are_asked_for_where_the_width_is_not_standard(tmp_path: Path) -> None:
+def test_heads_must_be_given_for_a_nonstandard_width(tmp_path: Path) -> None:
     save_file(small().state_dict(), tmp_path / "weights.safetensors")
     with pytest.raises(WeightsError, match=r"width of 64 .* set heads="):
         load_checkpoint(tmp_path / "weights.safetensors")

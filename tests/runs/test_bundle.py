@@ -152,7 +152,7 @@ def test_a_bundle_that_was_tampered_with_writes_nothing(
     assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["here"]
 
 
-def test_cut_and_foreign_files_are_answered(run: tuple[Path, dict], tmp_path: Path) -> None:
+def test_truncated_and_foreign_files_are_refused(run: tuple[Path, dict], tmp_path: Path) -> None:
     archive = made(run, tmp_path / "b.tar")
     (tmp_path / "cut.tar").write_bytes(archive.read_bytes()[:3000])
     (tmp_path / "text.tar").write_text("no archive")

@@ -175,7 +175,7 @@ def test_trials_are_chosen_by_stage(base: dict[str, Any], given: Any, chosen: di
     assert Config.read({**base, "trials": given}).trials == chosen
 
 
-def test_a_wrong_stage_is_answered(answer: Answer) -> None:
+def test_a_wrong_stage_suggests_a_known_one(answer: Answer) -> None:
     assert "did you mean `loss`" in answer(trials={"los": [1]})
 
 
@@ -191,7 +191,7 @@ def test_another_kind_may_be_given_to_an_encoder_of_the_default_config(base: dic
     assert Config.read(merge(base, changes)).plain()["encoders"]["untrained"]["kind"] == "python"
 
 
-def test_former_keys_are_answered_with_the_new_ones(base: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_former_keys_suggest_the_new_ones(base: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"config: ablation: this option is called `trials` now; rename it"):
         Config.read(merge(base, {"ablation": "loss"}))
     monkeypatch.setattr("campfire.runs.config.read.RENAMED", {"probe.rounds": "probe.epochs"})

@@ -44,7 +44,7 @@ def run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         ),
     ],
 )
-def test_a_mistake_is_answered_by_the_plan(run: Run, changes: dict[str, Any], words: str) -> None:
+def test_planning_reports_a_mistake(run: Run, changes: dict[str, Any], words: str) -> None:
     if "channels" in changes:
         changes = {**changes, "training_channels": changes["channels"], "channel_sets": {"DNA_AGP_Mito": ["AGP"]}}
         changes |= {"evaluate": [{"encoder": "campfire", "channel_sets": ["DNA_AGP_Mito"]}]}
@@ -53,13 +53,13 @@ def test_a_mistake_is_answered_by_the_plan(run: Run, changes: dict[str, Any], wo
         run.workflow()
 
 
-def test_a_misspelt_figure_is_answered_with_those_there_are(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_figure_lists_the_existing_ones(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["snakemake", "-n", "--", "results/figures/figure_33.pdf"])
     with pytest.raises(WorkflowError, match=r"no such figure; did you mean figure_3_3\? It has figure_2_1, "):
         run.workflow()
 
 
-def test_nuclei_can_be_sought_where_pretraining_does_not_see_them(run: Run) -> None:
+def test_the_nuclear_stain_is_fetched_though_pretraining_does_not_use_it(run: Run) -> None:
     run.configure(training_channels=["AGP", "Mito"])
     jobs = run.workflow().dag.needrun_jobs(exclude_finished=False)
     channels = {job.wildcards.plate: job.params.channels for job in jobs if job.rule.name == "images"}

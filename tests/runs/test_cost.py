@@ -49,7 +49,7 @@ def test_own_records_then_the_median_of_the_rule(jobs: list[PlannedJob]) -> None
     assert (rest.jobs, rest.hours, rest.measured, rest.estimated) == (2, 0, 0, 0)
 
 
-def test_only_what_is_done_and_dear_needs_leave(jobs: list[PlannedJob]) -> None:
+def test_only_finished_expensive_work_must_be_confirmed(jobs: list[PlannedJob]) -> None:
     rows, guarded = cost.estimate(jobs), {"images": 0.0, "pretrain": 0.0, "embed": 24.0}
     assert [row.stage for row in cost.forbidden(rows, guarded, [])] == ["images", "pretrain"]
     assert [row.stage for row in cost.forbidden(rows, guarded, ["images"])] == ["pretrain"]

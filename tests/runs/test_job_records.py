@@ -71,7 +71,7 @@ def test_earlier_attempts_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert job_records.attempts_before(attempt(50)) != [] and json.loads(record.read_text())["attempts"] == []
 
 
-def test_two_machines_are_both_told(folder: Path) -> None:
+def test_two_machines_are_both_recorded(folder: Path) -> None:
     path = folder / "images/P1.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "host": "node2"}))
     assert len(job_records.by_stage(folder)["images"]["machines"]) == 2

@@ -107,7 +107,7 @@ def test_inputs_and_settings_are_named(config: dict[str, Any]) -> None:
     assert run.title("figure", "plate_layout/Q1") == "Plate layout Q1"
 
 
-def test_a_figure_that_is_not_there_is_answered_with_the_nearest(config: dict[str, Any]) -> None:
+def test_a_missing_figure_suggests_the_nearest(config: dict[str, Any]) -> None:
     run = results(config)
     assert "did you mean figure_3_4?" in run.explain("out/figures/figure_34.pdf")
     assert "It has attrition, ranking" in run.explain("out/tables/nothing.csv")

@@ -126,7 +126,7 @@ def test_the_order_of_keys_in_the_config_does_not_count(make: Make) -> None:
         ({"encoders": {"campfire": {"weights": "w.safetensors"}}}, "give either `run`"),
     ],
 )
-def test_names_that_do_not_exist_are_answered(make: Make, changes: dict[str, Any], words: str) -> None:
+def test_unknown_names_suggest_known_ones(make: Make, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         make(**changes)
 
@@ -161,7 +161,7 @@ def test_weights_must_be_there(make: Make) -> None:
         check_run(run, ["ablation"])
 
 
-def test_weights_of_another_tile_size_and_unknown_models_are_answered_together(make: Make, tmp_path: Path) -> None:
+def test_weights_of_another_tile_size_and_unknown_models_are_reported_together(make: Make, tmp_path: Path) -> None:
     header = json.dumps({"__metadata__": {"campfire": json.dumps({"model": {"image_size": 98}})}}).encode()
     (tmp_path / "other.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
     run = make(
