@@ -79,7 +79,7 @@ class Layout:
         return [*self.plates, *self.transfer]
 
 
-def seed_of(options: ScreenOptions, *keys: str | int) -> np.random.Generator:
+def generator_of(options: ScreenOptions, *keys: str | int) -> np.random.Generator:
     """A generator for this part of the screen, independent of the order in which plates are made."""
     return keyed_generator(options.seed, *map(str, keys))
 
@@ -91,7 +91,7 @@ def well_name(index: int) -> str:
 
 def plan_screen(options: ScreenOptions) -> Layout:
     """Draw the plan of a screen; only the options count."""
-    rng = seed_of(options, "panel")
+    rng = generator_of(options, "panel")
     strength = (0.75 * options.effect, 1.25 * options.effect)
     positives = [f"JCP2022_9{k:05d}" for k in range(1, options.positive_controls + 1)]
     panel = [f"JCP2022_91{k:04d}" for k in range(1, options.compounds + 1)]
@@ -113,13 +113,15 @@ def plan_screen(options: ScreenOptions) -> Layout:
     plates += [_other_plate(options, k, evaluation) for k in range(options.other_plates)]
 
     library = options.compound_wells * options.compound_plates
-    new = draw_treatments([f"JCP2022_92{k:04d}" for k in range(1, library + 1)], seed_of(options, "library"), strength)
+    new = draw_treatments(
+        [f"JCP2022_92{k:04d}" for k in range(1, library + 1)], generator_of(options, "library"), strength
+    )
     for k in range(options.compound_plates):
         contents = [vehicle, vehicle, Treatment(UNTREATED, {})]
         contents += [treatments[(4 * k + i) % len(treatments)] for i in range(min(4, len(treatments)))]
         contents += new[k * options.compound_wells : (k + 1) * options.compound_wells]
         contents = contents[: options.compound_wells]
-        places = np.sort(seed_of(options, "library", k).permutation(384)[: len(contents)])
+        places = np.sort(generator_of(options, "library", k).permutation(384)[: len(contents)])
         filled = [Well(well_name(p), t.name, t) for p, t in zip(places, contents, strict=True)]
         # As in JUMP, batches of OOD plates also contain COMPOUND plates: the last one is from such a batch.
         ood = k == options.compound_plates - 1 and options.compound_plates > 1 and options.ood_plates > 0
@@ -135,7 +137,7 @@ def plan_screen(options: ScreenOptions) -> Layout:
 
 def _other_plate(options: ScreenOptions, number: int, evaluation: Sequence[Treatment]) -> Plate:
     """A plate of the second source: the treatments of the evaluation plates in another layout, by another camera."""
-    rng = seed_of(options, "other layout")
+    rng = generator_of(options, "other layout")
     places = np.sort(rng.permutation(384)[: len(evaluation)])
     order = rng.permutation(len(evaluation))
     wells = [Well(well_name(p), evaluation[i].name, evaluation[i]) for p, i in zip(places, order, strict=True)]
@@ -152,7 +154,7 @@ def _other_plate(options: ScreenOptions, number: int, evaluation: Sequence[Treat
 
 def _transfer(options: ScreenOptions) -> list[Plate]:
     """Macrophage-like plates: M1 and M2 in turn, the first of each trained on, the others held out."""
-    rng = seed_of(options, "transfer")
+    rng = generator_of(options, "transfer")
     positive = draw_treatments(["JCP2022_805000"], rng, (1.6 * options.effect, 1.6 * options.effect))[0]
     genes = draw_treatments(
         [f"JCP2022_80{k:04d}" for k in range(1, options.transfer_genes + 1)],
@@ -200,7 +202,7 @@ def _plate(
     corrupt: bool = False,
 ) -> Plate:
     """A plate with its batch's shift and its own, in staining, optics and biology."""
-    batch_rng, rng = seed_of(options, "batch", batch), seed_of(options, "plate", name)
+    batch_rng, rng = generator_of(options, "batch", batch), generator_of(options, "plate", name)
     reach = options.ood_shift if ood else 1.0
     default = Optics()
 
@@ -242,7 +244,7 @@ def _plate(
 
 def well_effects(options: ScreenOptions, plate: Plate, well: Well) -> tuple[list[dict[str, float]], float]:
     """Shifts that all cells of a well share (cell kind, plate, the well's own) and its relative density."""
-    rng = seed_of(options, "well", plate.name, well.name)
+    rng = generator_of(options, "well", plate.name, well.name)
     own = rng.normal(0, options.well_shift, len(PARAMETERS))
     shifts = [CELL_KINDS[plate.kind], plate.shift, dict(zip(PARAMETERS, own.tolist(), strict=True))]
     return shifts, plate.density * float(np.exp(rng.normal(0, 0.10)))

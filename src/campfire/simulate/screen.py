@@ -24,8 +24,8 @@ from campfire.simulate.layout import (
     Layout,
     Plate,
     Well,
+    generator_of,
     plan_screen,
-    seed_of,
     well_effects,
 )
 from campfire.simulate.options import ScreenOptions
@@ -47,7 +47,7 @@ def render_site(options: ScreenOptions, plate: Plate, well: Well, site: int) -> 
     """
     from campfire.simulate import cells, field, phenotype, texture
 
-    rng = seed_of(options, "site", plate.name, well.name, site)
+    rng = generator_of(options, "site", plate.name, well.name, site)
     atlas = texture.make_atlas(options.seed, cells.WINDOW)
     shifts, density = well_effects(options, plate, well)
     # Cells are also placed in a rim of 20 px around the field, so that its border cuts through some.
@@ -198,7 +198,7 @@ def _write_load_data(
         }
         table.append(record)
     columns = list(table[0])
-    order = seed_of(options, "columns", plate.name).permutation(len(columns))
+    order = generator_of(options, "columns", plate.name).permutation(len(columns))
     frame = pd.DataFrame(table, dtype=object)[[columns[i] for i in order]]
     layer = "load_data_csv_orig" if parquet else "load_data_csv"
     folder = bucket / options.prefix / (plate.source or options.source) / "workspace" / layer / plate.batch / plate.name
