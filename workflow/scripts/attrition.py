@@ -15,10 +15,10 @@ from campfire.screen.leave_out import of_plates, unmatched
 tables = zip(snakemake.input.download, snakemake.input.quality, snakemake.input.nuclei, strict=True)
 leave_out, counts, unknown = snakemake.params.leave_out, [count_plates(snakemake.params.leave_out)], []
 for download, quality, nuclei in tables:
-    plate = [read_table(download), read_table(quality), read_table(nuclei, [*SITE_KEYS, "reason"])]
-    own = of_plates(leave_out, plate[0][PLATE].unique())
-    unknown += unmatched(own, plate[:1])
-    counts.append(count(*plate, own))
+    objects, sites, cells = read_table(download), read_table(quality), read_table(nuclei, [*SITE_KEYS, "reason"])
+    own = of_plates(leave_out, objects[PLATE].unique())
+    unknown += unmatched(own, [objects])
+    counts.append(count(objects, sites, cells, own))
 if unknown:
     log.warning("leave_out: %s: no such well or site was requested; correct the config", some(unknown, 5))
 write_table(pd.concat(counts, ignore_index=True), snakemake.output[0])

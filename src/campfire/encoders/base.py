@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import Tensor
 
 POOLINGS = ("cls", "mean", "cls+mean")
@@ -48,4 +49,13 @@ class PlateEncoder(Protocol):
 
     def begin_plate(self, images: Tensor, channels: Sequence[str], statistics: tuple[Any, ...] | None = None) -> None:
         """Take in raw tiles (B, C, H, W) of the plate that is embedded next; `statistics` as for `Encoder.embed`."""
+        ...
+
+
+@runtime_checkable
+class MaskingEncoder(Protocol):
+    """An encoder that embeds cells without their surroundings (`campfire.encoders.masked`)."""
+
+    def masked(self, store: Any, nuclei: pd.DataFrame) -> Any:
+        """The tiles of a plate with the pixels around each cell hidden; `nuclei`: all nuclei of the plate."""
         ...
