@@ -151,6 +151,18 @@ def test_positioned_reads_deliver_the_same_bytes(plates: list[Path], source: Sou
         list(Loader(train, 50).epoch(plan_epoch([train.tiles], 100, 1, None), 0))
 
 
+def test_plates_and_wells_of_a_batch_are_counted(plates: list[Path], source: Source) -> None:
+    plan = plan_epoch([g.tiles for g in source.groups], 60, 1, keyed_generator(5, 0))
+    indices = {path.stem: pd.read_parquet(path.with_suffix(".parquet")) for path in plates}
+    for batch in Loader(source, 60, seed=5, shard_tiles=16).epoch(plan, 0):
+        names = {(source.plates[p], indices[source.plates[p]]["Metadata_Well"][r]) for p, r in seen_rows(batch)}
+        assert source.mixing(batch.plates, batch.rows) == (len({plate for plate, _ in names}), len(names))
+
+
+def seen_rows(batch: Batch) -> list[tuple[int, int]]:
+    return [(int(p), int(r)) for p, r in zip(batch.plates, batch.rows, strict=True)]
+
+
 def test_a_cap_is_a_fixed_random_part(source: Source) -> None:
     small, again, other = source.capped(50, 1), source.capped(50, 1), source.capped(50, 2)
     assert small.tiles == 50 and small.digest() == again.digest() != other.digest()

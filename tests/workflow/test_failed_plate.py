@@ -65,7 +65,8 @@ def test_one_failed_plate_stops_nothing_else_and_can_be_left_out(repository: Pat
     done = snakemake(repository, place, "--", "all", **lines)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     after = times(results)
-    remade = {name for name in before if after.get(name) != before[name] and "state" not in name}
+    counting = ("tables/quadrants", "figures/figure_2_1", "state/")  # these say how many wells are left out
+    remade = {name for name in before if after.get(name) != before[name] and not name.startswith(counting)}
     assert not remade, f"nothing finished is made again: {sorted(remade)[:5]}"
     attrition = pd.read_csv(results / "tables/attrition.csv")
     assert set(attrition.loc[attrition["unit"] == "plate", "Metadata_Plate"].astype(str)) == {plate}

@@ -314,6 +314,17 @@ def test_a_correction_of_a_library_reruns_nothing(run: Run, monkeypatch: pytest.
     assert run.plan() == {}
 
 
+def test_downloads_may_run_where_snakemake_runs(run: Run) -> None:
+    """For clusters whose nodes have no internet; no other job moves there, and nothing runs again."""
+    run.configure(local_downloads=True)
+    assert run.plan() == {}
+    jobs = run.workflow(force=["results/download/T1.parquet"]).dag.jobs
+    heavy = {
+        job.rule.name: job.is_local for job in jobs if job.rule.name in ("images", "nuclei_gpu", "cut_tiles", "embed")
+    }
+    assert heavy == {"images": True, "nuclei_gpu": False, "cut_tiles": False, "embed": False}
+
+
 def test_a_fresh_clone_with_new_times_reruns_nothing(run: Run) -> None:
     """Results and Snakemake's records are copied in; every other file is new."""
     for path in run.folder.rglob("*"):

@@ -1,5 +1,11 @@
 from campfire.runs.source_check import source_check_options
 
+if run.config.local_downloads:
+
+    localrules:
+        images,
+        check_source,
+
 
 rule images:
     input:

@@ -311,7 +311,7 @@ class Run:
 
     def counted_config(self) -> dict[str, Any]:
         """The config without options of execution and without the folders of outputs."""
-        left_out = ("logs", "results", "redo", "large_run", "show_plan")
+        left_out = ("logs", "results", "redo", "large_run", "show_plan", "local_downloads")
         counted = {key: value for key, value in self.plain.items() if key not in left_out}
         runs = {run: self.pretraining(run) for run in self.config.pretrain.runs}
         counted["pretrain"] = {**self.plain["pretrain"], "runs": runs}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from campfire.training.loader import Batch
+from campfire.training.source import Source
 
 TERMS = ("spatial", "high", "low", "frequency")
 OWN_NAMES = {"reconstruction": "reconstruction_error", "masked": "masked_error", **{t: f"loss_{t}" for t in TERMS}}
@@ -26,14 +27,17 @@ def memory_gib(device: torch.device) -> float | None:
 class Meter:
     """Counts of one epoch; `totals` (K + 1,) float64 are sums of loss terms over tiles, and tiles, of all processes."""
 
-    def __init__(self, names: list[str], flops: dict[int, float], peak: float, totals: Tensor) -> None:
-        self.names, self.flops_of, self.peak, self.totals = names, flops, peak, totals
+    def __init__(
+        self, names: list[str], flops: dict[int, float], peak: float, totals: Tensor, source: Source | None = None
+    ) -> None:
+        self.names, self.flops_of, self.peak, self.totals, self.source = names, flops, peak, totals, source
         self.resume()
 
     def resume(self) -> None:
         """Begin a stretch now."""
         self.mark = time.monotonic()
         self.waited, self.flops, self.steps = 0.0, 0.0, 0
+        self.plates, self.wells, self.passes = 0, 0, 0
 
     def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Pass batches on, noting the time spent waiting for them and the arithmetic that they cause."""
@@ -46,10 +50,16 @@ class Meter:
             if batch.part == 0:
                 self.flops += batch.total * self.flops_of[len(batch.channels)]
                 self.steps += 1
+            if self.source is not None:
+                plates, wells = self.source.mixing(batch.plates, batch.rows)
+                self.plates, self.wells, self.passes = self.plates + plates, self.wells + wells, self.passes + 1
             yield batch
 
     def read(self, totals: Tensor) -> dict[str, Any]:
-        """Means and rates of the stretch, which ends here (`resume` begins the next)."""
+        """Means and rates of the stretch, which ends here (`resume` begins the next).
+
+        Plates and wells are those of a forward pass of this process, on average.
+        """
         seconds = max(time.monotonic() - self.mark, 1e-9)
         stretch = totals - self.totals
         self.totals = totals
@@ -63,4 +73,6 @@ class Meter:
             "steps_per_s": self.steps / seconds,
             "mfu": self.flops / seconds / self.peak if self.peak else None,
             "waited_share": self.waited / seconds,
+            "plates_per_pass": self.plates / max(self.passes, 1),
+            "wells_per_pass": self.wells / max(self.passes, 1),
         }

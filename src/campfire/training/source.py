@@ -42,6 +42,8 @@ class PlateRows:
     """The tiles' checksums, compared when this process first reads a tile; None where there are none."""
     file: TileFile | None = None
     """Reads tiles at their positions; None reads through the map."""
+    wells: NDArray[np.int64] | None = None
+    """(W,) the first row of each well in the file, where a well's tiles are neighbours; None where it is unknown."""
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Copy rows[start:stop] of this group's channels to `out` (stop - start, c, H, W).
@@ -113,6 +115,16 @@ class Source:
     def plates(self) -> list[str]:
         return [p.plate for g in self.groups for p in g.plates]
 
+    def mixing(self, plates: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[int, int]:
+        """How many different plates and wells tiles come from, given as in a Batch; no wells where unknown."""
+        members, wells = [p for g in self.groups for p in g.plates], 0
+        present = np.unique(plates)
+        for number in present.tolist():
+            starts = members[number].wells
+            if starts is not None:
+                wells += len(np.unique(np.searchsorted(starts, rows[plates == number], side="right")))
+        return len(present), wells
+
     def capped(self, limit: int, *seed: int) -> "Source":
         """At most `limit` tiles, drawn once without replacement by a generator of `seed`; 0 keeps all."""
         if not limit or self.tiles <= limit:
@@ -183,6 +195,7 @@ class _Opened:
     by_split: dict[str, NDArray[np.int64]]
     checks: TileChecks
     digest: str
+    wells: NDArray[np.int64]
 
 
 def _open(path: Path, wells: pd.DataFrame, leave_out: LeaveOut) -> _Opened:
@@ -190,7 +203,9 @@ def _open(path: Path, wells: pd.DataFrame, leave_out: LeaveOut) -> _Opened:
     by_split = _rows_by_split(tiles.index, wells, path, leave_out)
     plate = str(tiles.index[PLATE].iloc[0]) if len(tiles.index) else ""
     digest = str(tiles.metadata.get("digest", ""))
-    return _Opened(plate, tiles.images, list(tiles.channels), by_split, tiles.checks(), digest)
+    names = tiles.index[WELL].to_numpy()
+    starts = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]])) if len(names) else np.arange(0)
+    return _Opened(plate, tiles.images, list(tiles.channels), by_split, tiles.checks(), digest, starts)
 
 
 def open_sources(
@@ -230,7 +245,8 @@ def open_sources(
                 if len(rows):
                     digests[opened.plate] = opened.digest
                     file = TileFile(opened.images) if reading == "positioned" else None
-                    entry = PlateRows(path, opened.plate, opened.images, positions, rows, opened.checks, file)
+                    place = (path, opened.plate, opened.images, positions, rows)
+                    entry = PlateRows(*place, opened.checks, file, opened.wells)
                     found[split].setdefault(here, []).append(entry)
     train, val = (
         Source(tuple(Group(here, tuple(rows)) for here, rows in sorted(found[s].items(), key=lambda i: -len(i[0]))))

@@ -246,7 +246,7 @@ class Run:
         if progress.step == 0:
             engine.restart_sums()
         totals = self.processes.gather(engine.sums).sum(0)
-        meter = Meter(engine.task.names, self.flops, self.peak, totals)
+        meter = Meter(engine.task.names, self.flops, self.peak, totals, self.train_tiles)
 
         def choose(step: int, channels: tuple[str, ...]) -> list[int]:
             return engine.choose(base + step, channels)

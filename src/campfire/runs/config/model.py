@@ -134,6 +134,11 @@ class Config(Options):
     pixel_size_um: PixelSize = option(
         0.597976, "pixel size (Opera Phenix of source_3: JUMP microscope_config.csv)", unit="um"
     )
+    local_downloads: bool = option(
+        False,
+        "fetch images where Snakemake runs (a login or transfer node) and not in cluster jobs: nodes without internet",
+        execution=True,
+    )
     s3: S3Options = option(S3Options(), "source of the images, limits and retries")
     known_bad: str | None = option(None, "objects known to be corrupt (TSV: key, reason)")
     leave_out: Annotated[Mapping[str, str], BeforeValidator(read_entries)] = option(
