@@ -5,6 +5,7 @@
         --pattern '(?P<well>[A-H][0-9]+)_(?P<site>[0-9]+)_(?P<channel>[A-Z]+)[.]tif'
     campfire arrange images.tsv OUT
     campfire arrange load_data.csv OUT --replace 'D:\\data=/mnt/data'
+    campfire arrange plate.ome.zarr OUT --channels DAPI=DNA,GFP=ER
 
 The pattern is searched in each path below FOLDER; it needs the group `channel` and either `well` (B7, B07) or `row` and
 `column` (B or 2), and may have `plate`, `site`, `plane` (focal planes) and `time`. A group must capture a whole
@@ -14,8 +15,9 @@ number or name. Known patterns:
 
 Without --pattern the names are tried against these, and the one that fits is shown for you to confirm. A list has the
 columns plate, well, channel, path (relative to the list), and may have site, source, batch, plane and time;
-CellProfiler's load_data with FileName_ and PathName_ columns is read directly. Use the result with the `s3:` line that
-is printed. Your images are never changed: OUT has links to them, or with --copy copies.
+CellProfiler's load_data with FileName_ and PathName_ columns is read directly. Plates in OME-Zarr and multi-channel
+OME-TIFF name wells and channels themselves; for OME-TIFF without a plate give a pattern without `channel`. Use the
+result with the `s3:` line that is printed. Your images are never changed: OUT has links to them, or with --copy copies.
 """
 
 import argparse
@@ -39,6 +41,7 @@ from campfire.core.errors import ConfigError, DataError, in_one_line
 from campfire.core.files import atomic_path, write_text
 from campfire.images.gallery.collect import COLUMNS, NAMED, find_images
 from campfire.images.gallery.lists import read_list
+from campfire.images.gallery.ome import is_ome, read_ome
 from campfire.images.gallery.patterns import EXAMPLES, PATTERNS, describe, guess
 from campfire.images.gallery.same_picture import Place, picture_digest, positions_of_copies
 from campfire.images.gallery.same_picture import describe as place_in_words
@@ -310,7 +313,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s")
     common = {"plane": options.plane, "time": options.time, "plate_format": options.plate_format}
-    if options.images.is_dir() or options.pattern:
+    if is_ome(options.images, options.pattern or ""):
+        names = (options.plate, options.source or "mine", options.batch or "1")
+        images = read_ome(
+            options.images, options.out, options.channels, *names, pattern=options.pattern or "", **common
+        )
+    elif options.images.is_dir() or options.pattern:
         if options.replace:
             raise ConfigError("--replace changes the paths of a list; omit it for a folder")
         pattern = options.pattern or _confirmed_pattern(options.images, options.out)
