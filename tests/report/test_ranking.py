@@ -61,5 +61,6 @@ def test_the_summary_names_the_winner_and_what_was_filled_in(tmp_path: Path) -> 
     assert "Run run fills in 1 of 2 channels better than the channel's mean tile, and 1 better" in said
     assert "DNA 0.50 (mean tile 0.80, channel-blind 0.60); Mito 0.90" in said
     assert "went from 1.000 (epoch 1) to 0.500 (epoch 2)" in said and "Which differences hold up" in said
+    assert "no interval covers other pretraining seeds" in " ".join(said.split())
     with pytest.raises(DataError, match="run the workflow's target `tables` first"):
         summary.summarise(tmp_path / "nowhere")

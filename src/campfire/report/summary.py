@@ -18,6 +18,11 @@ from campfire.report.tables.render import interval, load, number
 WIDTH = 100
 """Characters of a line in the terminal."""
 
+ONE_RUN = (
+    "Each trained encoder is one training run: no interval covers other pretraining seeds. `make claims` repeats the "
+    "demo's with five (docs/statistics.md)."
+)
+
 
 def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
@@ -51,6 +56,7 @@ def summarise(root: str | Path, protocol: str = "", channels: str = "") -> str:
         lines.append("Which differences hold up (mean over the quadrants)?")
         for record in compared[compared["split"] == MEAN].to_dict("records"):
             lines += _wrapped(sentence(record))
+        lines += _wrapped(ONE_RUN)
     lines += [
         f"{name}: {root / name}"
         for name in ("page/index.html", "findings.html", "report.html", "tables", "figures")
