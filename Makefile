@@ -33,9 +33,12 @@ help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 	@echo "Targets marked (shared) read data that is not in the repository; without it they say where it comes from."
 
+NOT_IN_PATHS := $(or $(word 2,$(CURDIR)),$(findstring ',$(CURDIR)),$(findstring ",$(CURDIR)))
+
 setup: $(BIN)/.ready ## make the environment in .venv
 
 $(BIN)/.ready: requirements-uv.lock requirements-dev.lock pyproject.toml
+	$(if $(NOT_IN_PATHS),$(error the path $(CURDIR) has a space or a quote, and Snakemake starts its jobs with the path unquoted; move the project to another folder))
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12) and "campfire needs Python 3.11 or 3.12 (Cellpose 3 has no NumPy for newer ones); set PYTHON=python3.12, say")'
 	@test ! -L .venv || rm .venv  # --clear would empty the environment that a link points to
 	$(PYTHON) -m venv --clear .venv
