@@ -104,7 +104,7 @@ report: setup $(if $(CONFIG),,has-demo) ## write a report, after making what is 
 	$(BRIEFLY) --configfile $(or $(CONFIG),config/demo.yaml) --report $(REPORT) -- all
 
 test: setup ## unit and workflow tests, without linting
-	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not slurm"
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not slurm"
 
 test-slow: setup ## minutes each: faults on the one-node Slurm, training a small Cellpose model
 	$(BIN)/python -m pytest -q -m slow

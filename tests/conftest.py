@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of whole runs come first: a process that began one last would keep the others waiting for minutes."""
+    items.sort(key=lambda item: item.path.parent != REPOSITORY / "tests/workflow")
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
