@@ -57,7 +57,7 @@ def test_every_table_and_figure_is_there(demo: Path) -> None:
     ]
     tables += ["protocols", "profiles", "retrieval", "variance", "ranking"]
     figures = ["figure_2_1", "figure_3_3", "figure_3_4", "figure_3_5", "training_curves", "ood_gap", "claims"]
-    figures += ["confusion", "profiles", "figure_2_2", "cells", "embedding_map", "similarity", "typical"]
+    figures += ["confusion", "profiles", "figure_2_2", "cells", "embedding_map", "similarity", "typical", "unseen"]
     for name in tables:
         for suffix in ("csv", "md", "tex", "html", "json"):
             assert (demo / f"tables/{name}.{suffix}").stat().st_size > 50, f"{name}.{suffix}"
@@ -76,7 +76,7 @@ def test_the_findings_tell_the_whole_story(demo: Path) -> None:
     places = [page.index(f"<h2>{title}</h2>") for title in [*chapters, "Profiles of wells", "Another screen"]]
     assert places == sorted(places)
     assert len(page) < 1_400_000, "as base64 above 2 MB: browsers leave it blank inside the report"
-    assert page.count("<figcaption>") == 14
+    assert page.count("<figcaption>") == 15
     words = re.sub(r"data:image/[^\"]*", "", page)
     assert not re.search(r"\bnan\b", words, re.IGNORECASE), "a number is missing"
 

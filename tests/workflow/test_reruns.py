@@ -34,13 +34,13 @@ SCORED = planned(TABLES, FIGURES_OF_TABLES, figures("confusion typical"), tables
 """What is made of probe scores."""
 MOVED = planned("zprime", tables("transfer"), figures("figure_3_5"), CLOSING)
 """What is made of the transfer screen's wells."""
-SPLIT = planned("assign_wells", tables("quadrants"), figures("figure_2_1 cells typical"))
+SPLIT = planned("assign_wells reconstruct_unseen", tables("quadrants"), figures("figure_2_1 cells typical unseen"))
 EMBEDDED = figures("embedding_map similarity")
 """What is drawn from the embeddings of the first encoder."""
-PRETRAINED = figures("figure_3_3 training_curves")
+PRETRAINED = planned("reconstruct_unseen", figures("figure_3_3 training_curves unseen"))
 ATTRITION = planned("count_attrition", tables("attrition"))
 DRAWN = planned(
-    figures("figure_2_1 figure_2_2 figure_3_3 training_curves figure_3_5 confusion profiles cells typical"),
+    figures("figure_2_1 figure_2_2 figure_3_3 training_curves figure_3_5 confusion profiles cells typical unseen"),
     *(EMBEDDED, FIGURES_OF_TABLES, "plate_layout", CLOSING),
 )
 PAIRS = ["campfire/DNA", "campfire/DNA_AGP_Mito", "campfire/DNA_ER_RNA", "untrained/DNA_AGP_Mito"]

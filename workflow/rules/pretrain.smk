@@ -29,3 +29,27 @@ rule pretrain_run:
         code=lambda wildcards: run.code("pretrain"),
     script:
         "../scripts/pretrain.py"
+
+
+rule reconstruct_unseen:
+    """Tiles of test wells through the model of a run, on trained and on untrained channels."""
+    input:
+        weights=run.files.pretrained("{run}"),
+        tiles=[run.files.tiles(plate) for plate in results.test_plates[:1]],
+        index=[run.files.tile_index(plate) for plate in results.test_plates[:1]],
+        wells=run.files.wells,
+    output:
+        run.files.unseen("{run}"),
+    log:
+        run.files.log("unseen/{run}"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        sets=lambda wildcards: results.reconstructed_sets(wildcards.run),
+        code=lambda wildcards: run.code("unseen"),
+    script:
+        "../scripts/unseen.py"

@@ -151,6 +151,7 @@ FIGURES = (
         settings=("model", "channels", *NAMES),
         needs=("pretraining",),
     ),
+    _figure("unseen", "Unseen wells and channels", "pretraining", ["unseen"], settings=NAMES),
     _figure("figure_3_3", "Figure 3.3", "pretraining", ["snapshots"], settings=NAMES),
     _figure("training_curves", "Training curves", "pretraining", ["metrics"], settings=("options.labels", *NAMES)),
     _figure("claims", "Claims", "quadrants", ["differences"], settings=()),

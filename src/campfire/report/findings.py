@@ -50,7 +50,7 @@ CHAPTERS = (
     Chapter(
         "Pretraining",
         "Did the model learn to fill in the parts of a cell that it does not see?",
-        ("training_curves", "figure_3_3", "figure_2_2"),
+        ("training_curves", "figure_3_3", "unseen", "figure_2_2"),
     ),
     Chapter(
         "Plates and compounds",

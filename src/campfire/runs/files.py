@@ -93,6 +93,10 @@ class Files:
         """A file of a pretraining run: model.safetensors, metrics.parquet or snapshots.npz."""
         return self.result(f"pretrain/{run}/{name}")
 
+    def unseen(self, run: str) -> str:
+        """What the model of a pretraining run fills in on unseen wells and channels."""
+        return self.result(f"unseen/{run}.npz")
+
     def trial(self, stage: str, trial: str, name: str) -> str:
         """A file of an ablation trial: options.json, or as of a pretraining run."""
         return self.result(f"ablation/{stage}/{trial}/{name}")

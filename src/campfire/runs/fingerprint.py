@@ -40,7 +40,7 @@ SCRIPTS = (
     "ablation_options", "ablation_ranking", "attrition", "bundle", "check_source", "contact_sheet", "embed",
     "embed_table", "figure", "findings", "images", "leakage", "metadata", "nuclei", "page", "pretrain", "probe",
     "profiles", "provenance", "sample", "sample_transfer", "split", "table", "tiles", "transfer_head", "transfer_means",
-    "zprime"
+    "unseen", "zprime"
 )  # fmt: skip
 """The scripts of workflow/scripts."""
 

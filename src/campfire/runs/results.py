@@ -65,6 +65,23 @@ class Results:
         return [str(name) for name in sheet.loc[sheet["role"] == "id", PLATE]]
 
     @cached_property
+    def test_plates(self) -> list[str]:
+        """Evaluation plates, those out of distribution first: all of their wells are test wells."""
+        return sorted(self.run.evaluation_plates, key=lambda plate: plate in self.id_plates)
+
+    @cached_property
+    def reconstructed_runs(self) -> list[str]:
+        """The first pretraining run, if its model identifies channels by their content: relatives know theirs only."""
+        return self.run.pretraining_runs[:1] if self.model.get("family", "campfire") == "campfire" else []
+
+    def reconstructed_sets(self, name: str) -> dict[str, list[str]]:
+        """Channels of a pretraining run, and the untrained set where the test plate has all of its channels."""
+        there = set(self.run.plate(self.test_plates[0]).channels)
+        sets = {"seen": self.run.pretraining(name)["channels"]}
+        sets["unseen"] = self.run.config.channel_sets.get(self.ood_channels, [])
+        return {kind: list(channels) for kind, channels in sets.items() if channels and set(channels) <= there}
+
+    @cached_property
     def model(self) -> dict[str, Any]:
         """Architecture of the first pretraining run; {} without one."""
         run = next(iter(self.run.pretraining_runs), None)
@@ -76,8 +93,7 @@ class Results:
     def _inputs(self) -> dict[str, list[str]]:
         """Input of the catalogue -> its files; [] if the run does not have it."""
         run, files, lead = self.run, self.run.files, self.leading
-        # All wells of a plate out of distribution are test wells.
-        test = sorted(run.evaluation_plates, key=lambda plate: plate in self.id_plates)[:1]
+        test = self.test_plates[:1]
         inputs = {
             "probes": run.probe_results() if lead else [],
             "wells": [files.wells] if lead else [],
@@ -89,6 +105,7 @@ class Results:
             "embeddings": [path for encoder in lead[:1] for path in run.embeddings(encoder, self.id_channels)],
             "plate_embeddings": [files.embeddings(lead[0], self.id_channels, plate) for plate in test if lead],
             "test_tiles": run.available(map(files.tiles, test)) if lead else [],
+            "unseen": run.available(files.unseen(name) for name in self.reconstructed_runs if lead and test),
             "tiles": run.available(files.tiles(plate) for plate in self.id_plates[:1]) if lead else [],
             "quality": run.available(files.quality(plate) for plate in run.all_plates),
         }
