@@ -27,7 +27,7 @@ VARIABLES := REPORT PYTHON TARGET BIN DEMO SMOKE MIRROR PROFILE CAMPFIRE SNAKEMA
 STRANGE := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $v)),$(filter-out $(VARIABLES),$v))))
 $(if $(STRANGE),$(error no variable $(STRANGE); the Makefile knows $(VARIABLES), in capitals))
 
-.PHONY: help setup demo compare claims smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure report has-demo clean-demo lock envs config-table
+.PHONY: help setup demo compare claims smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure screenshots report has-demo clean-demo lock envs config-table
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -96,6 +96,10 @@ has-demo:
 figure: setup has-demo ## remake one demo figure: make figure NAME=figure_3_4
 	@test -n "$(NAME)" || { echo "Which one? For example: make figure NAME=figure_3_4"; exit 1; }
 	$(BRIEFLY) --configfile config/demo.yaml -- $(DEMO)/figures/$(NAME).pdf
+
+REPORT ?= $(DEMO)/report.html
+screenshots: setup has-demo ## photograph the demo's page for the README (needs Chromium)
+	$(BIN)/python tools/screenshots.py $(DEMO) docs/images
 
 REPORT ?= $(DEMO)/report.html
 report: setup $(if $(CONFIG),,has-demo) ## write a report, after making what is outstanding: make report [CONFIG=mine.yaml REPORT=results/mine/report.html]

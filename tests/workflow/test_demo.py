@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from support.browser import browser_path, opened
+
 
 @pytest.fixture(scope="module")
 def demo(repository: Path) -> Path:
@@ -79,6 +81,23 @@ def test_the_findings_tell_the_whole_story(demo: Path) -> None:
     assert page.count("<figcaption>") == 15
     words = re.sub(r"data:image/[^\"]*", "", page)
     assert not re.search(r"\bnan\b", words, re.IGNORECASE), "a number is missing"
+
+
+def test_the_page_to_browse_is_there_and_small(demo: Path) -> None:
+    plates = {path.stem for path in (demo / "nuclei").glob("*.parquet")}
+    assert (demo / "page/index.html").stat().st_size < 3_000_000
+    for folder, suffix in (("sites", "jpg"), ("cells", "jpg"), ("plates", "js")):
+        sizes = {path.stem: path.stat().st_size for path in (demo / "page" / folder).glob(f"*.{suffix}")}
+        assert set(sizes) == plates and all(1_000 < size < 1_000_000 for size in sizes.values()), sizes
+
+
+@pytest.mark.skipif(browser_path() is None, reason="no Chromium or Chrome on this machine")
+def test_the_page_opens_at_once(demo: Path) -> None:
+    with opened(demo / "page/index.html") as (tab, problems):
+        tab.wait_for_selector("#wells tbody tr")
+        took = tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+        assert took < 6_000, f"{took} ms; 2 s on an idle machine"
+        assert problems == []
 
 
 def test_raw_images_are_gone_and_nothing_is_half_written(demo: Path) -> None:

@@ -67,9 +67,9 @@ FIGURES: Mapping[str, Caption] = {
         "Two tiles of test wells, from a plate out of distribution where there is one and of held-out compounds where "
         "it has some, channel by channel; channels marked unseen were not in pretraining and are reconstructed "
         "together with the others of {ood_channels}. Scaled between the 0.5th and 99.7th percentile of the target. "
-        "The number is the mean squared error over masked pixels relative to the variance of the target: 1 is the error "
-        "of predicting the tile's own mean. Error: distance from the target in its standard deviations; visible patches "
-        "are grey. Occlusion: how far the embedding of the whole tile moves (1 minus cosine similarity) when one patch "
+        "The number is the mean squared error over masked pixels relative to the variance of the target: 1 is the "
+        "error of predicting the tile's own mean. Error: distance from the target in its standard deviations; visible "
+        "patches are grey. Occlusion: how far the embedding of the tile moves (1 minus cosine similarity) when a patch "
         "of this channel is replaced by the channel's mean; bright patches are what the embedding depends on.",
     ),
     "training_curves": Caption(
