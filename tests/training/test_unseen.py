@@ -11,6 +11,7 @@ import torch
 from campfire.core.errors import DataError
 from campfire.model import ModelConfig, build_model
 from campfire.report.figures import save, unseen
+from campfire.report.tables.inputs import Settings
 from campfire.report.tables.options import TableOptions
 from campfire.training.unseen import choose_rows, occlusion
 
@@ -72,7 +73,10 @@ def test_errors_are_of_masked_pixels_and_in_units_of_the_target(tmp_path: Path) 
     pixels = data[data["panel"] == "error"].filter(regex=r"^x\d+$").to_numpy()
     assert (pixels[:, 14:] == unseen.MASKED).all() and (pixels[:, :14] >= 0).all()
     assert set(data.loc[data["panel"] == "occlusion", "channel"]) == {"DNA", "AGP"}
-    figure = unseen.draw(data)
+    np.savez(tmp_path / "unseen.npz", **given)
+    drawn = unseen.make({"unseen": [str(tmp_path / "unseen.npz")]}, Settings(TableOptions(paper_screen=False)))
+    assert drawn.data.equals(data)
+    figure = drawn.figure
     texts = [axes.get_ylabel() for axes in figure.axes]
     assert "P A01\nDNA" in texts and "ER\n(unseen)" in texts
     assert all(path.stat().st_size for path in save(figure, data, tmp_path / "unseen"))

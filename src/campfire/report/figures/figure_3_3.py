@@ -1,7 +1,7 @@
 """Figure 3.3: masked input, reconstructions as training proceeds, and the target, together and channel by channel."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +23,26 @@ MASKED = -1
 _MASK_GREY = 0.24
 
 
-def read_snapshots(path: str | Path) -> dict[str, NDArray[np.generic]]:
-    """The arrays of pretrain/{run}/snapshots.npz; a missing, damaged or empty file is a DataError that names it."""
+def read_arrays(path: str | Path, needed: Collection[str], remedy: str) -> dict[str, NDArray[np.generic]]:
+    """The arrays of an npz file; a missing or damaged file, or one without `needed`, is a DataError that names it."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; run the pretraining that writes it") from error
+        raise DataError(f"{path}: no such file; run {remedy}") from error
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path}: not a readable npz file ({error}); delete it and run its pretraining again"
-        ) from error
-    missing = {"epochs", "target", "masked", "reconstruction", "channels"} - set(arrays)
-    if missing or not arrays["target"].size:
-        lack = f"lacks `{min(missing)}`" if missing else "holds no tile; set snapshot_tiles above 0"
-        raise DataError(f"{path}: {lack}; run its pretraining again")
+        raise DataError(f"{path}: not a readable npz file ({error}); delete it and run {remedy} again") from error
+    if missing := set(needed) - set(arrays):
+        raise DataError(f"{path}: lacks `{min(missing)}`; run {remedy} again")
+    return arrays
+
+
+def read_snapshots(path: str | Path) -> dict[str, NDArray[np.generic]]:
+    """The arrays of pretrain/{run}/snapshots.npz; a missing, damaged or empty file is a DataError that names it."""
+    needed = ("epochs", "target", "masked", "reconstruction", "channels")
+    arrays = read_arrays(path, needed, "the pretraining that writes it")
+    if not arrays["target"].size:
+        raise DataError(f"{path}: holds no tile; set snapshot_tiles above 0; run its pretraining again")
     return arrays
 
 

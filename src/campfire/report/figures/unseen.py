@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from campfire.core.columns import PLATE, WELL
-from campfire.report.figures.figure_3_3 import MASKED, read_snapshots
+from campfire.report.figures.figure_3_3 import MASKED, read_arrays
 from campfire.report.figures.style import GREY, PAGE, Drawn, new_figure, styled
 from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
@@ -146,5 +146,6 @@ def _bars(figure: Figure, scales: dict[str, Normalize], last: Sequence[Axes]) ->
 
 def make(files: Files, settings: Settings) -> Drawn:
     """The figure from reconstruction/{run}.npz of the first pretraining run."""
-    data = prepare({**read_snapshots(files["unseen"][0])}, settings.options)
+    needed = ("channels", "seen", "target", "reconstruction", "mask", "occlusion", PLATE, WELL)
+    data = prepare(read_arrays(files["unseen"][0], needed, "the step `reconstruct_unseen`"), settings.options)
     return Drawn(draw(data), data)
