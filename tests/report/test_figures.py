@@ -34,7 +34,7 @@ def drawn(results: Any, accuracies: Any, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_every_figure_of_the_findings_has_a_caption_with_what_stands_behind_it(drawn: dict[str, Any]) -> None:
-    shown = {name for chapter in findings.CHAPTERS for name in chapter.figures}
+    shown = {name for chapter in findings.CHAPTERS for name in (*chapter.figures, *chapter.pictures)}
     assert shown == {entry.name for entry in catalogue.FIGURES} - {"plate_layout"}, "every figure has its chapter"
     texts = {
         name: f"{captions.text('figure', name, OPTIONS)} {answers.counts(name, drawn[name][1])}"

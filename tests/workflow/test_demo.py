@@ -78,7 +78,7 @@ def test_the_findings_tell_the_whole_story(demo: Path) -> None:
     places = [page.index(f"<h2>{title}</h2>") for title in [*chapters, "Profiles of wells", "Another screen"]]
     assert places == sorted(places)
     assert len(page) < 1_400_000, "as base64 above 2 MB: browsers leave it blank inside the report"
-    assert page.count("<figcaption>") == 15
+    assert page.count("<figcaption>") == 13
     words = re.sub(r"data:image/[^\"]*", "", page)
     assert not re.search(r"\bnan\b", words, re.IGNORECASE), "a number is missing"
 

@@ -36,6 +36,8 @@ class Chapter:
     tables: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
     """Suffixes of the names of paired differences whose sentence comes first."""
+    pictures: tuple[str, ...] = ()
+    """Figures of the page to browse alone, after the others: pages inside the Snakemake report hold 2 MB."""
 
 
 CHAPTERS = (
@@ -50,7 +52,8 @@ CHAPTERS = (
     Chapter(
         "Pretraining",
         "Did the model learn to fill in the parts of a cell that it does not see?",
-        ("training_curves", "figure_3_3", "unseen", "figure_2_2"),
+        ("training_curves", "figure_3_3", "figure_2_2"),
+        pictures=("unseen",),
     ),
     Chapter(
         "Plates and compounds",
@@ -75,8 +78,9 @@ CHAPTERS = (
     Chapter(
         "Profiles of wells",
         "Are replicates retrieved across plates, and how much of a profile is plate and batch?",
-        ("profiles", "typical", "embedding_map", "similarity"),
+        ("profiles", "embedding_map", "similarity"),
         ("profiles", "retrieval", "variance"),
+        pictures=("typical",),
     ),
     Chapter("Another screen", "Does the representation transfer to another cell type?", ("figure_3_5",), ("transfer",)),
     Chapter("All numbers", "What are all accuracies?", ("confusion",), ("accuracies",)),

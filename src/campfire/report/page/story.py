@@ -63,7 +63,9 @@ def tell(
     told = []
     for chapter in chapters:
         figures = [
-            _figure(sources.figures[name], options, above) for name in chapter.figures if name in sources.figures
+            _figure(sources.figures[name], options, above)
+            for name in (*chapter.figures, *chapter.pictures)
+            if name in sources.figures
         ]
         tables = [(name, load(sources.tables[name])) for name in chapter.tables if name in sources.tables]
         if not figures and not tables:
