@@ -1,6 +1,6 @@
 """Lay out your own images, a folder or a list of TIFFs or PNGs, as the images step reads them.
 
-    campfire arrange FOLDER OUT --plate P1 --channels DAPI=DNA,GFP=ER --pattern phenix
+    campfire arrange FOLDER OUT --plate P1 --channels 1=DNA,2=ER --pattern phenix
     campfire arrange FOLDER OUT --plate P1 --channels DAPI=DNA,GFP=ER \\
         --pattern '(?P<well>[A-H][0-9]+)_(?P<site>[0-9]+)_(?P<channel>[A-Z]+)[.]tif'
     campfire arrange images.tsv OUT
