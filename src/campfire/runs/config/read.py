@@ -52,7 +52,8 @@ def _retyped(value: Any, places: Places, path: Place = ()) -> Any:
         return {key: _retyped(item, places, (*path, key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_retyped(item, places, (*path, number)) for number, item in enumerate(value)]
-    if isinstance(value, str) and len(path) > 1 and places.of(path) == "config: ":
+    is_switch = isinstance(value, str) and value.lower() in ("true", "false")
+    if isinstance(value, str) and (len(path) > 1 or is_switch) and places.of(path) == "config: ":
         try:
             scalar = yaml.safe_load(value)
         except yaml.YAMLError:
