@@ -56,17 +56,21 @@ def check_folder(run: Run) -> None:
 def check_split(run: Run) -> None:
     """Check the plates of the sheet; where the table of wells is on this machine, make the split and check the folds.
 
-    Nothing is kept; a split that is newer than sheet and table has been made with them and is not made again.
+    Nothing is kept. A split that is newer than sheet and table has been made with them and is not made again, nor is one
+    whose table of wells is not on this machine: it may have been brought along.
     """
     if not run.pairs or run.from_embeddings:
         return
     from campfire.screen.metadata import read_wells
 
-    options = run.config.split
-    check_plates(run.sheet, options)
-    table = well_table(run)
-    if table is None or _is_made(run.files.wells, options, [table, Path(str(run.config.sheet))]):
+    options, table = run.config.split, well_table(run)
+    if table is None:
+        if not Path(run.files.wells).is_file():
+            check_plates(run.sheet, options)
         return
+    if _is_made(run.files.wells, options, [table, Path(str(run.config.sheet))]):
+        return
+    check_plates(run.sheet, options)
     check_folds(run, make_split(run.sheet, read_wells(table, run.sheet), options).wells)
 
 

@@ -153,8 +153,11 @@ def quote_interpreter() -> None:
 
 @for_snakemake
 def look_for_targets(workflow: Any, run: Run) -> None:
-    """Refuse a target after `--` that no rule is called or makes, with the nearest name; all rules have been read."""
-    words = sys.argv[1:] if workflow.is_main_process else []
+    """Refuse a target after `--` that no rule is called or makes, with the nearest name; all rules have been read.
+
+    As a module of another Snakefile, whose own rules may follow, it leaves that to Snakemake.
+    """
+    words = sys.argv[1:] if workflow.is_main_process and not workflow.modifier.is_module else []
     rules = list(workflow.rules)
     for target in words[words.index("--") + 1 :] if "--" in words else ():
         if not any(target == rule.name or rule.is_producer(target) for rule in rules):
