@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from campfire import cli
+from campfire.runs import command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -59,6 +60,10 @@ def test_make_targets_exist(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", of("campfire"))
 def test_campfire_commands_take_these_arguments(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    if words[0] in ("run", "plan") and any(word.startswith(OWN) for word in words):
+        # These check that files exist, and a reader's own do not.
+        assert command.parse(words[1:]).targets, "no target"
+        return
     parsed: list[argparse.Namespace] = []
     real = argparse.ArgumentParser.parse_args
 

@@ -13,6 +13,8 @@ import pytest
 import tifffile
 from docs.test_documented_commands import COMMANDS, OWN, REPOSITORY, Shown
 
+from support.ome_plates import pixels, write_zarr
+
 pytestmark = pytest.mark.workflow
 
 
@@ -92,9 +94,22 @@ def raw(tmp_path: Path) -> Path:
     return folder
 
 
+def hold_channels_in_one_file(folder: Path) -> None:
+    """Replace the images of a folder by one OME-TIFF for each well, with both channels in it."""
+    for path in list(folder.iterdir()):
+        path.unlink()
+    metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    for well, image in zip(("A01", "B03"), pixels(2, 2), strict=True):
+        tifffile.imwrite(folder / f"{well}_s1.ome.tif", image, metadata=metadata, photometric="minisblack")
+
+
 @pytest.mark.parametrize("command", named(ARRANGED))
 def test_images_are_arranged_as_the_docs_show(command: Shown, raw: Path, tmp_path: Path) -> None:
     text = shlex.join(command.words[1:]).replace("/data/tiffs", str(raw)).replace("/mnt/data", str(raw))
+    if "plate.ome.zarr" in text:
+        text = text.replace("/data/plate.ome.zarr", str(write_zarr(tmp_path / "plate.ome.zarr", pixels(2, 2, 2, 1), 2)))
+    elif "(?P<site>" in text and "(?P<channel>" not in text:
+        hold_channels_in_one_file(raw)
     if "--pattern phenix" in text:
         for path in list(raw.iterdir()):
             well, _, channel = path.stem.split("_")

@@ -73,7 +73,7 @@ def leaks(seeds: range, **effects: float) -> pd.Series:
     for seed in seeds:
         sample, x = screen(seed, **effects)
         tables.append(leakage_table(sample[names.CELL_KEYS], x, sample, OPTIONS, BootstrapOptions(replicates=20)))
-    return pd.concat(tables).groupby(["leak", "split"])["difference"].mean()
+    return pd.concat(tables).groupby(["source", "split"])["difference"].mean()
 
 
 def test_each_leak_is_positive_where_it_can_act() -> None:

@@ -81,7 +81,7 @@ def test_the_smoke_run_runs_every_rule(repository: Path, tmp_path: Path) -> None
     assert targets
     run = checkout(repository, tmp_path)
     smoke = yaml.safe_load((repository / "config/smoke.yaml").read_text())
-    inputs = {name: CHANGES[name] for name in ("sheet", "metadata")}
+    inputs = {name: CHANGES[name] for name in ("sheet", "metadata", "split")}
     transfer = smoke["transfer"] | {"sheet": CHANGES["transfer"]["sheet"]}
     run.configure(**smoke | inputs | {"transfer": transfer, "s3": {"folder": None}})
     workflow = run.workflow(targets[1].split())

@@ -217,9 +217,10 @@ def test_lists_with_rows_and_columns(raw: Path) -> None:
 
 def test_eight_bit_and_inverted_images_are_written_as_counts(raw: Path, tmp_path: Path) -> None:
     small = image(9).clip(0, 255).astype(np.uint8)
-    (raw / "B02_1_DAPI.png").write_bytes(imagecodecs.png_encode(small))
+    for path in raw.glob("*_DAPI.tif"):  # all of them: a channel has one bit depth
+        path.with_suffix(".png").write_bytes(imagecodecs.png_encode(small if "_1_" in path.name else 255 - small))
+        path.unlink()
     tifffile.imwrite(raw / "B02_1_GFP.tif", 65535 - image(1), photometric="miniswhite")
-    (raw / "B02_1_DAPI.tif").unlink()
     arrange(find_images(raw, PATTERN, plate="P1"), tmp_path / "out")
     read = {path.name: tifffile.imread(path) for path in (tmp_path / "out").rglob("B02_1_*.tiff")}
     np.testing.assert_array_equal(read["B02_1_DAPI.tiff"], small)

@@ -42,6 +42,7 @@ def test_raw_images_of_few_plates_at_a_time(repository: Path, tmp_path: Path) ->
     for key in ("sheet", "known_bad"):
         config[key] = str(repository / config[key])
     config["nuclei"]["method"] = "classical"
+    config["large_run"] = True
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     plates = read_sheet(config["sheet"])["Metadata_Plate"].tolist()[:4]
     (tmp_path / "results/split/plates").mkdir(parents=True)

@@ -56,7 +56,7 @@ def check_folder(run: Run) -> None:
 def check_split(run: Run) -> None:
     """Check the plates of the sheet; where the table of wells is on this machine, make the split and check the folds.
 
-    Nothing is kept. A split that is newer than sheet and table has been made with them and is not made again, nor is one
+    Nothing is kept. A split newer than sheet and table has been made with them and is not made again, nor is one
     whose table of wells is not on this machine: it may have been brought along.
     """
     if not run.pairs or run.from_embeddings:
