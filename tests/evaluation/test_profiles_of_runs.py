@@ -83,7 +83,9 @@ def test_the_smoke_run_runs_every_rule(repository: Path, tmp_path: Path) -> None
     smoke = yaml.safe_load((repository / "config/smoke.yaml").read_text())
     inputs = {name: CHANGES[name] for name in ("sheet", "metadata", "split")}
     transfer = smoke["transfer"] | {"sheet": CHANGES["transfer"]["sheet"]}
-    run.configure(**smoke | inputs | {"transfer": transfer, "s3": {"folder": None}})
+    run.configure(
+        **smoke | inputs | {"transfer": transfer, "s3": {"folder": None}, "probe": smoke["probe"] | {"folds": 2}}
+    )
     workflow = run.workflow(targets[1].split())
     planned = {job.rule.name for job in workflow.dag.jobs}
     assert {rule.name for rule in workflow.rules if rule.output} - OF_TABLES <= planned
