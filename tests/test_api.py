@@ -3,6 +3,7 @@
 import argparse
 import ast
 import inspect
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,7 +62,16 @@ def parsers(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
                 yield from parsers(below)
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", ["run", "plan"])
+def test_what_becomes_snakemake_says_so(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("help must start nothing"))
+    assert cli.main([name, "--help"]) == 0
+    assert f"usage: campfire {name}" in (told := capsys.readouterr().out) and "option of snakemake" in told
+
+
+@pytest.mark.parametrize("name", [name for name in cli.COMMANDS if name not in ("run", "plan")])
 def test_every_command_describes_all_of_its_arguments(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[argparse.ArgumentParser] = []
 
