@@ -20,7 +20,7 @@ PURPOSES = {
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="campfire export", description=__doc__)
-    kinds = parser.add_subparsers(dest="kind", required=True)
+    kinds = parser.add_subparsers(dest="kind", required=True, help="what to make or check")
     for kind, purpose in PURPOSES.items():
         command = kinds.add_parser(kind, help=purpose, description=purpose)
         command.add_argument("results", type=Path, help="results folder of a finished run, e.g. results/demo")
