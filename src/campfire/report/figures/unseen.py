@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from campfire.core.columns import PLATE, WELL
@@ -142,6 +143,12 @@ def _bars(figure: Figure, scales: dict[str, Normalize], last: Sequence[Axes]) ->
         bar.set_label(labels[panel], fontsize=6)
         bar.outline.set_visible(False)  # type: ignore[operator]
         bar.ax.tick_params(labelsize=5.5, length=0)
+        # An occlusion can change an embedding by less than 0.001, whose ticks would meet.
+        form = ScalarFormatter(useMathText=True)
+        form.set_powerlimits((-2, 3))
+        bar.locator, bar.formatter = MaxNLocator(4), form
+        bar.update_ticks()
+        bar.ax.xaxis.get_offset_text().set_fontsize(5.5)
 
 
 def make(files: Files, settings: Settings) -> Drawn:
