@@ -22,7 +22,7 @@ def model_card(
     SHA-256 of the run's weight file.
     """
     front: dict[str, Any] = {
-        "license": licence,
+        "license": licence.lower(),  # the hub knows lower-case names
         "library_name": "campfire",
         "pipeline_tag": "image-feature-extraction",
         "tags": TAGS,
