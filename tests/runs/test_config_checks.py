@@ -37,7 +37,10 @@ def run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
             {"pretrain": {"runs": {"campfire": {"plate_types": ["screen"]}}}},
             "campfire.plate_types: no plate that may be trained on is of type screen; plates.tsv has TARGET2, COMPOUND",
         ),
-        ({"encoders": {"untrained": OWN}}, "encoder untrained: there is no my_encoders.py in the folder you start"),
+        (
+            {"encoders": {"untrained": {"kind": "python", "factory": "nobodys_encoders:make"}}},
+            "encoder untrained: there is no nobodys_encoders.py in the folder you start",
+        ),
         (
             {"encoders": {"untrained": {"kind": "python"}}},
             r"run.yaml, line \d+: encoders.untrained.factory: give it as module",

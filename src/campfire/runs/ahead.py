@@ -121,9 +121,11 @@ def well_table(run: Run) -> Path | None:
         copy = Path(run.files.metadata("well"))
         return copy if copy.is_file() else None
     path = Path(unquote(parts.path)) if parts.scheme else Path(address)
-    if not path.is_file():
-        raise ConfigError(f"config: metadata.well.address: {path.absolute()}: no such file; correct the address")
-    return path
+    if path.is_file():
+        return path
+    if Path(run.files.wells).is_file():  # a copy of a finished run needs no table of wells
+        return None
+    raise ConfigError(f"config: metadata.well.address: {path.absolute()}: no such file; correct the address")
 
 
 def _is_made(path: str, options: SplitOptions, inputs: Iterable[Path]) -> bool:
