@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from campfire.core.columns import PLATE, WELL
@@ -144,11 +144,8 @@ def _bars(figure: Figure, scales: dict[str, Normalize], last: Sequence[Axes]) ->
         bar.outline.set_visible(False)  # type: ignore[operator]
         bar.ax.tick_params(labelsize=5.5, length=0)
         # An occlusion can change an embedding by less than 0.001, whose ticks would meet.
-        form = ScalarFormatter(useMathText=True)
-        form.set_powerlimits((-2, 3))
-        bar.locator, bar.formatter = MaxNLocator(4), form
+        bar.locator, bar.formatter = MaxNLocator(3), StrMethodFormatter("{x:.2g}")
         bar.update_ticks()
-        bar.ax.xaxis.get_offset_text().set_fontsize(5.5)
 
 
 def make(files: Files, settings: Settings) -> Drawn:
