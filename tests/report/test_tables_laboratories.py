@@ -46,7 +46,7 @@ def test_accuracies_are_those_of_the_sources_plates(split: pd.DataFrame, tmp_pat
     assert found.loc[("heldout", laboratories.OWN), "ood"] == pytest.approx(0.55)
     assert found.loc[("heldout", laboratories.OTHER), "id"] == pytest.approx(0.75)
     assert "Ours in another laboratory, control compounds: accuracy falls from 0.850 to 0.000 on theirs" in made.answer
-    assert "other laboratory (theirs)" in list(made.layout["Plates"])
+    assert "other laboratory (theirs)" in list(made.layout["From"])
 
 
 def test_a_run_within_one_laboratory_has_own_plates_alone(split: pd.DataFrame, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ MEANINGS = {
     TOUCHES: "no difference shown: the interval ends at zero as printed",
 }
 """Wording of a sentence by verdict."""
+FEW = 4
+"""Comparisons that an answer lists whole, whatever they show."""
 
 
 def mean_accuracy(result: ProbeResult, protocol: str) -> float:
@@ -196,6 +198,19 @@ def _name(pair: str, options: TableOptions) -> str:
     return f"{options.label(encoder)}, {options.channel_label(channels)}"
 
 
+def _answer(records: Sequence[Mapping[Any, Any]]) -> str:
+    """Every comparison as a sentence; of many, those that hold for other plates after the adjustment."""
+    held = [record for record in records if record["holds"]]
+    if len(records) <= FEW or all(pd.isna(record["low_plates"]) for record in records):
+        return " ".join(map(sentence, records))
+    if not held:
+        return f"None of {len(records)} comparisons differs for other plates after adjustment for their number."
+    return (
+        f"{len(held)} of {len(records)} comparisons differ for other plates, also after adjustment for their number. "
+        + " ".join(map(sentence, held))
+    )
+
+
 def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequence[Claim] | None = None) -> Table:
     """The differences as a table; `data` is what `collect` returns."""
     data = collect(results, options, claims)
@@ -219,7 +234,6 @@ def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequenc
                     "Wells": f"{int(record['n_wells']):,}",
                 }
             )
-    sentences = [sentence(record) for record in data[data["split"] == MEAN].to_dict("records")]
     notes = [
         f"Protocol {options.protocol}. First minus second on identical cells, averaged over fits; of balanced accuracy "
         "where the classes of a quadrant are uneven, else of accuracy.",
@@ -237,7 +251,9 @@ def build(results: Sequence[ProbeResult], options: TableOptions, claims: Sequenc
             "favours the single channel."
         )
     title = "Differences of accuracy between encoders and between channel sets, paired over cells."
-    return Table(title, data, pd.DataFrame(lines), tuple(notes), " ".join(sentences))
+    return Table(
+        title, data, pd.DataFrame(lines), tuple(notes), _answer(data[data["split"] == MEAN].to_dict("records"))
+    )
 
 
 def make(files: Files, settings: Settings) -> Table:

@@ -1,6 +1,6 @@
 """ID-to-OOD gap: the accuracy that each encoder loses on held-out plates."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -63,6 +63,29 @@ def collect(results: Iterable[ProbeResult], options: TableOptions) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
+def task_of(row: Mapping[Hashable, Any]) -> str:
+    """A row's task and number of classes, in print."""
+    return f"{'control' if row['task'] == 'control' else 'held-out'}, 1 of {row['n_classes']}"
+
+
+def gap_of(row: Mapping[Hashable, Any], outside: str) -> dict[str, str]:
+    """A row's accuracies on ID plates and on plates `outside`, their gap and its interval over plates, in print."""
+    return {
+        "ID plates": number(row["id"]),
+        outside: number(row["ood"]),
+        "Gap": f"{number(row['gap'], signed=True)} {interval(row['low'], row['high'], signed=True)}",
+        "Over plates": interval(row["low_plates"], row["high_plates"], signed=True) or "–",
+        "Plates": f"{row['n_plates_id']} / {row['n_plates_ood']}",
+    }
+
+
+def show_once(layout: pd.DataFrame, first: str, second: str) -> None:
+    """Blank, in place, the names of two columns in the rows that repeat those above."""
+    again = layout[[first, second]].duplicated()
+    layout[second] = layout[second].where(~again, "")
+    layout[first] = layout[first].where(~layout[first].duplicated(), "")
+
+
 def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
     """The gaps as a table; its `data` is what `collect` returns."""
     data = collect(results, options)
@@ -71,19 +94,13 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
             {
                 "Encoder": row["label"],
                 "Channels": row["channel_label"],
-                "Task": f"{'control' if row['task'] == 'control' else 'held-out'}, 1 of {row['n_classes']}",
-                "ID plates": number(row["id"]),
-                "OOD plates": number(row["ood"]),
-                "Gap": f"{number(row['gap'], signed=True)} {interval(row['low'], row['high'], signed=True)}",
-                "Over plates": interval(row["low_plates"], row["high_plates"], signed=True) or "–",
-                "Plates": f"{row['n_plates_id']} / {row['n_plates_ood']}",
+                "Task": task_of(row),
+                **gap_of(row, "OOD plates"),
             }
             for row in data.to_dict("records")
         ]
     )
-    again = layout[["Encoder", "Channels"]].duplicated()
-    layout["Channels"] = layout["Channels"].where(~again, "")
-    layout["Encoder"] = layout["Encoder"].where(~layout["Encoder"].duplicated(), "")
+    show_once(layout, "Encoder", "Channels")
     shown = data[data["channels"] == options.id_channels]
     bounds = {name: zip(shown[f"low{name}"], shown[f"high{name}"], strict=True) for name in ("", "_plates")}
     worse, sure = (sum(verdict(*pair) == ABOVE for pair in pairs) for pairs in bounds.values())

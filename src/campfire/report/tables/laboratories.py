@@ -12,7 +12,7 @@ from campfire.report.tables import gaps
 from campfire.report.tables.accuracies import interval_note
 from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
-from campfire.report.tables.render import Table, interval, number
+from campfire.report.tables.render import Table, number
 from campfire.report.tables.sources import ProbeResult, probe_results
 from campfire.report.tables.verdict import ABOVE, verdict
 
@@ -66,26 +66,20 @@ def build(results: Sequence[ProbeResult], wells: pd.DataFrame, options: TableOpt
         [
             {
                 "Encoder": row["label"],
-                "Task": f"{'control' if row['task'] == 'control' else 'held-out'}, 1 of {row['n_classes']}",
-                "Plates": f"{row['laboratory']} ({row['source']})",
-                "ID plates": number(row["id"]),
-                "These plates": number(row["ood"]),
-                "Gap": f"{number(row['gap'], signed=True)} {interval(row['low'], row['high'], signed=True)}",
-                "Over plates": interval(row["low_plates"], row["high_plates"], signed=True) or "–",
-                "Number": f"{row['n_plates_id']} / {row['n_plates_ood']}",
+                "Task": gaps.task_of(row),
+                "From": f"{row['laboratory']} ({row['source']})",
+                **gaps.gap_of(row, "These plates"),
             }
             for row in data.to_dict("records")
         ]
     )
-    again = layout[["Encoder", "Task"]].duplicated()
-    layout["Task"] = layout["Task"].where(~again, "")
-    layout["Encoder"] = layout["Encoder"].where(~layout["Encoder"].duplicated(), "")
+    gaps.show_once(layout, "Encoder", "Task")
     notes = (
         f"Protocol {options.protocol}, channels {options.channel_label(options.id_channels)}; a plate is embedded with "
         "those of them that it has. Other laboratory: no plate of that source was trained on, or is in distribution. "
         "Gap: accuracy on ID plates minus accuracy on these, same classifiers. " + interval_note(options),
         "Over plates: the interval for other plates of the same sources. One other laboratory says little about the "
-        "next one. Number: plates, ID / these.",
+        "next one. Plates: their number, ID / these.",
     )
     return Table("Accuracy on plates of other laboratories.", data, layout, notes, _answer(data))
 
