@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from campfire.core import columns as names
@@ -62,10 +63,12 @@ def model_name(embedded: Embedded, dataset: str) -> str:
 def _write_source(base: Path, model: str, part: Embedded) -> None:
     cells, dimensions = part.cells, part.dimensions
     site_keys = [names.BATCH, *names.SITE_KEYS]
+    # Converted once: for the wide rows of each of thousands of sites that would take longer than to write them.
+    table = pa.Table.from_pandas(_table(cells[CELL], part.vectors, dimensions), preserve_index=False)
     for rows in cells.groupby(site_keys, sort=True).indices.values():
         batch, plate, well, site = cells.iloc[rows[0]][site_keys].astype(str)
         place = base / "embeddings" / model / batch / plate / f"{well}-{site}" / "embedding.parquet"
-        write_table(_table(cells.iloc[rows][CELL], part.vectors[rows], dimensions), _made(place))
+        write_table(table.take(rows), _made(place))
     own, means = well_means(cells, part.vectors)
     facts = cells.drop_duplicates(names.WELL_KEYS)[WELL]
     own = own.merge(facts, on=names.WELL_KEYS, how="left", validate="one_to_one")
