@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 GALLERY = S3Options().bucket
 WHOLE_PLATE = 384
-"""Wells of a plate of the Gallery, which counts where the split is not known yet."""
+"""Wells of a plate of the Gallery."""
 FEW_TILES = 1000
 """Tiles of a plate that are not cut yet, for the least time of pretraining; a JUMP plate has some 500,000 cells."""
 CORE_RATE = 50e9
@@ -29,15 +29,21 @@ def is_gallery(run: Run) -> bool:
     return s3.bucket == GALLERY and not s3.folder and not address
 
 
+def wells_to_expect(run: Run, plate: str) -> float:
+    """Wells with a role of a plate of the Gallery before there is a split: all, or the share that is trained on."""
+    trained = plate not in run.evaluation_plates
+    return WHOLE_PLATE * float(run.config.split.setting("compound_fraction") if trained else 1.0)
+
+
 def plate_bytes(run: Run, plate: str, facts: "SourceFacts | None" = None) -> int:
-    """Bytes of a plate's images by the Gallery's means: of the wells with a role, else of all 384; 0 elsewhere."""
+    """Bytes of a plate's images by the Gallery's means, of its wells with a role; 0 where images are not from there."""
     if not is_gallery(run):
         return 0
     from campfire.runs.scale import SourceFacts
 
     facts = facts or SourceFacts()
     known = run.plate(plate)
-    wells = len(known.wells) or _wells_with_a_role(run).get(plate, WHOLE_PLATE)
+    wells = len(known.wells) or _wells_with_a_role(run).get(plate) or wells_to_expect(run, plate)
     return round(wells * facts.sites_per_well * len(known.channels) * facts.bytes_per_tiff)
 
 

@@ -12,7 +12,7 @@ from campfire.core.errors import CampfireError
 from campfire.core.files import read_table
 from campfire.core.text import duration, size, work_hours
 from campfire.runs.cost import PlannedJob
-from campfire.runs.expected import is_gallery
+from campfire.runs.expected import is_gallery, wells_to_expect
 from campfire.runs.run import Run
 from campfire.runs.scale import SourceFacts
 from campfire.screen.leave_out import drop
@@ -108,9 +108,8 @@ def _count(run: Run, plate: str, known: pd.DataFrame | None, split: str = "") ->
     if known is not None:
         rows = known[known[PLATE] == plate]
         return float((rows["split"] == split).sum() if split else len(rows))
-    trained = plate not in run.evaluation_plates
-    share = run.config.split.setting("compound_fraction") if trained else 1.0
-    return 384.0 * float(share) * (1.0 if trained or not split else 0.5)
+    # Half of an evaluation plate is trained on, roughly.
+    return wells_to_expect(run, plate) * (0.5 if split and plate in run.evaluation_plates else 1.0)
 
 
 def free_bytes(folder: str | Path) -> int:
