@@ -65,7 +65,7 @@ class MaskedTiles:
         self.index, self.channels = store.index, list(store.channels)
         self.size = int(store.images.shape[-1])
         scale = float(getattr(store, "metadata", {}).get("native_size") or self.size) / self.size
-        self._nearby = _neighbours(store.index, nuclei, reach=1.5 * self.size, scale=scale)
+        self._field = _Field(store.index, nuclei, reach=1.5 * self.size, scale=scale)
         self.images: Any = _MaskedArray(self)
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -90,7 +90,7 @@ class MaskedTiles:
         axis = np.arange(self.size, dtype=np.float32) - self.size // 2
         own = axis[:, None] ** 2 + axis[None, :] ** 2
         shown = np.ones(own.shape, dtype=bool) if self._radius is None else own <= self._radius**2
-        for y, x in self._nearby[row]:
+        for y, x in self._field.neighbours(row):
             shown &= own <= (axis[:, None] - y) ** 2 + (axis[None, :] - x) ** 2
         return shown
 
@@ -114,24 +114,29 @@ class _MaskedArray:
         return self._tiles.hide(np.array(self._tiles.whole_images[rows]), rows)
 
 
-def _neighbours(index: pd.DataFrame, nuclei: pd.DataFrame, reach: float, scale: float) -> list[NDArray[np.float32]]:
-    """For each tile (K, 2) y and x of the other nuclei of its field, px of the tile from its cell's nucleus.
+class _Field:
+    """Where the nuclei around each tile's cell are; looked up as tiles are read, of which a plate has far more."""
 
-    nuclei: the plate's table with those that were not kept; `scale`: its px per px of a tile. DataError for a tile
-    whose nucleus is not in it.
-    """
-    placed = index[CELL_KEYS].merge(nuclei[[*CELL_KEYS, "y", "x"]], on=CELL_KEYS, how="left", validate="one_to_one")
-    if placed[["y", "x"]].isna().any(axis=None):
-        cell = placed[placed["y"].isna()].iloc[0]
-        raise DataError(
-            f"plate {cell.iloc[0]}, well {cell.iloc[1]}: the table of nuclei has no nucleus {cell.iloc[3]} of site "
-            f"{cell.iloc[2]}, of which there is a tile; run the tiles step of this plate again"
-        )
-    fields = {key: rows[["y", "x"]].to_numpy(np.float32) for key, rows in nuclei.groupby(SITE_KEYS)}
-    found: list[NDArray[np.float32]] = []
-    for key, y, x in zip(placed[SITE_KEYS].itertuples(index=False, name=None), placed["y"], placed["x"], strict=True):
-        away = np.divide(fields[key] - np.array([y, x], np.float32), scale, dtype=np.float32)
+    def __init__(self, index: pd.DataFrame, nuclei: pd.DataFrame, reach: float, scale: float) -> None:
+        """nuclei: the plate's table with those that were not kept; `scale`: its px per px of a tile.
+
+        DataError for a tile whose nucleus is not in it.
+        """
+        placed = index[CELL_KEYS].merge(nuclei[[*CELL_KEYS, "y", "x"]], on=CELL_KEYS, how="left", validate="one_to_one")
+        if placed[["y", "x"]].isna().any(axis=None):
+            cell = placed[placed["y"].isna()].iloc[0]
+            raise DataError(
+                f"plate {cell.iloc[0]}, well {cell.iloc[1]}: the table of nuclei has no nucleus {cell.iloc[3]} of site "
+                f"{cell.iloc[2]}, of which there is a tile; run the tiles step of this plate again"
+            )
+        self._reach, self._scale = reach, scale
+        self._sites = list(placed[SITE_KEYS].itertuples(index=False, name=None))
+        self._centres = placed[["y", "x"]].to_numpy(np.float32)
+        self._all = {key: rows[["y", "x"]].to_numpy(np.float32) for key, rows in nuclei.groupby(SITE_KEYS)}
+
+    def neighbours(self, row: int) -> NDArray[np.float32]:
+        """(K, 2) y and x of the other nuclei near a tile's cell, px of the tile from its nucleus."""
+        away = np.divide(self._all[self._sites[row]] - self._centres[row], self._scale, dtype=np.float32)
         farther = np.abs(away).max(axis=1)
-        near = (farther < reach) & (farther > 0)
-        found.append(away[near])
-    return found
+        near: NDArray[np.float32] = away[(farther < self._reach) & (farther > 0)]
+        return near

@@ -42,7 +42,7 @@ class TileFile:
         if not len(rows):
             return
         if rows.min() < 0 or rows.max() >= self.shape[0]:
-            raise IndexError(f"row {rows.max()} of an array of {self.shape[0]} tiles")
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of an array of {self.shape[0]} tiles")
         target = memoryview(out.reshape(-1).view(np.uint8).data)
         edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
 
