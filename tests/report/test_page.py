@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from campfire.core.files import read_table, read_table_metadata
-from campfire.report.page.data import PlateFiles, count_wells, index, read_plate
+from campfire.report.page.data import PlateFiles, PlateSummary, count_wells, index, read_plate
 from campfire.report.page.pictures import choose_pictures
 from campfire.report.page.write import as_json, render
 from campfire.report.tables.options import TableOptions
@@ -65,7 +65,7 @@ def test_plates_and_wells_are_listed_with_their_counts(page: Path) -> None:
     assert wells["well"].tolist() == ["A01", "A02", "B02", "A01", "C03"]
     last = wells.iloc[2]
     assert (last["sites"], last["kept"]) == (2, 1)
-    assert "site blurred" in [text for bit, text in enumerate(data["reasons"]) if last["reasons"] & (1 << bit)]
+    assert "site blurred" in [data["reasons"][number] for number in last["reasons"]]
     assert data["compounds"][wells["compound"][0]] == ["JCP2022_033924", "DMSO"]
     assert [QUOTED, f"{QUOTED} label"] in data["compounds"]
 
@@ -163,6 +163,18 @@ def test_every_well_has_a_picture_before_any_has_two() -> None:
     assert ((chosen["Metadata_Well"] == "A05") & (chosen["Metadata_Site"] == "3")).any()
     assert chosen["kept"].all() and chosen.index.is_monotonic_increasing
     assert len(choose_pictures(quality, (), 1000)) == 30
+
+
+def test_wells_may_have_more_reasons_than_a_number_has_bits() -> None:
+    """`leave_out` and known-bad lists bring reasons in the user's own words."""
+    texts = [f"site: reason {number:02d}" for number in range(40)]
+    wells = pd.DataFrame(
+        {"Metadata_Well": [f"A{n + 1:02d}" for n in range(40)], "sites": 1, "kept": 0, "nuclei": 0, "cells": 0}
+    )
+    wells["reasons"] = [{text} for text in texts]
+    roles = pd.DataFrame(columns=["Metadata_Plate", "Metadata_Well", "Metadata_JCP2022", "split"])
+    page = index([PlateSummary({"plate": "P1"}, wells, {})], roles, TableOptions())
+    assert [page["reasons"][number] for (number,) in page["wells"]["reasons"]] == texts
 
 
 def test_reasons_of_a_well_are_of_its_sites_and_nuclei() -> None:

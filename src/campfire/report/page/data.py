@@ -177,8 +177,7 @@ def index(
 def _columns(
     wells: pd.DataFrame, compounds: Sequence[str], splits: Sequence[str], reasons: Sequence[str]
 ) -> dict[str, list[Any]]:
-    """The wells as lists; names are numbers into the lists, -1 for none; reasons are bits of one number."""
-    bit = {reason: 1 << k for k, reason in enumerate(reasons)}
+    """The wells as lists; names are numbers into the lists, -1 for none; a well may have several reasons."""
     counts = wells[["sites", "kept", "nuclei", "cells"]].astype(float).fillna(0).astype(int)
     return {
         "plate": wells["plate"].astype(int).tolist(),
@@ -186,11 +185,11 @@ def _columns(
         "compound": _numbers(wells[COMPOUND], compounds),
         "split": _numbers(wells["split"], splits),
         **{str(name): counts[name].tolist() for name in counts},
-        "reasons": [sum(bit[text] for text in own) if isinstance(own, set) else 0 for own in wells["reasons"]],
+        "reasons": [_numbers(sorted(own), reasons) if isinstance(own, set) else [] for own in wells["reasons"]],
     }
 
 
-def _numbers(values: pd.Series, names: Sequence[str]) -> list[int]:
+def _numbers(values: Iterable[Any], names: Sequence[str]) -> list[int]:
     order = {name: number for number, name in enumerate(names)}
     return [order.get(value, -1) for value in values]
 

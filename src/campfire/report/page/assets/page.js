@@ -95,7 +95,7 @@ const campfire = (() => {
 
   // What the filters leave.
   function reasonsOf(well) {
-    return data.reasons.filter((_, bit) => wells.reasons[well] & (1 << bit));
+    return wells.reasons[well].map((reason) => data.reasons[reason]);
   }
   function compoundOf(well) {
     const found = data.compounds[wells.compound[well]];
@@ -112,7 +112,7 @@ const campfire = (() => {
     for (let well = 0; well < count; well++) {
       if ((plate === null || wells.plate[well] === plate) && (compound === null || wells.compound[well] === compound) &&
           (split === null || wells.split[well] === split) &&
-          (reason === null || wells.reasons[well] & (1 << reason))) matching.push(well);
+          (reason === null || wells.reasons[well].includes(reason))) matching.push(well);
     }
   }
   const total = (name, chosen) => chosen.reduce((sum, well) => sum + wells[name][well], 0);
