@@ -97,7 +97,6 @@ figure: setup has-demo ## remake one demo figure: make figure NAME=figure_3_4
 	@test -n "$(NAME)" || { echo "Which one? For example: make figure NAME=figure_3_4"; exit 1; }
 	$(BRIEFLY) --configfile config/demo.yaml -- $(DEMO)/figures/$(NAME).pdf
 
-REPORT ?= $(DEMO)/report.html
 screenshots: setup has-demo ## photograph the demo's page for the README (needs Chromium)
 	$(BIN)/python tools/screenshots.py $(DEMO) docs/images
 
