@@ -7,8 +7,8 @@ SMOKE := results/smoke
 PROFILE ?= profiles/local
 CAMPFIRE := $(BIN)/python -m campfire
 SNAKEMAKE := $(BIN)/snakemake --profile $(PROFILE)
-# The terminal shows errors and messages of jobs, but not the inputs and outputs of each rule.
-BRIEFLY := $(SNAKEMAKE) --quiet rules host
+# The terminal shows a line per stage, warnings and errors; what jobs print is in their logs.
+BRIEFLY := $(SNAKEMAKE) --logger campfire
 SERVED := $(CAMPFIRE) serve $(DEMO)-screen/s3 --
 
 # Kernels and the number of threads change sums in their last bit, and training makes hundredths of an accuracy of that

@@ -2,6 +2,7 @@
 
 from campfire.runs.failures import show_failures
 from campfire.runs.guard import guard, show_at_exit
+from campfire.runs.made import show_made
 from campfire.runs.planning import look_ahead, look_around, look_for_targets
 from campfire.runs.provenance_file import follow
 
@@ -17,6 +18,7 @@ onstart:
 
 onsuccess:
     follow(workflow, results)
+    show_made(workflow, run)
 
 
 onerror:

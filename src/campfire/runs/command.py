@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -166,6 +167,14 @@ def usable_caches() -> dict[str, str]:
         return {"XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache / "matplotlib")}
 
 
+def show_stages(arguments: argparse.Namespace) -> list[str]:
+    """The option that shows one line per stage, unless the command says how to log, or nothing will run."""
+    chosen = arguments.logger or arguments.quiet is not None or arguments.verbose or arguments.debug_dag
+    idle = arguments.dryrun or arguments.unlock or arguments.touch
+    installed = find_spec("snakemake_logger_plugin_campfire") is not None
+    return ["--logger", "campfire"] if installed and not chosen and not idle else []
+
+
 @in_one_line
 def run(arguments: Sequence[str] | None = None) -> int:
     """Check a command and become Snakemake; returns only where something is wrong."""
@@ -177,7 +186,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             "Targets: all, split, tiles, pretrain, embeddings, probes, tables, figures, report, bundle; or files"
         )
         return 0
-    words = complete(given, check(given))
+    parsed = check(given)
+    words = [*show_stages(parsed), *complete(given, parsed)]
     os.environ.update(usable_caches())
     sys.stdout.flush()
     return os.execv(sys.executable, [sys.executable, "-m", "snakemake", *words])  # noqa: S606

@@ -1,6 +1,5 @@
 """The table of failed jobs at the end of a run, and the lines of config to go on without their plates."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,11 @@ import yaml
 from snakemake.logging import logger
 
 from campfire.core.text import some
+from campfire.runs.job_logs import last_error, last_lines
 from campfire.runs.run import Run
 
-ERROR = re.compile(r"(?:ERROR|unexpected error) after \d+ s(?:: (?P<text>.*))?$")
-LAST_BYTES = 100_000
+SHOWN_LOGS, SHOWN_LINES = 3, 8
+"""Logs whose last lines are printed, and how many lines of each."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +53,6 @@ def _members(job: Any) -> list[Any]:
     return logged or members
 
 
-def last_error(log: str) -> str:
-    """The last error in a job's log; "" without one: the job was killed, or never started."""
-    try:
-        with open(log, "rb") as file:
-            file.seek(max(0, Path(log).stat().st_size - LAST_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    for number, line in reversed(list(enumerate(lines))):
-        if match := ERROR.search(line):
-            return match["text"] or lines[-1].strip() or "unexpected error"  # a traceback ends with what it is
-        if number < len(lines) - 1 and line.startswith("Traceback"):
-            return lines[-1].strip()
-    return ""
-
-
 def render(failed: Iterable[Failure], waiting: Iterable[str], leave_out: Mapping[str, str]) -> str:
     """The table as text, and what to do. leave_out: the entries that the config has already."""
     failed, waiting = list(failed), sorted(waiting)
@@ -80,6 +64,9 @@ def render(failed: Iterable[Failure], waiting: Iterable[str], leave_out: Mapping
     table = ["  ".join([*map(str.ljust, line[:3], widths), line[3]]).rstrip() for line in lines]
     plates = {failure.plate: failure for failure in failed if failure.plate}
     text = [f"{len(failed)} jobs failed:" if len(failed) > 1 else "1 job failed:", "", *table, ""]
+    for failure in failed[:SHOWN_LOGS]:
+        if said := last_lines(failure.log, SHOWN_LINES):
+            text += [f"The last lines of {failure.log}:", *(f"  {line}" for line in said), ""]
     if waiting:
         text.append(f"Still to be done, because it depends on these jobs or was not reached: {some(waiting, 12)}.")
     text.append("What is finished is kept: correct the cause and give the same command again.")

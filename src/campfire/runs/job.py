@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import campfire
 from campfire.core.errors import CampfireError, explain_os_error
 from campfire.runs.job_records import attempts_before, begin, end, record_path, seeds_in
+from campfire.runs.progress.terminal import shows_stages
 
 
 def share_library() -> None:
@@ -31,9 +32,15 @@ def share_library() -> None:
 
 
 def start(snakemake: Any) -> logging.Logger:
-    """Send log lines to the rule's log file and the terminal; end a user's error as one line without traceback."""
+    """Send log lines to the rule's log file and the terminal; end a user's error as one line without traceback.
+
+    The terminal gets no lines of libraries below a warning, and where it shows the stages of the run
+    (`runs.progress`) it gets nothing: all that the job prints goes to its log file.
+    """
     share_library()
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.partition(".")[0] == "campfire")
+    handlers: list[logging.Handler] = [terminal]
     last_sign = 0.0
     if snakemake.log:
         file = Path(snakemake.log[0])
@@ -41,7 +48,8 @@ def start(snakemake: Any) -> logging.Logger:
         last_sign = file.stat().st_mtime if file.is_file() else 0.0
         # A requeued or repeated job goes on writing below the lines of the attempt before.
         mode = "a" if attempts_before(job_record(snakemake)) else "w"
-        handlers.append(logging.FileHandler(file, mode=mode, encoding="utf-8"))
+        to_file = logging.FileHandler(file, mode=mode, encoding="utf-8")
+        handlers = [to_file] if redirect(to_file) else [terminal, to_file]
     words = ",".join(f"{value}" for value in snakemake.wildcards)
     name = f"{snakemake.rule}[{words}]" if words else snakemake.rule
     logging.basicConfig(
@@ -64,6 +72,16 @@ def start(snakemake: Any) -> logging.Logger:
     sys.excepthook = report
     note(snakemake, log, last_sign)
     return log
+
+
+def redirect(to_file: logging.FileHandler) -> bool:
+    """Send what the job prints to its log file if the terminal shows the stages of the run; returns whether it does."""
+    if to_file.stream is None or not shows_stages(sys.stderr):
+        return False
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(to_file.stream.fileno(), stream.fileno())
+    return True
 
 
 def job_record(snakemake: Any) -> Path:

@@ -1,0 +1,45 @@
+"""What a run made and which page to open, printed at its end."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from snakemake.logging import logger
+
+from campfire.runs.run import Run
+
+KINDS = {
+    "images": ("plate of images", "plates of images"),
+    "cut_tiles": ("plate of tiles", "plates of tiles"),
+    "pretrain_run": ("pretrained model", "pretrained models"),
+    "ablation_run": ("model of the ablation", "models of the ablation"),
+    "embed": ("table of embeddings", "tables of embeddings"),
+    "embed_table": ("table of embeddings", "tables of embeddings"),
+    "embed_transfer": ("table of embeddings", "tables of embeddings"),
+    "embed_table_transfer": ("table of embeddings", "tables of embeddings"),
+    "probe": ("probe", "probes"),
+    "table": ("table", "tables"),
+    "figure": ("figure", "figures"),
+}
+"""Rules whose results are counted, in the singular and the plural."""
+
+
+def show_made(workflow: Any, run: Run) -> None:
+    """Print what Snakemake's `workflow` made. For `onsuccess`; a job's own Snakemake, and a touch, print nothing."""
+    if not workflow.is_main_process or workflow.touch:
+        return
+    rules = Counter(job.rule.name for job in workflow.dag.finished_jobs)
+    if text := describe(rules, run.files.page):
+        logger.info(text, extra={"campfire": True})
+
+
+def describe(rules: Counter[str], page: str) -> str:
+    """What jobs of these rules made, in a sentence, and the page if there is one; "" where nothing is counted."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for rule, names in KINDS.items():
+        counts[names] += rules[rule]
+    made = [f"{count} {names[count > 1]}" for names, count in counts.items() if count]
+    lines = [f"Made: {', '.join(made)}."] if made else []
+    if made and Path(page).is_file():
+        lines.append(f"Open in a browser: {page}")
+    return "\n".join(lines)
