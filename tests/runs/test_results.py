@@ -55,13 +55,17 @@ def test_a_whole_run_has_everything(config: dict[str, Any]) -> None:
         "pretrain": {"runs": {"one": {"channels": ["DNA"]}}},
         "encoders": {
             "one": {"kind": "pretrained", "run": "one"},
+            "cnn-2": {"kind": "random_cnn", "seed": 2},
+            "cnn-1": {"kind": "random_cnn", "seed": 1},
             "alone": {"kind": "masked", "encoder": "campfire"},
         },
     }
     pairs = [*PAIRS, ("campfire", "DNA_ER"), ("one", "DNA_AGP_Mito"), ("alone", "DNA_AGP_Mito")]
+    pairs += [("cnn-2", "DNA_AGP_Mito"), ("cnn-1", "DNA_AGP_Mito")]
     run = results(merge(config, more), pairs=pairs)
     settings = run.settings("table", "outside_cell")
     assert settings["masked"] == {"alone": "campfire"}
+    assert run.settings("table", "seeds")["repeats"] == {"cnn": [("cnn-1", 1, ""), ("cnn-2", 2, "")]}
     trained = run.settings("table", "unseen_channels")["trained_on"]
     assert trained == {"campfire": ["DNA", "AGP", "Mito"], "one": ["DNA"]}
     assert list(run.tables) == [entry.name for entry in catalogue.TABLES]

@@ -74,6 +74,20 @@ TABLES: Mapping[str, Caption] = {
         "have no interval. The best single channel is chosen on the same data, which favours the single channel.",
         has_protocol=True,
     ),
+    "seeds": Caption(
+        "How do encoders compare over pretraining seeds?",
+        "Encoders that differ only in their seed, taken together, beside the others: accuracy in each quadrant, mean "
+        "over seeds, with a {level:g} % interval for other seeds on these plates; and the error at masked pixels of "
+        "the validation tiles, by channel.",
+        has_protocol=True,
+    ),
+    "seed_differences": Caption(
+        "Which differences hold for other seeds and other plates?",
+        "The first encoder against every other, and each against the encoders of a single seed; mean over the "
+        "quadrants, encoders of the same seed paired. Student's t over seeds, over plates, and over both, with p "
+        "adjusted for the number of comparisons (Holm).",
+        has_protocol=True,
+    ),
     "gaps": Caption(
         "How much accuracy is lost on held-out plates?",
         "Accuracy on ID plates and on OOD plates with the same classifiers, and the gap, ID minus OOD. The column "

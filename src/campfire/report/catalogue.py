@@ -50,7 +50,7 @@ class Entry:
     `leave_out_of_evaluation` is `leave_out` of evaluation plates only."""
     needs: tuple[str, ...] = ()
     """Further requirements on the run: ood_channels, protocols, comparisons, channel_sets, pretraining, masked,
-    unseen_channels, training_channels, other_laboratory."""
+    unseen_channels, training_channels, other_laboratory, seeds."""
     make: str = ""
     """The function that builds it; empty means `make` of the module of that name."""
     family: bool = False
@@ -73,6 +73,17 @@ def _figure(name: str, title: str, section: str, inputs: Sequence[str], **more: 
 TABLES = (
     _table("attrition", "Attrition", "images", ["attrition"], settings=()),
     _table("ranking", "Which encoder is best", "quadrants", ["probes"]),
+    _table(
+        *("seeds", "Encoders over seeds", "quadrants", ["probes"]),
+        optional=("metrics",),
+        settings=("options", "repeats"),
+        needs=("seeds",),
+    ),
+    _table(
+        *("seed_differences", "Differences over seeds", "quadrants", ["probes"]),
+        settings=("options", "repeats"),
+        needs=("seeds",),
+    ),
     _table("accuracies", "Accuracies", "quadrants", ["probes"]),
     _table(
         *("table_3_1", "Table 3.1", "quadrants", ["accuracies"]),

@@ -59,7 +59,7 @@ CHAPTERS = (
         "Plates and compounds",
         "Do representations generalise to held-out plates and compounds?",
         ("ood_gap",),
-        ("table_3_1", "gaps", "laboratories"),
+        ("table_3_1", "seeds", "gaps", "laboratories"),
     ),
     Chapter(
         "Channels",
@@ -68,7 +68,7 @@ CHAPTERS = (
         ("table_3_2", "unseen_channels", "training_channels"),
         ("_channels",),
     ),
-    Chapter("Differences", "Which differences hold up?", ("claims",), ("differences",)),
+    Chapter("Differences", "Which differences hold up?", ("claims",), ("differences", "seed_differences")),
     Chapter(
         "Protocols and leakage",
         "How much does data leakage add to the accuracies?",

@@ -1,6 +1,8 @@
 """Which encoders of a run answer a question together: masked and whole tiles, unseen channels, training channels."""
 
+import json
 from collections.abc import Sequence
+from itertools import takewhile
 
 from campfire.core.columns import SOURCE
 from campfire.runs.run import Run
@@ -37,3 +39,29 @@ def other_laboratories(run: Run) -> list[str]:
     """Sources of OOD plates that have neither training nor ID plates."""
     roles = run.sheet.groupby(SOURCE)["role"].agg(set)
     return [str(source) for source, found in roles.items() if found == {"ood"}]
+
+
+def repeats(run: Run, encoders: Sequence[str]) -> dict[str, list[tuple[str, int, str]]]:
+    """Of these encoders, those that differ only in their seed: shared name -> (encoder, seed, pretraining run) of each.
+
+    The seed is that of the pretraining run, of a pretrained encoder or an untrained twin, else the encoder's own. The
+    shared name is what the names begin with alike, as `mine` of `mine-1` and `mine-2`.
+    """
+    alike: dict[str, dict[int, tuple[str, int, str]]] = {}
+    for name in encoders:
+        planned = run.encoder(name)
+        seed = planned.pretraining.get("seed", planned.options.get("seed"))
+        if seed is None or planned.masked:
+            continue
+        options = {key: value for key, value in planned.options.items() if key not in ("run", "seed")}
+        pretraining = {key: value for key, value in planned.pretraining.items() if key != "seed"}
+        key = json.dumps([options, pretraining], sort_keys=True, default=str)
+        alike.setdefault(key, {}).setdefault(int(seed), (name, int(seed), planned.run or ""))
+    found: dict[str, list[tuple[str, int, str]]] = {}
+    for members in alike.values():
+        if len(members) > 1:
+            names = [name for name, *_ in members.values()]
+            alike_letters = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+            shared = "".join(letters[0] for letters in alike_letters).rstrip("-_. ")
+            found[names[0] if not shared or shared in found else shared] = [members[seed] for seed in sorted(members)]
+    return found

@@ -134,6 +134,7 @@ class Results:
             "other_laboratory": bool(comparisons.other_laboratories(self.run)),
             "masked": bool(comparisons.masked(self.run, self.leading)),
             "unseen_channels": comparisons.adds_unseen_channels(self.run),
+            "seeds": bool(comparisons.repeats(self.run, self.leading)),
             "training_channels": comparisons.differs_in_training_channels(self.run, self.leading),
         }
         return all(conditions[need] for need in entry.needs) and all(self._inputs[name] for name in entry.inputs)
@@ -231,6 +232,7 @@ class Results:
             "licences": self.licences,
             "masked": comparisons.masked(self.run, self.leading),
             "trained_on": comparisons.trained_on(self.run),
+            "repeats": comparisons.repeats(self.run, self.leading),
             "channel_sets": self.growing_sets,
             "channels": list(self.run.config.training_channels),
             "model": self.model,

@@ -33,6 +33,8 @@ class Settings:
     """Encoder that sees masked tiles to the one that sees whole ones."""
     trained_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Encoder to the channels of its pretraining, for runs of this config."""
+    repeats: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
+    """Encoders that differ only in their seed, by shared name: (encoder, seed, pretraining run) of each."""
     encoder: str = ""
     """The encoder that figures of a single encoder show."""
     channel_sets: tuple[str, ...] = ()
