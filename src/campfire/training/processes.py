@@ -30,6 +30,8 @@ class Processes:
     rank: int
     world: int
     device: torch.device
+    local: int = 0
+    """Its number among the processes of its node, whose ranks follow each other."""
 
     @property
     def first(self) -> bool:
@@ -49,6 +51,13 @@ class Processes:
         if self.world > 1:
             torch.distributed.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """What every process gives (anything that can be pickled), in order of rank, on every process."""
+        found = [value] * self.world
+        if self.world > 1:
+            torch.distributed.all_gather_object(found, value)
+        return found
 
     def share_tensors(self, tensors: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         """The first process's tensors by name, on every process; received ones are on its device."""
@@ -91,7 +100,8 @@ def join(device: str = "auto", deterministic: bool = True) -> Iterator[Processes
     `deterministic`: the same bytes in every run on a GPU, see `repeatable`.
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = choose_device(device, local)
     with repeatable(chosen, deterministic):
         if world == 1:
             yield Processes(0, 1, chosen)
@@ -100,7 +110,7 @@ def join(device: str = "auto", deterministic: bool = True) -> Iterator[Processes
         gpu = chosen if chosen.type == "cuda" else None
         torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30), device_id=gpu)
         try:
-            yield Processes(rank, world, chosen)
+            yield Processes(rank, world, chosen, local)
         except InterruptedRunError:
             torch.distributed.destroy_process_group()
             raise

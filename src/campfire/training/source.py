@@ -36,8 +36,8 @@ class PlateRows:
     """(N, C, H, W) memory map."""
     positions: NDArray[np.int64]
     """(c,) where this group's channels are among the file's."""
-    rows: NDArray[np.int64]
-    """(n,) row numbers, ascending."""
+    rows: NDArray[np.int32]
+    """(n,) row numbers, ascending; a plate has some 500,000, and a run keeps 80 million of them."""
     checks: TileChecks | None = None
     """The tiles' checksums, compared when this process first reads a tile; None where there are none."""
     file: TileFile | None = None
@@ -169,7 +169,7 @@ def copy_planes(images: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any],
 
 def _rows_by_split(
     index: pd.DataFrame, wells: pd.DataFrame, path: Path, leave_out: LeaveOut
-) -> dict[str, NDArray[np.int64]]:
+) -> dict[str, NDArray[np.int32]]:
     """Row numbers of one plate's tiles by the split of their well; a plate the split does not know is an error."""
     plates = index[PLATE].unique()
     if len(plates) > 1:
@@ -181,7 +181,7 @@ def _rows_by_split(
     index = drop(index, leave_out)
     codes, names = pd.factorize(index[WELL])
     label = np.array([table.get(name, "unused") for name in names], dtype=object)
-    rows = index["row"].to_numpy(dtype=np.int64)
+    rows = index["row"].to_numpy(dtype=np.int32)
     return {s: np.sort(rows[(label == s)[codes]]) for s in ("train", "val")} if len(rows) else {}
 
 
@@ -192,7 +192,7 @@ class _Opened:
     plate: str
     images: NDArray[Any]
     channels: list[str]
-    by_split: dict[str, NDArray[np.int64]]
+    by_split: dict[str, NDArray[np.int32]]
     checks: TileChecks
     digest: str
     wells: NDArray[np.int64]

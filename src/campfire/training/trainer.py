@@ -26,16 +26,15 @@ from campfire.training.flops import peak_rate, training_flops
 from campfire.training.learning_rate import schedule
 from campfire.training.loader import Loader
 from campfire.training.meter import Meter, columns, memory_gib
+from campfire.training.opened import once_per_node, open_tiles
 from campfire.training.options import UNKNOWN_CODE, PretrainOptions
 from campfire.training.outputs import RunFolder, Snapshots, metrics_table, write_outputs
 from campfire.training.processes import Processes, StopSignal, join
 from campfire.training.progress import RunLog
-from campfire.training.source import Source, data_digest, open_sources
+from campfire.training.source import Source
 from campfire.training.watch import ChannelWatch, SkippedSteps
 
 log = logging.getLogger(__name__)
-
-CAP_TRAIN, CAP_VAL = 5, 6
 
 
 def train(
@@ -61,15 +60,11 @@ def train(
     DataError and ConfigError for inputs that do not fit, CampfireError for a loss that is too often not finite.
     """
     with StopSignal() as stop, join(options.device, options.deterministic) as processes:
-        chosen = (options.channels, options.plate_types, leave_out, options.reading)
-        train_tiles, val_tiles, digests = open_sources(plates, wells, *chosen)
-        train_tiles = train_tiles.capped(options.max_tiles, options.seed, CAP_TRAIN)
-        val_tiles = val_tiles.capped(options.validation_tiles, options.seed, CAP_VAL)
-        if train_tiles.tiles < processes.world:
-            raise ConfigError(f"{train_tiles.tiles} train tiles for {processes.world} processes; use fewer processes")
-        data = data_digest(train_tiles, val_tiles, digests)
+        opened = once_per_node(processes, lambda: open_tiles(options, plates, wells, leave_out))
+        if opened.train.tiles < processes.world:
+            raise ConfigError(f"{opened.train.tiles} train tiles for {processes.world} processes; use fewer processes")
         with single_writer(state_dir) if processes.first else nullcontext():
-            run = Run(options, processes, stop, train_tiles, val_tiles, data, Path(state_dir), code)
+            run = Run(options, processes, stop, opened.train, opened.val, opened.data, Path(state_dir), code)
             return run.go(Path(out_dir))
 
 

@@ -34,7 +34,7 @@ class TileFile:
         self._handle: int | None = None
         self._lock = threading.Lock()
 
-    def read(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
+    def read(self, rows: NDArray[np.signedinteger[Any]], out: NDArray[Any]) -> None:
         """Fill `out` (n, C, H, W), C order, with the tiles at `rows`; neighbouring rows are one read.
 
         DataError for a file that ends before its last tile.

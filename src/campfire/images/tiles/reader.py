@@ -87,7 +87,7 @@ class TileChecks:
         self._images = np.asarray(images)  # a plain view: indexing a memmap itself costs as much as a checksum
         self._done = np.zeros(len(crc32), dtype=bool)
 
-    def check(self, rows: NDArray[np.int64], tiles: NDArray[Any] | None = None) -> None:
+    def check(self, rows: NDArray[np.signedinteger[Any]], tiles: NDArray[Any] | None = None) -> None:
         """Compare the `rows` not yet compared; DataError at the first mismatch. Thread-safe.
 
         tiles: (n, C, H, W) the tiles at `rows` as they were read; without them the map is read.
