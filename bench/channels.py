@@ -43,38 +43,41 @@ from campfire.training import PretrainOptions, train
 from campfire.training.channel_scores import ChannelScores, blindness
 
 CANDIDATES: dict[str, dict[str, dict[str, Any]]] = {
-    "tile": {"augmentation": {"normalisation": "tile"}},
-    "plate": {"augmentation": {"normalisation": "plate"}},
-    "none": {"augmentation": {"normalisation": "none"}},
-    "tile_range": {"augmentation": {"normalisation": "tile_range"}},
-    "plate_range": {"augmentation": {"normalisation": "plate_range"}},
-    "tile_sd": {"augmentation": {"normalisation": "tile_sd"}},
-    "plate_sd": {"augmentation": {"normalisation": "plate_sd"}},
+    "tile": {"augmentation": {"normalisation": "tile", "channel_scale": "input"}},
+    "plate": {"augmentation": {"normalisation": "plate", "channel_scale": "input"}},
+    "none": {"augmentation": {"normalisation": "none", "channel_scale": "input"}},
+    "tile_range": {"augmentation": {"normalisation": "tile_range", "channel_scale": "input"}},
+    "plate_range": {"augmentation": {"normalisation": "plate_range", "channel_scale": "input"}},
+    "tile_sd": {"augmentation": {"normalisation": "tile_sd", "channel_scale": "input"}},
+    "plate_sd": {"augmentation": {"normalisation": "plate_sd", "channel_scale": "input"}},
     "tile, mean before centring": {"augmentation": {"normalisation": "tile", "channel_scale": "tile_sd"}},
     "tile, mean in tile range": {"augmentation": {"normalisation": "tile", "channel_scale": "tile_range"}},
     "tile, mean in plate sd": {"augmentation": {"normalisation": "tile", "channel_scale": "plate_sd"}},
     "tile, mean in plate range": {"augmentation": {"normalisation": "tile", "channel_scale": "plate_range"}},
     "tile, mean and spread": {
-        "augmentation": {"normalisation": "tile"},
+        "augmentation": {"normalisation": "tile", "channel_scale": "input"},
         "model": {"channel_context": "mean_spread"},
     },
     "tile_sd, mean and spread": {
-        "augmentation": {"normalisation": "tile_sd"},
+        "augmentation": {"normalisation": "tile_sd", "channel_scale": "input"},
         "model": {"channel_context": "mean_spread"},
     },
     "tile_range, mean and spread": {
-        "augmentation": {"normalisation": "tile_range"},
+        "augmentation": {"normalisation": "tile_range", "channel_scale": "input"},
         "model": {"channel_context": "mean_spread"},
     },
     "plate, mean and spread": {
-        "augmentation": {"normalisation": "plate"},
+        "augmentation": {"normalisation": "plate", "channel_scale": "input"},
         "model": {"channel_context": "mean_spread"},
     },
     "learned embeddings": {
-        "augmentation": {"normalisation": "tile"},
+        "augmentation": {"normalisation": "tile", "channel_scale": "input"},
         "model": {"channel_embedding": "learned"},
     },
-    "per-channel decoders": {"augmentation": {"normalisation": "tile"}, "model": {"decoder": "per_channel"}},
+    "per-channel decoders": {
+        "augmentation": {"normalisation": "tile", "channel_scale": "input"},
+        "model": {"decoder": "per_channel"},
+    },
 }
 SMALL = {"width": 64, "depth": 2, "decoder_width": 48}
 """Half the demo's model: what tells channels apart shows in a few hundred steps."""
