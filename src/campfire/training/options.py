@@ -144,6 +144,12 @@ class PretrainOptions(Options):
         execution=True,
     )
     device: str = option("auto", "cpu, cuda or auto", execution=True, internal=True)
+    threads: int = option(
+        0,
+        "threads that compute on a CPU, which decide the last bits of sums; 0: as many as the job has",
+        execution=True,
+        ge=0,
+    )
     seed: Seed = option(
         10,
         "seed of the initial weights, the order of tiles, channel subsets, masks and augmentation",
