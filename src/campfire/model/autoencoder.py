@@ -86,15 +86,15 @@ class MaskedAutoencoder(nn.Module):
             draws["paths"] = torch.rand(shape, generator=generator, device=device)
         return draws
 
-    def compile_blocks(self, **how: Any) -> None:
-        """Compile the transformer blocks in place, with the arguments of `torch.compile`.
+    def compile_blocks(self, tables_apart: bool = False, **how: Any) -> None:
+        """Compile the transformer blocks in place, with the arguments of `torch.compile`; see `Block.compile_parts`.
 
         Blocks of one size share one graph for each shape, so that a deep model compiles as fast as a shallow one, and
         with several processes the gradients of a block travel while those of the blocks before it are computed.
         """
         for module in self.modules():
             if isinstance(module, Block):
-                module.compile(**how)
+                (module.compile_parts if tables_apart else module.compile)(**how)
 
     def forward(
         self,

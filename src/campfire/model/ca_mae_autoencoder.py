@@ -81,7 +81,7 @@ class CaMaeAutoencoder(MaskedAutoencoder):
         shape = (batch, channels, self.config.patches)
         return {"noise": torch.rand(shape, generator=generator, device=device or generator.device)}
 
-    def compile_blocks(self, **how: Any) -> None:
+    def compile_blocks(self, tables_apart: bool = False, **how: Any) -> None:
         """Compile the transformer blocks in place."""
         for module in self.modules():
             if isinstance(module, ca_mae.ParallelBlock | Block):

@@ -1,5 +1,7 @@
 """Transformer blocks. Nothing here draws initial values: `MaskedAutoencoder` does, from one seed."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -60,6 +62,14 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
+    def compile_parts(self, **how: Any) -> None:
+        """Compile the rotary tables and the rest apart, with the arguments of `torch.compile`.
+
+        In one graph the compiler computes cosines and sines anew for each element of queries, keys and their gradients.
+        """
+        self.tables = torch.compile(self.tables, **how)  # type: ignore[method-assign]
+        self.mix = torch.compile(self.mix, **how)  # type: ignore[method-assign]
+
     def forward(
         self, x: Tensor, places: Tensor | None, frequencies: Tensor | None, scales: Tensor | None = None
     ) -> Tensor:
@@ -67,9 +77,21 @@ class Block(nn.Module):
 
         `places` and `frequencies` as in `positions.rotary_tables`; both None without rotary positions.
         """
-        tables = None
-        if places is not None and frequencies is not None:
-            tables = rotary_tables(frequencies.reshape(2, -1, x.shape[-1] // self.heads // 2), places, self.rope_form)
+        return self.mix(x, self.tables(places, frequencies), scales)
+
+    def tables(self, places: Tensor | None, frequencies: Tensor | None) -> Tables | None:
+        """Rotary tables of the block, in the type in which queries and keys are computed."""
+        if places is None or frequencies is None:
+            return None
+        halves = self.attn.qkv.in_features // self.heads // 2
+        cosine, sine = rotary_tables(frequencies.reshape(2, -1, halves), places, self.rope_form)
+        if torch.is_autocast_enabled(places.device.type):
+            kind = torch.get_autocast_dtype(places.device.type)
+            cosine, sine = cosine.to(kind), None if sine is None else sine.to(kind)
+        return cosine, sine
+
+    def mix(self, x: Tensor, tables: Tables | None, scales: Tensor | None) -> Tensor:
+        """`forward` with the rotary tables at hand."""
         attended = self.attn(self.norm1(x), tables)
         x = x + (attended if scales is None else attended * scales[0, :, None, None].to(attended.dtype))
         mixed = self.mlp(self.norm2(x))

@@ -23,6 +23,7 @@ from campfire.training.loader import Batch
 from campfire.training.objective import Objective, masked_mean
 from campfire.training.options import PretrainOptions
 from campfire.training.processes import Processes
+from campfire.training.replay import CudaRecorder, Replays
 from campfire.training.source import Source
 
 log = logging.getLogger(__name__)
@@ -95,13 +96,14 @@ class Engine:
             torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 32)
             # DDP's graph splitting would split each block in three; blocks are small enough for its messages.
             torch._dynamo.config.optimize_ddp = False
-            self.model.compile_blocks(dynamic=False)
+            self.model.compile_blocks(options.compile_tables, dynamic=False)
         self.task = TrainingPass(self.model, objective, self.bf16)
         self.run: Callable[..., Tensor] = self.task
         if processes.world > 1:
             # With per-channel decoders or embeddings a step uses only the parameters of its channels.
             turns = self.config.decoder == "per_channel" or self.config.channel_embedding == "learned"
             self.run = DistributedDataParallel(self.task, gradient_as_bucket_view=True, find_unused_parameters=turns)
+        self.replays = self._replays()
         self.optimiser, self.names = make_optimiser(self.model, options, self.device)
         self.global_context = self.config.channel_embedding == "global" and self.config.decoder == "shared"
         self.generator = torch.Generator(self.device)
@@ -114,6 +116,15 @@ class Engine:
         self.bad_steps = torch.full((BAD_STEPS,), -1, dtype=torch.int64, device=self.device)
         """The numbers of the last of them, the k-th at k modulo BAD_STEPS."""
         self.norm = torch.zeros((), dtype=torch.float64, device=self.device)
+
+    def _replays(self) -> Replays | None:
+        """Recordings of full steps, where the run wants them and its step can be recorded."""
+        wanted = self.options.cuda_graphs in (True, "auto") and self.device.type == "cuda"
+        # Decoders of single channels are chosen on the host, as are the groups of a relative that shares a context.
+        fixed = self.config.decoder == "shared" and self.config.family == "campfire"
+        if not (wanted and fixed and self.processes.world == 1):
+            return None
+        return Replays(self.task, self.model.parameters(), CudaRecorder(self.device))
 
     def restart_sums(self) -> None:
         """Forget the sums of the epoch: (K + 1,) float64, sums of loss terms over tiles and the number of tiles."""
@@ -202,12 +213,17 @@ class Engine:
         hold = self.run.no_sync() if later and isinstance(self.run, DistributedDataParallel) else nullcontext()
         # The one or two partial steps at an epoch's end run uncompiled: compiling their sizes would take minutes.
         # All processes agree, because `total` counts the tiles of all.
-        how = nullcontext() if batch.total == self.options.global_batch else self._eager()
-        with hold:
-            with how:
-                values = self.run(*prepared, **draws, sums=sums, groups=self._groups(batch))
-            # The processes' gradients are averaged: the weight makes that the mean over the step's tiles.
-            (values[0] * (size * self.processes.world / batch.total)).backward()
+        full = batch.total == self.options.global_batch
+        images, index, scale = prepared
+        inputs = {"images": images, "index": index, "scale": scale, "sums": sums, "groups": self._groups(batch), **draws}
+        if self.replays is not None and full and size == batch.total:
+            values = self.replays(inputs)
+        else:
+            with hold:
+                with nullcontext() if full else self._eager():
+                    values = self.run(**inputs)
+                # The processes' gradients are averaged: the weight makes that the mean over the step's tiles.
+                (values[0] * (size * self.processes.world / batch.total)).backward()
         values = values.detach().double()
         counts = values.isfinite().all() * size
         self.sums[:-1] += torch.where(values.isfinite(), values, 0.0) * counts
