@@ -66,6 +66,13 @@ PARTS = (
         180,
     ),
     Part(
+        "graphs",
+        "Steps replayed as CUDA graphs and other ways to a faster step: tiles/s, same results, same bytes",
+        ["bench/step_graphs.py", "--seconds", "170", "--json", "{out}"],
+        ["bench/step_graphs.py", "--quick", "--json", "{out}"],
+        180,
+    ),
+    Part(
         "variants",
         "Arithmetic, compilation, the largest batch, ViT-H",
         ["bench/step_variants.py", "--no-compile", "--json", "{out}"],

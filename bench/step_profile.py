@@ -66,6 +66,10 @@ class Variant:
     """Changed options of the model."""
     batches: int = 1
     """Batch in multiples of the given one."""
+    graphs: bool = False
+    """Record full steps and replay them."""
+    tables: bool = False
+    """Compile rotary tables apart from the blocks."""
 
 
 VARIANTS = (
@@ -90,7 +94,7 @@ class Steps:
         options = PretrainOptions(
             model=base | dict(variant.model), channels=CHANNELS[:channels], augmentation={"channel_subset": "all"},
             batch_size=batch, global_batch=batch, device=device.type, precision="bf16",
-            compile=on and not variant.stacks,
+            compile=on and not variant.stacks, cuda_graphs=variant.graphs, compile_tables=variant.tables,
         )  # fmt: skip
         self.source = tiles_in_memory(batch)
         images = torch.from_numpy(np.ascontiguousarray(self.source.groups[0].plates[0].images[:, :channels]))

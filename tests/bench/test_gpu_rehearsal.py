@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("part", ["tests", "step", "profile", "variants", "embed", "decoders", "unet"])
+@pytest.mark.parametrize("part", ["tests", "step", "profile", "graphs", "variants", "embed", "decoders", "unet"])
 def test_a_part_runs_and_leaves_its_figures(part: str, repository: Path, tmp_path: Path) -> None:
     command = [sys.executable, repository / "bench/gpu.py", "--rehearse", "--out", tmp_path, "--only", part]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -215,7 +215,14 @@ class Engine:
         # All processes agree, because `total` counts the tiles of all.
         full = batch.total == self.options.global_batch
         images, index, scale = prepared
-        inputs = {"images": images, "index": index, "scale": scale, "sums": sums, "groups": self._groups(batch), **draws}
+        inputs = {
+            "images": images,
+            "index": index,
+            "scale": scale,
+            "sums": sums,
+            "groups": self._groups(batch),
+            **draws,
+        }
         if self.replays is not None and full and size == batch.total:
             values = self.replays(inputs)
         else:

@@ -1,7 +1,7 @@
 """Forward and backward pass of a full step as one recording that a GPU replays.
 
-Launching a step's kernels one by one keeps the host busier than the GPU. A CUDA graph is recorded once for each shape of
-a batch (each number of channels) and then launched whole: the same kernels in the same order, so the same bytes.
+Launching a step's kernels one by one keeps the host busier than the GPU. A CUDA graph is recorded once for each shape
+of a batch (each number of channels) and then launched whole: the same kernels in the same order, so the same bytes.
 """
 
 from __future__ import annotations
