@@ -18,6 +18,7 @@ class Case:
     def __init__(self, folder: Path) -> None:
         self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.tensors = read_tensors(folder / "weights.safetensors")
+        self.folder = folder
         with np.load(folder / "inputs.npz") as inputs:
             self.inputs = {key: torch.from_numpy(np.asarray(inputs[key])) for key in inputs.files}
 
@@ -28,6 +29,15 @@ class Case:
     def subsets(self) -> dict[str, Tensor]:
         """Channel positions by the name of the subset."""
         return {k.removeprefix("subset_"): v for k, v in self.inputs.items() if k.startswith("subset_")}
+
+    def seeds(self, start: str) -> list[int]:
+        """The seeds N for which `<start>N` was recorded."""
+        found: set[int] = set()
+        for path in self.folder.glob("outputs*.npz"):
+            with np.load(path) as recorded:
+                numbers = (name.removeprefix(start) for name in recorded.files if name.startswith(start))
+                found |= {int(number) for number in numbers if number.isdigit()}
+        return sorted(found)
 
 
 def gradient_norms(model: nn.Module, loss: Tensor, theirs: Mapping[str, str] | None = None) -> dict[str, float | None]:

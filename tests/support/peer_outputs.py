@@ -28,6 +28,9 @@ from support.peer_outputs_dino import recompute_cell_dino, recompute_channel_ada
 
 Computed = dict[str, Any]
 
+ROWS = {"three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "twelve": 12}
+"""Rows of ChAda-ViT's channel table by the name of a file of outputs."""
+
 
 def recompute_ca_mae(folder: Path, variant: str) -> Computed:
     case = Case(folder)
@@ -128,7 +131,7 @@ def recompute_channelvit(folder: Path, variant: str) -> Computed:
         found["intermediate_first_cls"] = first[:, 0]
     loss = model.encode(values, everything)[:, 0].square().mean()
     found |= {"eval_loss": loss, "eval_grad": gradient_norms(model, loss)}
-    for seed in range(8):
+    for seed in case.seeds("train_channels_seed"):
         kept = torch.tensor(channelvit.channel_sample(values.shape[1], random.Random(seed)))
         output = model.encode(values[:, kept], kept)[:, 0]
         loss = output.square().mean()
@@ -186,7 +189,7 @@ def recompute_chada_vit(folder: Path, variant: str) -> Computed:
     case = Case(folder)
     tensors = dict(case.tensors)
     if variant.startswith("_table_of_"):
-        tensors["channel_token"] = tensors["channel_token"][:, :5]
+        tensors["channel_token"] = tensors["channel_token"][:, : ROWS[variant.removeprefix("_table_of_")]]
     model = chada_vit.build(tensors, case.config["heads"])
     images = [part[:, 0] / 255 for part in case["images"].split(case["counts"].tolist())]
     outputs = [model(image[None]) for image in images]

@@ -1,4 +1,4 @@
-"""Two laboratories with other cameras and stains, from images to tables, and what masks and single channels cost."""
+"""Two laboratories with other cameras and stains, from an S3 server to tables; what masks and single channels cost."""
 
 import subprocess
 import sys
@@ -37,12 +37,20 @@ def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("sources")
     write_screen(folder / "screen", ScreenOptions(**read_yaml(repository / "config/two-labs-screen.yaml"), workers=1))
     (folder / "two.yaml").write_text(yaml.safe_dump(in_folder(repository)))
-    command = [sys.executable, "-m", "snakemake", "-s", str(repository / "Snakefile"), "--cores", "2", "--nocolor"]
+    command = [sys.executable, "-m", "campfire", "serve", "screen/s3", "--"]
+    command += [sys.executable, "-m", "snakemake", "-s", str(repository / "Snakefile"), "--cores", "2", "--nocolor"]
     command += ["--configfile", str(repository / "config/config.yaml"), "two.yaml", "--"]
     command += ["check_source", *(f"results/tables/{name}.csv" for name in TABLES)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3000, cwd=folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
     return folder
+
+
+def test_images_of_both_laboratories_came_from_the_server(finished: Path) -> None:
+    assert read_yaml(finished / "two.yaml")["s3"]["folder"] is None
+    for plate, source in (("SIMQC001", "source_99"), (OTHERS[0], "source_98")):
+        keys = read_table(finished / f"results/download/{plate}.parquet")["key"]
+        assert len(keys) and keys.str.contains(f"/{source}/").all(), plate
 
 
 def test_the_source_is_as_the_sheet_says(finished: Path) -> None:
