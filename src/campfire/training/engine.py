@@ -23,7 +23,7 @@ from campfire.training.loader import Batch
 from campfire.training.objective import Objective, masked_mean
 from campfire.training.options import PretrainOptions
 from campfire.training.processes import Processes
-from campfire.training.replay import CudaRecorder, Replays
+from campfire.training.replay import recorded_passes
 from campfire.training.source import Source
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Engine:
             # With per-channel decoders or embeddings a step uses only the parameters of its channels.
             turns = self.config.decoder == "per_channel" or self.config.channel_embedding == "learned"
             self.run = DistributedDataParallel(self.task, gradient_as_bucket_view=True, find_unused_parameters=turns)
-        self.replays = self._replays()
+        self.replays = recorded_passes(self.task, options, self.device) if processes.world == 1 else None
         self.optimiser, self.names = make_optimiser(self.model, options, self.device)
         self.global_context = self.config.channel_embedding == "global" and self.config.decoder == "shared"
         self.generator = torch.Generator(self.device)
@@ -116,15 +116,6 @@ class Engine:
         self.bad_steps = torch.full((BAD_STEPS,), -1, dtype=torch.int64, device=self.device)
         """The numbers of the last of them, the k-th at k modulo BAD_STEPS."""
         self.norm = torch.zeros((), dtype=torch.float64, device=self.device)
-
-    def _replays(self) -> Replays | None:
-        """Recordings of full steps, where the run wants them and its step can be recorded."""
-        wanted = self.options.cuda_graphs in (True, "auto") and self.device.type == "cuda"
-        # Decoders of single channels are chosen on the host, as are the groups of a relative that shares a context.
-        fixed = self.config.decoder == "shared" and self.config.family == "campfire"
-        if not (wanted and fixed and self.processes.world == 1):
-            return None
-        return Replays(self.task, self.model.parameters(), CudaRecorder(self.device))
 
     def restart_sums(self) -> None:
         """Forget the sums of the epoch: (K + 1,) float64, sums of loss terms over tiles and the number of tiles."""

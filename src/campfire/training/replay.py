@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from campfire.training.options import PretrainOptions
+
 Inputs = Mapping[str, Tensor | None]
 Body = Callable[[], Tensor]
 
@@ -93,3 +95,11 @@ class Replays:
         replay, result = self.recorder.record(self._body({**inputs, **own}))
         gradients = [(p, p.grad) for p in self.parameters if p.grad is not None]
         return Recording(replay, own, result, gradients)
+
+
+def recorded_passes(task: nn.Module, options: PretrainOptions, device: torch.device) -> Replays | None:
+    """Recordings of a process's full steps, where the run wants them and its step can be recorded."""
+    wanted = options.cuda_graphs in (True, "auto") and device.type == "cuda"
+    # Decoders of single channels are chosen on the host, as are the groups of a relative that shares a context.
+    fixed = options.model.decoder == "shared" and options.model.family == "campfire"
+    return Replays(task, task.parameters(), CudaRecorder(device)) if wanted and fixed else None
