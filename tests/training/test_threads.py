@@ -2,23 +2,20 @@
 
 from pathlib import Path
 
-import torch
+import pytest
 
-from campfire.training import train
+from campfire.training import launch
 from support.pretrain_plates import options, same_run, split_table, three_plates
 
 
-def test_the_option_decides_the_threads_and_so_the_sums(tmp_path: Path) -> None:
+def test_the_option_decides_the_threads_and_so_the_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plates = three_plates(tmp_path)
-    wells = split_table([path.stem for path in plates])
-    wells.to_parquet(tmp_path / "wells.parquet")
-    before = torch.get_num_threads()
-    try:
-        for given in (1, 3):
-            torch.set_num_threads(given)  # what a job has
-            folder = tmp_path / str(given)
-            train(options(threads=2, epochs=1), plates, tmp_path / "wells.parquet", folder, folder / "state")
-            assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-    same_run(tmp_path / "1", tmp_path / "3")
+    wells = tmp_path / "wells.parquet"
+    split_table([path.stem for path in plates]).to_parquet(wells)
+    for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+    for job, own in (("2", 0), ("1", 2)):
+        monkeypatch.setenv("OMP_NUM_THREADS", job)  # what Snakemake gives the job
+        folder = tmp_path / job
+        assert launch(options(threads=own, epochs=1), plates, wells, folder, folder / "state") == 0
+    same_run(tmp_path / "2", tmp_path / "1")

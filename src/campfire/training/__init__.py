@@ -105,5 +105,5 @@ def launch(
     )
     command = this_module("--config", str(config.resolve()), *(["--plain"] if tell else []))
     if nodes == 1:
-        return start(command, processes, tell=tell)
+        return start(command, processes, tell=tell, threads=options.threads)
     return start_by_srun(command, processes, nodes, threads, tell)

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from campfire.core.errors import CampfireError, ConfigError, InterruptedRunError
@@ -47,6 +47,13 @@ def _read(path: Path) -> dict[str, object]:
     return run
 
 
+def _options(run: Mapping[str, object], path: Path) -> PretrainOptions:
+    try:
+        return PretrainOptions(**run["options"])  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ConfigError(f"{path}: options: {error}") from error
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code of the run."""
     given = _arguments(arguments)
@@ -61,11 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command = this_module("--config", str(given.config), *plain)
             node = int(os.environ["SLURM_PROCID"] if given.node == "slurm" else given.node)
             place = (given.nodes, node, given.host, given.port)
-            return start(command, given.processes, *place)
-        try:
-            options = PretrainOptions(**run["options"])  # type: ignore[arg-type]
-        except TypeError as error:
-            raise ConfigError(f"{given.config}: options: {error}") from error
+            return start(command, given.processes, *place, threads=_options(run, given.config).threads)
+        options = _options(run, given.config)
         code = str(run.get("code", UNKNOWN_CODE))
         places = (run["plates"], run["wells"], run["out"], run["state"])
         train(options, *places, code, run.get("leave_out"))  # type: ignore[arg-type]

@@ -21,6 +21,8 @@ SECONDS_TO_STOP = 600.0
 """Time for processes to write a checkpoint after a signal."""
 SECONDS_AFTER_FAILURE = 5.0
 PR_SET_PDEATHSIG = 1
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What Snakemake too sets for a job's threads."""
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 """Loaded before any fork: a child must not wait for the loader's lock, which a thread of ours may hold just then."""
 
@@ -47,7 +49,7 @@ def pass_on(lines: IO[bytes], tell: Callable[[str], None]) -> None:
 
 def start(
     command: Sequence[str], processes: int, nodes: int = 1, node: int = 0, host: str = "127.0.0.1", port: int = 0,
-    tell: Callable[[str], None] | None = None,
+    tell: Callable[[str], None] | None = None, threads: int = 0,
 ) -> int:  # fmt: skip
     """Run `command` once per process of this machine and return the exit code of the run.
 
@@ -55,7 +57,7 @@ def start(
     additionally forwards SIGINT, SIGTERM and SIGUSR1 to every process, gives them time to write a checkpoint and
     returns EXIT_RESUMABLE when they did. When one process fails, the others are terminated.
     `host` and `port` are those of node 0 when there are several nodes. `tell` receives the processes' output line by
-    line.
+    line. `threads` of each process compute on a CPU; 0 leaves that to the environment.
     """
     if nodes > 1 and not port:
         raise ConfigError("several nodes need the port on which node 0 listens (--port)")
@@ -63,6 +65,9 @@ def start(
     # Threads that spin while they wait take the cores from those that compute:
     # on a machine with other work a training step took three to five times as long (measured on two cores).
     common = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    if threads:
+        # Before the libraries are loaded: afterwards torch divides the same sums in another way.
+        common |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     interface = interface_towards(host, port) if nodes > 1 else ""
     if interface:
         # Node addresses may stand for a loopback or management interface (see `interface_towards`).

@@ -155,7 +155,7 @@ class PretrainOptions(Options):
     device: str = option("auto", "cpu, cuda or auto", execution=True, internal=True)
     threads: int = option(
         0,
-        "threads that compute on a CPU, which decide the last bits of sums; 0: as many as the job has",
+        "threads of a process that computes on a CPU, which decide the last bits of sums; 0: as many as the job has",
         execution=True,
         ge=0,
     )

@@ -59,8 +59,6 @@ def train(
     Raises InterruptedRunError after SIGINT, SIGTERM or SIGUSR1 (a checkpoint is written; exit with EXIT_RESUMABLE),
     DataError and ConfigError for inputs that do not fit, CampfireError for a loss that is too often not finite.
     """
-    if options.threads:
-        torch.set_num_threads(options.threads)
     with StopSignal() as stop, join(options.device, options.deterministic) as processes:
         opened = once_per_node(processes, lambda: open_tiles(options, plates, wells, leave_out))
         if opened.train.tiles < processes.world:
