@@ -3,9 +3,9 @@
     python tools/true_size.py --metadata ../shared/data/metadata [--folder FOLDER] [--plates 262] [--stages open read]
 
 From the real split it makes, for each plate, a sparse tile array of true size (no blocks on disk), its real-size
-index, and the nuclei tables of evaluation plates; then embeddings of the sampled cells (1,024 dimensions). Each stage
-runs in a process of its own, whose wall time, processor time, peak memory, and bytes read and written are printed as
-a row of docs/scale.md. With --plates 4 it is a rehearsal of seconds.
+index, and its tables of nuclei, sites and pictures; then embeddings of the sampled cells (1,024 dimensions). Each stage
+runs in processes of its own, whose wall time, processor time, peak memory (of all together), and bytes read and written
+are printed as a row of docs/scale.md. With --plates 4 it is a rehearsal of seconds.
 """
 
 import argparse
@@ -15,11 +15,12 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -30,12 +31,22 @@ from campfire.core.random import keyed_generator
 from campfire.encoders import embedding_table
 from campfire.evaluation.options import SampleOptions
 from campfire.evaluation.sampling import draw_sample
+from campfire.images.tiles import open_plate
 from campfire.images.tiles.store import FORMAT, digest, well_digests
+from campfire.report.page.data import PlateFiles, read_roles
+from campfire.report.page.pictures import MOST_CELLS
+from campfire.report.page.write import write_page
+from campfire.report.tables.options import TableOptions
 from campfire.runs.scale import SourceFacts
 from campfire.screen.metadata import CONTROLS, find_well_table, read_sheet, read_wells
 from campfire.screen.split import SplitOptions, evaluation_plates, make_split, write_split
 
-STAGES = ("make", "sample", "open", "batches", "embeddings", "probe input")
+if TYPE_CHECKING:
+    from campfire.training.opened import Opened
+
+STAGES = ("make", "sample", "one process", "node", "checksums", "embeddings", "probe input", "page")
+PASSES, GLOBAL_BATCH, WORLD = 40, 6400, 16
+CHECKED = 20_000
 CHANNELS = ["DNA", "AGP", "Mito", "ER", "RNA"]
 SIZE, DIMENSIONS = 112, 1024
 
@@ -71,8 +82,27 @@ def write_plate(folder: Path, plate: str, wells: pd.DataFrame, channels: int) ->
         "bytes": path.stat().st_size, "wells": well_digests(index), "digest": digest(index),
     }  # fmt: skip
     write_table(index, path.with_suffix(".parquet"), description)
-    if channels == len(CHANNELS):
-        write_table(index[CELL_KEYS].assign(kept=True), folder / f"nuclei/{plate}.parquet")
+    write_plate_tables(folder, plate, index[CELL_KEYS])
+
+
+def write_plate_tables(folder: Path, plate: str, nuclei: pd.DataFrame) -> None:
+    """Tables of the plate's nuclei, sites and small pictures, as nuclei and contact sheets leave them."""
+    count = len(nuclei)
+    places = {"y": (np.arange(count) * 97 % 1080).astype(np.float32), "x": (np.arange(count) * 61 % 1080) / 1.7}
+    nuclei = nuclei.assign(**places, area=400, intensity=np.float32(300), kept=True, reason="")
+    write_table(nuclei, folder / f"nuclei/{plate}.parquet")
+    sites = nuclei.drop_duplicates([WELL, SITE])[[PLATE, WELL, SITE]].reset_index(drop=True)
+    measures = {"focus_DNA": -2.868, "saturated_DNA": 0.0, "background_DNA": 44.0, "debris": 0}
+    write_table(sites.assign(**measures, kept=True, reason=""), folder / f"quality/{plate}.parquet")
+    pictured = sites.drop_duplicates(WELL).assign(**{NUCLEUS: -1})
+    pictured["place"] = np.arange(len(pictured))
+    each = max(1, MOST_CELLS // len(pictured))
+    cells = pictured.loc[pictured.index.repeat(each)].assign(
+        **{NUCLEUS: np.tile(np.arange(1, each + 1), len(pictured))}
+    )
+    cells["place"] = np.arange(len(cells))
+    facts = {"site_px": 155, "cell_px": 56, "columns": 35, "step": 7, "channels": CHANNELS[:3], "um_per_px": 4.19}
+    write_table(pd.concat([pictured, cells]), folder / f"pictures/{plate}.parquet", facts)
 
 
 def make(folder: Path, metadata: Path, plates: int) -> dict[str, Any]:
@@ -92,36 +122,113 @@ def make(folder: Path, metadata: Path, plates: int) -> dict[str, Any]:
 
 def sample(folder: Path) -> dict[str, Any]:
     """The sample of cells for all protocols."""
-    nuclei = sorted((folder / "nuclei").glob("*.parquet"))
-    cells, _ = draw_sample(nuclei, read_table(folder / "wells.parquet"), SampleOptions(), CONTROLS)
+    wells = read_table(folder / "wells.parquet")
+    nuclei = [path for plate in evaluation_plates(wells) if (path := folder / f"nuclei/{plate}.parquet").is_file()]
+    cells, _ = draw_sample(sorted(nuclei), wells, SampleOptions(), CONTROLS)
     write_table(cells, folder / "cells.parquet")
-    return {"plates": len(nuclei), "cells": len(cells)}
+    return {"plates": len(nuclei), "cells": len(cells[CELL_KEYS].drop_duplicates())}
 
 
-def open_plates(folder: Path, batches: int = 0) -> dict[str, Any]:
-    """Open the training tiles as one process of pretraining does, and read batches of 400 of rank 0 of 16."""
-    from campfire.training.epoch_plan import plan_epoch
-    from campfire.training.loader import Loader
-    from campfire.training.source import open_sources
+def training_tiles(folder: Path) -> "Opened":
+    """The tiles of the paper's run, opened as its trainer does."""
+    from campfire.training.opened import open_tiles
+    from campfire.training.options import PretrainOptions
 
     wells = read_table(folder / "wells.parquet")
     ood = set(wells.loc[wells["split"].str.startswith("test_ood_plate"), PLATE])
     paths = [path for path in sorted((folder / "tiles").glob("*.npy")) if path.stem not in ood]
     kinds = sorted(wells[PLATE_TYPE].unique())
-    source = open_sources(paths, wells, CHANNELS[:3], kinds, reading="positioned")[0]
-    found: dict[str, Any] = {"plates": len(paths), "tiles": source.tiles}
-    if batches:
-        plan = plan_epoch([group.tiles for group in source.groups], 6400, 16, keyed_generator(10, 0))
-        loader, seen, began = Loader(source, 400, seed=10, shard_tiles=64, threads=2), [], time.monotonic()
-        for batch in loader.epoch(plan, 0):
-            seen.append(source.mixing(batch.plates, batch.rows))
-            if len(seen) == batches:
-                break
-        found |= {
-            "tiles/s": round(batches * 400 / (time.monotonic() - began)),
-            "wells a pass": float(np.median([wells for _, wells in seen])),
-        }
-    return found
+    return open_tiles(PretrainOptions(channels=CHANNELS[:3], plate_types=kinds), paths, wells)
+
+
+def read_batches(opened: "Opened", rank: int) -> dict[str, Any]:
+    """Read batches of 400 as one process of 16 does."""
+    from campfire.training.epoch_plan import plan_epoch
+    from campfire.training.loader import Loader
+
+    source = opened.train
+    plan = plan_epoch([group.tiles for group in source.groups], GLOBAL_BATCH, WORLD, keyed_generator(10, 0))
+    seen, began = [], time.monotonic()
+    for batch in Loader(source, GLOBAL_BATCH // WORLD, rank=rank, seed=10).epoch(plan, 0):
+        seen.append(source.mixing(batch.plates, batch.rows))
+        if len(seen) == PASSES:
+            break
+    rate = round(PASSES * GLOBAL_BATCH / WORLD / (time.monotonic() - began))
+    return {"tiles/s a process": rate, "wells a pass": float(np.median([wells for _, wells in seen]))}
+
+
+def one_process(folder: Path) -> dict[str, Any]:
+    """A process of pretraining on its own: its tiles opened, 40 passes read."""
+    opened = training_tiles(folder)
+    return {"plates": len(set(opened.train.plates)), "tiles": opened.train.tiles, **read_batches(opened, 0)}
+
+
+def one_rank(folder: Path) -> dict[str, Any]:
+    """A process of pretraining among others of its node."""
+    from campfire.training.opened import once_per_node
+    from campfire.training.processes import join
+
+    with join("cpu") as processes:
+        began = time.monotonic()
+        opened = once_per_node(processes, lambda: training_tiles(folder))
+        took = time.monotonic() - began
+        found = {"s to open": round(took, 1), **read_batches(opened, processes.rank)}
+        processes.wait()
+        return found
+
+
+def node(folder: Path, ranks: int) -> dict[str, Any]:
+    """The processes of a node: what the first says, and the memory of all at once (shared pages counted once)."""
+    from campfire.training.launcher import start
+
+    said: list[str] = []
+    peak, ended = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.5):
+            peak[0] = max(peak[0], sum(proportional_bytes(child) for child in children()))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    command = [sys.executable, __file__, "--one", "rank", "--folder", str(folder), "--metadata", "unused"]
+    try:
+        code = start(command, ranks, tell=said.append)
+    finally:
+        ended.set()
+        watcher.join()
+    rows = [json.loads(line) for line in said if line.startswith("{")]
+    if code or len(rows) != ranks:
+        raise SystemExit("\n".join(said))
+    fetched = {"_peak_gb": peak[0] / 1e9, "_read_gb": sum(row["read_gb"] for row in rows)}
+    largest = round(max(row["peak_gb"] for row in rows), 1)
+    return {"processes": ranks, **rows[0]["facts"], "GB in the largest of them": largest, **fetched}
+
+
+def children() -> list[int]:
+    """Process ids of this process's children."""
+    return [int(word) for word in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+def proportional_bytes(process: int) -> float:
+    """Memory of a process, with pages that several share divided among them; 0 when it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0.0)
+
+
+def checksums(folder: Path) -> dict[str, Any]:
+    """The comparison of tiles with their checksums, as a run makes it once for each tile."""
+    path = min((folder / "tiles").glob("*.npy"))
+    plate = open_plate(path, verify="none")
+    rows = range(min(CHECKED, len(plate)))
+    began = time.process_time()
+    plate.check(rows)
+    took = time.process_time() - began
+    tile_bytes = plate.images.nbytes / len(plate)
+    total = sum(path.stat().st_size for path in (folder / "tiles").glob("*.npy"))
+    return {"tiles": len(rows), "core hours for all tiles": round(took / (len(rows) * tile_bytes) * total / 3600, 1)}
 
 
 def embeddings(folder: Path) -> dict[str, Any]:
@@ -142,31 +249,57 @@ def probe_input(folder: Path) -> dict[str, Any]:
     return {"cells": len(vectors)}
 
 
+def page(folder: Path) -> dict[str, Any]:
+    """The page of all plates, by its real writer."""
+    wells = read_table(folder / "wells.parquet")
+    kinds = wells.drop_duplicates(PLATE).set_index(PLATE)[PLATE_TYPE]
+    names = sorted(path.stem for path in (folder / "nuclei").glob("*.parquet"))
+    plates = []
+    for name in names:
+        facts = {"plate": name, "batch": "CP_26_all_Phenix1", "type": kinds[name], "role": "train"}
+        plates.append(
+            PlateFiles(facts, *(str(folder / f"{k}/{name}.parquet") for k in ("quality", "nuclei", "pictures")))
+        )
+    index = folder / "page/index.html"
+    roles = read_roles(folder / "wells.parquet", None)
+    roles = roles[roles[PLATE].isin(names)]
+    write_page(index, plates, roles, [], TableOptions(), "Run", lambda plate: folder / f"page/plates/{plate}.js")
+    details = [path.stat().st_size for path in (folder / "page/plates").iterdir()]
+    return {"plates": len(plates), "MB index": round(index.stat().st_size / 1e6, 1)} | {
+        "MB largest plate": round(max(details) / 1e6, 2), "MB all plates": round(sum(details) / 1e6)
+    }  # fmt: skip
+
+
 def counters() -> dict[str, float]:
     """Bytes that this process read and wrote so far, and its processor time."""
     lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     return {"read": float(lines["rchar"]), "written": float(lines["wchar"]), "cpu": time.process_time()}
 
 
-def run_stage(stage: str, folder: Path, metadata: Path, plates: int) -> dict[str, Any]:
+def run_stage(stage: str, folder: Path, metadata: Path, plates: int, ranks: int) -> dict[str, Any]:
     """One stage in this process: its facts and what it took."""
     work: dict[str, Callable[[], dict[str, Any]]] = {
         "make": lambda: make(folder, metadata, plates),
         "sample": lambda: sample(folder),
-        "open": lambda: open_plates(folder),
-        "batches": lambda: open_plates(folder, batches=40),
+        "one process": lambda: one_process(folder),
+        "rank": lambda: one_rank(folder),
+        "node": lambda: node(folder, ranks),
+        "checksums": lambda: checksums(folder),
         "embeddings": lambda: embeddings(folder),
         "probe input": lambda: probe_input(folder),
+        "page": lambda: page(folder),
     }
     before, began = counters(), time.monotonic()
     facts = work[stage]()
     after = counters()
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     return {
         "stage": stage,
         "wall_s": time.monotonic() - began,
-        "cpu_s": after["cpu"] - before["cpu"],
-        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
-        "read_gb": (after["read"] - before["read"]) / 1e9,
+        "cpu_s": after["cpu"] - before["cpu"] + others.ru_utime + others.ru_stime,
+        "peak_gb": facts.pop("_peak_gb", own_peak),
+        "read_gb": facts.pop("_read_gb", (after["read"] - before["read"]) / 1e9),
         "written_gb": (after["written"] - before["written"]) / 1e9,
         "facts": facts,
     }
@@ -178,22 +311,26 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where stand-ins are made (some GB); default: a temporary one")
     parser.add_argument("--plates", type=int, default=262)
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
-    parser.add_argument("--one", choices=STAGES, help=argparse.SUPPRESS)
+    parser.add_argument("--ranks", type=int, default=2, help="processes of the node; each holds some 3.5 GB of tiles")
+    parser.add_argument("--one", choices=(*STAGES, "rank"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(run_stage(arguments.one, arguments.folder, arguments.metadata, arguments.plates)))
+        place = (arguments.folder, arguments.metadata, arguments.plates, arguments.ranks)
+        print(json.dumps(run_stage(arguments.one, *place)))
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        print("| stage | wall, s | processor, s | peak memory, GB | read, GB | written, GB | |")
-        print("| --- | ---: | ---: | ---: | ---: | ---: | --- |", flush=True)
+        print("| stage | wall, s | processor, s | peak memory, GB | read, GB | written, GB | files | |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |", flush=True)
+        files = 0
         for stage in arguments.stages:
             command = [sys.executable, __file__, "--one", stage, "--folder", folder, "--plates", str(arguments.plates)]
-            command += ["--metadata", str(arguments.metadata)]
+            command += ["--metadata", str(arguments.metadata), "--ranks", str(arguments.ranks)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ})
             row = json.loads(done.stdout.splitlines()[-1])
             facts = ", ".join(f"{value:,} {name}" for name, value in row["facts"].items())
             numbers = [f"{row[name]:.1f}" for name in ("wall_s", "cpu_s", "peak_gb", "read_gb", "written_gb")]
-            print(f"| {stage} | {' | '.join(numbers)} | {facts} |", flush=True)
+            before, files = files, sum(path.is_file() for path in Path(folder).rglob("*"))
+            print(f"| {stage} | {' | '.join(numbers)} | {files - before:,} | {facts} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def write_page(
     for files in plates:
         summary = read_plate(files)
         write_text(details(files.name), plate_script(files.name, summary.details))
-        summaries.append(summary)
+        summaries.append(replace(summary, details={}))  # those of 262 plates together are gigabytes
     chapters = tell(results, options, ABOVE)
     write_text(path, render(index(summaries, roles, options, title), chapters, about_numbers(options)))
 
