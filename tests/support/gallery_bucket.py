@@ -20,6 +20,7 @@ QUICK = {
     "connect_timeout_s": 1.0,
     "read_timeout_s": 0.4,
     "attempts": 4,
+    "patience_s": 0,
     "backoff_s": 0.01,
     "workers": 4,
     "disk_reserve_gb": 0.0,

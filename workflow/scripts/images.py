@@ -15,9 +15,12 @@ params, place, plate = snakemake.params, snakemake.params.place, snakemake.wildc
 wells = params.wells or Path(snakemake.input.wells).read_text(encoding="utf-8").split()[1:]
 
 options = S3Options(**params.source, **params.machine)
+# Before any plate was fetched, an S3 that does not answer is rather a wrong address than an outage.
+known = any(Path(snakemake.output.record).parent.glob("*.parquet"))
+listing = options if known else options.changed(patience_s=0)
 client = connect(options)
 plan, summary = plan_download(
-    *(client, options, place["source"], place["batch"], plate, wells, params.channels),
+    *(client, listing, place["source"], place["batch"], plate, wells, params.channels),
     illumination=params.illumination == "gallery",
 )
 write_json(snakemake.output.plan, summary)

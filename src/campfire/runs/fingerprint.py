@@ -24,7 +24,8 @@ CARRIER_MODULES = frozenset(
     f"campfire.{name}"
     for name in (
         *("core.errors", "core.files", "core.retry", "core.text", "runs.job"),
-        *("images.gallery.client", "images.gallery.folder", "images.gallery.journal", "images.gallery.pace"),
+        *("images.gallery.client", "images.gallery.folder", "images.gallery.journal", "images.gallery.outage"),
+        "images.gallery.pace",
         "training.progress",
     )
 )

@@ -24,6 +24,7 @@ from campfire.images.gallery.faults import (
     translate,
 )
 from campfire.images.gallery.options import S3Options
+from campfire.images.gallery.outage import Outage
 
 __all__ = [
     "ListingError",
@@ -61,12 +62,14 @@ T = TypeVar("T")
 
 
 def _until_available(options: S3Options, ask: Callable[[bool], T]) -> T:
-    """The answer of `ask`, asked up to `options.attempts` times while S3 is unavailable."""
+    """The answer of `ask`, asked up to `options.attempts` times while S3 is unavailable, then while patience lasts."""
 
     def warn(error: Exception, attempt: str) -> None:
         log.warning("%s (%s)", error, attempt)
 
-    return retry(ask, UnavailableError, Backoff(options.attempts, options.backoff_s), warn)
+    return Outage("listing", options.patience_s).outlast(
+        lambda: retry(ask, UnavailableError, Backoff(options.attempts, options.backoff_s), warn)
+    )
 
 
 def _call(options: S3Options, key: str, call: Callable[[], Any]) -> Any:

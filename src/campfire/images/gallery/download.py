@@ -4,7 +4,7 @@ import logging
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from campfire.core import text as wording
 from campfire.core.columns import PLATE, SITE, SITE_KEYS, WELL
 from campfire.core.errors import ConfigError, DataError
 from campfire.core.files import write_table, write_text
+from campfire.images.gallery.client import read_once
 from campfire.images.gallery.journal import Entry, Journal, remove_partials
 from campfire.images.gallery.options import S3Options
+from campfire.images.gallery.outage import Outage
 from campfire.images.gallery.pace import Pace
 from campfire.images.gallery.plan import PLAN_COLUMNS, planned_bytes
 from campfire.images.gallery.same_picture import describe, positions_of_copies
@@ -177,8 +179,10 @@ def _fetch(
     plan: pd.DataFrame,
     plate: str,
 ) -> list[Outcome]:
-    """The outcomes of all tasks. Undelivered objects get a second, gentler pass; DataError if it fails too."""
+    """The outcomes of all tasks. Undelivered objects get a second, gentler pass; DataError if it fails too.
 
+    An S3 that delivers nothing is waited for, `options.patience_s` at most.
+    """
     pace = Pace(options.workers)
 
     def work(task: Task, stop: threading.Event) -> Outcome:
@@ -192,6 +196,15 @@ def _fetch(
     size = planned_bytes(plan.loc[[task.row for task in tasks]])
     progress = Progress(plate, len(tasks), size, options.progress_s)
     outcomes = list(run_all(tasks, work, options.workers, progress, unreachable))
+    outage = Outage(f"plate {plate}", options.patience_s)
+    while (asked := _asked_in_an_outage(outcomes, unreachable)) and outage.has_passed(
+        lambda: read_once(client, options, asked.key)
+    ):
+        outcomes = [outcome for outcome in outcomes if outcome.status != UNAVAILABLE]
+        settled_rows = {outcome.task.row for outcome in outcomes}
+        left = [task for task in tasks if task.row not in settled_rows]
+        progress = Progress(plate, len(left), sum(max(task.bytes, 0) for task in left), options.progress_s)
+        outcomes += run_all(left, work, options.workers, progress, unreachable)
     again = [outcome.task for outcome in outcomes if outcome.status == UNAVAILABLE]
     if again and not unreachable(outcomes):
         log.warning("plate %s: S3 did not deliver %d objects; trying them once more, two at a time", plate, len(again))
@@ -201,13 +214,24 @@ def _fetch(
     lost = [outcome for outcome in outcomes if outcome.status == UNAVAILABLE]
     if lost:
         kept = sum(outcome.status == OK for outcome in outcomes)
+        waited = f" and {wording.duration(outage.waited)} of waiting" if outage.waited >= 1 else ""
         raise DataError(
             f"plate {plate}: S3 did not deliver {len(lost)} or more of {len(tasks)} objects in "
-            f"{options.attempts} attempts each ({lost[0].task.label}: {lost[0].reason}); {kept} verified "
+            f"{options.attempts} attempts each{waited} ({lost[0].task.label}: {lost[0].reason}); {kept} verified "
             "objects are kept, run again to resume; objects that never arrive can go on the list of known bad ones"
         )
     progress.line()
     return outcomes
+
+
+def _asked_in_an_outage(outcomes: list[Outcome], unreachable: Callable[[list[Outcome]], bool]) -> Task | None:
+    """The object to ask for while S3 may be out: one that has come before, else a lost one; None if none is lost.
+
+    One that has come before tells an outage from a fault of the lost objects.
+    """
+    lost = [outcome.task for outcome in outcomes if outcome.status == UNAVAILABLE]
+    came = next((outcome.task for outcome in outcomes if outcome.status == OK), None)
+    return (came or (lost[0] if unreachable(outcomes) else None)) if lost else None
 
 
 def _first_lost(outcomes: list[Outcome], count: int) -> bool:

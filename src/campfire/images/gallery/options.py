@@ -41,6 +41,14 @@ class S3Options(Options):
         execution=True,
         ge=0,
     )
+    patience_s: float = option(
+        7200.0,
+        "longest wait for an S3 that delivers nothing at all, asked once a minute, before a plate fails; a first plate "
+        "whose listing never arrives fails at once",
+        unit="s",
+        execution=True,
+        ge=0,
+    )
     check_etag: bool = option(
         True, "compare MD5 with the ETag where that is an MD5 (objects stored in one part)", execution=True
     )
