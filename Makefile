@@ -26,11 +26,11 @@ DEMO_THREADS := --set-threads images=1 embed=1 embed_transfer=1 transfer_head=1 
 MODEL_FIRST := --prioritize $(DEMO)/pretrain/campfire/model.safetensors
 
 # A mistyped variable (config= for CONFIG=) would silently plan or run the default.
-VARIABLES := REPORT PYTHON TARGET BIN DEMO SMOKE MIRROR PROFILE CAMPFIRE SNAKEMAKE BRIEFLY SERVED CONFIG NAME RESULTS CANCEL NF1 TORCH26 GPU_PYTHON REHEARSE
+VARIABLES := REPORT PYTHON TARGET BIN DEMO SMOKE MIRROR PROFILE CAMPFIRE SNAKEMAKE BRIEFLY SERVED CONFIG NAME RESULTS CANCEL NF1 SERVE TORCH26 GPU_PYTHON REHEARSE
 STRANGE := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $v)),$(filter-out $(VARIABLES),$v))))
 $(if $(STRANGE),$(error no variable $(STRANGE); the Makefile knows $(VARIABLES), in capitals))
 
-.PHONY: help setup demo compare claims smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure screenshots report has-demo clean-demo lock envs config-table
+.PHONY: help setup site demo compare claims smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure screenshots report has-demo clean-demo lock envs config-table
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -133,6 +133,10 @@ slurm-orphans: setup ## list the Slurm jobs that a dead run left behind; CANCEL=
 
 verify: setup ## find results that were altered after they were made: make verify RESULTS=results/demo
 	$(CAMPFIRE) verify $(or $(RESULTS),$(DEMO))
+
+site: setup ## build the documentation as a site in results/site; SERVE=1 serves it at http://127.0.0.1:8000
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Open results/site/index.html"; $(if $(SERVE),$(BIN)/python -m http.server --directory results/site --bind 127.0.0.1)
 
 lint: setup ## ruff, snakefmt, snakemake --lint, mypy
 	$(BIN)/ruff check .

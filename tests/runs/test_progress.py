@@ -16,7 +16,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from campfire.runs.made import describe
 from campfire.runs.progress.handler import LogHandler
 from campfire.runs.progress.stages import STAGE_OF_RULE, TARGETS, Job, Progress
-from campfire.runs.progress.terminal import SHOWS_STAGES
+from campfire.runs.progress.terminal import SHOWS_STAGES, WARNINGS, Warnings
 
 
 def rules(repository: Path) -> set[str]:
@@ -31,14 +31,13 @@ def test_every_rule_has_a_stage_or_is_a_target(repository: Path) -> None:
     assert rules(repository) == set(STAGE_OF_RULE) | TARGETS
 
 
-def test_what_a_run_made_is_said_in_a_sentence(tmp_path: Path) -> None:
-    page = tmp_path / "index.html"
-    assert describe(Counter(table=2, embed=1, embed_transfer=1, figure=1, sample=5), str(page)) == (
-        "Made: 2 tables of embeddings, 2 tables, 1 figure."
+def test_what_a_run_made_is_said_in_a_sentence() -> None:
+    rules = Counter(table=2, embed=1, embed_transfer=1, figure=1, sample=5)
+    assert describe(rules, ["a/page/index.html"]) == (
+        "Made: 2 tables of embeddings, 2 tables, 1 figure.\nOpen in a browser: a/page/index.html"
     )
-    page.write_text("")
-    assert describe(Counter(table=1), str(page)).endswith(f"Open in a browser: {page}")
-    assert not describe(Counter(sample=1), str(page)), "no word where nothing is counted"
+    assert describe(Counter(check_source=1), ["a/check_source.md"]) == "See a/check_source.md"
+    assert describe(Counter(table=1), ["a"] * 9) == "Made: 1 table." and not describe(Counter(), ["a"])
 
 
 def test_time_left_follows_the_jobs_that_have_ended() -> None:
@@ -85,6 +84,7 @@ def test_a_line_ends_with_the_last_line_of_the_log(tmp_path: Path) -> None:
 @pytest.fixture
 def handler(monkeypatch: pytest.MonkeyPatch) -> LogHandler:
     monkeypatch.setenv(SHOWS_STAGES, "")
+    monkeypatch.setenv(WARNINGS, "")
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     settings: Any = SimpleNamespace(dryrun=False, verbose=False, stdout=False)
     return LogHandler(settings, None)
@@ -129,12 +129,15 @@ start(SimpleNamespace(rule="profile", log=["job.log"], wildcards=type("W", (list
       params=empty, output=[], threads=1, resources={}, config={"results": "results"})).info("one")
 logging.getLogger("copairs").info("Finding positive pairs...")
 logging.getLogger("copairs").warning("a warning")
+logging.getLogger("campfire.images").warning("few cells")
 print("printed", file=sys.stderr)
 """
 
 
 @pytest.mark.parametrize("shown", ["stages", "lines"])
-def test_chatter_of_libraries_stays_in_the_log(shown: str, tmp_path: Path) -> None:
+def test_chatter_of_libraries_stays_in_the_log(shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WARNINGS, "")
+    left = Warnings()
     done = subprocess.run([sys.executable, "-c", JOB, shown], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     logged = (tmp_path / "job.log").read_text()
@@ -142,5 +145,8 @@ def test_chatter_of_libraries_stays_in_the_log(shown: str, tmp_path: Path) -> No
     assert "Finding" not in done.stderr
     if shown == "stages":
         assert not done.stderr and "printed" in logged
+        assert [line.partition(" ")[2] for line in left.new()] == ["profile: few cells"] and not [*left.new()]
     else:
         assert "profile: one" in done.stderr and "a warning" in done.stderr and "printed" in done.stderr
+    left.close()
+    assert not left.path.exists()

@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import campfire
 from campfire.core.errors import CampfireError, explain_os_error
 from campfire.runs.job_records import attempts_before, begin, end, record_path, seeds_in
-from campfire.runs.progress.terminal import shows_stages
+from campfire.runs.progress.terminal import shows_stages, warnings_handler
 
 
 def share_library() -> None:
@@ -35,7 +35,7 @@ def start(snakemake: Any) -> logging.Logger:
     """Send log lines to the rule's log file and the terminal; end a user's error as one line without traceback.
 
     The terminal gets no lines of libraries below a warning, and where it shows the stages of the run
-    (`runs.progress`) it gets nothing: all that the job prints goes to its log file.
+    (`runs.progress`) it gets warnings alone: all that the job prints goes to its log file.
     """
     share_library()
     terminal = logging.StreamHandler(sys.stderr)
@@ -49,7 +49,7 @@ def start(snakemake: Any) -> logging.Logger:
         # A requeued or repeated job goes on writing below the lines of the attempt before.
         mode = "a" if attempts_before(job_record(snakemake)) else "w"
         to_file = logging.FileHandler(file, mode=mode, encoding="utf-8")
-        handlers = [to_file] if redirect(to_file) else [terminal, to_file]
+        handlers = [*warnings_to_run(), to_file] if redirect(to_file) else [terminal, to_file]
     words = ",".join(f"{value}" for value in snakemake.wildcards)
     name = f"{snakemake.rule}[{words}]" if words else snakemake.rule
     logging.basicConfig(
@@ -82,6 +82,14 @@ def redirect(to_file: logging.FileHandler) -> bool:
         stream.flush()
         os.dup2(to_file.stream.fileno(), stream.fileno())
     return True
+
+
+def warnings_to_run() -> list[logging.Handler]:
+    """A handler that leaves warnings of this project to the run; its errors are read from the log."""
+    handlers = warnings_handler()
+    for handler in handlers:
+        handler.addFilter(lambda record: record.levelno == logging.WARNING and record.name.startswith("campfire"))
+    return [*handlers]
 
 
 def job_record(snakemake: Any) -> Path:

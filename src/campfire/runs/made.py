@@ -1,7 +1,7 @@
 """What a run made and which page to open, printed at its end."""
 
 from collections import Counter
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from snakemake.logging import logger
@@ -22,6 +22,8 @@ KINDS = {
     "figure": ("figure", "figures"),
 }
 """Rules whose results are counted, in the singular and the plural."""
+MOST_FILES = 4
+"""Files of the command that are named; a target such as `tables` has more."""
 
 
 def show_made(workflow: Any, run: Run) -> None:
@@ -29,17 +31,18 @@ def show_made(workflow: Any, run: Run) -> None:
     if not workflow.is_main_process or workflow.touch:
         return
     rules = Counter(job.rule.name for job in workflow.dag.finished_jobs)
-    if text := describe(rules, run.files.page):
+    page = [run.files.page] if rules["write_page"] else []
+    if text := describe(rules, page or sorted(map(str, workflow.dag.targetfiles))):
         logger.info(text, extra={"campfire": True})
 
 
-def describe(rules: Counter[str], page: str) -> str:
-    """What jobs of these rules made, in a sentence, and the page if there is one; "" where nothing is counted."""
+def describe(rules: Counter[str], files: Sequence[str]) -> str:
+    """What jobs of these rules made, in a sentence, and the files to look at if they are few; "" for no job."""
     counts: Counter[tuple[str, str]] = Counter()
     for rule, names in KINDS.items():
         counts[names] += rules[rule]
     made = [f"{count} {names[count > 1]}" for names, count in counts.items() if count]
     lines = [f"Made: {', '.join(made)}."] if made else []
-    if made and Path(page).is_file():
-        lines.append(f"Open in a browser: {page}")
+    if sum(rules.values()) and len(files) <= MOST_FILES:
+        lines += [f"Open in a browser: {path}" if path.endswith(".html") else f"See {path}" for path in files]
     return "\n".join(lines)

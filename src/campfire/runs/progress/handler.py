@@ -13,7 +13,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from campfire.runs.job_logs import last_error
 from campfire.runs.progress.stages import Job, Progress, Stage
-from campfire.runs.progress.terminal import SHOWS_STAGES, identity
+from campfire.runs.progress.terminal import SHOWS_STAGES, Warnings, identity
 
 SECONDS_BETWEEN_DRAWINGS = 1.0
 SECONDS_BETWEEN_LINES = 15.0
@@ -42,6 +42,7 @@ class LogHandler(LogHandlerBase):
         self.terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"
         if not self.plain:
             os.environ[SHOWS_STAGES] = identity(self.stream)
+            self.warnings = Warnings()
             if self.terminal:
                 threading.Thread(target=self._tick, daemon=True).start()
 
@@ -90,6 +91,7 @@ class LogHandler(LogHandlerBase):
                 self._draw(last=True)
                 self._print(self.progress.end(time.monotonic()))
                 self.release()
+            self.warnings.close()
         super().close()
 
     def _take(self, record: LogRecord) -> None:
@@ -149,6 +151,8 @@ class LogHandler(LogHandlerBase):
         if not self.began:
             return
         now = time.monotonic()
+        for line in self.warnings.new():
+            self._print(line)
         stages = list(self.progress.stages.values())
         if self.terminal:
             self._erase()
