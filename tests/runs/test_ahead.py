@@ -140,6 +140,26 @@ def test_a_hub_out_of_reach_is_said_unless_the_cache_has_the_model(
     assert "pretrain.runs.campfire.imagenet: the weights come from the model hub" in said
 
 
+def test_only_weights_that_are_on_the_hub_are_looked_for_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoders = {
+        "mine": {"kind": "timm", "model": "local-dir:weights/mine"},
+        "random": {"kind": "timm", "model": "vit_tiny_patch16_224", "weights": "random"},
+        "config": {"kind": "timm", "model": "hf-hub:owner/vit", "weights": "random"},
+        "phenom": {"kind": "openphenom", "weights": "hf-hub:owner/OpenPhenom@" + 40 * "a"},
+        "alone": {"kind": "masked", "encoder": "phenom"},
+    }
+    run = a_run(encoders=encoders)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(folder / "hf"))
+    assert ahead.hub_problem(run, [*jobs("embed", encoder="mine"), *jobs("embed", encoder="random")]) == ""
+    for name in ("config", "phenom", "alone"):
+        assert f"encoders.{name}: the weights come from the model hub" in ahead.hub_problem(
+            run, jobs("embed", encoder=name)
+        )
+    (folder / "hf/hub/models--owner--OpenPhenom").mkdir(parents=True)
+    assert ahead.hub_problem(run, jobs("embed", encoder="phenom")) == ""
+
+
 def planned(run: Run, plates: int, hours: float = 0.0) -> list[Any]:
     found = [
         PlannedJob(

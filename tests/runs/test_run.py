@@ -151,10 +151,18 @@ def test_a_plate_may_have_dots_in_its_name(make: Make, tmp_path: Path) -> None:
 
 
 def test_weights_must_be_there(make: Make) -> None:
-    missing = {"dino_vits8": {"kind": "timm", "model": "vit", "weights": "none.safetensors"}}
-    run = make(encoders=missing, evaluate=[{"encoder": "dino_vits8", "channel_sets": ["DNA_AGP_Mito"]}])
-    with pytest.raises(ConfigError, match=r"encoder dino_vits8: no weights at none.safetensors"):
+    missing = {
+        "dino_vits8": {"kind": "timm", "model": "vit", "weights": "none.safetensors"},
+        "phenom": {"kind": "openphenom", "weights": "phenom.safetensors"},
+        "theirs": {"kind": "table", "path": "theirs.csv"},
+    }
+    run = make(encoders=missing, evaluate=[{"encoder": name, "channel_sets": ["DNA_AGP_Mito"]} for name in missing])
+    with pytest.raises(ConfigError) as error:
         check_run(run)
+    said = str(error.value)
+    assert "encoder dino_vits8: no weights at none.safetensors" in said
+    assert "encoder phenom: no weights at phenom.safetensors" in said and "huggingface.co/recursionpharma" in said
+    assert "encoder theirs: no table of embeddings at theirs.csv" in said
     run = make(pretrain={"ablation": {"imagenet": {"large": "large.safetensors"}}})
     check_run(run)
     with pytest.raises(ConfigError, match=r"pretrain.ablation.imagenet.large: no ImageNet weights"):

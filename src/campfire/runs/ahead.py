@@ -7,7 +7,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -183,9 +183,8 @@ def hub_problem(run: Run, jobs: Iterable[Any]) -> str:
         named = job.wildcards_dict
         if job.rule.name in ("embed", "embed_transfer"):
             encoder = run.encoder(str(named.get("encoder", "")))
-            model = str(encoder.options.get("model") or "")
-            if encoder.options.get("weights") == "hub" or model.startswith("hf-hub:"):
-                wanted[f"encoders.{encoder.name}"] = model.removeprefix("hf-hub:")
+            if model := _hub_model((encoder.masked or encoder).options):
+                wanted[f"encoders.{encoder.name}"] = model
         elif job.rule.name == "pretrain_run" and run.pretraining(named["run"]).get("imagenet") == "hub":
             wanted[f"pretrain.runs.{named['run']}.imagenet"] = "vit_"
     missing = [place for place, model in wanted.items() if not _is_cached(model)]
@@ -195,6 +194,15 @@ def hub_problem(run: Run, jobs: Iterable[Any]) -> str:
         f"{some(missing)}: the weights come from the model hub, which cannot be reached from here, and are not in its "
         f"cache ({_hub_cache()}); give a file as `weights` (docs/encoders.md), or connect to the network"
     )
+
+
+def _hub_model(options: Mapping[str, Any]) -> str:
+    """The model that an encoder takes from the hub, without its owner's commit; "" where its weights are elsewhere."""
+    weights, model = str(options.get("weights") or ""), str(options.get("model") or "")
+    for name in (model, weights):  # the config of a model there is there too, whatever its weights are
+        if name.startswith("hf-hub:"):
+            return name.removeprefix("hf-hub:").partition("@")[0]
+    return model if weights == "hub" and not model.startswith("local-dir:") else ""
 
 
 def _hub_cache() -> Path:

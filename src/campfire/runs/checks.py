@@ -143,33 +143,38 @@ def check_timm_names(run: Run) -> None:
 
 
 def check_weights(run: Run, ablation: bool = False) -> None:
-    """Check that weight files exist; those of the ablation study only when it is requested."""
-    for encoder in loaded_encoders(run):
-        weights = run.plain["encoders"][encoder].get("weights")
-        source = KINDS[run.plain["encoders"][encoder]["kind"]].source
-        if run.encoder(encoder).is_table:
-            path = run.plain["encoders"][encoder].get("path")
-            if not path or not Path(path).is_file():
-                raise ConfigError(
-                    f"encoder {encoder}: no table of embeddings at {path}; correct encoders.{encoder}.path"
-                )
-        elif source is not None and (not weights or _missing(weights)):
-            raise ConfigError(f"encoder {encoder}: no weights at {weights or '(none given)'}; {source.where}")
-        elif _missing(weights):
-            raise ConfigError(
-                f"encoder {encoder}: no weights at {weights}; put the file there, or for timm set "
-                "`weights: hub` to load it from the model hub (docs/encoders.md says where weights come from)"
-            )
+    """Check that all weight files exist; those of the ablation study only when it is requested."""
+    missing = [text for encoder in loaded_encoders(run) if (text := _missing_input(run, encoder))]
     starts = {f"pretrain.runs.{name}": run.pretraining(name).get("imagenet") for name in run.pretraining_runs}
     if ablation:
         sizes = run.config.pretrain.ablation.imagenet
         starts |= {f"pretrain.ablation.imagenet.{size}": weights for size, weights in sizes.items()}
-    for place, weights in starts.items():
-        if _missing(weights):
-            raise ConfigError(
-                f"{place}: no ImageNet weights at {weights}; put the file there, or set `hub` to load them from the "
-                "model hub, or leave it empty for random initial weights (docs/encoders.md)"
-            )
+    missing += [
+        f"{place}: no ImageNet weights at {weights}; put the file there, or set `hub` to load them from the "
+        "model hub, or leave it empty for random initial weights (docs/encoders.md)"
+        for place, weights in starts.items()
+        if _missing(weights)
+    ]
+    if missing:
+        raise ConfigError("\n".join(missing))
+
+
+def _missing_input(run: Run, encoder: str) -> str:
+    """Which weights or table of an encoder is not there, and where to get it; "" if nothing is missing."""
+    options = run.plain["encoders"][encoder]
+    weights, source = options.get("weights"), KINDS[options["kind"]].source
+    if run.encoder(encoder).is_table:
+        path = options.get("path")
+        there = path and Path(path).is_file()
+        return "" if there else f"encoder {encoder}: no table of embeddings at {path}; correct encoders.{encoder}.path"
+    if source is not None and (not weights or _missing(weights)):
+        return f"encoder {encoder}: no weights at {weights or '(none given)'}; {source.where}"
+    if _missing(weights):
+        return (
+            f"encoder {encoder}: no weights at {weights}; put the file there, or for timm set "
+            "`weights: hub` to load it from the model hub (docs/encoders.md says where weights come from)"
+        )
+    return ""
 
 
 def check_tile_size(run: Run) -> None:
