@@ -47,6 +47,9 @@ def test_the_papers_run_is_forecast_from_its_real_split(
     assert "the disk has 6.0 TB free; put `results` on a larger disk" in text
     monkeypatch.setattr(module.shutil, "disk_usage", lambda place: usage(0, 0, 9e12))
     assert lacking_disk(found, 8, "results") == ""
+    monkeypatch.setattr(module, "quota_left", lambda folder: 5e12)
+    assert "your quota there has 5.0 TB left; put `results` on a larger disk" in lacking_disk(found, 8, "results")
+    assert "free: 9.0 TB, left of your quota: 5.0 TB" in render(found, 64, 8, "results")
     left = Run.read({**base, "leave_out": {run.plates[-1]: "lamp"}}, repository / "workflow")
     less = forecast(left, planned(left))
     assert less is not None and less.plates == 261 and less.wells < found.wells

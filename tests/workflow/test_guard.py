@@ -55,6 +55,19 @@ def test_the_guard_lets_inexpensive_and_first_work_pass(run: Run, repository: Pa
     assert stopped(checkout(repository, new)) == ""
 
 
+def test_a_disk_that_is_too_small_is_said_before_the_first_byte(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    run = checkout(repository, new)
+    monkeypatch.setattr("campfire.runs.forecast.free_bytes", lambda folder: 1e9)
+    said = stopped(run)
+    assert "results: tiles and images need up to" in said and "the disk has 1.0 GB free" in said, said
+    monkeypatch.setattr("campfire.runs.forecast.free_bytes", lambda folder: 1e12)
+    assert stopped(run) == ""
+
+
 def test_a_download_that_was_killed_is_not_done_again(run: Run) -> None:
     """Snakemake's mark says that the job had begun; its finished part does not count as done."""
     workflow = run.workflow(force=["results/download/T1.parquet"])

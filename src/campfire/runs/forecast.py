@@ -13,6 +13,7 @@ from campfire.core.files import read_table
 from campfire.core.text import duration, size, work_hours
 from campfire.runs.cost import PlannedJob
 from campfire.runs.expected import is_gallery, wells_to_expect
+from campfire.runs.quota import existing, quota_left
 from campfire.runs.run import Run
 from campfire.runs.scale import SourceFacts
 from campfire.screen.leave_out import drop
@@ -114,10 +115,7 @@ def _count(run: Run, plate: str, known: pd.DataFrame | None, split: str = "") ->
 
 def free_bytes(folder: str | Path) -> int:
     """Free bytes of the disk that a folder is, or will be, on."""
-    place = Path(folder).resolve()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
+    return shutil.disk_usage(existing(folder)).free
 
 
 def disk_needed(found: Forecast, at_once: int) -> float:
@@ -127,12 +125,14 @@ def disk_needed(found: Forecast, at_once: int) -> float:
 
 def lacking_disk(found: Forecast, at_once: int, folder: str) -> str:
     """What is wrong with the disk under `folder`, and what to do; "" where it has room."""
-    needed, free = disk_needed(found, at_once), free_bytes(folder)
-    if needed <= free:
+    needed, free, quota = disk_needed(found, at_once), free_bytes(folder), quota_left(folder)
+    room = min(free, float("inf") if quota is None else quota)
+    if needed <= room:
         return ""
+    has = f"the disk has {size(free)} free" if room == free else f"your quota there has {size(room)} left"
     return (
-        f"{folder}: tiles and images need up to {size(needed)}, the disk has {size(free)} free; put `results` on a "
-        "larger disk, set tiles.dtype: uint8 (half the bytes), or lower plates_on_disk (a quota was not looked at)"
+        f"{folder}: tiles and images need up to {size(needed)}, {has}; put `results` on a larger disk, set "
+        "tiles.dtype: uint8 (half the bytes), lower plates_on_disk, or leave plates out (`leave_out`)"
     )
 
 
@@ -140,12 +140,14 @@ def render(found: Forecast, cores: int, at_once: int, folder: str) -> str:
     """The forecast as text."""
     wells = "of the split" if found.exact else "estimated: there is no well table yet"
     images = min(at_once, found.plates) * found.largest_plate
+    left = quota_left(folder)
+    quota = f", left of your quota: {size(left)}" if left is not None else ""
     lines = [
         "Forecast for what runs for the first time, by source_3's means per image and site (upper bounds):",
         f"  fetch     {size(found.bytes)} in {found.objects:,.0f} objects of {found.plates} plates, {found.wells:,.0f} "
         f"wells ({wells}): {duration(found.bytes / GIGABIT_S)} at 1 Gbit/s",
         f"  disk      tiles {size(found.tile_bytes)}, images of {min(at_once, found.plates)} plates at once "
-        f"{size(images)}; free: {size(free_bytes(folder))}",
+        f"{size(images)}; free: {size(free_bytes(folder))}{quota}",
         f"  processor {work_hours(found.core_hours)} to verify{'' if found.gpu_fields else ', find nuclei'} and cut "
         f"tiles: {duration(3600 * found.core_hours / cores)} on {cores} cores",
     ]

@@ -36,9 +36,13 @@ def guard(workflow: Any, run: Run) -> None:
 
     try:
         plan = Plan(workflow, run.files, run)
-        rows = cost.estimate(plan.jobs())
+        jobs = plan.jobs()
+        rows = cost.estimate(jobs)
         check_plan(plan, run, rows)
-        wrong = [*problems_of_jobs(workflow, run), *filter(None, [unconfirmed_size(run, rows)])]
+        wrong = [
+            *problems_of_jobs(workflow, run),
+            *filter(None, [unconfirmed_size(run, rows), disk_problem(workflow, run, jobs)]),
+        ]
         if wrong:
             raise ConfigError("\n".join(wrong))
     except CampfireError as error:
@@ -122,14 +126,22 @@ def show_forecast(workflow: Any, run: Run, jobs: Iterable[PlannedJob]) -> None:
     from campfire.runs import forecast
 
     if found := forecast.forecast(run, jobs):
-        given = workflow.resource_settings
-        cores = given.cores or len(os.sched_getaffinity(0))
-        at_once = workflow.global_resources.get("plates_on_disk")
-        print(
-            forecast.render(
-                found, int(cores), int(getattr(at_once, "value", at_once) or found.plates), run.files.results
-            )
-        )
+        cores = workflow.resource_settings.cores or len(os.sched_getaffinity(0))
+        print(forecast.render(found, int(cores), _at_once(workflow, found.plates), run.files.results))
+
+
+def disk_problem(workflow: Any, run: Run, jobs: Iterable[PlannedJob]) -> str:
+    """What is wrong with disk or quota for what is fetched for the first time, and what to do; "" if nothing."""
+    from campfire.runs import forecast
+
+    found = forecast.forecast(run, jobs)
+    return forecast.lacking_disk(found, _at_once(workflow, found.plates), run.files.results) if found else ""
+
+
+def _at_once(workflow: Any, plates: int) -> int:
+    """Plates whose images are on disk at once: the profile's bound, else all."""
+    bound = workflow.global_resources.get("plates_on_disk")
+    return int(getattr(bound, "value", bound) or plates)
 
 
 def _show(workflow: Any, run: Run) -> None:
@@ -146,5 +158,6 @@ def _show(workflow: Any, run: Run) -> None:
     if stopped:
         names = ",".join(dict.fromkeys(row.stage for row in stopped))
         print(f"Redoing finished, expensive work must be confirmed: `--config redo={names}`.")
-    for problem in filter(None, [unconfirmed_size(run, rows), *problems_of_jobs(workflow, run)]):
+    lacking = "" if run.config.show_plan else disk_problem(workflow, run, jobs)  # the forecast above says it too
+    for problem in filter(None, [unconfirmed_size(run, rows), lacking, *problems_of_jobs(workflow, run)]):
         print(problem)
