@@ -108,7 +108,7 @@ def test_a_pinned_file_is_refused_when_it_is_another(
 
 
 def test_a_hub_name_must_pin_its_revision(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(WeightsError, match="pins no revision"):
+    with pytest.raises(ConfigError, match="weights: hf-hub:CaicedoLab/MorphEm pins no revision"):
         load({"kind": "morphem", "weights": "hf-hub:CaicedoLab/MorphEm"}, "cpu")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(WeightsError, match="CaicedoLab/MorphEm on the Hugging Face hub"):

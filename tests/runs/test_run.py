@@ -155,6 +155,7 @@ def test_weights_must_be_there(make: Make) -> None:
         "dino_vits8": {"kind": "timm", "model": "vit", "weights": "none.safetensors"},
         "phenom": {"kind": "openphenom", "weights": "phenom.safetensors"},
         "theirs": {"kind": "table", "path": "theirs.csv"},
+        "mine": {"kind": "timm", "model": "local-dir:weights/mine"},
     }
     run = make(encoders=missing, evaluate=[{"encoder": name, "channel_sets": ["DNA_AGP_Mito"]} for name in missing])
     with pytest.raises(ConfigError) as error:
@@ -162,6 +163,7 @@ def test_weights_must_be_there(make: Make) -> None:
     said = str(error.value)
     assert "encoder dino_vits8: no weights at none.safetensors" in said
     assert "encoder phenom: no weights at phenom.safetensors" in said and "huggingface.co/recursionpharma" in said
+    assert "encoder mine: no config.json in weights/mine" in said
     assert "encoder theirs: no table of embeddings at theirs.csv" in said
     run = make(pretrain={"ablation": {"imagenet": {"large": "large.safetensors"}}})
     check_run(run)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ from torch.nn import functional
 
 from campfire.core.digests import file_sha256
 from campfire.core.errors import ConfigError, DataError, WeightsError, reason
+from campfire.encoders.kinds.peers import HUB_NAME
 from campfire.encoders.registry import Source, known_channels
 from campfire.model.normalise import normalise
 from campfire.model.peers.weights import read_tensors
 from campfire.model.weights import weights_digest
 
 log = logging.getLogger(__name__)
-
-HUB_NAME = re.compile(r"hf-hub:(?P<repository>[^/@]+/[^/@]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<file>.+))?")
 
 Embed = Callable[[Tensor, Sequence[str]], Tensor]
 """Raw tiles (B, C, H, W) on the encoder's device and their channels' names to embeddings (B, D)."""

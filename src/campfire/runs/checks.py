@@ -167,6 +167,12 @@ def _missing_input(run: Run, encoder: str) -> str:
         path = options.get("path")
         there = path and Path(path).is_file()
         return "" if there else f"encoder {encoder}: no table of embeddings at {path}; correct encoders.{encoder}.path"
+    folder = str(options.get("model") or "")
+    if folder.startswith("local-dir:") and not Path(folder.removeprefix("local-dir:"), "config.json").is_file():
+        return (
+            f"encoder {encoder}: no config.json in {folder.removeprefix('local-dir:')}; correct "
+            f"encoders.{encoder}.model to a folder that timm's save_for_hf wrote"
+        )
     if source is not None and (not weights or _missing(weights)):
         return f"encoder {encoder}: no weights at {weights or '(none given)'}; {source.where}"
     if _missing(weights):

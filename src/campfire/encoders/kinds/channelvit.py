@@ -42,6 +42,7 @@ class JumpScaling(PeerOptions):
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Values for every channel."""
+        yield from super().contradictions()
         for field in ("mean", "deviation"):
             if self.scaling == "fixed" and len(getattr(self, field)) != len(self.channel_order):
                 yield field, f"gives {len(getattr(self, field))} values for {len(self.channel_order)} channels"

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from campfire.core.options import Options, option
+
+HUB_NAME = re.compile(r"hf-hub:(?P<repository>[^/@]+/[^/@]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<file>.+))?")
+"""Weights on the model hub, pinned to a commit."""
 
 
 class PeerOptions(Options):
@@ -11,6 +17,13 @@ class PeerOptions(Options):
     weights: str = option("", "the authors' file, or hf-hub:<owner>/<model>@<40-digit commit>[/<file>]")
     sha256: str = option("", "SHA-256 of the weights file; another one is refused")
     heads: int | None = option(None, "attention heads; by default 64 features each, as in every standard ViT", ge=1)
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        if self.weights.startswith("hf-hub:") and not HUB_NAME.fullmatch(self.weights):
+            yield (
+                "weights",
+                f"{self.weights} pins no revision; write hf-hub:<owner>/<model>@<40-digit commit>[/<file>]",
+            )
 
 
 JUMP_ORDER = ("Mito", "AGP", "RNA", "ER", "DNA")
