@@ -1,12 +1,16 @@
 """A workflow run that has only pretraining left to do, some seconds of it, for tests on Slurm."""
 
+import json
+import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 from safetensors.numpy import load_file
 
@@ -52,7 +56,14 @@ def training_run(repository: Path, place: Path, profile: Path, **changes: Any) -
     columns = "Metadata_Source\tMetadata_Batch\tMetadata_Plate\tMetadata_PlateType\trole\n"
     (place / "plates.tsv").write_text(columns + "".join(rows))
     write_inputs(place / "results")
-    config = {"sheet": "plates.tsv", "pretrain": {"runs": {"campfire": RUN | changes}}}
+    # The model's image size follows that of the tiles.
+    model = {key: value for key, value in SMALL_MODEL.items() if key != "image_size"}
+    options = RUN | changes | {"model": model}
+    config = {
+        "sheet": "plates.tsv",
+        "tiles": {"size": SMALL_MODEL["image_size"]},
+        "pretrain": {"runs": {"campfire": options}},
+    }
     (place / "changes.yaml").write_text(yaml.safe_dump(config))
     run = snakemake("--snakefile", repository / "Snakefile", "--directory", place, "--profile", profile)
     run += ["--configfile", "config/config.yaml", "changes.yaml", "--", MODEL]
@@ -66,6 +77,54 @@ def same_weights(one: Path, other: Path) -> bool:
 
 def checkpoints(place: Path) -> list[Path]:
     return sorted(place.glob("results/state/pretrain/campfire/*/step-*.ckpt"))
+
+
+def events(place: Path) -> list[dict[str, Any]]:
+    """What the trainer recorded, in order: steps, checkpoints, stops and resumptions, of all attempts."""
+    (log,) = place.glob("results/state/pretrain/campfire/*/log.jsonl")
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def lost_steps(place: Path) -> list[int]:
+    """For each resumption the number of steps that had been trained before it and were trained again."""
+    lost, newest = [], 0
+    for event in events(place):
+        if event["event"] == "step":
+            newest = event["step"]
+        elif event["event"] == "resume":
+            assert event["step"] > 0, "it restarted from the beginning"
+            lost.append(newest - event["step"])
+    return lost
+
+
+def ranks(place: Path) -> dict[int, dict[str, str]]:
+    """Environment of this run's trainers that are alive on this machine, by process number."""
+    found: dict[int, dict[str, str]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"campfire.training" not in words or not any(word.startswith(os.fsencode(place)) for word in words):
+                continue
+            pairs = (folder / "environ").read_text(errors="replace").split("\0")
+        except OSError:  # it has ended
+            continue
+        environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        if "RANK" in environment:
+            found[int(folder.name)] = environment
+    return found
+
+
+def until(what: Callable[[], Any], running: subprocess.Popen[bytes], output: Path, seconds: float) -> Any:
+    """The first true value of `what()`; fails with the run's output when the run ends or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = what()
+        if value:
+            return value
+        if running.poll() is not None:
+            return pytest.fail(f"the run ended with {running.returncode}:\n{read(output)[-3000:]}")
+        time.sleep(0.2)
+    return pytest.fail(f"waited {seconds:.0f} s in vain; the run said:\n{read(output)[-3000:]}")
 
 
 @contextmanager
