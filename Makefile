@@ -30,7 +30,6 @@ VARIABLES := REPORT PYTHON TARGET BIN DEMO SMOKE MIRROR PROFILE CAMPFIRE SNAKEMA
 STRANGE := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $v)),$(filter-out $(VARIABLES),$v))))
 $(if $(STRANGE),$(error no variable $(STRANGE); the Makefile knows $(VARIABLES), in capitals))
 
-.PHONY: help setup site demo compare claims smoke plan pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure screenshots report has-demo clean-demo lock envs config-table
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -76,6 +75,9 @@ smoke: $(SMOKE)-screen/.done ## run every rule on the smallest possible screen
 
 plan: setup ## print the remaining jobs and their cost: make plan [CONFIG=config/demo.yaml] [PROFILE=profiles/slurm]
 	@$(CAMPFIRE) plan --profile $(PROFILE) $(if $(CONFIG),--configfile $(CONFIG)) -- $(TARGET)
+
+status: setup ## how far a run is, while it runs: make status [RESULTS=results/demo]
+	@$(CAMPFIRE) status $(or $(RESULTS),results)
 
 # needs FOLDER,WHERE ITS DATA COME FROM: ends a target whose data are not there.
 needs = @test -d $(1) || { printf '%s\n' "make $@ needs $(1), which is not in the repository: $(2)"; exit 1; }

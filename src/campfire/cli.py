@@ -16,6 +16,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "run": Command("campfire.runs.command:run", "check a command for Snakemake, then run the workflow with it"),
     "plan": Command("campfire.runs.command:plan", "print the jobs that a command would run and what they cost"),
+    "status": Command("campfire.runs.status", "print how far a run is, while it runs: jobs, rates, disk, time left"),
     "arrange": Command("campfire.images.gallery.arrange", "lay out your own images as the workflow reads them"),
     "split": Command("campfire.screen.split.__main__", "assign the wells of a sheet of plates to training and test"),
     "pretrain": Command("campfire.training.__main__", "pretrain a masked autoencoder, on one machine or under Slurm"),

@@ -5,6 +5,7 @@ from campfire.runs.guard import guard, show_at_exit
 from campfire.runs.made import show_made
 from campfire.runs.planning import look_ahead, look_around, look_for_targets
 from campfire.runs.provenance_file import follow
+from campfire.runs.run_record import begin_record, end_record
 
 look_around(workflow)
 look_for_targets(workflow, run)
@@ -14,12 +15,9 @@ show_at_exit(workflow, run)
 
 onstart:
     guard(workflow, run)
+    begin_record(workflow, run)
 
 
 onsuccess:
     follow(workflow, results)
-    show_made(workflow, run)
-
-
-onerror:
-    show_failures(workflow, run)
+    end_record(workflow, run, succeeded=True)

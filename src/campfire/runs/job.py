@@ -110,6 +110,7 @@ def note(snakemake: Any, log: logging.Logger, last_sign: float = 0.0) -> None:
         "seeds": seeds_in({name: value for name, value in params.items() if name != "config"}),
         "threads": snakemake.threads,
         "gpus": int(snakemake.resources.get("gpu", 0) or 0),
+        "process": os.getpid(),
     }
     lasting = [str(path) for path in snakemake.output if Path(path).parent.name != "images"]
     try:
