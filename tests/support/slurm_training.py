@@ -146,5 +146,5 @@ def read(path: Path) -> str:
 
 def job_of(rule: str, state: str = "RUNNING") -> str:
     """Number of the newest job of a rule in a state; empty where there is none."""
-    found = [job["JobId"] for job in jobs() if job["Comment"].startswith(rule) and job["JobState"] == state]
+    found = [job["JobId"] for job in jobs() if job.get("Comment", "").startswith(rule) and job["JobState"] == state]
     return max(found, key=int, default="")

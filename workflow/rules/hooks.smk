@@ -21,3 +21,9 @@ onstart:
 onsuccess:
     follow(workflow, results)
     end_record(workflow, run, succeeded=True)
+    show_made(workflow, run)
+
+
+onerror:
+    end_record(workflow, run, succeeded=False)
+    show_failures(workflow, run)

@@ -14,8 +14,8 @@ from campfire.core.files import write_json
 from campfire.runs.failures import failures
 from campfire.runs.job_records import record_path
 from campfire.runs.plan import STAGE_OF_RULE
-from campfire.runs.run_state import read_run_record, run_record
 from campfire.runs.run import Run
+from campfire.runs.run_state import read_run_record, run_record
 
 
 def begin_record(workflow: Any, run: Run) -> None:

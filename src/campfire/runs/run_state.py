@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import statistics
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -117,10 +116,9 @@ class RuleProgress:
         tiles = sum(_rows(name) for record in newest for name in record["outputs"] if name.endswith(".parquet"))
         return tiles / taken if taken and tiles else None
 
-    @cached_property
-    def gpu_seconds(self) -> float:
-        """GPU time of its jobs, that of running ones and earlier attempts included."""
-        now, total = time.time(), 0.0
+    def gpu_seconds(self, now: float) -> float:
+        """GPU time of its jobs until now, that of running ones and earlier attempts included."""
+        total = 0.0
         for job in self.jobs:
             if job.record:
                 ended = job.record.get("ended") or job.record.get("stopped") or (job.killed and job.last_sign) or now

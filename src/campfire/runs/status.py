@@ -55,7 +55,7 @@ def table(progress: Progress, now: float) -> str:
     if others := [rule for rule in progress.rules if rule.stage == "analysis"]:
         rows.append(_row("analysis", "all others", others, progress, now))
     counts = [sum(rule.count(state) for rule in progress.rules) for state in STATES]
-    gpu, made = sum(rule.gpu_seconds for rule in progress.rules), sum(rule.bytes for rule in progress.rules)
+    gpu, made = sum(rule.gpu_seconds(now) for rule in progress.rules), sum(rule.bytes for rule in progress.rules)
     rows.append(["total", "", *map(str, counts), size(made) if made else "-", "", _hours(gpu), ""])
     lines = [HEADS, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADS))]
@@ -83,7 +83,7 @@ def _row(stage: str, name: str, rules: list[RuleProgress], progress: Progress, n
         *(str(sum(rule.count(state) for rule in rules)) for state in STATES),
         size(made) if made else "-",
         f"{sum(rates):,.0f}" if rates else "-",
-        _hours(sum(rule.gpu_seconds for rule in rules)),
+        _hours(sum(rule.gpu_seconds(now) for rule in rules)),
         rest,
     ]
 
@@ -173,7 +173,7 @@ def as_json(progress: Progress, now: float) -> dict[str, Any]:
             **{state: rule.count(state) for state in STATES},
             "bytes": rule.bytes,
             "tiles_per_s": rule.tiles_per_second,
-            "gpu_seconds": rule.gpu_seconds,
+            "gpu_seconds": rule.gpu_seconds(now),
             "seconds_left": rule.seconds_left(now, progress.trainings),
         }
         for rule in progress.rules
