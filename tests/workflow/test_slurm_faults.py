@@ -74,6 +74,30 @@ def test_memory_time_scancel_and_a_restarted_slurmctld(profile: Path, repository
     assert {path.read_text() for path in place.glob("*.txt")} == {"done\n"}
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"slurm_partition": "gpuu"}, "invalid partition specified: gpuu"),
+        ({"gpu_model": "h100"}, "Requested node configuration is not available"),
+        ({"gpu": 16}, "Requested node configuration is not available"),
+    ],
+    ids=["partition", "GPU type", "too many GPUs"],
+)
+def test_what_slurm_refuses_is_said_in_its_words_before_the_first_job(
+    changes: dict[str, object], said: str, profile: Path, repository: Path, tmp_path: Path
+) -> None:
+    settings = yaml.safe_load((profile / "config.yaml").read_text())
+    settings["set-resources"]["pretrain_run"] |= changes
+    (profile / "config.yaml").write_text(yaml.safe_dump(settings))
+    run, place = training_run(repository, tmp_path / "run", profile)
+    before = {job["JobId"] for job in jobs()}
+    done = subprocess.run(run, cwd=place, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "Slurm refuses jobs of this plan" in done.stderr and said in done.stderr, done.stderr[-3000:]
+    assert "pretrain_run:" in done.stderr
+    assert {job["JobId"] for job in jobs()} == before
+
+
 @pytest.fixture(scope="module")
 def undisturbed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of the same training without Slurm, Snakemake or faults."""

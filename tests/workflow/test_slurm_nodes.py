@@ -114,8 +114,8 @@ def test_two_nodes_train_as_one_node_with_as_many_gpus(
     run, place = training_run(repository, tmp_path / "run", profile, **LONG)
     output = tmp_path / "output.txt"
     with begun(run, place, output) as running:
-        number = until(lambda: checkpoints(place) and job_of("rule_pretrain_run"), running, output, 120)
-        assert running.wait(180) == 0, read(output)[-3000:]
+        number = until(lambda: checkpoints(place) and job_of("rule_pretrain_run"), running, output, 240)
+        assert running.wait(300) == 0, read(output)[-3000:]
     done = job(number)
     assert (done["NumNodes"], done["NumTasks"], done["JobState"]) == ("2", "2", "COMPLETED")
     assert same_weights(place / MODEL, alone)
@@ -128,24 +128,24 @@ def test_a_node_that_dies_costs_the_steps_since_the_last_checkpoint(
     run, place = training_run(repository, tmp_path / "run", profile, **LONG)
     output = tmp_path / "output.txt"
     with begun(run, place, output) as running:
-        until(lambda: checkpoints(place), running, output, 120)
+        until(lambda: checkpoints(place), running, output, 240)
         number = job_of("rule_pretrain_run")
         assert nodes_of(number) == "n[1-2]"
         began = ranks(place)
         assert len(began) == 2 * RANKS_OF_A_NODE
         kill_node("n2")
         subprocess.run(["scontrol", "update", "nodename=n2", "state=down", "reason=test"], check=True)
-        until(lambda: job(number)["Restarts"] == "1", running, output, 60)
-        until(lambda: not began.keys() & ranks(place).keys(), running, output, 30)
+        until(lambda: job(number)["Restarts"] == "1", running, output, 120)
+        until(lambda: not began.keys() & ranks(place).keys(), running, output, 60)
         assert all(free(int(rank["MASTER_PORT"])) for rank in began.values())
         (state,) = place.glob("results/state/pretrain/campfire")
         with single_writer(state):
             """The dead run's lock is free."""
         # Slurm holds a requeued job back for two minutes; the test does not.
         subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=True)
-        until(lambda: job_of("rule_pretrain_run") == number, running, output, 60)
+        until(lambda: job_of("rule_pretrain_run") == number, running, output, 120)
         assert nodes_of(number) == "n[1,3]"
-        assert running.wait(180) == 0, read(output)[-3000:]
+        assert running.wait(300) == 0, read(output)[-3000:]
     assert job(number)["Restarts"] == "1"
     (lost,) = lost_steps(place)
     assert 0 <= lost < LONG["checkpoint_steps"]
@@ -160,21 +160,21 @@ def test_a_node_that_stands_still_and_a_killed_controller_only_cost_time(
     run, place = training_run(repository, tmp_path / "run", profile, **LONG)
     output = tmp_path / "output.txt"
     with begun(run, place, output) as running:
-        until(lambda: checkpoints(place), running, output, 120)
+        until(lambda: checkpoints(place), running, output, 240)
         number = job_of("rule_pretrain_run")
         slow = [process for process, rank in ranks(place).items() if rank["SLURMD_NODENAME"] == "n2"]
         assert len(slow) == RANKS_OF_A_NODE
         for process in slow:
             os.kill(process, signal.SIGSTOP)
         os.kill(int((FOLDER / "run/slurmctld.pid").read_text()), signal.SIGKILL)
-        until(lambda: subprocess.run(["squeue"], capture_output=True).returncode, running, output, 60)
+        until(lambda: subprocess.run(["squeue"], capture_output=True).returncode, running, output, 120)
         stands = len(events(place))
         assert start(repository, FOLDER, **SIZE).returncode == 0
-        until(lambda: job_of("rule_pretrain_run") == number, running, output, 60)
+        until(lambda: job_of("rule_pretrain_run") == number, running, output, 120)
         assert len(events(place)) == stands, "nothing is trained without the slow node"
         for process in slow:
             os.kill(process, signal.SIGCONT)
-        assert running.wait(180) == 0, read(output)[-3000:]
+        assert running.wait(300) == 0, read(output)[-3000:]
     assert job(number)["JobState"] == "COMPLETED" and job(number)["Restarts"] == "0"
     assert lost_steps(place) == []
     assert same_weights(place / MODEL, alone)
@@ -186,15 +186,15 @@ def test_a_drained_node_finishes_its_job_and_gets_no_other(
     run, place = training_run(repository, tmp_path / "run", profile, **LONG)
     output = tmp_path / "output.txt"
     with begun(run, place, output) as running:
-        until(lambda: checkpoints(place), running, output, 120)
+        until(lambda: checkpoints(place), running, output, 240)
         number = job_of("rule_pretrain_run")
         subprocess.run(["scontrol", "update", "nodename=n1", "state=drain", "reason=test"], check=True)
         other = subprocess.run(
             ["sbatch", "--parsable", "--output=/dev/null", "--wrap=true"], capture_output=True, text=True, check=True
         ).stdout.strip()
-        until(lambda: job(other)["JobState"] == "COMPLETED", running, output, 60)
+        until(lambda: job(other)["JobState"] == "COMPLETED", running, output, 120)
         assert nodes_of(other) in ("n2", "n3")
-        assert running.wait(180) == 0, read(output)[-3000:]
+        assert running.wait(300) == 0, read(output)[-3000:]
     assert job(number)["JobState"] == "COMPLETED" and job(number)["Restarts"] == "0"
     assert lost_steps(place) == []
     assert same_weights(place / MODEL, alone)
