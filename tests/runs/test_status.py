@@ -118,7 +118,7 @@ def test_bytes_rates_and_the_time_left(run: Made, tmp_path: Path) -> None:
     assert cut.bytes > 10_000 and cut.tiles_per_second == pytest.approx(3.0)
     assert cut.seconds_left(NOW, {}) == pytest.approx(200) and probe.seconds_left(NOW, {}) is None
     text = status.render(progress, NOW)
-    assert "estimated end: at least 3 min 20 s left" in text and "no finished job yet of probe" in text
+    assert "estimated end: at least 3 min 20 s left" in text and "no job of probe has finished yet" in text
     assert "outstanding jobs will write about" in text
     row = next(line.split() for line in text.splitlines() if "cut_tiles" in line)
     assert row[:6] == ["tiles", "cut_tiles", "2", "0", "2", "0"] and row[8:10] == ["3", "-"]

@@ -125,8 +125,10 @@ def end_line(progress: Progress, now: float) -> str:
     known = {stage: [value for value in values if value is not None] for stage, values in left.items()}
     total = sum(sum(v) if stage == "analysis" else max(v, default=0.0) for stage, v in known.items())
     text = f"{duration(total)} left, until {_clock(now + total, now)}"
+    if unknown and not total:
+        return f"estimated end: unknown, because no job of {some(unknown)} has finished yet"
     if unknown:
-        return f"estimated end: at least {text}; no finished job yet of {some(unknown)}"
+        return f"estimated end: at least {text}; no job of {some(unknown)} has finished yet"
     return f"estimated end: {text}"
 
 

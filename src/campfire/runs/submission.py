@@ -8,7 +8,7 @@ import getpass
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
@@ -29,6 +29,9 @@ OPTIONS = {
 """Resource of a rule -> option of sbatch, as Snakemake's plugin for Slurm passes them on."""
 PASSING = ("down, drained or reserved", "unable to contact", "timed out", "invalid job credential")
 """What sbatch says of a cluster's present state: such jobs wait, or are submitted again."""
+NO_SUCH_NODE = "Requested node configuration is not available"
+"""Said of what no node has, and of what only nodes have that are down or drained just now."""
+UP = ("idle", "mixed", "allocated", "completing", "planned", "reserved")
 SECONDS = 60.0
 
 
@@ -78,7 +81,7 @@ def refusals(jobs: Mapping[tuple[str, ...], Iterable[str]]) -> list[str]:
     return lines
 
 
-def ask(words: Iterable[str]) -> str:
+def ask(words: Sequence[str]) -> str:
     """What sbatch says against a job with these options; "" where it would take it. Nothing is submitted."""
     command = ["sbatch", "--test-only", *words, "--wrap=true"]
     try:
@@ -87,8 +90,17 @@ def ask(words: Iterable[str]) -> str:
         return ""
     said = [line.removeprefix("sbatch: error: ").strip() for line in done.stderr.splitlines() if line.strip()]
     text = "; ".join(line.removeprefix("allocation failure: ") for line in said)
-    passing = any(words in text.lower() for words in PASSING)
+    passing = any(said in text.lower() for said in PASSING) or (NO_SUCH_NODE in text and nodes_are_missing(words))
     return text if done.returncode and not passing else ""
+
+
+def nodes_are_missing(words: Sequence[str]) -> bool:
+    """Whether nodes of a request's partition are down or drained, which `--test-only` does not wait for."""
+    partition = [word for word in words if word.startswith("--partition=")]
+    command = ["sinfo", "--noheader", "--Node", "--format=%T", *partition]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    states = {state.strip("*~#!%$@+-^") for state in done.stdout.split()}
+    return bool(done.returncode or states - set(UP))
 
 
 def unknown_account(words: Iterable[str]) -> str:
