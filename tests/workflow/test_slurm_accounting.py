@@ -34,7 +34,7 @@ def profile_with(repository: Path, folder: Path, **settings: object) -> Path:
 def test_sacct_tells_the_states_and_the_efficiency_report_has_every_job(
     cluster: None, repository: Path, tmp_path: Path
 ) -> None:
-    report = {"slurm-efficiency-report": True, "slurm-efficiency-report-path": str(tmp_path / "efficiency.csv")}
+    report = {"slurm-efficiency-report": True, "slurm-efficiency-report-path": str(tmp_path / "efficiency")}
     profile = profile_with(repository, tmp_path / "profile", **{"slurm-status-command": "sacct", **report})
     run = snakemake(
         "--snakefile", repository / "tests/support/slurm_many.smk", "--directory", tmp_path, "--profile", profile
@@ -49,7 +49,7 @@ def test_sacct_tells_the_states_and_the_efficiency_report_has_every_job(
         capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
     assert sorted(said) == sorted(f"{number}|COMPLETED|lab" for number in own)
-    (path,) = tmp_path.glob("efficiency*")
+    (path,) = tmp_path.glob("efficiency/efficiency_report_*.csv")
     with open(path, encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert {row["JobID"].split(".")[0] for row in rows} == own
