@@ -20,6 +20,7 @@ from support.slurm_training import (
     job_of,
     read,
     same_weights,
+    started_again,
     train_alone,
     training_run,
 )
@@ -164,8 +165,7 @@ def test_a_warning_before_the_time_limit_requeues_the_job(
         wait_for(lambda: job_of("rule_pretrain_run", "PENDING") == number, 60)
         log = read(place / "logs/pretrain/campfire.log")
         assert "stopped after a checkpoint" in log, log
-        # Slurm holds a requeued job back for two minutes; the test does not.
-        subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=True)
+        wait_for(lambda: started_again(number), 120)
         assert running.wait(300) == 0, (tmp_path / "output.txt").read_text()[-3000:]
     assert states(before) == {("rule_pretrain_run_wildcards_campfire", "COMPLETED"): 1}
     assert same_weights(place / MODEL, undisturbed)

@@ -23,6 +23,7 @@ from support.slurm_training import (
     ranks,
     read,
     same_weights,
+    started_again,
     train_alone,
     training_run,
     until,
@@ -147,9 +148,7 @@ def test_a_node_that_dies_costs_the_steps_since_the_last_checkpoint(
         (state,) = place.glob("results/state/pretrain/campfire")
         with single_writer(state):
             """The dead run's lock is free."""
-        # Slurm holds a requeued job back for two minutes; the test does not.
-        subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=True)
-        until(lambda: job_of("rule_pretrain_run") == number, running, output, 120)
+        until(lambda: started_again(number), running, output, 120)
         assert nodes_of(number) == "n[1,3]"
         assert running.wait(300) == 0, read(output)[-3000:]
     assert job(number)["Restarts"] == "1"

@@ -1,6 +1,5 @@
 """A training longer than its time limit: Slurm warns, the trainer writes a checkpoint, the job requeues itself."""
 
-import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +16,7 @@ from support.slurm_training import (
     lost_steps,
     read,
     same_weights,
+    started_again,
     train_alone,
     training_run,
     until,
@@ -54,9 +54,8 @@ def test_a_run_of_several_time_limits_ends_without_a_person(profile: Path, repos
     before = {job["JobId"] for job in jobs()}
 
     def over() -> bool:
-        # Slurm holds a requeued job back for two minutes; the test does not.
         if number := job_of("rule_pretrain_run", "PENDING"):
-            subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=False)
+            started_again(number)
         return running.poll() is not None
 
     with begun(run, place, output) as running:
