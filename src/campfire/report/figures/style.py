@@ -147,7 +147,8 @@ def save(figure: Figure, data: pd.DataFrame, stem: str | Path) -> list[Path]:
     # Lay out once until it converges: each format would repeat it, which takes seconds for many panels.
     figure.draw_without_rendering()
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    # Not "none": every format would then be drawn once more to measure it.
+    figure.set_layout_engine(None)
     undated: dict[str, dict[str, None]] = {
         "pdf": {"CreationDate": None, "ModDate": None},
         "svg": {"Date": None},
