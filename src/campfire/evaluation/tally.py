@@ -42,16 +42,17 @@ class Tally:
 
 def tally(predictions: pd.DataFrame) -> Tally:
     """Count the predictions of one quadrant, columns of `predictions.parquet` (docs/contracts.md)."""
-    wells = [*names.WELL_KEYS, "truth"]
-    table = (
-        predictions.assign(hit=predictions["truth"] == predictions["predicted"])
-        .pivot_table(index=wells, columns="fit", values="hit", aggfunc=["sum", "size"], fill_value=0, observed=True)
-        .sort_index(level=["truth", *names.WELL_KEYS])
-    )
-    keys = table.index.to_frame(index=False)
+    order = ["truth", *names.WELL_KEYS]
+    wells = predictions.groupby(order, observed=True).ngroup().to_numpy()
+    known, first = np.unique(wells, return_index=True)
+    fits, fit = np.unique(predictions["fit"].to_numpy(), return_inverse=True)
+    # Counted by number: a pivot table takes three times as long, and intervals take hundreds of them.
+    place, shape = wells * len(fits) + fit, (len(known), len(fits))
+    hit = (predictions["truth"] == predictions["predicted"]).to_numpy()
+    keys = predictions.loc[:, [*names.WELL_KEYS, "truth"]].take(first).reset_index(drop=True)
     return Tally(
-        hits=table["sum"].to_numpy(np.float64),
-        cells=table["size"].to_numpy(np.float64),
+        hits=np.bincount(place[hit], minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64),
+        cells=np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64),
         compound=np.unique(keys["truth"], return_inverse=True)[1],
         plate=np.unique(keys[names.PLATE], return_inverse=True)[1],
         keys=keys,
