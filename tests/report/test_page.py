@@ -13,11 +13,13 @@ from PIL import Image
 
 from campfire.core.files import read_table, read_table_metadata
 from campfire.report.page.data import PlateFiles, PlateSummary, count_wells, index, read_plate
+from campfire.report.page.map import read_map
 from campfire.report.page.pictures import choose_pictures
+from campfire.report.page.story import means_table
 from campfire.report.page.write import as_json, render
 from campfire.report.tables.options import TableOptions
 from campfire.runs.pages import plate_facts
-from support.page_run import EVIL, QUOTED, many_plates, write_run
+from support.page_run import EVIL, QUOTED, many_plates, write_map, write_run
 
 MIB = 1024 * 1024
 
@@ -196,3 +198,33 @@ def test_a_plate_without_images_is_listed() -> None:
     roles = pd.DataFrame({"Metadata_Plate": ["P1"], "Metadata_Well": "A01", "Metadata_JCP2022": "X", "split": "test"})
     data = index([read_plate(PlateFiles(facts))], roles, TableOptions(), "t")
     assert data["plates"][0]["sites"] is None and data["wells"]["sites"] == [0]
+
+
+def test_a_map_has_the_wells_that_the_page_lists(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    wells = pd.DataFrame(
+        {"Metadata_Plate": ["P1", "P1", "P2", "P2", "P2"], "Metadata_Well": ["A01", "A02"] * 2 + ["B1"]}
+    )
+    path = write_map(tmp_path, wells)
+    listed = {"plate": [0, 1, 1], "well": ["A02", "A01", "A02"]}
+    (found,) = read_map([path], ["P1", "P2"], listed)
+    assert found["wells"] == [0, 1, 2] and found["x"] == [0, 500, 1000] and found["y"] == [1000, 500, 0]
+    assert found["title"] == "Campfire: raw" and found["axes"] == ["PC 1 (60 %)", "PC 2 (30 %)"]
+    assert read_map([], ["P1"], listed) == [] and read_map([path], ["P8", "P7"], listed) == []
+
+
+def test_the_page_has_each_difference_in_a_row(tmp_path: Path) -> None:
+    row = {
+        "split": "mean", "difference": 0.1, "low": 0.05, "high": 0.15, "low_plates": 0.02, "high_plates": 0.18,
+        "p_plates": 0.01, "p_holm": 0.02, "holds": True, "statement": "One against two",
+    }  # fmt: skip
+    rows = [
+        row,
+        {**row, "split": "test", "difference": 0.9},
+        {**row, "statement": "Not", "p_holm": 0.3, "holds": False},
+    ]
+    path = tmp_path / "differences.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    shown = [[text for text, _ in cells] for cells in means_table(path, "../").rows]
+    assert shown[0] == ["One against two", "+0.100", "[+0.020, +0.180]", "plates", "0.020", "above zero"]
+    assert len(shown) == 2 and shown[1][5].startswith("above zero, but not after adjustment")

@@ -56,6 +56,30 @@ def test_filters_and_sorting(page: Path) -> None:
         assert problems == []
 
 
+def test_a_map_of_wells_opens_the_well_by_mouse_and_keyboard(page: Path) -> None:
+    with opened(page) as (tab, problems):
+        canvas = tab.locator("#map-canvas")
+        assert tab.locator("#map-kind option").all_inner_texts() == ["Campfire: raw"]
+        assert f"{EVIL} (2)" in tab.locator("#map-legend li").all_inner_texts(), "a name is shown as it is"
+        tab.select_option("#map-colour", "plate")
+        assert tab.locator("#map-legend li").all_inner_texts() == ["P1 (3)", "P2 (2)"]
+        canvas.focus()
+        said = []
+        for key in ("ArrowUp", "ArrowRight", "ArrowRight", "ArrowLeft"):
+            tab.keyboard.press(key)
+            said.append(tab.inner_text("#map-says").split(":")[0])
+        assert said == ["P1 B02", "P2 A01", "P2 C03", "P2 A01"], "the first key chooses the point in the middle"
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#well h3")
+        assert "Well A01 of plate P2" in tab.inner_text("#well")
+        canvas.scroll_into_view_if_needed()
+        canvas.click(position={"x": 15, "y": 505})
+        tab.wait_for_function("() => document.getElementById('well').textContent.includes('Well A01 of plate P1')")
+        tab.select_option("#filter-plate", "P2")
+        assert tab.locator("#map-legend li").all_inner_texts() == ["P2 (2)"], "the filter counts"
+        assert problems == []
+
+
 def test_from_plate_to_cell_with_the_keyboard_alone(page: Path) -> None:
     with opened(page) as (tab, problems):
         tab.locator("#plates tbody button").first.focus()

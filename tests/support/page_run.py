@@ -63,6 +63,15 @@ def write_results(root: Path) -> list[Path]:
     return [*written, *save(figure, drawn, root / "figures/ood_gap")]
 
 
+def write_map(root: Path, wells: pd.DataFrame) -> Path:
+    """The data of the figure of well profiles: the wells on a diagonal, and one that the page does not list."""
+    table = wells[["Metadata_Plate", "Metadata_Well"]].assign(pc1=np.arange(5.0), pc2=np.arange(5.0))
+    table.loc[len(table)] = ["P9", "A01", 9.0, 9.0]
+    path = root / "figures/embedding_map.csv"
+    table.assign(encoder="Campfire", representation="raw", share1=0.6, share2=0.3).to_csv(path, index=False)
+    return path
+
+
 def write_run(root: Path) -> Path:
     """The page of two plates, one with names that try to break out of the page; its path."""
     plates = [write_plate(root, "P1", ["A01", "A02", "B02"], sites=2), write_plate(root, "P2", ["A01", "C03"], seed=7)]
@@ -78,7 +87,7 @@ def write_run(root: Path) -> Path:
     page = root / "page/index.html"
     roles = read_roles(root / "split/wells.parquet", None)
     options = TableOptions(compound_labels={QUOTED: f"{QUOTED} label"})
-    results = write_results(root)
+    results = [*write_results(root), write_map(root, wells)]
     write_page(page, plates, roles, results, options, f"Run {QUOTED}", lambda plate: root / f"page/plates/{plate}.js")
     return page
 

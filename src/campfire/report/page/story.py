@@ -4,9 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
+from campfire.evaluation.statistics import MEAN
 from campfire.report.findings import CHAPTERS, SCREEN, Chapter, Sources, claims, describe_figure, open_figure
+from campfire.report.tables.differences import Difference, sentence_end
 from campfire.report.tables.options import TableOptions
-from campfire.report.tables.render import Table, load, numeric_columns
+from campfire.report.tables.render import Table, interval, load, number, numeric_columns
+from campfire.report.tables.verdict import leading
 
 FIGURE_FILES = ("csv", "pdf", "svg")
 TABLE_FILES = ("csv", "md", "tex")
@@ -70,6 +75,9 @@ def tell(
         tables = [(name, load(sources.tables[name])) for name in chapter.tables if name in sources.tables]
         if not figures and not tables:
             continue
+        shown = [_table(name, table, above) for name, table in tables]
+        if sources.differences is not None and "differences" in chapter.tables:
+            shown.insert(0, means_table(sources.differences, above))
         answers = claims(sources.differences, chapter.claims)
         answers += [table.answer for _, table in tables if table.answer] + [text for text, _ in figures if text]
         told.append(
@@ -79,7 +87,7 @@ def tell(
                 question=chapter.question,
                 answers=tuple(answers),
                 figures=tuple(figure for _, figure in figures),
-                tables=tuple(_table(name, table, above) for name, table in tables),
+                tables=tuple(shown),
             )
         )
     return told
@@ -106,6 +114,23 @@ def _table(name: str, table: Table, above: str) -> ShownTable:
         rows.append(tuple(_cell(text) for text in (block, *map(str, cells[1:]))))
     columns = tuple(zip(map(str, table.layout.columns), numeric_columns(table.layout), strict=True))
     return ShownTable(name, table.title, columns, tuple(rows), table.notes, _links("tables", name, TABLE_FILES, above))
+
+
+def means_table(path: Path, above: str) -> ShownTable:
+    """Each comparison in a row: its mean difference over the quadrants, interval, and what it shows."""
+    data = pd.read_csv(path)
+    rows = []
+    for record in data[data["split"] == MEAN].to_dict("records"):
+        found = Difference(float(record["difference"]), *leading(record))
+        value = (number(found.value, signed=True), bool(record["holds"]))
+        bounds = interval(found.low, found.high, signed=True) or "–"
+        texts = (bounds, found.over or "–", number(record["p_holm"]), sentence_end(record))
+        rows.append(((str(record["statement"]), False), value, *((text, False) for text in texts)))
+    heads = ("Comparison", "Difference", "Interval", "Over", "p, adjusted", "Shows")
+    columns = tuple((head, head in ("Difference", "p, adjusted")) for head in heads)
+    title = "The mean over the quadrants of each difference."
+    links = _links("tables", path.stem, ("csv",), above)
+    return ShownTable("differences-means", title, columns, tuple(rows), (), links)
 
 
 def _cell(text: str) -> tuple[str, bool]:

@@ -19,10 +19,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from campfire.core.files import write_text
 from campfire.report.findings import about_numbers
 from campfire.report.page.data import PlateFiles, index, read_plate
+from campfire.report.page.map import read_map
 from campfire.report.page.story import ShownChapter, tell
 from campfire.report.tables.options import TableOptions
 
 ASSETS = Path(__file__).parent / "assets"
+STYLE, SCRIPT = ("page.css",), ("map.js", "page.js")
+"""Assets that the page has inside."""
 ABOVE = "../"
 """From the page's folder to that of results."""
 
@@ -45,8 +48,11 @@ def write_page(
         summary = read_plate(files)
         write_text(details(files.name), plate_script(files.name, summary.details))
         summaries.append(replace(summary, details={}))  # those of 262 plates together are gigabytes
+    results = list(results)
     chapters = tell(results, options, ABOVE)
-    write_text(path, render(index(summaries, roles, options, title), chapters, about_numbers(options)))
+    data = index(summaries, roles, options, title)
+    data["maps"] = read_map(results, [row["plate"] for row in data["plates"]], data["wells"])
+    write_text(path, render(data, chapters, about_numbers(options)))
 
 
 def plate_script(plate: str, details: Mapping[str, Any]) -> str:
@@ -65,7 +71,9 @@ def as_json(value: Any) -> str:
 def render(data: Mapping[str, Any], chapters: Iterable[ShownChapter], about: str) -> str:
     """The page in HTML. data: as `page.data.index`; every text is escaped by the template engine."""
     environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined)
-    style, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = (
+        "".join((ASSETS / name).read_text(encoding="utf-8") for name in names) for names in (STYLE, SCRIPT)
+    )
     return environment.get_template("page.html").render(
         title=data["title"],
         about=about,

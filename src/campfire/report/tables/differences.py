@@ -182,15 +182,22 @@ def mean_difference(differences: pd.DataFrame | None, first: Pair, second: Pair)
 def sentence(record: Mapping[Any, Any]) -> str:
     """A row of the table as a sentence, with the interval over plates where there is one, else over wells."""
     found = Difference(float(record["difference"]), *leading(record))
-    text = f"{record['statement']}: {found.in_words()}"
-    if not found.over:
-        return f"{text}: fewer than {MIN_UNITS} wells are no verdict."
-    meaning = MEANINGS[verdict(found.low, found.high)]
-    if found.over == "wells":
-        return f"{text}, {meaning} there; {FEW_PLATES}."
-    if meaning in DIFFERS and not record["holds"]:
-        meaning += f", but not after adjustment for the number of comparisons (p = {number(record['p_holm'])})"
-    return f"{text}, {meaning}."
+    separator = "," if found.over else ":"
+    return f"{record['statement']}: {found.in_words()}{separator} {sentence_end(record)}."
+
+
+def sentence_end(record: Mapping[Any, Any]) -> str:
+    """What a row of the table shows, in words."""
+    low, high, over = leading(record)
+    if not over:
+        return f"fewer than {MIN_UNITS} wells are no verdict"
+    position = verdict(low, high)
+    if over == "wells":
+        return f"{MEANINGS[position]} there; {FEW_PLATES}"
+    if position in DIFFERS and not record["holds"]:
+        adjusted = f"but not after adjustment for the number of comparisons (p = {number(record['p_holm'])})"
+        return f"{MEANINGS[position]}, {adjusted}"
+    return MEANINGS[position]
 
 
 def _name(pair: str, options: TableOptions) -> str:
@@ -199,15 +206,18 @@ def _name(pair: str, options: TableOptions) -> str:
 
 
 def _answer(records: Sequence[Mapping[Any, Any]]) -> str:
-    """Every comparison as a sentence; of many, those that hold for other plates after the adjustment."""
+    """A few comparisons as a sentence each; of many, how many hold for other plates, and the largest."""
     held = [record for record in records if record["holds"]]
     if len(records) <= FEW or all(pd.isna(record["low_plates"]) for record in records):
         return " ".join(map(sentence, records))
     if not held:
         return f"None of {len(records)} comparisons differs for other plates after adjustment for their number."
+    largest = max(held, key=lambda record: abs(float(record["difference"])))
+    differ = "comparison differs" if len(held) == 1 else "comparisons differ"
+    first = Difference(float(largest["difference"]), *leading(largest)).in_words()
     return (
-        f"{len(held)} of {len(records)} comparisons differ for other plates, also after adjustment for their number. "
-        + " ".join(map(sentence, held))
+        f"{len(held)} of {len(records)} {differ} for other plates, also after adjustment for their number; "
+        f"the largest: {largest['statement']}, {first}."
     )
 
 

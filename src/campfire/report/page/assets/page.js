@@ -117,6 +117,10 @@ const campfire = (() => {
   }
   const total = (name, chosen) => chosen.reduce((sum, well) => sum + wells[name][well], 0);
 
+  const map = wellMap(data.maps || [], {
+    compound: compoundOf, plate: plateOf, batch: (well) => data.plates[wells.plate[well]].batch, "part of the split": splitOf,
+  }, (well) => `${plateOf(well)} ${wells.well[well]}`, (well) => go({ open: plateOf(well), well: wells.well[well] }, "well"));
+
   function showPlates() {
     const groups = new Map(data.plates.map((row, plate) => [plate, []]));
     for (const well of matching) groups.get(wells.plate[well]).push(well);
@@ -363,6 +367,7 @@ const campfire = (() => {
     summarise();
     showPlates();
     showWells();
+    map.show(matching, `${state.open} ${state.well}`);
     byId("plate").replaceChildren();
     byId("well").replaceChildren();
     if (!state.open) return;
