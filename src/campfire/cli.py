@@ -21,6 +21,7 @@ COMMANDS = {
     "split": Command("campfire.screen.split.__main__", "assign the wells of a sheet of plates to training and test"),
     "pretrain": Command("campfire.training.__main__", "pretrain a masked autoencoder, on one machine or under Slurm"),
     "summary": Command("campfire.report.summary", "print the main accuracies of finished results"),
+    "ablation": Command("campfire.runs.study_standing", "print budget, progress and ranking of an ablation study"),
     "bundle": Command("campfire.runs.bundle", "check or unpack a bundle of cached embeddings"),
     "export": Command(
         "campfire.export.__main__", "hand results on: AnnData, a model folder, the gallery's layout, a crate"

@@ -56,8 +56,8 @@ def forecast(run: Run, jobs: Iterable[PlannedJob], facts: SourceFacts | None = N
     new = [job.name for job in jobs if job.rule == "images"]
     if not new or not is_gallery(run):
         return None
-    known = _wells(run)
-    wells = {plate: _count(run, plate, known) for plate in {*new, *run.plates}}
+    known = known_wells(run)
+    wells = {plate: count_wells(run, plate, known) for plate in {*new, *run.plates}}
     images = {plate: wells[plate] * facts.sites_per_well * len(run.plate(plate).channels) for plate in new}
     sites = sum(wells[plate] for plate in new) * facts.sites_per_well
     cellpose = run.config.nuclei.method == "cellpose"
@@ -67,7 +67,7 @@ def forecast(run: Run, jobs: Iterable[PlannedJob], facts: SourceFacts | None = N
     for job in (job for job in jobs if job.rule == "pretrain_run"):
         options = run.config.pretrain.runs[job.name]
         trained = run.plates_to_train_on(run.pretraining(job.name))
-        tiles = sum(_count(run, plate, known, "train") for plate in trained) * facts.sites_per_well
+        tiles = sum(count_wells(run, plate, known, "train") for plate in trained) * facts.sites_per_well
         tiles *= facts.cells_per_site
         passes[job.name] = (min(tiles, options.max_tiles) if options.max_tiles else tiles) * options.epochs
     return Forecast(
@@ -84,7 +84,7 @@ def forecast(run: Run, jobs: Iterable[PlannedJob], facts: SourceFacts | None = N
     )
 
 
-def _wells(run: Run) -> pd.DataFrame | None:
+def known_wells(run: Run) -> pd.DataFrame | None:
     """The split without what is left out: as made, or drawn from the well table; None where neither is here."""
     try:
         if Path(run.files.wells).is_file():
@@ -102,7 +102,7 @@ def _wells(run: Run) -> pd.DataFrame | None:
         return None  # the split itself says what is wrong
 
 
-def _count(run: Run, plate: str, known: pd.DataFrame | None, split: str = "") -> float:
+def count_wells(run: Run, plate: str, known: pd.DataFrame | None, split: str = "") -> float:
     """Wells of a plate, or those of a split."""
     if run.plate(plate).is_transfer:
         return float(len(run.plate(plate).wells))

@@ -122,12 +122,23 @@ def _warn_of_stale_report(workflow: Any) -> None:
 
 
 def show_forecast(workflow: Any, run: Run, jobs: Iterable[PlannedJob]) -> None:
-    """Print bytes, objects, hours and disk of what runs for the first time, where it fetches from the Gallery."""
+    """Print bytes, objects, hours and disk of what runs for the first time, where it fetches from the Gallery.
+
+    For trials of the ablation study it prints their GPU hours.
+    """
     from campfire.runs import forecast
 
+    jobs = list(jobs)
     if found := forecast.forecast(run, jobs):
         cores = workflow.resource_settings.cores or len(os.sched_getaffinity(0))
         print(forecast.render(found, int(cores), _at_once(workflow, found.plates), run.files.results))
+    if trials := [job.name.split("/") for job in jobs if job.rule == "ablation_run"]:
+        from campfire.runs.study import Study
+        from campfire.runs.study_budget import budget
+        from campfire.runs.study_budget import render as render_budget
+
+        named = [(stage, int(trial.removeprefix("trial_"))) for stage, trial in trials]
+        print(render_budget(budget(Study(run), named)))
 
 
 def disk_problem(workflow: Any, run: Run, jobs: Iterable[PlannedJob]) -> str:
