@@ -7,6 +7,7 @@ metadata.
 import json
 import mimetypes
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -157,7 +158,7 @@ def _graph(
         "description": _description(run),
         "datePublished": published,
         "license": {"@id": licence_url},
-        "author": [{"@id": person["@id"]} for person in people],
+        "author": _one_or_list(person["@id"] for person in people),
         "hasPart": [{"@id": file["@id"]} for file in files.values()],
         "mentions": {"@id": "#run"},
     }
@@ -166,9 +167,9 @@ def _graph(
         "@type": "CreateAction",
         "name": "Run of the workflow",
         "instrument": {"@id": software[0]["@id"]},
-        "agent": [{"@id": person["@id"]} for person in people],
-        "object": [{"@id": files[path]["@id"]} for path in inputs],
-        "result": [{"@id": files[path]["@id"]} for path in results],
+        "agent": _one_or_list(person["@id"] for person in people),
+        "object": _one_or_list(files[path]["@id"] for path in inputs),
+        "result": _one_or_list(files[path]["@id"] for path in results),
     }
     stages = [stage for stage in run.record.get("stages", {}).values() if stage.get("began") and stage.get("ended")]
     if stages:
@@ -179,6 +180,12 @@ def _graph(
     }  # fmt: skip
     licences = [{"@id": licence_url, "@type": "CreativeWork", "name": licence, "url": licence_url}]
     return [descriptor, root, action, *licences, *people, *software, *files.values()]
+
+
+def _one_or_list(names: Iterable[str]) -> dict[str, str] | list[dict[str, str]]:
+    """References to entities; one alone stands without a list, as RO-Crate recommends."""
+    found = [{"@id": name} for name in names]
+    return found[0] if len(found) == 1 else found
 
 
 def _file(folder: Path, inside: Path) -> dict[str, Any]:
