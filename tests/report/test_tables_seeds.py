@@ -108,6 +108,9 @@ def test_encoders_of_other_seeds_are_not_paired(results: list[ProbeResult]) -> N
     data = seed_differences.collect(results, shifted, OPTIONS)
     found = data[(data["encoder"] == "ours") & (data["other"] == "theirs")]
     assert set(found["n_seeds"]) == {2} and found["low"].isna().all() and not found["holds"].any()
+    two = {name: members[1:] for name, members in REPEATS.items()}
+    answer = seed_differences.build(results, two, OPTIONS).answer
+    assert answer == "Fewer than three seeds, or plates, allow no interval and no verdict."
 
 
 def test_a_run_without_seeds_has_no_table(results: list[ProbeResult]) -> None:

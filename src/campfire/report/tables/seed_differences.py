@@ -104,12 +104,14 @@ def build(results: Sequence[ProbeResult], repeats: Repeats, options: TableOption
         for row in means
         if row["holds"]
     ]
+    known = sum(not pd.isna(row["p"]) for row in means)
     answer = (
         f"{len(held)} of {len(means)} comparisons differ for other seeds and other plates, also after adjustment for "
         f"their number: {'; '.join(held)}."
         if held
-        else f"None of {len(means)} comparisons differs for other seeds and other plates after adjustment for their "
-        "number."
+        else f"None of {known} comparisons differs for other seeds and other plates after adjustment for their number."
+        if known
+        else "Fewer than three seeds, or plates, allow no interval and no verdict."
     )
     notes = (
         f"Protocol {options.protocol}. Mean over the quadrants of the difference on identical cells, encoders of the "
