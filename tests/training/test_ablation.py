@@ -141,6 +141,10 @@ def test_ranking_weighs_loss_and_error_alike(folder: Path) -> None:
     assert ranking["trial"].tolist() == [3, 1, 7, 9] and ranking["score"].tolist() == [1.5, 2.0, 2.5, 4.0]
     assert best_trial(ranking) == 3 and ranking["best"].sum() == 1
     assert ranking.loc[0, "lambda_l"] == 0.25 and ranking.loc[0, "validation_loss"] == 0.5
+    early = fake(0.1, 0.1).assign(epoch=1)
+    assert rank("loss", folder, {1: early, 3: fake(0.5, 0.4)})["trial"].tolist() == [3, 1], (
+        "it ended early: it diverged"
+    )
     tie = rank("loss", folder, {1: fake(0.4, 0.6), 2: fake(0.5, 0.5)})
     assert best_trial(tie) == 2
     with pytest.raises(DataError, match="trial 4: never validated"):

@@ -252,6 +252,30 @@ def test_too_many_skipped_steps_end_the_run(
     assert all(t.isfinite().all() for t in read_checkpoint(newest).tensors.values())
 
 
+@pytest.mark.parametrize("first", [1, 7], ids=["in the first epoch", "in the second"])
+def test_a_trial_that_diverges_ends_with_outputs(
+    plates: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, first: int
+) -> None:
+    """So that its stage of the ablation study is ranked without a person; all its numbers are finite."""
+    real = Engine._prepare_part
+
+    def poisoned(self: Engine, number: int, batch: Batch, source: Any) -> Any:
+        made = real(self, number, batch, source)
+        if number >= first:
+            made.images[0, 0, 0, 0] = float("nan")
+        return made
+
+    monkeypatch.setattr(Engine, "_prepare_part", poisoned)
+    short = options(epochs=3, log_steps=1, skip_steps=2, diverged="finish")
+    with caplog.at_level("WARNING"):
+        table = train(short, plates, split_table(PLATES), tmp_path / "run", tmp_path / "s")
+    assert "more than `skip_steps`" in caplog.text and "The run ends here" in caplog.text
+    validated = table[table["split"] == "val"]
+    assert len(validated) and validated["epoch"].max() < 3 and np.isfinite(validated["loss"]).all()
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(tensor.isfinite().all() for tensor in weights.values()) and (tmp_path / "run/snapshots.npz").is_file()
+
+
 def _channels(path: Path) -> str:
     return json.dumps(read_table_metadata(path.with_suffix(".parquet"))["channels"])
 

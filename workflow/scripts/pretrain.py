@@ -22,6 +22,8 @@ machine["loader_threads"] = max(1, min(8, threads // 4))
 nodes = int(resources.get("tasks", 1)) if resources.get("mpi") else 1
 processes = max(1, int(resources.get("gpu", 0)) // nodes)
 where = (Path(snakemake.output.model).parent, params.state, processes, nodes, threads)
+if made:  # a trial that diverges ranks last; it does not hold up its stage
+    machine["diverged"] = "finish"
 run = PretrainOptions(**{**options, **machine})
 inputs = (snakemake.input.tiles, snakemake.input.wells)
 code = launch(run, *inputs, *where, tell=log.info, code=params.code, leave_out=params.leave_out)

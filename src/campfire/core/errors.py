@@ -37,6 +37,10 @@ class InterruptedRunError(CampfireError):
     """A run stopped on a signal after writing a checkpoint; the next start resumes from it."""
 
 
+class DivergedError(CampfireError):
+    """A training whose loss is too often not finite."""
+
+
 def reason(error: Exception) -> str:
     """First line of an exception's message, or its class name if it has none."""
     lines = str(error).strip().splitlines()

@@ -188,7 +188,8 @@ def rank(stage: str, folder: str | Path, metrics: Mapping[int, str | Path | pd.D
     `validation_loss`, `reconstruction_error` (mean squared error of masked pixels, for any objective),
     `rank_loss`, `rank_error` (1 is best, ties share the mean), `score` (their mean) and `best`. Losses of trials with
     different objectives are not on one scale, so the error counts as much and decides ties.
-    Rows are sorted best first. Raises DataError for a run without a validation.
+    Rows are sorted best first; a trial that ended early, because too many of its steps were not finite, comes last.
+    Raises DataError for a run without a validation.
     """
     if not metrics:
         raise DataError(f"ablation {stage}: no finished run to rank")
@@ -207,7 +208,9 @@ def rank(stage: str, folder: str | Path, metrics: Mapping[int, str | Path | pd.D
     found["rank_error"] = found["reconstruction_error"].rank(na_option="bottom")
     found["score"] = (found["rank_loss"] + found["rank_error"]) / 2
     ranked = read_stage(stage, folder).join(found, how="inner").reset_index()
-    ranked = ranked.sort_values(["score", "reconstruction_error", "trial"], ignore_index=True)
+    ranked["_early"] = ranked["epochs"] < ranked["epochs"].max()
+    ranked = ranked.sort_values(["_early", "score", "reconstruction_error", "trial"], ignore_index=True)
+    ranked = ranked.drop(columns="_early")
     return ranked.assign(best=[place == 0 for place in range(len(ranked))])
 
 

@@ -132,6 +132,13 @@ class PretrainOptions(Options):
         execution=True,
         ge=0,
     )
+    diverged: Literal["stop", "finish"] = option(
+        "stop",
+        "after too many skipped steps: stop with an error, or finish with outputs as they are then, as trials of the "
+        "ablation study do, which then rank last",
+        execution=True,
+        internal=True,
+    )
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto", "fp32, bf16 (autocast, weights stay float32) or auto (bf16 on a GPU, fp32 on a CPU)"
     )

@@ -18,6 +18,7 @@ from campfire.model import MaskedAutoencoder, save_weights
 from campfire.model.checkpoints import StateFolder
 from campfire.training.engine import Engine
 from campfire.training.loader import Batch
+from campfire.training.position import Position
 from campfire.training.source import Source, tile_keys
 
 OUTPUTS = ("snapshots.npz", "metrics.parquet", "model.safetensors")
@@ -92,7 +93,7 @@ class Snapshots:
 
     def collect(self, epochs: Sequence[int]) -> dict[str, NDArray[Any]]:
         """The arrays of snapshots.npz (docs/contracts.md); masked pixels of `masked` are 0."""
-        if not self.count:
+        if not self.count or not epochs:
             size = self.engine.config.image_size
             none = np.empty((0, 0, size, size), np.float32)
             return {"epochs": np.empty(0, np.int64), "target": none, "masked": none, "reconstruction": none[None][:0]}
@@ -118,14 +119,17 @@ def write_outputs(
     out_dir: Path,
     model: MaskedAutoencoder,
     header: Mapping[str, Any],
-    history: Sequence[Mapping[str, Any]],
+    position: Position,
     snapshots: Snapshots,
 ) -> None:
-    """Write snapshots.npz, metrics.parquet and, last, model.safetensors, each atomically."""
-    arrays = snapshots.collect(snapshots.engine.options.snapshots())
+    """Write snapshots.npz, metrics.parquet and, last, model.safetensors, each atomically.
+
+    position: the end of the run, from whose epochs there are metrics and snapshots.
+    """
+    arrays = snapshots.collect([epoch for epoch in snapshots.engine.options.snapshots() if epoch <= position.epoch])
     with atomic_path(out_dir / "snapshots.npz") as partial:
         np.savez(partial, **arrays)
     software = {"software": f"campfire {campfire.__version__}", "torch": torch.__version__}
     described = {**header, **software}
-    write_table(metrics_table(history), out_dir / "metrics.parquet", described)
+    write_table(metrics_table(position.history), out_dir / "metrics.parquet", described)
     save_weights(model, out_dir / "model.safetensors", described)

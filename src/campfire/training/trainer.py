@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from campfire.core.errors import ConfigError, InterruptedRunError
+from campfire.core.errors import ConfigError, DivergedError, InterruptedRunError
 from campfire.core.files import read_table, single_writer
 from campfire.core.random import keyed_generator
 from campfire.model import read_header
@@ -29,6 +28,7 @@ from campfire.training.meter import Meter, columns, memory_gib
 from campfire.training.opened import once_per_node, open_tiles
 from campfire.training.options import UNKNOWN_CODE, PretrainOptions
 from campfire.training.outputs import RunFolder, Snapshots, metrics_table, write_outputs
+from campfire.training.position import Position
 from campfire.training.processes import Processes, StopSignal, join
 from campfire.training.progress import RunLog
 from campfire.training.source import Source
@@ -66,23 +66,6 @@ def train(
         with single_writer(state_dir) if processes.first else nullcontext():
             run = Run(options, processes, stop, opened.train, opened.val, opened.data, Path(state_dir), code)
             return run.go(Path(out_dir))
-
-
-@dataclass
-class Position:
-    """Where a run is; together with weights, moments and sums it forms a checkpoint."""
-
-    epoch: int = 0
-    """The current epoch, from 0."""
-    step: int = 0
-    """The next step of that epoch, from 0."""
-    seconds: float = 0.0
-    """Training seconds of the epoch so far."""
-    flops: float = 0.0
-    norm: float = 0.0
-    skipped: int = 0
-    """Steps of the run that were skipped because their gradients were not finite."""
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Run:
@@ -145,18 +128,29 @@ class Run:
             if (finished := self.processes.share(finished)) is not None:
                 return finished
             self._resume()
-            while self.progress.epoch < self.options.epochs:
-                self._epoch()
+            while self.progress.epoch < self.options.epochs and not self._diverges():
+                pass
             if self.processes.first:
-                write_outputs(
-                    out_dir, self.engine.model, self._header(out_dir.name), self.progress.history, self.snapshots
-                )
+                write_outputs(out_dir, self.engine.model, self._header(out_dir.name), self.progress, self.snapshots)
                 self.state.finish(out_dir)
                 self.run_log.say("finished: %s", out_dir)
             self.processes.wait()
             return metrics_table(self.progress.history)
         finally:
             self.run_log.close()
+
+    def _diverges(self) -> bool:
+        """Train for an epoch; whether it ended early because too many steps were not finite, where that is no error."""
+        try:
+            self._epoch()
+        except DivergedError as error:
+            if self.options.diverged == "stop":
+                raise
+            self.run_log.say("%s. The run ends here with the weights before those steps", error, level=logging.WARNING)
+            if self.val_tiles.tiles and not any(row["split"] == "val" for row in self.progress.history):
+                self.progress.history.append(self._validate(self.progress.epoch))
+            return True
+        return False
 
     def _put_back(self, out_dir: Path) -> pd.DataFrame | None:
         """Metrics of this run, its outputs restored, if the present code finished it before; else None."""

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from campfire.core.errors import CampfireError
+from campfire.core.errors import DivergedError
 from campfire.training.channel_scores import BLIND, blindness
 from campfire.training.engine import Engine
 from campfire.training.epoch_plan import EpochPlan
@@ -64,7 +64,7 @@ class SkippedSteps:
                 step + 1, epoch + 1, now, limit, path, level=logging.WARNING,
             )  # fmt: skip
         if now > limit:
-            raise CampfireError(
+            raise DivergedError(
                 f"the loss of {now} steps was not finite, more than `skip_steps` ({limit}); their tiles are in "
                 f"{self.folder}. Look there for damaged tiles. A higher `skip_steps` resumes from the newest "
                 "checkpoint; a lower learning_rate or clip restarts"

@@ -60,6 +60,12 @@ def build(stage: str, rows: pd.DataFrame, ranking: pd.DataFrame) -> Table:
         "† Taken as the paper's choice (docs/decisions.md): the paper prints no values for its trials. Trials without "
         "values were not run.",
     )
+    early = data.loc[data["epochs"] < data["epochs"].max(), "trial"].astype(int)
+    if len(early):
+        notes += (
+            f"Trials that ended early, because too many of their steps were not finite, come last: "
+            f"{', '.join(map(str, early))}.",
+        )
     if stage == "loss":
         notes += (
             "Weights under the paper's names; where `pretrain.ablation.reading` is permuted, as by default, the last "
