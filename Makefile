@@ -62,6 +62,7 @@ demo: $(DEMO)-screen/.done ## run the whole chain on a simulated screen (two cor
 
 compare: $(DEMO)-screen/.done ## Campfire and its relatives trained on the demo's screen, three seeds each
 	$(SERVED) $(BRIEFLY) $(DEMO_THREADS) --configfile config/demo.yaml config/compare.yaml -- tables figures
+	@cat results/compare/tables/seeds.md results/compare/tables/seed_differences.md
 
 claims: setup has-demo ## the demo's claims over five pretraining seeds: about 45 minutes of one core
 	nice -n 5 $(BIN)/python bench/claims.py --demo $(DEMO) --out results/claims
