@@ -79,6 +79,9 @@ def test_the_code_of_a_user_supplied_encoder_counts(make: Make, tmp_path: Path) 
     with pytest.raises(ConfigError, match=r"there is no lab/mine.py"):
         check_run(run)
     (tmp_path / "lab").mkdir()
+    (tmp_path / "lab/mine.py").write_text("def make_it():\n    return 1\n")
+    with pytest.raises(ConfigError, match=r"encoder mine: lab/mine.py has no make; define it there"):
+        check_run(run)
     (tmp_path / "lab/mine.py").write_text("def make():\n    return 1\n")
     check_run(run)
     before = run.encoder("mine").own_code

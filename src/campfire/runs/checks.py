@@ -136,10 +136,13 @@ def check_plate_targets(run: Run, targets: Iterable[str]) -> None:
 
 def check_timm_names(run: Run) -> None:
     """Check that timm has the models that its encoders name."""
-    for name in loaded_encoders(run):
-        options = run.plain["encoders"][name]
-        if options["kind"] == "timm" and (unknown := unknown_timm_model(options["model"])):
-            raise ConfigError(f"config: encoders.{name}.model: {unknown}")
+    options = {name: run.plain["encoders"][name] for name in loaded_encoders(run)}
+    named = {name: each["model"] for name, each in options.items() if each["kind"] == "timm"}
+    _raise(
+        f"config: encoders.{name}.model: {unknown}"
+        for name, model in named.items()
+        if (unknown := unknown_timm_model(model))
+    )
 
 
 def check_weights(run: Run, ablation: bool = False) -> None:
@@ -155,8 +158,7 @@ def check_weights(run: Run, ablation: bool = False) -> None:
         for place, weights in starts.items()
         if _missing(weights)
     ]
-    if missing:
-        raise ConfigError("\n".join(missing))
+    _raise(missing)
 
 
 def _missing_input(run: Run, encoder: str) -> str:
@@ -185,7 +187,7 @@ def _missing_input(run: Run, encoder: str) -> str:
 
 def check_tile_size(run: Run) -> None:
     """Check that external weight files were trained on tiles of this run's size."""
-    size = run.config.tiles.size
+    size, wrong = run.config.tiles.size, []
     for name in loaded_encoders(run):
         options = run.plain["encoders"][name]
         path = options.get("weights")
@@ -193,10 +195,11 @@ def check_tile_size(run: Run) -> None:
             continue
         trained_on = _stored_tile_size(Path(path))
         if trained_on is not None and trained_on != size:
-            raise ConfigError(
+            wrong.append(
                 f"config: encoders.{name}.weights: {path} was trained on tiles of {trained_on} px, but tiles.size is "
                 f"{size}; set tiles.size to {trained_on}, or name weights of this size"
             )
+    _raise(wrong)
 
 
 def _stored_tile_size(path: Path) -> int | None:
@@ -216,17 +219,31 @@ def _missing(weights: str | None) -> bool:
 
 def check_factories(run: Run) -> None:
     """Check that the modules of user-supplied encoders exist, in the working folder or installed."""
-    for name in loaded_encoders(run):
-        encoder = run.encoder(name)
-        path = encoder.module
-        if path is None:
-            continue
-        module, _, function = encoder.options.get("factory", "").partition(":")
-        if not module or not function:
-            raise ConfigError(f"config: encoder {name}: give `factory` as module:function, e.g. my_encoders:make")
-        package, installed = path.with_suffix("") / "__init__.py", module.split(".")[0]
-        if not (path.is_file() or package.is_file() or find_spec(installed)):
-            raise ConfigError(
-                f"encoder {name}: there is no {path} in the folder you start from ({Path.cwd()}), and no module "
-                f"{installed} is installed; put the file there or correct encoders.{name}.factory"
-            )
+    _raise(text for name in loaded_encoders(run) if (text := _factory_problem(run, name)))
+
+
+def _factory_problem(run: Run, name: str) -> str:
+    """What is wrong with the factory of a user-supplied encoder; "" if nothing is, and for other encoders."""
+    encoder = run.encoder(name)
+    path = encoder.module
+    if path is None:
+        return ""
+    module, _, function = encoder.options.get("factory", "").partition(":")
+    if not module or not function:
+        return f"config: encoder {name}: give `factory` as module:function, e.g. my_encoders:make"
+    package, installed = path.with_suffix("") / "__init__.py", module.split(".")[0]
+    if not (path.is_file() or package.is_file() or find_spec(installed)):
+        return (
+            f"encoder {name}: there is no {path} in the folder you start from ({Path.cwd()}), and no module "
+            f"{installed} is installed; put the file there or correct encoders.{name}.factory"
+        )
+    text = path.read_text(encoding="utf-8") if path.is_file() else function
+    if not re.search(rf"\b{re.escape(function)}\b|import \*", text):
+        return f"encoder {name}: {path} has no {function}; define it there, or correct encoders.{name}.factory"
+    return ""
+
+
+def _raise(wrong: Iterable[str]) -> None:
+    """Raise one ConfigError of all these mistakes, if there are any."""
+    if text := "\n".join(wrong):
+        raise ConfigError(text)
