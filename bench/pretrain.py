@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="timed steps")
     parser.add_argument("--rounds", type=int, help="turns of the three measurements (default: 1 on a GPU, 5 on a CPU)")
     parser.add_argument("--compile", action="store_true", help="also compile on a CPU (minutes)")
+    parser.add_argument("--options", type=json.loads, default={}, help='of pretraining, as {"cuda_graphs": true}')
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     name = "cuda" if arguments.device == "cuda" or (arguments.device == "auto" and torch.cuda.is_available()) else "cpu"
@@ -224,8 +225,8 @@ def main() -> None:
             # Many times over: an epoch's end would let the GPU wait for the first tiles of the next in every few steps.
             source = synthetic_source([path] * 8, channels)
             options = options_for(model, channels, batch, device)
-            if arguments.compile:
-                options = PretrainOptions(**{**options.as_dict(), "compile": True})
+            changed = arguments.options | ({"compile": True} if arguments.compile else {})
+            options = PretrainOptions(**{**options.as_dict(), **changed})
             if cuda:
                 torch.cuda.reset_peak_memory_stats(device)
             turns, memory = [], 0.0

@@ -152,10 +152,11 @@ class SpectralSums(torch.autograd.Function):
         spectrum, high, low, frequency = ctx.saved_tensors
         height, width = ctx.size
         # irfft2 counts each inner column twice itself, so the doubled half-spectrum weights are halved there.
+        # Filled in place: a number copied from the host cannot be recorded (training/replay.py).
         inner = torch.full((width // 2 + 1,), 0.5, device=spectrum.device)
-        inner[0] = 1.0
+        inner[0].fill_(1.0)
         if width % 2 == 0:
-            inner[-1] = 1.0
+            inner[-1].fill_(1.0)
         scale = inner * (2 * (gradients[0] * high + gradients[1] * low))
         images = spectrum.numel() // (height * (width // 2 + 1))
         weighted = spectrum * (scale / images)
