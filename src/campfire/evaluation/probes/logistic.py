@@ -3,9 +3,10 @@
 The loss is the mean cross-entropy of the training cells plus half the penalty times the squared weights; the bias is
 not penalised. Dimensions are first centred and scaled by the training cells, so units do not matter, and the problem is
 convex, so its one minimum does not depend on the path. Only the penalty remains to be chosen, on wells that are not
-scored: penalties are tried from the strongest to the weakest of `PENALTIES`, each fit starting from the one before, and
-the one with the lowest cross-entropy on the monitored wells is kept. Where these are training wells (held-out task),
-the classifier is then trained on all training wells with that penalty.
+scored: penalties are tried from the strongest to the weakest of `PENALTIES`, each fit starting where a straight line
+through the two before it leads (their penalties have equal ratios), and the one with the lowest cross-entropy on the
+monitored wells is kept. Where these are training wells (held-out task), the classifier is then trained on all training
+wells with that penalty, starting from the weights kept.
 
 For speed the problem is rotated onto the principal components of the training cells, and each component is scaled by
 the initial curvature of the cross-entropy. The minimum is the same, and L-BFGS needs some ten iterations instead of
@@ -72,22 +73,25 @@ def fit_logistic(
     """
     problem = _Problem(features[fit.train], labels[fit.train], classes)
     watched, truth = problem.turn(features[fit.monitor]), labels[fit.monitor]
-    best, best_loss, worse, start, iterations, converged = penalties[0], np.inf, 0, problem.start(), 0, True
-    kept = start
+    best, best_loss, worse, iterations, converged = penalties[0], np.inf, 0, 0, True
+    kept = before = weights = problem.start()
     for penalty in penalties:
-        start, steps, done = problem.minimise(penalty, start)
+        start = 2 * weights - before
+        before = weights
+        weights, steps, done = problem.minimise(penalty, start)
         iterations, converged = iterations + steps, converged and done
-        loss = problem.loss(watched, truth, start)
+        loss = problem.loss(watched, truth, weights)
         if loss < best_loss - MARGIN:
-            best, best_loss, worse, kept = penalty, loss, 0, start
+            best, best_loss, worse, kept = penalty, loss, 0, weights
         else:
             worse += 1
         if worse == WORSE:
             break
     if fit.refit:
         rows = np.concatenate([fit.train, fit.monitor])
-        problem = _Problem(features[rows], labels[rows], classes)
-        kept, steps, done = problem.minimise(best, problem.start())
+        refit = _Problem(features[rows], labels[rows], classes)
+        kept, steps, done = refit.minimise(best, refit.translated(problem, kept))
+        problem = refit
         iterations, converged = iterations + steps, converged and done
     weight, bias = problem.plain(kept)
     return LogisticFit(weight, bias, problem.centre, problem.scale, best, iterations, converged)
@@ -126,6 +130,12 @@ class _Problem:
     def plain(self, weights: Doubles) -> tuple[Doubles, Doubles]:
         """(K, D) and (K,) for standardised features, from weights (R + 1, K)."""
         return (self.axes @ weights[:-1]).T, weights[-1].copy()
+
+    def translated(self, other: "_Problem", weights: Doubles) -> Doubles:
+        """Weights (R + 1, K) for these cells' coordinates, from those of another problem of the same dimensions."""
+        plain, bias = other.plain(weights)
+        raw = plain / other.scale
+        return np.concatenate([self.axes.T @ (raw * self.scale).T, (bias + raw @ (self.centre - other.centre))[None]])
 
     def loss(self, features: Turned, labels: NDArray[np.integer[Any]], weights: Doubles) -> float:
         """Mean cross-entropy of rotated rows."""
