@@ -155,9 +155,12 @@ format: setup ## format the code
 	$(BIN)/snakefmt Snakefile workflow
 
 bench: setup ## every benchmark, in its quick form
-	@for bench in $(filter-out bench/gpu.py bench/step_phases.py,$(wildcard bench/*.py)); do echo "== $$bench"; $(BIN)/python $$bench --quick || exit 1; done
+	@for bench in $(filter-out bench/gpu.py bench/step_phases.py bench/stages.py,$(wildcard bench/*.py)); do echo "== $$bench"; $(BIN)/python $$bench --quick || exit 1; done
 
 GPU_PYTHON ?= $(BIN)/python
+bench-stages: setup ## every stage against its bound and its best alternative, in some 10 minutes on one core
+	$(BIN)/python bench/stages.py --out results/stages
+
 bench-gpu: ## all checks that need a GPU, in 9 minutes: make bench-gpu [GPU_PYTHON=python3] [REHEARSE=1]
 	$(GPU_PYTHON) bench/gpu.py --out results/gpu $(if $(REHEARSE),--rehearse)
 

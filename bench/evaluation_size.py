@@ -1,6 +1,6 @@
 """Time and memory of probes, leakage and profiles at the paper's size, and at a share of it, on simulated embeddings.
 
-    python bench/evaluation_size.py [--share 0.1 0.3] [--parts probes leakage profiles] [--json FILE]
+    python bench/evaluation_size.py [--quick] [--share 0.1 0.3] [--parts strict profiles] [--json FILE]
 
 The stand-in has the paper's layout: 25 plates (20 of them ID), 22 control wells of 9 compounds and 63 wells of 60
 held-out compounds on each, 1,024 dimensions whose variance falls with their rank as that of real embeddings does, and
@@ -35,10 +35,10 @@ from campfire.core.random import keyed_generator
 from campfire.evaluation.options import BootstrapOptions, SampleOptions
 from campfire.evaluation.sampling import draw_cells
 
-PARTS = ("probes", "leakage")
+PARTS = ("release", "paper", "strict", "leakage control", "leakage heldout", "profiles", "intervals")
 PLATES, OOD_PLATES, CONTROLS, HELDOUT, HELDOUT_WELLS, CELLS, DIMENSIONS = 25, 5, 9, 60, 63, 1000, 1024
 CONTROL_WELLS = [min(n // 2, CONTROLS - 1) for n in range(22)]
-"""Compound of each control well of a plate: two wells of each positive control and six of the negative one, the last."""
+"""Compound of each control well of a plate: two of each positive control, six of the negative one, the last."""
 
 
 def layout() -> pd.DataFrame:
@@ -88,14 +88,23 @@ def embed(sample: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.float32]]:
 
 
 def work(part: str, sample: pd.DataFrame, keys: pd.DataFrame, vectors: NDArray[np.float32]) -> list[pd.DataFrame]:
-    """The tables of one part."""
+    """The tables of one part: the probes of a protocol, leakage of a task, profiles, or intervals of random guesses."""
     from campfire.evaluation.probes.evaluate import evaluate
     from campfire.evaluation.probes.leakage import leakage_table
+    from campfire.evaluation.profiles.options import ProfileOptions
+    from campfire.evaluation.profiles.summary import profile_summary
+    from campfire.evaluation.statistics import bootstrap_accuracy
 
-    if part == "probes":
-        return list(evaluate(keys, vectors, sample))
+    if part in SampleOptions().protocols:
+        return list(evaluate(keys, vectors, sample[sample["protocol"] == part]))
     strict = sample[sample["protocol"] == "strict"]
-    return [leakage_table(keys, vectors, strict, bootstrap=BootstrapOptions())]
+    if part.startswith("leakage"):
+        return [leakage_table(keys, vectors, strict[strict["task"] == part.split()[1]])]
+    if part == "profiles":
+        return [profile_summary(keys, vectors, strict, ProfileOptions(negative_controls=[f"C{CONTROLS - 1}"]))]
+    compounds = strict[COMPOUND].to_numpy()
+    guessed = np.where(keyed_generator(0, 1).random(len(strict)) < 0.4, compounds, np.roll(compounds, 7777))
+    return [bootstrap_accuracy(strict.assign(fit=0, truth=compounds, predicted=guessed), BootstrapOptions())]
 
 
 def measure(part: str, share: float, profile: bool) -> dict[str, Any]:
@@ -113,7 +122,6 @@ def measure(part: str, share: float, profile: bool) -> dict[str, Any]:
     row["digest"] = hashlib.sha256(text.encode()).hexdigest()[:12]
     if profile:
         pstats.Stats(watch, stream=sys.stderr).sort_stats("tottime").print_stats(25)
-        write_text(f"/tmp/evaluation_size_{part}_{share:g}.csv", text)
     return row
 
 
@@ -121,6 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, nargs="+", default=[0.1, 0.3], help="share of the paper's cells")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--quick", action="store_true", help="smallest shares, only to check that the script runs")
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
     parser.add_argument("--json", type=Path, help="also write the results here")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
@@ -129,6 +138,8 @@ def main() -> None:
         print(json.dumps(measure(arguments.parts[0], arguments.share[0], arguments.profile)))
         return
     rows = []
+    if arguments.quick:
+        arguments.share, arguments.parts = [0.02], ["intervals", "release"]
     for part in arguments.parts:
         for share in arguments.share:
             command = [sys.executable, __file__, "--one", "--parts", part, "--share", str(share)]

@@ -2,8 +2,9 @@
 
     python bench/scaling.py [--quick] [--sites 500] [--field FOLDER] [--json FILE]
 
-The five TIFFs of one field (FOLDER: names sorted as DNA, AGP, Mito, ER, RNA; by default the real JUMP field where the
-reference data lies beside the checkout, else a simulated one) are served under the names of many sites. Download,
+The five images of one field (FOLDER: names sorted as DNA, AGP, Mito, ER, RNA; by default the real JUMP field where the
+reference data lies beside the checkout, else a simulated one) are served under the names of many sites, with another
+count in their first pixel for each site, because a download refuses two of the same picture. Download,
 nuclei and tiles run as in the workflow; each reports its sites/s in every fifth of the plate, by the clock and by the
 processor time of this process (which other work disturbs less; nuclei run in other processes), its peak memory so far,
 and whether cells were lost, duplicated or changed, and files left behind.
@@ -25,12 +26,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import tifffile
 from tiles import CHANNELS, machine, simulated_field
 
 from campfire.core.columns import CELL_KEYS, SITE, WELL
 from campfire.images.gallery import S3Options, fetch_plate, plan_download
 from campfire.images.gallery.connect import connect
 from campfire.images.nuclei import segment_plate
+from campfire.images.reader import read_image
 from campfire.images.tiles import open_plate, write_plate
 
 BUCKET, SOURCE, BATCH, PLATE = "scaling", "source_99", "BATCH", "PLATE"
@@ -51,7 +54,8 @@ def field_files(folder: Path | None, root: Path) -> list[Path]:
 
 
 def make_bucket(root: Path, files: list[Path], n_sites: int) -> list[str]:
-    """Make a bucket whose sites all link to `files`, with its load_data; return its wells."""
+    """Make a bucket whose sites differ from `files` in one pixel, with its load_data; return its wells."""
+    pictures = [read_image(file) for file in files]
     home = f"cpg0016-jump/{SOURCE}"
     folder = root / BUCKET / f"{home}/images/{BATCH}/images/{PLATE}__2022-Measurement 1/Images"
     folder.mkdir(parents=True)
@@ -59,9 +63,10 @@ def make_bucket(root: Path, files: list[Path], n_sites: int) -> list[str]:
     for n in range(n_sites):
         well, site = f"{chr(65 + n // 9 // 24)}{n // 9 % 24 + 1:02d}", n % 9 + 1
         row = {"Metadata_Plate": PLATE, WELL: well, SITE: str(site)}
-        for number, (channel, file) in enumerate(zip(CHANNELS, files, strict=True), 1):
+        for number, (channel, picture) in enumerate(zip(CHANNELS, pictures, strict=True), 1):
             name = f"{well}f{site:02d}p01-ch{number}sk1fk1fl1.tiff"
-            (folder / name).symlink_to(file.resolve())
+            picture[0, 0] = n
+            tifffile.imwrite(folder / name, picture, compression="lzw", rowsperstrip=len(picture))
             row[f"URL_Orig{channel}"] = f"s3://{BUCKET}/{(folder / name).relative_to(root / BUCKET)}"
         rows.append(row)
     table = root / BUCKET / f"{home}/workspace/load_data_csv/{BATCH}/{PLATE}/load_data.csv"
@@ -152,7 +157,7 @@ def run(root: Path, wells: list[str], n_sites: int) -> list[dict[str, Any]]:
         *("tiles", n_sites, written),
         lambda: write_plate(store, images, nuclei, CHANNELS, pixel_size_um=PIXEL_SIZE_UM),
     )
-    # Every site holds the same bytes, so it must hold the same cells.
+    # Sites differ in a corner's pixel only, so they hold the same cells.
     cells = [tuple(crcs) for _, crcs in index.groupby([WELL, SITE])["crc32"]]
     assert len(cells) == n_sites and len(set(cells)) == 1 and not index.duplicated(CELL_KEYS).any()
     assert len(open_plate(store)) == kept == n_sites * len(cells[0])

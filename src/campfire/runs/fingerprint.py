@@ -23,7 +23,7 @@ from campfire.runs.definitions import WHOLE, Target, follow, module_file, take_a
 CARRIER_MODULES = frozenset(
     f"campfire.{name}"
     for name in (
-        *("core.errors", "core.files", "core.retry", "core.text", "runs.job"),
+        *("core.errors", "core.files", "core.memory", "core.retry", "core.text", "runs.job"),
         *("images.gallery.client", "images.gallery.folder", "images.gallery.journal", "images.gallery.outage"),
         "images.gallery.pace",
         "training.progress",
