@@ -31,6 +31,8 @@ STRANGE := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin
 $(if $(STRANGE),$(error no variable $(STRANGE); the Makefile knows $(VARIABLES), in capitals))
 
 
+.PHONY: help setup site demo compare claims smoke plan status pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure screenshots report has-demo clean-demo lock envs config-table
+
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 	@echo "Targets marked (shared) read data that is not in the repository; without it they say where it comes from."
