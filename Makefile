@@ -48,7 +48,7 @@ $(BIN)/.ready: requirements-uv.lock requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.lock
-	$(BIN)/python -c 'import pathlib, site; (pathlib.Path(site.getsitepackages()[0]) / "campfire.pth").write_text(str(pathlib.Path("src").resolve()) + "\n")'
+	$(BIN)/python -c 'import pathlib, site; (pathlib.Path(site.getsitepackages()[0]) / "campfire.pth").write_text("../../../../src\n")'  # relative: Python reads it in the locale's encoding
 	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m campfire "$$@"\n' > $(BIN)/campfire && chmod +x $(BIN)/campfire
 	@touch $@
 

@@ -1,7 +1,9 @@
 """The container files install what the lock says, and set-up refuses a path that Snakemake cannot work in."""
 
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -53,3 +55,18 @@ def test_set_up_refuses_a_path_that_cannot_work(repository: Path, tmp_path: Path
     done = subprocess.run(["make", "setup"], cwd=folder, capture_output=True, text=True)
     assert done.returncode != 0 and "has a space or a quote" in done.stdout + done.stderr
     assert not (folder / ".venv").exists()
+
+
+def test_a_path_with_an_umlaut_works_in_any_locale(repository: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "Größe"
+    (folder / "src/campfire").mkdir(parents=True)
+    (folder / "src/campfire/__init__.py").write_text("found = 1\n")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=folder, check=True)
+    (line,) = [line for line in (repository / "Makefile").read_text().splitlines() if "campfire.pth" in line]
+    command = line.strip().replace("$(BIN)", ".venv/bin")
+    subprocess.run(["sh", "-c", command], cwd=folder, check=True)
+    words = [".venv/bin/python", "-c", "import campfire; print(campfire.found)"]
+    for locale in ("C", "C.UTF-8"):
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": locale}
+        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.stdout == "1\n", done.stderr
