@@ -113,6 +113,7 @@ report: setup $(if $(CONFIG),,has-demo) ## write a report, after making what is 
 	@echo "== Making what is outstanding first: a report never shows stale results"
 	$(if $(CONFIG),,$(SERVED)) $(BRIEFLY) --configfile $(or $(CONFIG),config/demo.yaml) -- all
 	$(BRIEFLY) --configfile $(or $(CONFIG),config/demo.yaml) --report $(REPORT) -- all
+	@echo "Open in a browser: $(REPORT)"
 
 test: setup ## unit and workflow tests, without linting
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not slurm"

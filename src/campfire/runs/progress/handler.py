@@ -21,7 +21,8 @@ SECONDS_BETWEEN_LINES = 15.0
 REPEATED = ("RuleException", "CalledProcessError")
 """Exceptions by which Snakemake reports a failed job, which has a line of its own."""
 REPEATED_TEXTS = ("RuleException:", "Exiting because a job execution failed", "At least one job did not complete")
-NOTHING = "Nothing to be done"
+SHOWN_TEXTS = ("Nothing to be done", "Report created", "Creating conda environment")
+"""Beginnings of messages of Snakemake that are shown."""
 
 
 class LogHandler(LogHandlerBase):
@@ -110,7 +111,7 @@ class LogHandler(LogHandlerBase):
             self._report_failure(facts["jobid"], now, bool(facts.get("indent")))
         elif event not in (None, LogEvent.ERROR):
             return
-        elif record.levelno >= WARNING or getattr(record, "campfire", False) or str(record.msg).startswith(NOTHING):
+        elif record.levelno >= WARNING or getattr(record, "campfire", False) or str(record.msg).startswith(SHOWN_TEXTS):
             self._print_message(record)
         self._draw()
 
