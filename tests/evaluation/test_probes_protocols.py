@@ -229,3 +229,23 @@ def test_twice_embedded_cells_are_refused() -> None:
     keys = pd.concat([sample[names.CELL_KEYS], sample[names.CELL_KEYS].iloc[:1]])
     with pytest.raises(DataError, match="plate P0, well B01, site 1, nucleus 1 is embedded twice"):
         evaluate(keys, np.concatenate([x, x[:1]]), sample, ProbeOptions(**SMALL))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_stratified_folds_are_those_of_scikit_learn(shuffle: bool, seed: int) -> None:
+    from sklearn.model_selection import StratifiedKFold
+
+    from campfire.evaluation.probes.folds import _stratified_folds
+
+    generator = np.random.default_rng(seed)
+    folds = int(generator.integers(2, 7))
+    labels = np.repeat(generator.permutation(9), generator.integers(folds, 30, 9))
+    if seed % 2:
+        labels = generator.permutation(labels)
+    splitter = StratifiedKFold(folds, shuffle=shuffle, random_state=seed if shuffle else None)
+    expected = np.empty(len(labels), np.int64)
+    for number, (_, rows) in enumerate(splitter.split(labels, labels)):
+        expected[rows] = number
+    found = _stratified_folds(labels, shuffle, ProbeOptions(folds=folds, subset_seed=seed))
+    assert np.array_equal(found, expected)

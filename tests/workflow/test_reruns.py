@@ -261,7 +261,7 @@ def shown(plan: Plan) -> dict[str, list[str]]:
     ("library", "expected"),
     [
         ("matplotlib", DRAWN),
-        ("scikit-learn", planned(probed(*PAIRS), SCORED)),
+        ("scikit-learn", planned({"profile": ["campfire/DNA_AGP_Mito", "untrained/DNA_AGP_Mito"]}, PROFILES, CLOSING)),
         (
             "timm",
             planned(pairs(*PAIRS), "pretrain_run embed_transfer transfer_head", PRETRAINED, EMBEDDED, SCORED, MOVED),
