@@ -22,7 +22,7 @@ rule images:
         "../../envs/images.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=480,
         # Each of a plate's three jobs up to its tiles holds one, and later jobs go first: one that a finished download
         # frees is taken by the same plate's next job, so raw images of no more plates than this are on disk.

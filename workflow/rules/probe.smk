@@ -13,7 +13,7 @@ rule probe:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=16000,
+        mem_mb=6000,
         runtime=120,
     params:
         options=run.options("probe"),
@@ -36,7 +36,7 @@ rule leakage_effects:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=16000,
+        mem_mb=6000,
         runtime=240,
     params:
         options=run.plain["probe"],

@@ -10,7 +10,7 @@ rule sample:
         "../../envs/images.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=2000,
         runtime=60,
     params:
         options=run.options("sample"),

@@ -20,7 +20,7 @@ rule cut_tiles:
         "../../envs/images.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=2000,
         runtime=240,
         plates_on_disk=1,
     params:
