@@ -74,7 +74,8 @@ def test_snakemake_plans_what_a_doc_shows(command: Shown, tmp_path: Path) -> Non
     assert "Traceback" not in done.stderr
 
 
-ARRANGED = [c for c in of("campfire") if c.words[1] == "arrange"]
+# test_first_hour.py follows that page from its images to the end.
+ARRANGED = [c for c in of("campfire") if c.words[1] == "arrange" and c.doc != "docs/first-hour.md"]
 
 
 @pytest.fixture
