@@ -139,6 +139,12 @@ class PretrainOptions(Options):
         execution=True,
         internal=True,
     )
+    resume_changed: bool = option(
+        False,
+        "resume from the newest checkpoint of a run that differs only in learning rates, warm-up, weight decay, betas "
+        "or clip, where this run has none of its own; the weights record the changes",
+        execution=True,
+    )
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto", "fp32, bf16 (autocast, weights stay float32) or auto (bf16 on a GPU, fp32 on a CPU)"
     )

@@ -19,3 +19,9 @@ class Position:
     skipped: int = 0
     """Steps of the run that were skipped because their gradients were not finite."""
     history: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    """Changes of the optimiser's options on the way: `step` from which they hold, `changed` (option -> old, new)."""
+
+    def after(self, epochs: int) -> "Position":
+        """The position after so many epochs, with what lasts of this one."""
+        return Position(epoch=epochs, skipped=self.skipped, history=self.history, changes=self.changes)

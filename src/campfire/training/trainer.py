@@ -19,6 +19,7 @@ from campfire.core.random import keyed_generator
 from campfire.model import read_header
 from campfire.model.checkpoints import Checkpoint, load_optimiser, optimiser_tensors
 from campfire.screen.leave_out import LeaveOut
+from campfire.training.changed_options import earlier_run, note_options
 from campfire.training.engine import Engine
 from campfire.training.epoch_plan import EpochPlan, plan_epoch
 from campfire.training.flops import peak_rate, training_flops
@@ -176,6 +177,7 @@ class Run:
             "plates": sorted(set(self.train_tiles.plates)),
             "processes": self.processes.world,
             "steps": self.options.epochs * self.steps,
+            "changes": self.progress.changes,
         }
 
     def _plan(self, epoch: int) -> EpochPlan:
@@ -188,6 +190,9 @@ class Run:
         if self.processes.first:
             self.state.clean()
             checkpoint = self.state.load()
+            if checkpoint is None and self.options.resume_changed:
+                checkpoint = earlier_run(self.state, self.options, self.data)
+            note_options(self.state, self.options, self.data)
         # All processes resume from what the first one read: they agree, and a big file is read once.
         position = self.processes.share((checkpoint.state, checkpoint.path) if checkpoint else None)
         if position is None:
@@ -319,7 +324,7 @@ class Run:
             self.snapshots.write(done)
         self.run_log.say("%s, %.0f tiles/s", text, row["tiles_per_s"])
         crossed = options.checkpoint_steps and self.number % options.checkpoint_steps == 0
-        self.progress = Position(epoch=done, history=progress.history, skipped=progress.skipped)
+        self.progress = progress.after(done)
         flags = [bool(self.stop.name), bool(crossed) or self._clock() or done == options.epochs]
         everyone = self.processes.gather(torch.tensor(flags, dtype=torch.float64, device=self.processes.device))
         stopping = bool(everyone[:, 0].any()) and done < options.epochs

@@ -67,7 +67,7 @@ class SkippedSteps:
             raise DivergedError(
                 f"the loss of {now} steps was not finite, more than `skip_steps` ({limit}); their tiles are in "
                 f"{self.folder}. Look there for damaged tiles. A higher `skip_steps` resumes from the newest "
-                "checkpoint; a lower learning_rate or clip restarts"
+                "checkpoint; a lower learning_rate or clip restarts, or resumes too with `resume_changed: true`"
             )
 
     def _save(self, number: int) -> tuple[int, int, Path]:
