@@ -66,7 +66,7 @@ def start(
     # on a machine with other work a training step took three to five times as long (measured on two cores).
     common = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
     if threads:
-        # Before the libraries are loaded: afterwards torch divides the same sums in another way.
+        # For the libraries to read as they are loaded, as they do in a job with so many threads.
         common |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     interface = interface_towards(host, port) if nodes > 1 else ""
     if interface:
