@@ -66,6 +66,14 @@ def test_command_prints_a_line_per_file_and_fails_above_the_tolerance(folder: Pa
     assert "FAIL" in bad.stdout and "cls_pair" in bad.stdout
 
 
+def test_folders_that_cannot_be_compared_fail(tmp_path: Path) -> None:
+    for name in ("morphem", "another"):
+        (tmp_path / name).mkdir()
+    found = {report.peer: report for report in peers.check(tmp_path)}
+    assert set(found) == {"morphem", "another"} and not any(report.passed for report in found.values())
+    assert "no recorded outputs" in found["morphem"].line() and "no encoder of this name" in found["another"].line()
+
+
 def test_recorded_names_choose_rows_and_images() -> None:
     import numpy as np
 

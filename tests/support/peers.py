@@ -151,7 +151,12 @@ def check(folder: Path) -> list[Report]:
             continue
         paths = sorted(place.glob("outputs*.npz"))
         reports += [_attempt(peer, path, recompute) for path in paths]
-    return reports
+        if not paths:
+            reports.append(Report(peer, "outputs*.npz", error="the folder has no recorded outputs"))
+    unknown = sorted(place.name for place in folder.iterdir() if place.is_dir() and place.name not in PEERS)
+    return reports + [
+        Report(name, "", error=f"no encoder of this name; known are {', '.join(PEERS)}") for name in unknown
+    ]
 
 
 def _attempt(peer: str, path: Path, recompute: Callable[[Path, str], Mapping[str, Any]]) -> Report:
