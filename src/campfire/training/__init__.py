@@ -60,7 +60,10 @@ def train(
     code: str = UNKNOWN_CODE,
     leave_out: Mapping[str, str] | None = None,
 ) -> "pd.DataFrame":
-    """Pretrain in this process; see `campfire.training.trainer.train`. Imports torch on call."""
+    """Pretrain in this process; see `campfire.training.trainer.train`. Imports torch on call.
+
+    `options.threads` counts for `launch` only: here torch has the threads that this process gave it.
+    """
     from campfire.training.trainer import train as run
 
     return run(options, plates, wells, out_dir, state_dir, code, leave_out)

@@ -6,19 +6,24 @@
 `draw` uses only `data`, so the csv of a figure holds exactly what is drawn.
 """
 
-from campfire.report.figures import (
-    claims,
-    confusion,
-    figure_2_1,
-    figure_3_3,
-    figure_3_4,
-    figure_3_5,
-    ood_gap,
-    plate_layout,
-    profiles,
-    training_curves,
-)
-from campfire.report.figures.style import save
+from typing import TYPE_CHECKING
+
+from campfire.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from campfire.report.figures import (
+        claims,
+        confusion,
+        figure_2_1,
+        figure_3_3,
+        figure_3_4,
+        figure_3_5,
+        ood_gap,
+        plate_layout,
+        profiles,
+        training_curves,
+    )
+    from campfire.report.figures.style import save
 
 __all__ = [
     "claims",
@@ -33,3 +38,5 @@ __all__ = [
     "save",
     "training_curves",
 ]
+
+__getattr__ = lazy(__name__, {"style": ["save"]})
