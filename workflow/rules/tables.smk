@@ -72,7 +72,7 @@ rule write_page:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=2000,
         runtime=60,
     params:
         **page_parameters(results),
