@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-HEADS, TOKENS = 6, 51
+HEADS, TOKENS = 4, 51
 
 
 class Block(nn.Module):
