@@ -222,7 +222,7 @@ def of_probe(given: Input) -> Result:
 def of_evaluation(given: Input) -> Result:
     """Growth of time and memory with the number of cells; the ratio is time per cell at the smaller size over that
     at the larger one, so below 1 where a stage is superlinear."""
-    small, large = ("0.02", "0.04") if given.quick else ("0.1", "0.3")
+    small, large = ("0.02", "0.04") if given.quick else ("0.05", "0.15")
     parts = ["intervals"] if given.quick else ["intervals", "release"]
     rows, facts = [], []
     for part in parts:
