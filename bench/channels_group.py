@@ -31,7 +31,7 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import campfire.model.autoencoder as autoencoder
-from campfire.core.columns import CELL_KEYS, channel_order
+from campfire.core.columns import CELL_KEYS
 from campfire.core.files import read_table
 from campfire.model import MaskedAutoencoder, build_model
 from campfire.model.channels import _sums_by_product
@@ -185,7 +185,7 @@ def on_demo(ensemble: Ensemble, arguments: argparse.Namespace, append: Any) -> N
     """Train on the demo's train wells, measure on its val wells, embed the cells of the probes."""
     wells = read_table(arguments.wells)
     device = ensemble.device
-    trained = channel_order(["DNA", "AGP", "Mito"])
+    trained = [channel for channel in FIVE if channel in arguments.channels]
     ensemble.prepare(read_tiles(arguments.tiles, wells[wells["split"] == "train"], trained, device))
     val = wells[wells["split"] == "val"]
     known = read_tiles(arguments.tiles, val, trained, device)
@@ -246,6 +246,7 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--more-seeds", type=int, default=8)
+    parser.add_argument("--channels", nargs="+", default=["DNA", "AGP", "Mito"], choices=FIVE, help="trained on")
     parser.add_argument("--finalists", action="store_true", help="only candidates worth a long training")
     parser.add_argument("--limit", type=float, default=200)
     arguments = parser.parse_args()
