@@ -101,8 +101,8 @@ def gradients_of(model: nn.Module) -> Callable[[Tensor], None]:
 
 
 def fake_step(options: PretrainOptions, tiles: int) -> Engine:
-    """One optimiser step of `tiles` tiles of all channels in one pass; inside `fake_gpu`."""
-    engine = Engine(options, Processes(0, 1, GPU))
+    """One optimiser step of `tiles` tiles of all channels in one pass; inside `fake_gpu`, which records none."""
+    engine = Engine(options.changed(cuda_graphs=False), Processes(0, 1, GPU))
     size, numbers = engine.config.image_size, np.arange(tiles)
     images = torch.empty(tiles, len(options.channels), size, size, dtype=torch.uint16)
     batch = Batch(0, 0, 1, tiles, images, tuple(options.channels), numbers, numbers)

@@ -24,7 +24,7 @@ VERIFY_S, NUCLEI_S, TILES_S = 0.087 / 5, 0.615, 0.101
 """Processor seconds: per image to verify, per site for classical nuclei and for tiles (docs/scale.md)."""
 CELLPOSE_FIELDS_S = 119.0
 """Fields per second of a U-Net of Cellpose's size in fp32 on an H200 (docs/performance.md)."""
-LARGE_TILES_S = {"H200": 2895.0, "A100": 565.0}
+LARGE_TILES_S = {"H200": 2926.0, "A100": 565.0}
 """Tiles per second that a GPU trains ViT-L/14 on: an H200 as measured, the paper's A100 as quoted."""
 GIGABIT_S = 125e6
 """Bytes per second of a network of 1 Gbit/s."""

@@ -152,10 +152,10 @@ class PretrainOptions(Options):
         "auto", "torch.compile: true, false or auto (on a GPU)", execution=True
     )
     compile_tables: bool = option(
-        False, "compile the rotary tables apart from the blocks, so that each is computed once", execution=True
+        True, "compile the rotary tables apart from the blocks, so that each is computed once", execution=True
     )
     cuda_graphs: Literal[True, False, "auto"] = option(
-        False,
+        "auto",
         "record full steps and replay them as CUDA graphs, one for each number of channels: true, false or auto (on a "
         "GPU); a run in one process with a shared decoder, whose batch_size is its global_batch",
         execution=True,
