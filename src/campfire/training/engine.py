@@ -102,7 +102,10 @@ class Engine:
         if processes.world > 1:
             # With per-channel decoders or embeddings a step uses only the parameters of its channels.
             turns = self.config.decoder == "per_channel" or self.config.channel_embedding == "learned"
-            self.run = DistributedDataParallel(self.task, gradient_as_bucket_view=True, find_unused_parameters=turns)
+            # Otherwise DDP regroups gradients after its first step, and the last bits of a sum over three or more
+            # processes depend on the grouping: a resumed run would differ from an undisturbed one.
+            searches = turns or (options.deterministic and processes.world > 2)
+            self.run = DistributedDataParallel(self.task, gradient_as_bucket_view=True, find_unused_parameters=searches)
         self.replays = recorded_passes(self.task, options, self.device) if processes.world == 1 else None
         self.optimiser, self.names = make_optimiser(self.model, options, self.device)
         self.global_context = self.config.channel_embedding == "global" and self.config.decoder == "shared"
