@@ -25,7 +25,7 @@ from support.slurm_training import (
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 MINUTES, WARNING = 2, 60
-"""The time limit, and the seconds before it at which Slurm warns; it may do so up to 30 s earlier."""
+"""The time limit, and the seconds before it at which Slurm warns; it may do so up to a minute earlier."""
 LONG = {"epochs": 80, "checkpoint_steps": 0, "validation_every": 0, "batch_size": 32, "global_batch": 128}
 """No checkpoint but that of a signal (and every 15 minutes)."""
 
