@@ -43,6 +43,7 @@ def test_raw_images_of_few_plates_at_a_time(repository: Path, tmp_path: Path) ->
         config[key] = str(repository / config[key])
     config["nuclei"]["method"] = "classical"
     config["large_run"] = True
+    config["s3"]["endpoint_url"] = "http://127.0.0.1:9"  # of the Gallery's own plates the disk would be too small
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     plates = read_sheet(config["sheet"])["Metadata_Plate"].tolist()[:4]
     (tmp_path / "results/split/plates").mkdir(parents=True)
