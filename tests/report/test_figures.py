@@ -224,6 +224,9 @@ def test_ood_gap_points(drawn: dict[str, Any]) -> None:
     notes = [text.get_text() for text in axes.texts]
     assert any(text.startswith("+0.100\n[") for text in notes)
     assert axes.get_xlim()[0] == 0
+    assert axes.get_xlabel() == "Accuracy (single cells)"
+    uneven = module.draw(data.assign(metric="balanced_accuracy"))
+    assert uneven.axes[0].get_xlabel() == "Balanced accuracy (single cells)"
 
 
 def test_claims_keep_zero_in_sight(drawn: dict[str, Any]) -> None:

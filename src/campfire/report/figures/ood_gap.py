@@ -41,7 +41,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, splits: tuple[str, str]) -> None:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, float(rows[["id_high", "ood_high", "id", "ood"]].max().max()) * 1.06)
-    axes.set_xlabel("Accuracy (single cells)")
+    balanced = rows["metric"].eq("balanced_accuracy").any()
+    axes.set_xlabel(f"{'Balanced accuracy' if balanced else 'Accuracy'} (single cells)")
     beside: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
     axes.annotate("Gap", (1, -0.52), xycoords=("axes fraction", "data"), color=GREY, **beside)
     for place, row in zip(y, rows.to_dict("records"), strict=True):
