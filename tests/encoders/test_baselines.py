@@ -49,6 +49,7 @@ def test_a_random_network_depends_on_its_seed_and_treats_channels_alike() -> Non
     state = torch.get_rng_state()
     load({"kind": "random_cnn"}, "cpu")
     assert torch.equal(state, torch.get_rng_state())
+    assert load({"kind": "random_cnn"}, "cpu").pooling == "mean"
 
 
 def test_widths_are_checked() -> None:

@@ -62,7 +62,7 @@ class Store:
 @pytest.mark.parametrize("kind", PEERS)
 def test_each_kind_embeds_a_plate_from_its_weights_file(specs: dict[str, dict[str, Any]], kind: str) -> None:
     encoder = load(specs[kind], "cpu")
-    assert isinstance(encoder, Encoder)
+    assert isinstance(encoder, Encoder) and encoder.pooling == "own"
     store = Store(tiles(channels=5), ["DNA", "AGP", "Mito", "ER", "RNA"])
     keys, found = embed_plate(encoder, store, store.index, SET, batch_size=4)
     assert found.shape == (6, encoder.dim(SET)) == (6, LENGTHS[kind])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from campfire.core.files import read_table_metadata
 from support.browser import browser_path, opened
 
 
@@ -70,6 +71,18 @@ def test_every_table_and_figure_is_there(demo: Path) -> None:
     assert set(sheets) == {path.stem for path in (demo / "nuclei").glob("*.parquet")}
     assert all(10_000 < size < 600_000 for size in sheets.values()), sheets
     assert (demo / "report.html").stat().st_size > 100_000
+
+
+def test_embeddings_name_their_pooling_and_scale(demo: Path) -> None:
+    for encoder, pooling, scale in (
+        ("campfire", "mean", "tile"),
+        ("untrained", "mean", "tile"),
+        ("features", None, "counts"),
+    ):
+        paths = sorted((demo / "embeddings" / encoder).rglob("*.parquet"))
+        assert paths
+        facts = [read_table_metadata(path) for path in paths]
+        assert {(fact.get("pooling"), fact["normalisation"]) for fact in facts} == {(pooling, scale)}
 
 
 def test_the_findings_tell_the_whole_story(demo: Path) -> None:

@@ -58,6 +58,7 @@ class RandomCnnEncoder:
         device: str = "cpu",
     ) -> None:
         self.name, self.device, self.normalisation, self.combine = name, device, normalisation, combine
+        self.pooling = "mean"
         self.width = widths[1]
         settings = ["random cnn 1", seed, list(widths), normalisation, combine]
         self.digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()

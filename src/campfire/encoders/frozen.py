@@ -42,7 +42,7 @@ class FrozenEncoder:
         prepare_plate: Callable[[Tensor, Sequence[str]], None] | None = None,
         plate_tiles: int = 0,
     ) -> None:
-        self.name, self.device, self.normalisation = name, device, "own"
+        self.name, self.device, self.normalisation, self.pooling = name, device, "own", "own"
         self.plate_tiles, self._prepare_plate = plate_tiles, prepare_plate
         self.model = model.to(device).eval()
         self._embed, self._dim = embed, dim
