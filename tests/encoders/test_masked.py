@@ -112,5 +112,7 @@ def test_the_kind_wraps_any_other() -> None:
     made = encoders.load(spec, "cpu")
     assert isinstance(made, MaskedEncoder) and made.radius == 10.0
     assert made.dim(["DNA"]) == encoders.load({"kind": "intensities"}, "cpu").dim(["DNA"])
+    pooled = encoders.load({**spec, "of": {"kind": "random_cnn"}}, "cpu")
+    assert isinstance(pooled, MaskedEncoder) and pooled.pooling == "mean" and not hasattr(made, "pooling")
     with pytest.raises(ConfigError, match="spec of encoder simple"):
         encoders.load({"kind": "masked", "encoder": "simple"}, "cpu")

@@ -37,6 +37,8 @@ class MaskedEncoder:
         self.inner, self.name, self.radius = inner, name, radius
         self.device, self.normalisation = inner.device, inner.normalisation
         self.plate_tiles = int(getattr(inner, "plate_tiles", 0))
+        if hasattr(inner, "pooling"):
+            self.pooling = inner.pooling
         self.digest = hashlib.sha256(f"{inner.digest} masked 1 {radius}".encode()).hexdigest()
 
     def masked(self, store: TileStore, nuclei: pd.DataFrame) -> MaskedTiles:
