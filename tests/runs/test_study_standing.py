@@ -50,7 +50,7 @@ def test_the_budget_is_the_study_s_arithmetic(study: Study, repository: Path) ->
         costs = budget(study, [(stage, trial) for trial in range(1, count + 1)])
         assert sum(cost.flops for cost in costs) == pytest.approx(flops, rel=0.01)
     text = render(budget(study, [("loss", trial) for trial in range(1, 28)]))
-    assert re.search(r"loss +27 trials  366\.\d h or 2,8\d\d\.\d h, the longest \(loss 1\)", text), text
+    assert re.search(r"loss +27 trials  362\.\d h or 2,8\d\d\.\d h, the longest \(loss 1\)", text), text
     assert gpu_rates()["A100"] == pytest.approx(0.12 * 312e12, rel=0.01), "12 % of its peak"
     assert "total" not in text and "total" in render(budget(study, [("loss", 1), ("mask", 1)]))
 
