@@ -40,13 +40,13 @@ def trace(device: str, compiled: bool | str, steps: int = 2) -> dict[str, Tensor
         def note(name: str, value: Tensor) -> None:
             found[f"step {step}: {name}"] = value.detach().float().cpu().clone()
 
-        def before_pass(_: nn.Module, given: tuple[Any, ...]) -> None:
-            note("images", given[0])
+        def before_pass(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            note("images", named["images"])
 
         def after(name: str) -> Any:
             return lambda _, given, result: note(name, result if isinstance(result, Tensor) else result.prediction)
 
-        engine.task.register_forward_pre_hook(before_pass)
+        engine.task.register_forward_pre_hook(before_pass, with_kwargs=True)
         model = engine.model
         parts = {"channel embedding": model.decoder.context_layer, "tokens": model.encoder, "decoded": model.decoder}
         for name, module in {**parts, "prediction": model, "losses": engine.task}.items():

@@ -1,5 +1,6 @@
 """Fetching a published table: from the network, a file:// address or a local path, verified."""
 
+import errno
 import gzip
 import hashlib
 import http.client
@@ -102,6 +103,8 @@ def _copy(source: Path, address: str, partial: Path) -> None:
     try:
         shutil.copyfile(source, partial)
     except (OSError, shutil.SameFileError) as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):  # of the results' disk, not of the table
+            raise OSError(error.errno, error.strerror, str(partial)) from error
         raise DataError(f"{address}: cannot read this file ({error}); correct the address in the config") from error
 
 
