@@ -174,7 +174,8 @@ def test_a_node_that_stands_still_and_a_killed_controller_only_cost_time(
         os.kill(int((FOLDER / "run/slurmctld.pid").read_text()), signal.SIGKILL)
         until(lambda: subprocess.run(["squeue"], capture_output=True).returncode, running, output, 120)
         stands = len(events(place))
-        assert start(repository, FOLDER, **SIZE).returncode == 0
+        start(repository, FOLDER, **SIZE)  # which waits for idle nodes, and these are at work
+        until(lambda: subprocess.run(["squeue"], capture_output=True).returncode == 0, running, output, 120)
         until(lambda: job_of("rule_pretrain_run") == number, running, output, 120)
         assert len(events(place)) == stands, "nothing is trained without the slow node"
         for process in slow:
