@@ -15,7 +15,7 @@ LUSTRE_GROUP = """     /lustre 5500000000* 5000000000 6000000000 6d 1234 0 0 -
 SYSTEM = """Disk quotas for user lab (uid 1000):
      Filesystem  blocks   quota   limit   grace   files   quota   limit   grace
 server:/home 1000 0 0 0 10 0 0 0
-server:/work/run 900000 1000000 1100000 0 10 0 0 0
+server:/scratch/run 900000 1000000 1100000 0 10 0 0 0
 """
 
 
@@ -60,7 +60,7 @@ def test_the_line_of_the_folder_s_own_disk_counts(
     commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command(commands, "quota", printing(SYSTEM))
-    monkeypatch.setattr(quota, "_device", lambda place: "server:/work/run")
+    monkeypatch.setattr(quota, "_device", lambda place: "server:/scratch/run")
     assert quota_left(tmp_path) == 100_000 * 1024
     monkeypatch.setattr(quota, "_device", lambda place: "server:/home")
     assert quota_left(tmp_path) is None
