@@ -1,10 +1,10 @@
 """Does a model know its channels? Candidates for the channel embedding, compared on the demo's screen and a real field.
 
     python bench/channels.py [--demo results/demo] [--pilot results/pilot/tiles] [--candidates tile tile_sd ...]
-        [--seeds 1 2 3] [--epochs 4] [--probe] [--append channels.jsonl] [--quick]
+        [--seeds 1 2 3] [--epochs 4] [--whole] [--probe] [--append channels.jsonl] [--quick]
 
-Each candidate trains a model half as wide as config/demo.yaml's on the demo's train wells (`make demo` first) and is
-measured on its val wells, by columns of metrics.parquet (docs/contracts.md): the error of masked pixels per channel
+Each candidate trains a model half as wide as config/demo.yaml's (`--whole`: the demo's own) on the demo's train wells
+(`make demo` first) and is measured on its val wells, by columns of metrics.parquet (docs/contracts.md): the error of masked pixels per channel
 against two floors, and how alike the predictions of two channels are against how alike their targets are. `unseen` is
 the same for ER and RNA, never trained on. `separation`: distance between the embeddings of the two closest channels
 over their noise between batches of 16 tiles; `--separation` prints it for all pairs of five channels without training.
@@ -84,12 +84,12 @@ SMALL = {"width": 64, "depth": 2, "decoder_width": 48}
 TRAINED, UNSEEN = ["DNA", "AGP", "Mito"], ["DNA", "ER", "RNA"]
 
 
-def options(candidate: str, seed: int, epochs: int, **changes: Any) -> PretrainOptions:
-    """The demo's run with a candidate's changes."""
+def options(candidate: str, seed: int, epochs: int, whole: bool = False, **changes: Any) -> PretrainOptions:
+    """The demo's run with a candidate's changes, half as wide unless `whole`."""
     values = yaml.safe_load(Path("config/demo.yaml").read_text(encoding="utf-8"))["pretrain"]["runs"]["campfire"]
     parts = CANDIDATES[candidate]
     values = {**values, **changes, "seed": seed, "epochs": epochs, "snapshot_tiles": 0, "validation_every": epochs}
-    values["model"] = {**values["model"], **SMALL, **parts.get("model", {})}
+    values["model"] = {**values["model"], **({} if whole else SMALL), **parts.get("model", {})}
     values["augmentation"] = {**values.get("augmentation", {}), **parts["augmentation"]}
     return PretrainOptions(warmup_learning_rate=1e-5, compile=False, log_steps=100, **values)
 
@@ -204,7 +204,7 @@ def on_demo(candidate: str, seed: int, arguments: argparse.Namespace) -> dict[st
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         limits = {"max_tiles": 128, "validation_tiles": 64} if quick else {}
-        run = options(candidate, seed, arguments.epochs, **limits)
+        run = options(candidate, seed, arguments.epochs, arguments.whole, **limits)
         plates = [demo / "tiles" / f"{plate}.npy" for plate in sorted(wells[PLATE].unique())]
         table = train(run, plates, wells, out / "run", out / "state")
         row = {k: v for k, v in table.iloc[-1].dropna().items() if "_" in str(k) and k != "grad_norm"}
@@ -229,7 +229,12 @@ def on_pilot(candidate: str, seed: int, arguments: argparse.Namespace) -> dict[s
         out = Path(folder)
         channels = list(store.channels)
         run = options(
-            candidate, seed, 2 if arguments.quick else arguments.pilot_epochs, channels=channels, global_batch=16
+            candidate,
+            seed,
+            2 if arguments.quick else arguments.pilot_epochs,
+            arguments.whole,
+            channels=channels,
+            global_batch=16,
         )
         train(run, [path], wells, out / "run", out / "state")
         weights = out / "run" / "model.safetensors"
@@ -249,6 +254,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--pilot-epochs", type=int, default=150)
     parser.add_argument("--data", nargs="+", default=["demo", "pilot"], choices=["demo", "pilot"])
+    parser.add_argument("--whole", action="store_true")
     parser.add_argument("--probe", action="store_true")
     parser.add_argument("--separation", action="store_true")
     parser.add_argument("--append", type=Path)
@@ -272,6 +278,7 @@ def main() -> None:
                     continue
                 epochs = arguments.epochs if data == "demo" else arguments.pilot_epochs
                 key = {"data": data, "candidate": candidate, "seed": seed, "epochs": epochs, "probe": arguments.probe}
+                key["whole"] = arguments.whole
                 if any(key.items() <= row.items() for row in rows):
                     continue
                 row = {**key, **measure(candidate, seed, arguments)}
