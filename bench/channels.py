@@ -4,14 +4,14 @@
         [--seeds 1 2 3] [--epochs 4] [--whole] [--probe] [--append channels.jsonl] [--quick]
 
 Each candidate trains a model half as wide as config/demo.yaml's (`--whole`: the demo's own) on the demo's train wells
-(`make demo` first) and is measured on its val wells, by columns of metrics.parquet (docs/contracts.md): the error of masked pixels per channel
-against two floors, and how alike the predictions of two channels are against how alike their targets are. `unseen` is
-the same for ER and RNA, never trained on. `separation`: distance between the embeddings of the two closest channels
-over their noise between batches of 16 tiles; `--separation` prints it for all pairs of five channels without training.
-`--probe` adds the accuracies of the four quadrants for trained and for unseen channels (protocol strict, cells of the
-demo). The pilot field's 59 tiles (`make pilot` first) are overfitted, all five channels. `--append` keeps a JSON line
-per run and skips the runs it holds; the tables are of all that it holds. `--quick` takes few tiles and one epoch: it
-proves that the script runs, nothing else.
+(`make demo` first) and is measured on its val wells, by columns of metrics.parquet (docs/contracts.md): the error of
+masked pixels per channel against two floors, and how alike the predictions of two channels are against how alike their
+targets are. `unseen` is the same for ER and RNA, never trained on. `separation`: distance between the embeddings of the
+two closest channels over their noise between batches of 16 tiles; `--separation` prints it for all pairs of five
+channels without training. `--probe` adds the accuracies of the four quadrants for trained and for unseen channels
+(protocol strict, cells of the demo). The pilot field's 59 tiles (`make pilot` first) are overfitted, all five channels.
+`--append` keeps a JSON line per run and skips the runs it holds; the tables are of all that it holds. `--quick` takes
+few tiles and one epoch: it proves that the script runs, nothing else.
 """
 
 import argparse
@@ -54,6 +54,10 @@ CANDIDATES: dict[str, dict[str, dict[str, Any]]] = {
     "tile, mean in tile range": {"augmentation": {"normalisation": "tile", "channel_scale": "tile_range"}},
     "tile, mean in plate sd": {"augmentation": {"normalisation": "tile", "channel_scale": "plate_sd"}},
     "tile, mean in plate range": {"augmentation": {"normalisation": "tile", "channel_scale": "plate_range"}},
+    "tile, mean and spread before centring": {
+        "augmentation": {"normalisation": "tile", "channel_scale": "tile_sd"},
+        "model": {"channel_context": "mean_spread"},
+    },
     "tile, mean and spread": {
         "augmentation": {"normalisation": "tile", "channel_scale": "input"},
         "model": {"channel_context": "mean_spread"},
