@@ -119,9 +119,18 @@ def test_bytes_rates_and_the_time_left(run: Made, tmp_path: Path) -> None:
     assert cut.seconds_left(NOW, {}) == pytest.approx(200) and probe.seconds_left(NOW, {}) is None
     text = status.render(progress, NOW)
     assert "estimated end: at least 3 min 20 s left" in text and "no job of probe has finished yet" in text
-    assert "outstanding jobs will write about" in text
+    assert "outstanding jobs will write at least" in text, "what a probe writes is not known yet"
     row = next(line.split() for line in text.splitlines() if "cut_tiles" in line)
     assert row[:6] == ["tiles", "cut_tiles", "2", "0", "2", "0"] and row[8:10] == ["3", "-"]
+
+
+def test_jobs_of_earlier_runs_do_not_say_how_many_run_at_once(run: Made) -> None:
+    """Yesterday's plate, a night without work, then four plates at once: 12 more take three times as long as one."""
+    jobs = [(entry("tiles", "nuclei", "before", planned=False), seconds_ago(50_000, 49_900))]
+    jobs += [(entry("tiles", "nuclei", f"P{number}"), seconds_ago(900, 800)) for number in range(4)]
+    jobs += [(entry("tiles", "nuclei", f"Q{number}"), None) for number in range(12)]
+    (nuclei,) = run(jobs).rules
+    assert nuclei.seconds_left(NOW, {}) == pytest.approx(300)
 
 
 def test_pretraining_shows_speed_and_the_share_of_time_that_it_computes(run: Made, tmp_path: Path) -> None:
@@ -162,7 +171,7 @@ def test_the_last_errors_and_silent_jobs_are_named(run: Made, tmp_path: Path) ->
 
 
 def test_no_run_yet_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(DataError, match="no such record"):
+    with pytest.raises(DataError, match="no run has begun in"):
         read_progress(tmp_path)
     assert status.main([str(tmp_path)]) == 1
     assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -143,7 +143,10 @@ class RuleProgress:
 
     def _at_once(self) -> float:
         """How many of its jobs ran at once, on average, between its first start and the last end in this run."""
-        spans = [(float(r["began"]), float(r["ended"])) for r in self.finished]
+        own = [job.record for job in self.jobs if job.state == "done" and job.entry["planned"]]
+        spans = [(float(r["began"]), float(r["ended"])) for r in own]
+        if not spans:
+            return 1.0
         stretch = max(end for _, end in spans) - min(begin for begin, _ in spans)
         return sum(end - begin for begin, end in spans) / stretch if stretch > 0 else 1.0
 
@@ -169,8 +172,8 @@ def read_progress(results: str | Path) -> Progress:
     record = read_run_record(results)
     if record is None:
         raise DataError(
-            f"{run_record(results)}: no such record; a run writes it when its first job begins. Name the folder of "
-            "results: campfire status results/demo"
+            f"no run has begun in {results}: there is no state/run.json, which is written once a run is planned. Wait "
+            "for that, or name another folder of results: campfire status results/demo"
         )
     at_work = is_at_work(record)
     rules: dict[str, RuleProgress] = {}

@@ -108,7 +108,9 @@ def disk_line(progress: Progress) -> str:
     lasting = [rule for rule in progress.rules if rule.rule != "images" and rule.finished]
     needed = sum(rule.bytes / len(rule.finished) * (rule.count("running") + rule.count("queued")) for rule in lasting)
     if needed:
-        text += f"; outstanding jobs will write about {size(needed)}, raw images apart"
+        # What checkpoints and embeddings take is not known before the first of them is finished.
+        unknown = any(not rule.finished and rule.count("running") + rule.count("queued") for rule in progress.rules)
+        text += f"; outstanding jobs will write {'at least' if unknown else 'about'} {size(needed)}, raw images apart"
     return text + (", WHICH IS MORE THAN IS FREE" if needed > free else "")
 
 
