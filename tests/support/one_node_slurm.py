@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,15 @@ def site_profile(repository: Path, folder: Path, gpus: int) -> Path:
     profile["latency-wait"] = 5
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(profile))
+    return folder
+
+
+def change_profile(folder: Path, pretrain_run: Mapping[str, object] | None = None, **settings: object) -> Path:
+    """Lay options of the rule `pretrain_run`, and settings of the whole profile, over the profile in `folder`."""
+    path = folder / "config.yaml"
+    profile = yaml.safe_load(path.read_text())
+    profile["set-resources"]["pretrain_run"] |= pretrain_run or {}
+    path.write_text(yaml.safe_dump(profile | settings))
     return folder
 
 

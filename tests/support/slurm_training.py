@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,42 @@ def begun(command: list[str], place: Path, output: Path) -> Iterator[subprocess.
         finally:
             process.kill()
             process.wait()
+
+
+@dataclass(frozen=True)
+class AtWork:
+    """A pretraining at work on Slurm. number: that of its job; output: what Snakemake prints."""
+
+    place: Path
+    output: Path
+    process: subprocess.Popen[bytes]
+    number: str
+
+    @property
+    def job(self) -> dict[str, str]:
+        """Its job as Slurm shows it."""
+        return next(job for job in jobs() if job["JobId"] == self.number)
+
+    @property
+    def nodes(self) -> str:
+        """The nodes of its job: n[1-2]."""
+        return self.job["NodeList"]
+
+    def until(self, what: Callable[[], Any], seconds: float) -> Any:
+        """The first true value of `what()` while the run is at work."""
+        return until(what, self.process, self.output, seconds)
+
+    def finish(self, seconds: float = 300) -> None:
+        """Wait for the end of the run, which must succeed."""
+        assert self.process.wait(seconds) == 0, read(self.output)[-3000:]
+
+
+@contextmanager
+def at_work(command: list[str], place: Path, output: Path) -> Iterator[AtWork]:
+    """A training run that has written its first checkpoint; killed at the end if it is still alive."""
+    with begun(command, place, output) as process:
+        number = until(lambda: checkpoints(place) and job_of("rule_pretrain_run"), process, output, 240)
+        yield AtWork(place, output, process, number)
 
 
 def read(path: Path) -> str:

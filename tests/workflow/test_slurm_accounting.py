@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.one_node_slurm import jobs, one_node_slurm, site_profile, snakemake
+from support.one_node_slurm import change_profile, jobs, one_node_slurm, site_profile, snakemake
 from support.slurm_training import training_run
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -23,19 +23,16 @@ def cluster(repository: Path) -> Iterator[None]:
         yield
 
 
-def profile_with(repository: Path, folder: Path, **settings: object) -> Path:
-    """The shipped profile of a site with other settings."""
-    profile = site_profile(repository, folder, gpus=2)
-    path = profile / "config.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | settings))
-    return profile
+@pytest.fixture
+def profile(cluster: None, repository: Path, tmp_path: Path) -> Path:
+    return site_profile(repository, tmp_path / "profile", gpus=2)
 
 
 def test_sacct_tells_the_states_and_the_efficiency_report_has_every_job(
-    cluster: None, repository: Path, tmp_path: Path
+    profile: Path, repository: Path, tmp_path: Path
 ) -> None:
     report = {"slurm-efficiency-report": True, "slurm-efficiency-report-path": str(tmp_path / "efficiency")}
-    profile = profile_with(repository, tmp_path / "profile", **{"slurm-status-command": "sacct", **report})
+    change_profile(profile, **{"slurm-status-command": "sacct", **report})
     run = snakemake(
         "--snakefile", repository / "tests/support/slurm_many.smk", "--directory", tmp_path, "--profile", profile
     )
@@ -56,13 +53,10 @@ def test_sacct_tells_the_states_and_the_efficiency_report_has_every_job(
     assert {"CPU Efficiency (%)", "Memory Usage (%)"} <= set(rows[0])
 
 
-def test_an_unknown_account_is_said_before_the_first_job(cluster: None, repository: Path, tmp_path: Path) -> None:
+def test_an_unknown_account_is_said_before_the_first_job(profile: Path, repository: Path, tmp_path: Path) -> None:
     """Snakemake's plugin would stop without a word in a thread of its own."""
-    profile = site_profile(repository, tmp_path / "profile", gpus=2)
-    path = profile / "config.yaml"
-    settings = yaml.safe_load(path.read_text())
-    settings["default-resources"] |= {"slurm_account": "nobody"}
-    path.write_text(yaml.safe_dump(settings))
+    defaults = yaml.safe_load((profile / "config.yaml").read_text())["default-resources"]
+    change_profile(profile, **{"default-resources": defaults | {"slurm_account": "nobody"}})
     run, place = training_run(repository, tmp_path / "run", profile)
     done = subprocess.run(run, cwd=place, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1

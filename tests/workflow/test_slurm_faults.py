@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from support.one_node_slurm import jobs, one_node_slurm, site_profile, snakemake, start, wait_for
+from support.one_node_slurm import change_profile, jobs, one_node_slurm, site_profile, snakemake, start, wait_for
 from support.slurm_training import (
     MODEL,
+    at_work,
     begun,
     checkpoints,
     job_of,
@@ -87,9 +87,7 @@ def test_memory_time_scancel_and_a_restarted_slurmctld(profile: Path, repository
 def test_what_slurm_refuses_is_said_in_its_words_before_the_first_job(
     changes: dict[str, object], said: str, profile: Path, repository: Path, tmp_path: Path
 ) -> None:
-    settings = yaml.safe_load((profile / "config.yaml").read_text())
-    settings["set-resources"]["pretrain_run"] |= changes
-    (profile / "config.yaml").write_text(yaml.safe_dump(settings))
+    change_profile(profile, changes)
     run, place = training_run(repository, tmp_path / "run", profile)
     before = {job["JobId"] for job in jobs()}
     done = subprocess.run(run, cwd=place, capture_output=True, text=True, timeout=120)
@@ -126,13 +124,12 @@ def test_a_killed_controller_and_two_at_once(
         command = [sys.executable, "-m", "campfire.runs.slurm", *more]
         return subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout
 
-    with begun(run, place, tmp_path / "first.txt") as first:
-        wait_for(lambda: checkpoints(place), 120)
-        number = job_of("rule_pretrain_run")
+    with at_work(run, place, tmp_path / "first.txt") as first:
+        number = first.number
         subprocess.run(["scontrol", "suspend", number], check=True)  # it holds its state, and waits for us
         assert "of a run at work" in orphans() and "0 of them by dead runs" in orphans()
         second = again()
-        assert second.startswith("exit 1") and f"another run is active here (process {first.pid}" in second
+        assert second.startswith("exit 1") and f"another run is active here (process {first.process.pid}" in second
     refused = again()
     assert refused.startswith("exit 1") and "make slurm-orphans" in refused and "snakemake --unlock" in refused
     listed = orphans()
@@ -158,15 +155,13 @@ def test_a_warning_before_the_time_limit_requeues_the_job(
     """Slurm's signal reaches the trainers, which write a checkpoint; the same job goes on, and Snakemake waits."""
     run, place = training
     before = {job["JobId"] for job in jobs()}
-    with begun(run, place, tmp_path / "output.txt") as running:
-        wait_for(lambda: checkpoints(place), 120)
-        number = job_of("rule_pretrain_run")
-        subprocess.run(["scancel", "--signal=TERM", number], check=True)  # as --signal=TERM@300 does
-        wait_for(lambda: job_of("rule_pretrain_run", "PENDING") == number, 60)
+    with at_work(run, place, tmp_path / "output.txt") as running:
+        subprocess.run(["scancel", "--signal=TERM", running.number], check=True)  # as --signal=TERM@300 does
+        running.until(lambda: job_of("rule_pretrain_run", "PENDING") == running.number, 60)
         log = read(place / "logs/pretrain/campfire.log")
         assert "stopped after a checkpoint" in log, log
-        wait_for(lambda: started_again(number), 120)
-        assert running.wait(300) == 0, (tmp_path / "output.txt").read_text()[-3000:]
+        running.until(lambda: started_again(running.number), 120)
+        running.finish()
     assert states(before) == {("rule_pretrain_run_wildcards_campfire", "COMPLETED"): 1}
     assert same_weights(place / MODEL, undisturbed)
 
@@ -176,10 +171,7 @@ def test_two_tasks_of_one_job_train_as_two_nodes_do(
 ) -> None:
     """`mpi: srun` with a task per node: each task starts its processes, which meet at the first node's address."""
     run, place = training
-    profile = tmp_path / "profile/config.yaml"
-    settings = yaml.safe_load(profile.read_text())
-    settings["set-resources"]["pretrain_run"] |= {"mpi": "srun", "tasks": 2}
-    profile.write_text(yaml.safe_dump(settings))
+    change_profile(tmp_path / "profile", {"mpi": "srun", "tasks": 2})
     before = {job["JobId"] for job in jobs()}
     done = subprocess.run(run, cwd=place, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]

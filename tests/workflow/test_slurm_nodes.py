@@ -9,24 +9,21 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import yaml
 
 from campfire.core.files import single_writer
-from support.one_node_slurm import jobs, one_node_slurm, site_profile, start, wait_for
+from support.one_node_slurm import change_profile, jobs, one_node_slurm, site_profile, start, wait_for
 from support.slurm_training import (
     MODEL,
-    begun,
-    checkpoints,
+    AtWork,
+    at_work,
     events,
     job_of,
     lost_steps,
     ranks,
-    read,
     same_weights,
     started_again,
     train_alone,
     training_run,
-    until,
 )
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -59,10 +56,7 @@ def every_node_is_up_and_idle(cluster: None, repository: Path) -> Iterator[None]
 def profile(cluster: None, repository: Path, tmp_path: Path) -> Path:
     """The shipped profile with the lines that docs/cluster.md shows for two nodes."""
     folder = site_profile(repository, tmp_path / "profile", gpus=2 * RANKS_OF_A_NODE)
-    settings = yaml.safe_load((folder / "config.yaml").read_text())
-    settings["set-resources"]["pretrain_run"] |= {"nodes": 2, "mpi": "srun", "tasks": 2}
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-    return folder
+    return change_profile(folder, {"nodes": 2, "mpi": "srun", "tasks": 2})
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +65,11 @@ def alone(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_alone(repository, tmp_path_factory.mktemp("alone"), processes=2 * RANKS_OF_A_NODE, **LONG)
 
 
-def job(number: str) -> dict[str, str]:
-    """A job as Slurm shows it."""
-    return next(job for job in jobs() if job["JobId"] == number)
-
-
-def nodes_of(number: str) -> str:
-    """The nodes of a job: n[1-2]."""
-    return job(number)["NodeList"]
+@pytest.fixture
+def training(repository: Path, profile: Path, tmp_path: Path) -> Iterator[AtWork]:
+    """A run over two nodes that has written its first checkpoint and has most of its steps ahead."""
+    with at_work(*training_run(repository, tmp_path / "run", profile, **LONG), tmp_path / "output.txt") as run:
+        yield run
 
 
 def processes_of(node: str) -> list[int]:
@@ -114,44 +105,38 @@ def free(port: int) -> bool:
         return True
 
 
-def test_two_nodes_train_as_one_node_with_as_many_gpus(
-    repository: Path, profile: Path, alone: Path, tmp_path: Path
-) -> None:
-    run, place = training_run(repository, tmp_path / "run", profile, **LONG)
-    output = tmp_path / "output.txt"
-    with begun(run, place, output) as running:
-        number = until(lambda: checkpoints(place) and job_of("rule_pretrain_run"), running, output, 240)
-        assert running.wait(300) == 0, read(output)[-3000:]
-    done = job(number)
-    assert (done["NumNodes"], done["NumTasks"], done["JobState"]) == ("2", "2", "COMPLETED")
-    assert same_weights(place / MODEL, alone)
+def test_two_nodes_train_as_one_node_with_as_many_gpus(training: AtWork, alone: Path) -> None:
+    training.finish()
+    assert (training.job["NumNodes"], training.job["NumTasks"]) == ("2", "2")
+    assert_undisturbed(training, alone)
 
 
-def test_a_node_that_dies_costs_the_steps_since_the_last_checkpoint(
-    repository: Path, profile: Path, alone: Path, tmp_path: Path
-) -> None:
+def assert_undisturbed(training: AtWork, alone: Path) -> None:
+    """The job was never requeued, repeated no step, and ended with the weights of the run on one node."""
+    assert training.job["JobState"] == "COMPLETED" and training.job["Restarts"] == "0"
+    assert lost_steps(training.place) == []
+    assert same_weights(training.place / MODEL, alone)
+
+
+def test_a_node_that_dies_costs_the_steps_since_the_last_checkpoint(training: AtWork, alone: Path) -> None:
     """Slurm puts the job back into its queue; it resumes on the nodes that are left, and no rank outlives its run."""
-    run, place = training_run(repository, tmp_path / "run", profile, **LONG)
-    output = tmp_path / "output.txt"
-    with begun(run, place, output) as running:
-        until(lambda: checkpoints(place), running, output, 240)
-        number = job_of("rule_pretrain_run")
-        assert nodes_of(number) == "n[1-2]"
-        began = ranks(place)
-        assert len(began) == 2 * RANKS_OF_A_NODE
-        kill_node("n2")
-        subprocess.run(["scontrol", "update", "nodename=n2", "state=down", "reason=test"], check=True)
-        until(lambda: job(number)["Restarts"] == "1", running, output, 120)
-        until(lambda: not began.keys() & ranks(place).keys(), running, output, 60)
-        ports = {int(rank["MASTER_PORT"]) for rank in began.values()}
-        until(lambda: all(map(free, ports)), running, output, 60)
-        (state,) = place.glob("results/state/pretrain/campfire")
-        with single_writer(state):
-            """The dead run's lock is free."""
-        until(lambda: started_again(number), running, output, 120)
-        assert nodes_of(number) == "n[1,3]"
-        assert running.wait(300) == 0, read(output)[-3000:]
-    assert job(number)["Restarts"] == "1"
+    place = training.place
+    assert training.nodes == "n[1-2]"
+    began = ranks(place)
+    assert len(began) == 2 * RANKS_OF_A_NODE
+    kill_node("n2")
+    subprocess.run(["scontrol", "update", "nodename=n2", "state=down", "reason=test"], check=True)
+    training.until(lambda: training.job["Restarts"] == "1", 120)
+    training.until(lambda: not began.keys() & ranks(place).keys(), 60)
+    ports = {int(rank["MASTER_PORT"]) for rank in began.values()}
+    training.until(lambda: all(map(free, ports)), 60)
+    (state,) = place.glob("results/state/pretrain/campfire")
+    with single_writer(state):
+        """The dead run's lock is free."""
+    training.until(lambda: started_again(training.number), 120)
+    assert training.nodes == "n[1,3]"
+    training.finish()
+    assert training.job["Restarts"] == "1"
     (lost,) = lost_steps(place)
     assert 0 <= lost < LONG["checkpoint_steps"]
     assert same_weights(place / MODEL, alone)
@@ -159,48 +144,36 @@ def test_a_node_that_dies_costs_the_steps_since_the_last_checkpoint(
 
 
 def test_a_node_that_stands_still_and_a_killed_controller_only_cost_time(
-    repository: Path, profile: Path, alone: Path, tmp_path: Path
+    training: AtWork, alone: Path, repository: Path
 ) -> None:
     """The other node waits for the slow one; slurmctld, killed and started again, finds the job at work."""
-    run, place = training_run(repository, tmp_path / "run", profile, **LONG)
-    output = tmp_path / "output.txt"
-    with begun(run, place, output) as running:
-        until(lambda: checkpoints(place), running, output, 240)
-        number = job_of("rule_pretrain_run")
-        slow = [process for process, rank in ranks(place).items() if rank["SLURMD_NODENAME"] == "n2"]
-        assert len(slow) == RANKS_OF_A_NODE
-        for process in slow:
-            os.kill(process, signal.SIGSTOP)
-        os.kill(int((FOLDER / "run/slurmctld.pid").read_text()), signal.SIGKILL)
-        until(lambda: subprocess.run(["squeue"], capture_output=True).returncode, running, output, 120)
-        stands = len(events(place))
-        start(repository, FOLDER, **SIZE)  # which waits for idle nodes, and these are at work
-        until(lambda: subprocess.run(["squeue"], capture_output=True).returncode == 0, running, output, 120)
-        until(lambda: job_of("rule_pretrain_run") == number, running, output, 120)
-        assert len(events(place)) == stands, "nothing is trained without the slow node"
-        for process in slow:
-            os.kill(process, signal.SIGCONT)
-        assert running.wait(300) == 0, read(output)[-3000:]
-    assert job(number)["JobState"] == "COMPLETED" and job(number)["Restarts"] == "0"
-    assert lost_steps(place) == []
-    assert same_weights(place / MODEL, alone)
+    place = training.place
+    slow = [process for process, rank in ranks(place).items() if rank["SLURMD_NODENAME"] == "n2"]
+    assert len(slow) == RANKS_OF_A_NODE
+    for process in slow:
+        os.kill(process, signal.SIGSTOP)
+    os.kill(int((FOLDER / "run/slurmctld.pid").read_text()), signal.SIGKILL)
+    training.until(lambda: subprocess.run(["squeue"], capture_output=True).returncode, 120)
+    stands = len(events(place))
+    start(repository, FOLDER, **SIZE)  # which waits for idle nodes, and these are at work
+    training.until(lambda: subprocess.run(["squeue"], capture_output=True).returncode == 0, 120)
+    training.until(lambda: job_of("rule_pretrain_run") == training.number, 120)
+    assert len(events(place)) == stands, "nothing is trained without the slow node"
+    for process in slow:
+        os.kill(process, signal.SIGCONT)
+    training.finish()
+    assert_undisturbed(training, alone)
 
 
-def test_a_drained_node_finishes_its_job_and_gets_no_other(
-    repository: Path, profile: Path, alone: Path, tmp_path: Path
-) -> None:
-    run, place = training_run(repository, tmp_path / "run", profile, **LONG)
-    output = tmp_path / "output.txt"
-    with begun(run, place, output) as running:
-        until(lambda: checkpoints(place), running, output, 240)
-        number = job_of("rule_pretrain_run")
-        subprocess.run(["scontrol", "update", "nodename=n1", "state=drain", "reason=test"], check=True)
-        other = subprocess.run(
-            ["sbatch", "--parsable", "--output=/dev/null", "--wrap=true"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        until(lambda: job(other)["JobState"] == "COMPLETED", running, output, 120)
-        assert nodes_of(other) in ("n2", "n3")
-        assert running.wait(300) == 0, read(output)[-3000:]
-    assert job(number)["JobState"] == "COMPLETED" and job(number)["Restarts"] == "0"
-    assert lost_steps(place) == []
-    assert same_weights(place / MODEL, alone)
+def test_a_drained_node_finishes_its_job_and_gets_no_other(training: AtWork, alone: Path) -> None:
+    subprocess.run(["scontrol", "update", "nodename=n1", "state=drain", "reason=test"], check=True)
+    other = subprocess.run(
+        ["sbatch", "--parsable", "--output=/dev/null", "--wrap=true"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+    def ended() -> dict[str, str] | None:
+        return next((job for job in jobs() if job["JobId"] == other and job["JobState"] == "COMPLETED"), None)
+
+    assert training.until(ended, 120)["NodeList"] in ("n2", "n3")
+    training.finish()
+    assert_undisturbed(training, alone)

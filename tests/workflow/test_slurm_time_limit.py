@@ -5,9 +5,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import yaml
 
-from support.one_node_slurm import jobs, one_node_slurm, site_profile
+from support.one_node_slurm import change_profile, jobs, one_node_slurm, site_profile
 from support.slurm_training import (
     MODEL,
     begun,
@@ -40,12 +39,8 @@ def cluster(repository: Path) -> Iterator[None]:
 def profile(cluster: None, repository: Path, tmp_path: Path) -> Path:
     """The shipped profile with a limit of minutes instead of days."""
     folder = site_profile(repository, tmp_path / "profile", gpus=2)
-    settings = yaml.safe_load((folder / "config.yaml").read_text())
-    rule = settings["set-resources"]["pretrain_run"]
-    assert "--signal=TERM@300 --requeue" in rule["slurm_extra"]
-    rule |= {"runtime": MINUTES, "slurm_extra": f"--signal=TERM@{WARNING} --requeue"}
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-    return folder
+    assert "--signal=TERM@300 --requeue" in (folder / "config.yaml").read_text()
+    return change_profile(folder, {"runtime": MINUTES, "slurm_extra": f"--signal=TERM@{WARNING} --requeue"})
 
 
 def test_a_run_of_several_time_limits_ends_without_a_person(profile: Path, repository: Path, tmp_path: Path) -> None:
