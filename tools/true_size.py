@@ -141,15 +141,15 @@ def training_tiles(folder: Path) -> "Opened":
     return open_tiles(PretrainOptions(channels=CHANNELS[:3], plate_types=kinds), paths, wells)
 
 
-def read_batches(opened: "Opened", rank: int) -> dict[str, Any]:
-    """Read batches of 400 as one process of 16 does."""
+def read_batches(opened: "Opened", rank: int, window: int) -> dict[str, Any]:
+    """Read batches of 400 as one process of 16 does. window: tiles of a window; a process holds two."""
     from campfire.training.epoch_plan import plan_epoch
     from campfire.training.loader import Loader
 
     source = opened.train
     plan = plan_epoch([group.tiles for group in source.groups], GLOBAL_BATCH, WORLD, keyed_generator(10, 0))
     seen, began = [], time.monotonic()
-    for batch in Loader(source, GLOBAL_BATCH // WORLD, rank=rank, seed=10).epoch(plan, 0):
+    for batch in Loader(source, GLOBAL_BATCH // WORLD, rank=rank, seed=10, window_tiles=window).epoch(plan, 0):
         seen.append(source.mixing(batch.plates, batch.rows))
         if len(seen) == PASSES:
             break
@@ -157,13 +157,13 @@ def read_batches(opened: "Opened", rank: int) -> dict[str, Any]:
     return {"tiles/s a process": rate, "wells a pass": float(np.median([wells for _, wells in seen]))}
 
 
-def one_process(folder: Path) -> dict[str, Any]:
+def one_process(folder: Path, window: int) -> dict[str, Any]:
     """A process of pretraining on its own: its tiles opened, 40 passes read."""
     opened = training_tiles(folder)
-    return {"plates": len(set(opened.train.plates)), "tiles": opened.train.tiles, **read_batches(opened, 0)}
+    return {"plates": len(set(opened.train.plates)), "tiles": opened.train.tiles, **read_batches(opened, 0, window)}
 
 
-def one_rank(folder: Path) -> dict[str, Any]:
+def one_rank(folder: Path, window: int) -> dict[str, Any]:
     """A process of pretraining among others of its node."""
     from campfire.training.opened import once_per_node
     from campfire.training.processes import join
@@ -172,12 +172,12 @@ def one_rank(folder: Path) -> dict[str, Any]:
         began = time.monotonic()
         opened = once_per_node(processes, lambda: training_tiles(folder))
         took = time.monotonic() - began
-        found = {"s to open": round(took, 1), **read_batches(opened, processes.rank)}
+        found = {"s to open": round(took, 1), **read_batches(opened, processes.rank, window)}
         processes.wait()
         return found
 
 
-def node(folder: Path, ranks: int) -> dict[str, Any]:
+def node(folder: Path, ranks: int, window: int) -> dict[str, Any]:
     """The processes of a node: what the first says, and the memory of all at once (shared pages counted once)."""
     from campfire.training.launcher import start
 
@@ -191,6 +191,7 @@ def node(folder: Path, ranks: int) -> dict[str, Any]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     command = [sys.executable, __file__, "--one", "rank", "--folder", str(folder), "--metadata", "unused"]
+    command += ["--window", str(window)]
     try:
         code = start(command, ranks, tell=said.append)
     finally:
@@ -276,14 +277,14 @@ def counters() -> dict[str, float]:
     return {"read": float(lines["rchar"]), "written": float(lines["wchar"]), "cpu": time.process_time()}
 
 
-def run_stage(stage: str, folder: Path, metadata: Path, plates: int, ranks: int) -> dict[str, Any]:
+def run_stage(stage: str, folder: Path, metadata: Path, plates: int, ranks: int, window: int) -> dict[str, Any]:
     """One stage in this process: its facts and what it took."""
     work: dict[str, Callable[[], dict[str, Any]]] = {
         "make": lambda: make(folder, metadata, plates),
         "sample": lambda: sample(folder),
-        "one process": lambda: one_process(folder),
-        "rank": lambda: one_rank(folder),
-        "node": lambda: node(folder, ranks),
+        "one process": lambda: one_process(folder, window),
+        "rank": lambda: one_rank(folder, window),
+        "node": lambda: node(folder, ranks, window),
         "checksums": lambda: checksums(folder),
         "embeddings": lambda: embeddings(folder),
         "probe input": lambda: probe_input(folder),
@@ -312,10 +313,11 @@ def main() -> None:
     parser.add_argument("--plates", type=int, default=262)
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--ranks", type=int, default=2, help="processes of the node; each holds some 3.5 GB of tiles")
+    parser.add_argument("--window", type=int, default=16_384, help="tiles of a window; a process holds two (16,384)")
     parser.add_argument("--one", choices=(*STAGES, "rank"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        place = (arguments.folder, arguments.metadata, arguments.plates, arguments.ranks)
+        place = (arguments.folder, arguments.metadata, arguments.plates, arguments.ranks, arguments.window)
         print(json.dumps(run_stage(arguments.one, *place)))
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
@@ -325,6 +327,7 @@ def main() -> None:
         for stage in arguments.stages:
             command = [sys.executable, __file__, "--one", stage, "--folder", folder, "--plates", str(arguments.plates)]
             command += ["--metadata", str(arguments.metadata), "--ranks", str(arguments.ranks)]
+            command += ["--window", str(arguments.window)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ})
             row = json.loads(done.stdout.splitlines()[-1])
             facts = ", ".join(f"{value:,} {name}" for name, value in row["facts"].items())

@@ -77,7 +77,7 @@ def run(config: Path, world: int, step: int = -1, number: int = signal.SIGTERM) 
     return [rank.exitcode for rank in ranks]
 
 
-@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize("world", [1, 2, 4, pytest.param(8, marks=pytest.mark.slow)])
 def test_killed_and_stopped_runs_end_with_the_same_weights(world: int, tmp_path: Path) -> None:
     """kill -9 at a random step, the newest checkpoint truncated, SIGTERM or SIGINT at a random step, then the end."""
     plates = three_plates(tmp_path / "tiles")
