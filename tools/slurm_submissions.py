@@ -38,7 +38,7 @@ def measure(folder: Path, jobs: int, partition: str, account: str, more: Sequenc
         sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder), "--nocolor",
         "--executor", "slurm", "--jobs", str(jobs), "--latency-wait", "30", "--slurm-status-command", "squeue",
         "--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "10",
-        "--default-resources", f"slurm_partition={partition}", f"slurm_account={account}", "mem_mb=200", "runtime=5",
+        "--default-resources", f"slurm_partition={partition}", f"slurm_account={account}", "mem_mb=1000", "runtime=5",
         *more, "--config", f"jobs={jobs}",
     ]  # fmt: skip
     began = time.monotonic()
