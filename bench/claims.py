@@ -2,6 +2,7 @@
 
     make claims
     python bench/claims.py [--demo results/demo] [--out results/claims] [--seeds 10 11 12 13 14] [--threads 1] [--quick]
+    python bench/claims.py --intensity --seeds 10 11 12
 
 Takes tiles, split and cells of the demo (`make demo` first, or its targets `tiles` and `sample`) and the options of
 config/demo.yaml; only the pretraining seed differs. For every seed it trains the model, makes its untrained twin (the
@@ -13,6 +14,10 @@ Every result is kept in --out as soon as it is made (an interrupted training res
 missing and prints the tables of all that is there. The seed of the probes is the demo's. A second twin, from ImageNet
 weights, would need a model as wide as the published ones, which the demo's is not. `--quick` takes few tiles, two seeds
 and one epoch: it proves that the script runs, nothing else.
+
+`--intensity` answers another question: what normalisation by tile costs, which takes the brightness of cells from every
+encoder. It compares Campfire, its twin and the random CNN with tiles normalised by their plate (`plate`; Campfire is
+trained on them, its channel means taken in `plate_sd`) with the same encoders with tiles normalised one by one.
 """
 
 import argparse
@@ -54,6 +59,11 @@ SEEDED = {
 }
 """Channel sets of the encoders that are made once for each seed."""
 FIXED = ("features", "intensities")
+BOTH = (TRAINED, UNSEEN)
+BY_PLATE = {"campfire_plate": "campfire", "untrained_plate": "untrained", "random_cnn_plate": "random_cnn"}
+"""Encoders whose tiles are normalised by plate, and the same with tiles normalised one by one."""
+AUGMENTATION = {"normalisation": "plate", "channel_scale": "plate_sd"}
+"""Of the first of them: the channel means are taken before the plate's are removed, as the default does by tile."""
 LABELS = {
     "campfire": "Campfire",
     "untrained": "its untrained twin",
@@ -61,6 +71,9 @@ LABELS = {
     "random_cnn_average": "random CNN, channels averaged",
     "features": "classical features",
     "intensities": "mean intensities",
+    "campfire_plate": "Campfire, tiles by plate",
+    "untrained_plate": "its untrained twin, tiles by plate",
+    "random_cnn_plate": "random CNN, channels concatenated, tiles by plate",
 }
 
 
@@ -71,11 +84,22 @@ class Bench:
     demo: Path
     out: Path
     quick: bool
+    intensity: bool
     config: dict[str, Any]
+
+    @property
+    def encoders(self) -> dict[str, tuple[str, ...]]:
+        """Encoders made once for each seed, and their channel sets."""
+        return dict.fromkeys((*BY_PLATE.values(), *BY_PLATE), BOTH) if self.intensity else SEEDED
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Encoders without a seed."""
+        return () if self.intensity else FIXED
 
     def spec(self, encoder: str, seed: int) -> dict[str, Any]:
         """What `campfire.encoders.load` needs."""
-        weights = str(self.out / f"seed-{seed}" / "model.safetensors")
+        weights, by_plate = (str(self.folder(seed, plate) / "model.safetensors") for plate in (False, True))
         specs: dict[str, dict[str, Any]] = {
             "campfire": {"kind": "pretrained", "weights": weights},
             "untrained": {"kind": "untrained", "weights": weights},
@@ -83,27 +107,37 @@ class Bench:
             "random_cnn_average": {"kind": "random_cnn", "seed": seed, "combine": "average"},
             "features": self.config["encoders"]["features"],
             "intensities": self.config["encoders"]["intensities"],
+            "campfire_plate": {"kind": "pretrained", "weights": by_plate},
+            "untrained_plate": {"kind": "untrained", "weights": by_plate},
+            "random_cnn_plate": {"kind": "random_cnn", "seed": seed, "normalisation": "plate"},
         }
         return {"name": encoder, **specs[encoder]}
+
+    def folder(self, seed: int, by_plate: bool = False) -> Path:
+        """Where the model of a seed lies."""
+        return self.out / f"seed-{seed}" / ("plate" if by_plate else "")
 
     def predictions(self, encoder: str, channels: str, seed: int | None) -> Path:
         """The file of a probe's predictions."""
         name = f"{encoder}-{channels}.parquet"
-        return self.out / (f"seed-{seed}" if encoder in SEEDED else "fixed") / name
+        return (self.out / "fixed" if encoder in FIXED else self.folder(int(seed or 0))) / name
 
 
-def pretrain(bench: Bench, seed: int) -> None:
-    """Train the demo's model from a seed into seed-N; nothing where that is done."""
-    out = bench.out / f"seed-{seed}"
+def pretrain(bench: Bench, seed: int, by_plate: bool = False) -> None:
+    """Train the demo's model from a seed; nothing where that is done."""
+    out = bench.folder(seed, by_plate)
     if (out / "model.safetensors").is_file():
         return
     values = dict(bench.config["pretrain"]["runs"]["campfire"])
+    if by_plate:
+        values["augmentation"] = AUGMENTATION
     if bench.quick:
         values |= {"epochs": 1, "warmup_epochs": 0, "max_tiles": 128, "validation_tiles": 32}
     options = PretrainOptions(**values, seed=seed, compile=False, snapshot_tiles=0, log_steps=50)
     wells = read_table(bench.demo / "split/wells.parquet")
     tiles = [bench.demo / "tiles" / f"{plate}.npy" for plate in sorted(wells[PLATE].unique())]
-    table = train(options, [path for path in tiles if path.is_file()], wells, out, bench.out / "state" / f"{seed}")
+    state = bench.out / "state" / f"{seed}{'-plate' if by_plate else ''}"
+    table = train(options, [path for path in tiles if path.is_file()], wells, out, state)
     last = table.iloc[-1].dropna().to_dict()
     print(json.dumps({"seed": seed, **{k: v for k, v in last.items() if k.startswith("masked_error")}}), flush=True)
 
@@ -131,6 +165,11 @@ def probe(bench: Bench, encoder: str, channels: str, seed: int | None) -> None:
 
 def comparisons(bench: Bench, seeds: Sequence[int]) -> Iterator[tuple[str, tuple[str, str], tuple[str, str]]]:
     """Statement, first and second (encoder, channels) of every comparison."""
+    if bench.intensity:
+        for encoder, by_tile in BY_PLATE.items():
+            yield f"{LABELS[by_tile]}: tiles by plate minus tile by tile", (encoder, TRAINED), (by_tile, TRAINED)
+            yield "the same, unseen channels", (encoder, UNSEEN), (by_tile, UNSEEN)
+        return
     yield "Campfire minus its untrained twin", ("campfire", TRAINED), ("untrained", TRAINED)
     yield "the same, unseen channels", ("campfire", UNSEEN), ("untrained", UNSEEN)
     best = max(SINGLE, key=lambda channel: accuracy(bench, "campfire", channel, seeds))
@@ -159,10 +198,10 @@ def report(bench: Bench, seeds: Sequence[int]) -> pd.DataFrame:
     rows = []
     for protocol in PROTOCOLS:
         print(f"\nAccuracy, protocol {protocol}, mean of the quadrants, by seed {list(seeds)}:\n")
-        for encoder, sets in [*SEEDED.items(), *((name, (TRAINED, UNSEEN)) for name in FIXED)]:
+        for encoder, sets in [*bench.encoders.items(), *((name, BOTH) for name in bench.fixed)]:
             for channels in sets:
                 by_seed = [quadrant_means(bench, encoder, channels, seed, protocol) for seed in seeds]
-                shown = by_seed if encoder in SEEDED else by_seed[:1]
+                shown = by_seed[:1] if encoder in FIXED else by_seed
                 print(f"| {LABELS[encoder]} | {channels} | {' | '.join(f'{value:.3f}' for value in shown)} |")
     for statement, first, second in comparisons(bench, seeds):
         pairs = [tuple(read_table(bench.predictions(*pair, seed)) for pair in (first, second)) for seed in seeds]
@@ -187,6 +226,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14], help="10 is the demo's")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--intensity", action="store_true", help="tiles normalised by plate against tile by tile")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if not (arguments.demo / "sample/cells.parquet").is_file():
@@ -196,17 +236,18 @@ def main() -> None:
     out, seeds = arguments.out, arguments.seeds
     if arguments.quick:
         out, seeds = out / "quick", seeds[:2]
-    bench = Bench(arguments.demo, out, arguments.quick, config)
-    for encoder in FIXED:
-        for channels in (TRAINED, UNSEEN):
+    bench = Bench(arguments.demo, out, arguments.quick, arguments.intensity, config)
+    for encoder in bench.fixed:
+        for channels in BOTH:
             probe(bench, encoder, channels, None)
     for number, seed in enumerate(seeds, start=1):
-        pretrain(bench, seed)
-        for encoder, sets in SEEDED.items():
+        for by_plate in (False, True)[: 1 + bench.intensity]:
+            pretrain(bench, seed, by_plate)
+        for encoder, sets in bench.encoders.items():
             for channels in sets:
                 probe(bench, encoder, channels, seed)
         if number in (3, len(seeds)):
-            write_table(report(bench, seeds[:number]), out / "claims.parquet")
+            write_table(report(bench, seeds[:number]), out / f"{'intensity' if bench.intensity else 'claims'}.parquet")
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     print(f"\n{platform.machine()}, {versions}, {arguments.threads} thread(s)")
 
