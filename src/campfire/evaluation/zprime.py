@@ -174,6 +174,10 @@ def pairwise(
     pair is computed once and listed in both directions.
     """
     x, labels = np.asarray(embeddings, np.float64), np.asarray(groups, dtype=object)
+    if len(x) != len(labels):
+        raise DataError(f"Z': {len(x)} wells have {len(labels)} group names; give one for each well")
+    if not np.isfinite(x).all():
+        raise DataError("Z': embeddings of wells are not finite; embed these plates again, or look at the encoder")
     order = [name for name in sorted(set(labels)) if name]
     rows = []
     for i, first in enumerate(order):

@@ -1,6 +1,7 @@
 """Scores and predictions of every fit, from embeddings."""
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.core.errors import DataError
+from campfire.evaluation.cells import check_finite, check_rows
 from campfire.evaluation.probes.folds import Plan, plan_folds
 from campfire.evaluation.probes.linear import LinearFits, fit_probe
 from campfire.evaluation.probes.metrics import classification_scores
@@ -36,7 +38,8 @@ def evaluate(
     `release_logistic`.
     Returns `scores` (one row per fit and quadrant) and `predictions` (one row per scored cell and fit); columns are
     those of docs/contracts.md, `best_epoch` counts from 1. Fits that may not have been trained properly are marked in
-    `doubt` and logged: fewer than 10 training cells of a class, accuracy still rising in the last epoch.
+    `doubt` and logged: fewer than 10 training cells of a class, accuracy still rising in the last epoch, one class
+    given to all scored cells.
     Raises DataError for a sampled cell without an embedding, SplitError when there are too few cells.
     """
     options = options or ProbeOptions()
@@ -79,7 +82,7 @@ def _report(protocol: str, task: str, rows: pd.DataFrame, fits: int, classes: in
     for doubt, group in marked.groupby("doubt"):
         logger.warning(
             "probe %s/%s: %d of %d fits may not be trained properly: %s (fewest training cells of a class: %d); sample "
-            "more cells, or lower probe.subsets or probe.folds",
+            "more cells, lower probe.subsets or probe.folds, or look at the embeddings' spread and scale",
             *(protocol, task, len(group), fits, doubt, int(group["n_train_min"].min())),
         )
 
@@ -93,6 +96,13 @@ def gather(
     (M, D) of its rows and the compounds in label order (sorted ids).
     """
     sample = sample.sort_values([names.PLATE, "order"], kind="stable").reset_index(drop=True)
+    check_rows(keys, embeddings, "probes")
+    twice = sample.duplicated(names.CELL_KEYS)
+    if twice.any():
+        plate, well, site, nucleus = sample.loc[twice, names.CELL_KEYS].iloc[0]
+        raise DataError(
+            f"probes: plate {plate}, well {well}, site {site}, nucleus {nucleus} is sampled twice; draw the cells anew"
+        )
     index = pd.MultiIndex.from_frame(keys[names.CELL_KEYS])
     if index.has_duplicates:
         plate, well, site, nucleus = index[index.duplicated()][0]
@@ -112,15 +122,16 @@ def gather(
         raise DataError("probes: the sample has fewer than two compounds; there is nothing to classify")
     sample["label"] = pd.Categorical(sample[names.COMPOUND], categories=compounds).codes.astype(np.int64)
     features = np.asarray(embeddings, np.float32)[rows]
-    broken = ~np.isfinite(features).all(axis=1)
-    if broken.any():
-        first = sample[broken].iloc[0]
-        raise DataError(
-            f"probes: the embeddings of {int(broken.sum())} sampled cells are not finite, first plate "
-            f"{first[names.PLATE]}, well {first[names.WELL]}, site {first[names.SITE]}, nucleus "
-            f"{first[names.NUCLEUS]}; embed that plate again, or look at the encoder's weights"
-        )
+    check_finite(sample, features, "probes", "sampled ")
     return sample, features, compounds
+
+
+def _one_class(
+    guesses: Mapping[str, NDArray[np.intp]], labels: NDArray[np.int64], quadrants: Mapping[str, NDArray[np.intp]]
+) -> bool:
+    """Whether a fit names one class for cells of several: embeddings all alike, or on a scale it cannot use."""
+    truths = {label for split in guesses for label in np.unique(labels[quadrants[split]])}
+    return len(truths) > 1 and len({label for guess in guesses.values() for label in np.unique(guess)}) == 1
 
 
 def score(
@@ -134,17 +145,20 @@ def score(
     """Score the `last` or `best` weights of `fits` on the rows of `layout`; the tables lack protocol and task."""
     labels, ids = cells["label"].to_numpy(), np.array(compounds, dtype=object)
     scores, predictions = [], []
+    for split in dict.fromkeys(split for quadrants in layout.scored for split in quadrants):
+        if not any(len(quadrants.get(split, ())) for quadrants in layout.scored):
+            logger.warning("probes: no cells to score in quadrant %s", split)
     for number, (fit, quadrants) in enumerate(zip(layout.fits, layout.scored, strict=True)):
         trained = np.concatenate([fit.train, fit.monitor]) if fit.refit else fit.train
         fewest = int(np.bincount(labels[trained], minlength=len(compounds)).min())
         doubts = [f"fewer than {FEW_CELLS} training cells of a class"] * (fewest < FEW_CELLS)
         if not fits.finished[number]:
             doubts.append("training ended before its accuracy stopped rising")
-        for split, rows in quadrants.items():
-            if len(rows) == 0:
-                logger.warning("probes: no cells to score in quadrant %s", split)
-                continue
-            predicted = fits.predict(number, features[rows], which)
+        guesses = {split: fits.predict(number, features[rows], which) for split, rows in quadrants.items() if len(rows)}
+        if _one_class(guesses, labels, quadrants):
+            doubts.append("all scored cells are given one class")
+        for split, predicted in guesses.items():
+            rows = quadrants[split]
             table = cells.iloc[rows][names.CELL_KEYS].assign(
                 fit=number, split=split, truth=ids[labels[rows]], predicted=ids[predicted]
             )

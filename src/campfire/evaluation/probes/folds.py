@@ -192,7 +192,7 @@ def _inner_wells(cells: pd.DataFrame, fold: int, options: ProbeOptions) -> NDArr
     picked = pd.MultiIndex.from_frame(pd.concat(chosen)[names.WELL_KEYS])
     if len(picked) == 0:
         raise SplitError(
-            "probes: strict early stopping needs compounds with two or more training wells; "
-            "add plates or lower probe.folds"
+            "probes: the epoch or the penalty is chosen on training wells set aside, but no compound has two training "
+            "wells; add plates, or leave out the protocols and probe.variants that need them (strict, logistic)"
         )
     return pd.MultiIndex.from_frame(cells[names.WELL_KEYS]).isin(picked)

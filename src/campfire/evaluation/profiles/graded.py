@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from campfire.core import columns as names
+from campfire.evaluation.profiles.retrieval import untied
 from campfire.evaluation.statistics import BootstrapOptions, stratified_mean
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def _average_precision(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             table = average_precision(
-                *(meta, np.asarray(embeddings, np.float32)),
+                *(meta, np.asarray(untied(embeddings), np.float32)),
                 *(list(same), list(different), [], list(negatives)),
                 progress_bar=False,
             )

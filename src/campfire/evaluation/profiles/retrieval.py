@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.core.errors import DataError
+from campfire.core.random import keyed_generator
 
 Floats = NDArray[np.float32]
 BLOCK = 1024
+TIE = 1e-3
+"""Size of the features that decide between equal wells: similarities change by some millionths."""
 
 
 def knn_predict(
@@ -57,6 +60,20 @@ def logistic_predict(
         return np.asarray(model.predict(asked), np.intp)
 
 
+def untied(embeddings: Floats) -> Floats:
+    """Embeddings (W, D) for a ranking by cosine similarity in which chance decides between wells exactly alike.
+
+    copairs ranks replicates before other wells of the same similarity, so an encoder whose embeddings are all alike
+    would get a perfect score. Where two wells have the same direction, or none (length 0), each well gets a few small
+    random features, the same in every run; otherwise the embeddings are returned unchanged.
+    """
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    units = _unit(embeddings)
+    if lengths.all() and len(np.unique(units, axis=0)) == len(units):
+        return embeddings
+    return np.concatenate([units, keyed_generator(0).normal(0, TIE, (len(units), 8)).astype(np.float32)], axis=1)
+
+
 def replicate_retrieval(wells: pd.DataFrame, embeddings: Floats) -> pd.DataFrame:
     """Average precision of each well in retrieving its compound's wells on other plates (copairs).
 
@@ -68,6 +85,7 @@ def replicate_retrieval(wells: pd.DataFrame, embeddings: Floats) -> pd.DataFrame
     from copairs.matching import UnpairedException
 
     meta = wells[[*names.WELL_KEYS, names.COMPOUND]].reset_index(drop=True)
+    embeddings = untied(embeddings)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.core.errors import DataError
+from campfire.evaluation.cells import check_finite
 from campfire.evaluation.probes import ProbeOptions
 from campfire.evaluation.probes.evaluate import evaluate, gather
 from campfire.evaluation.probes.folds import plan_folds
@@ -118,7 +119,9 @@ def _controls(
     wanted = pd.MultiIndex.from_frame(wells.loc[wells[names.COMPOUND].isin(controls), names.WELL_KEYS])
     extra = pd.MultiIndex.from_frame(keys[names.WELL_KEYS]).isin(wanted)
     extra &= keys[names.PLATE].isin(cells[names.PLATE].unique()).to_numpy()
-    every = np.concatenate([features, np.asarray(embeddings, np.float32)[extra]])
+    beside = np.asarray(embeddings, np.float32)[extra]
+    check_finite(keys[extra], beside, "profiles", "negative-control ")
+    every = np.concatenate([features, beside])
     where = pd.concat([where, keys.loc[extra, names.WELL_KEYS]], ignore_index=True)
     return where, every, np.arange(len(every)) >= len(features)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from campfire.core.errors import DataError
 from campfire.core.random import keyed_generator
+from campfire.evaluation.cells import check_finite, check_rows
 from campfire.evaluation.transfer.head import Head
 from campfire.evaluation.transfer.options import TransferOptions
 from campfire.evaluation.transfer.sheet import check_trainable
@@ -53,8 +54,8 @@ def train_head(
     check_trainable(sheet)
     options = options or TransferOptions()
     x = np.asarray(embeddings, np.float32)
-    if not np.isfinite(x).all():
-        raise DataError("transfer: embeddings hold values that are not finite; embed these plates again")
+    check_rows(keys, x, "transfer")
+    check_finite(keys, x, "transfer")
     cells, labels = _training_wells(keys, sheet, options)
     used = np.concatenate(cells)
     centre, scale = _scaling(x[used], options)

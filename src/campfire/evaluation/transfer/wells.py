@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from campfire.core import columns as names
 from campfire.core.errors import DataError
+from campfire.evaluation.cells import check_finite, check_rows
 from campfire.evaluation.transfer.head import Head
 from campfire.evaluation.transfer.options import TransferOptions
 from campfire.evaluation.well_means import group_means
@@ -40,6 +41,8 @@ def embed_wells(
     keys: (N,) cells, embeddings (N, D) in that order, sheet: `read_sheet`. Wells without cells are left out with a
     warning. Returns `transfer/{encoder}/wells.parquet` (docs/contracts.md) with the cells of each well as `n_cells`.
     """
+    check_rows(keys, embeddings, "transfer")
+    check_finite(keys, embeddings, "transfer")
     rows = well_numbers(keys, sheet)
     values = np.asarray(embeddings, np.float32) if head is None else head.embed_cells(embeddings)
     present, counts, means = group_means(rows, values)
