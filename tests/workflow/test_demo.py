@@ -70,7 +70,9 @@ def test_every_table_and_figure_is_there(demo: Path) -> None:
     sheets = {path.stem: path.stat().st_size for path in (demo / "figures/contact_sheet").glob("*.jpg")}
     assert set(sheets) == {path.stem for path in (demo / "nuclei").glob("*.parquet")}
     assert all(10_000 < size < 600_000 for size in sheets.values()), sheets
-    assert (demo / "report.html").stat().st_size > 100_000
+    drawn = {name: (demo / f"figures/{name}.svg").stat().st_size for name in figures}
+    assert all(size < 1_000_000 for size in drawn.values()), drawn
+    assert 100_000 < (demo / "report.html").stat().st_size < 13_000_000
 
 
 def test_embeddings_name_their_pooling_and_scale(demo: Path) -> None:

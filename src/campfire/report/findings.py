@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -118,11 +118,15 @@ SCREEN = 0.7
 
 def _small(image: "Image.Image") -> bytes:
     """The image as WebP; sheets of images at the size at which they are shown, since pages of the report hold 2 MB."""
+    if image.width * image.height > 2_000_000:
+        return _webp(image.resize((round(SCREEN * image.width), round(SCREEN * image.height)), resample=3), quality=50)
+    # Line drawings are often shorter without loss, and then sharp.
+    return min(_webp(image, quality=75), _webp(image, lossless=True), key=len)
+
+
+def _webp(image: "Image.Image", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    large = image.width * image.height > 2_000_000
-    if large:
-        image = image.resize((round(SCREEN * image.width), round(SCREEN * image.height)), resample=3)
-    image.save(buffer, "WEBP", quality=50 if large else 75, method=4)
+    image.save(buffer, "WEBP", method=4, **options)
     return buffer.getvalue()
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ASSETS = Path(report.__file__).parent / "page/assets"
 """Template, style and script of the page: a change of them rewrites it."""
-REPORTED_PLATES = 6
+REPORTED_PLATES = 3
 """Plates whose contact sheet and layout are in the Snakemake report, which embeds every picture that it shows."""
 
 

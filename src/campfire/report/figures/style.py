@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from campfire.core.files import atomic_path, write_text
+from campfire.report.figures.svg import compact
 
 COLUMN = 3.5
 """Width of one column, in inches."""
@@ -159,6 +160,8 @@ def save(figure: Figure, data: pd.DataFrame, stem: str | Path) -> list[Path]:
         path = stem.with_name(f"{stem.name}.{suffix}")
         with atomic_path(path) as partial:
             figure.savefig(partial, format=suffix, dpi=DPI, metadata=metadata)
+            if suffix == "svg":
+                partial.write_text(compact(partial.read_text(encoding="utf-8")), encoding="utf-8")
         paths.append(path)
     path = stem.with_name(f"{stem.name}.csv")
     write_text(path, data.to_csv(index=False, lineterminator="\n"))
