@@ -1,6 +1,6 @@
 """Photograph the page of a run for the README: python tools/screenshots.py results/demo docs/images.
 
-Needs Chromium or Chrome, without a network. The pictures show a plate's wells and one well with its nuclei.
+Needs Chromium or Chrome, without a network. It shows the wells of a plate, a well with its nuclei, and a map of cells.
 """
 
 import argparse
@@ -8,6 +8,10 @@ import hashlib
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 WIDTH, HEIGHT = 1300, 760
@@ -27,7 +31,7 @@ def browser_path() -> str | None:
 
 
 def photograph(page: Path, folder: Path) -> list[Path]:
-    """Write page_plate.jpg and page_well.jpg to `folder`: the last plate out of distribution, and its first well."""
+    """Write page_plate.jpg and page_well.jpg (of the last plate out of distribution) and page_map.jpg to `folder`."""
     from playwright.sync_api import sync_playwright
 
     written = []
@@ -44,8 +48,25 @@ def photograph(page: Path, folder: Path) -> list[Path]:
             tab.screenshot(path=path, type="jpeg", quality=80)
             written.append(path)
             tab.locator("#plate .grid button").first.click()
+        written.append(_photograph_map(tab, page, folder))
         browser.close()
     return written
+
+
+def _photograph_map(tab: "Page", page: Path, folder: Path) -> Path:
+    """Write page_map.jpg to `folder`: the last map, cells after normalisation by batch, with a cell's picture."""
+    tab.goto("about:blank")
+    tab.goto(page.resolve().as_uri())
+    tab.select_option("#map-kind", index=tab.locator("#map-kind option").count() - 1)
+    tab.select_option("#map-colour", "batch")
+    tab.locator("#map-canvas").focus()
+    for key in ("ArrowRight", "ArrowRight", "Enter"):
+        tab.keyboard.press(key)
+    tab.wait_for_selector("#map-cell .picture")
+    tab.wait_for_timeout(500)
+    path = folder / "page_map.jpg"
+    tab.locator("#map").screenshot(path=path, type="jpeg", quality=80)
+    return path
 
 
 def main(arguments: list[str] | None = None) -> int:

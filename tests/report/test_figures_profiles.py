@@ -1,61 +1,20 @@
 """Figures of cells and of well profiles: what is chosen, placed and compared, against hand calculation."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
 
 from campfire.core.errors import DataError
-from campfire.evaluation.profiles.normalise import normalise
-from campfire.evaluation.well_means import well_means
+from campfire.evaluation.profiles.maps import map_points
 from campfire.model.config import ModelConfig
 from campfire.report.figures import cells, embedding_map, figure_2_2, save, similarity
 from campfire.report.tables import TableOptions
+from support.map_cells import by_plate, embedded, wells
 
 OPTIONS = TableOptions(compound_labels={"C1": "DMSO", "H1": "taxol"}, paper_screen=False)
 CONTROLS = ("C1", "C2")
-
-
-def wells() -> pd.DataFrame:
-    """Two plates in two batches with two controls and a held-out compound, two wells of each."""
-    rows = [
-        (plate, f"{'ABC'[number]}{copy:02d}", compound, batch, split)
-        for plate, batch in (("P1", "B1"), ("P2", "B2"))
-        for number, (compound, split) in enumerate([("C1", "train"), ("C2", "test"), ("H1", "test_ood_compound")])
-        for copy in (1, 2)
-    ]
-    columns = ["Metadata_Plate", "Metadata_Well", "Metadata_JCP2022", "Metadata_Batch", "split"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def embedded(shift: float = 3.0) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """Twelve cells a well around its compound's direction; plates are moved apart by `shift`."""
-    table = wells()
-    keys = table.loc[table.index.repeat(12), ["Metadata_Plate", "Metadata_Well"]].reset_index(drop=True)
-    keys["Metadata_Site"], keys["Metadata_Nucleus"] = "1", np.arange(len(keys), dtype=np.int32)
-    compound = keys.merge(table, on=["Metadata_Plate", "Metadata_Well"])["Metadata_JCP2022"]
-    directions = {"C1": (0, 0, 0), "C2": (4, 0, 0), "H1": (0, 4, 0)}
-    x = np.array([directions[name] for name in compound], dtype=np.float32)
-    x += np.random.default_rng(0).normal(0, 0.3, x.shape)
-    x[:, 2] += shift * (keys["Metadata_Plate"] == "P2").to_numpy()
-    return keys, x.astype(np.float32)
-
-
-def by_plate(keys: pd.DataFrame, x: NDArray[np.float32]) -> Iterator[tuple[pd.DataFrame, NDArray[np.float32]]]:
-    for rows in keys.groupby("Metadata_Plate").indices.values():
-        yield keys.iloc[rows].reset_index(drop=True), x[rows]
-
-
-def test_profiles_plate_by_plate_are_those_of_all_cells_at_once() -> None:
-    keys, x = embedded()
-    compound = keys.merge(wells(), on=["Metadata_Plate", "Metadata_Well"])["Metadata_JCP2022"]
-    table, means = well_means(keys, normalise(keys, x, (compound == "C1").to_numpy(), "sphered"))
-    found, own = embedding_map.profiles(by_plate(keys, x), wells(), "C1")["sphered"]
-    assert found["Metadata_Well"].tolist() == table["Metadata_Well"].tolist()
-    np.testing.assert_allclose(own, means, atol=1e-4)
 
 
 def index() -> pd.DataFrame:
@@ -97,45 +56,49 @@ def test_the_sheet_has_a_row_per_compound(tmp_path: Path) -> None:
     assert all(path.stat().st_size for path in save(figure, data, tmp_path / "cells"))
 
 
-def test_sphering_takes_the_plates_away_and_leaves_the_compounds() -> None:
-    found = embedding_map.profiles(by_plate(*embedded()), wells(), "C1")
-    assert set(found) == {"raw", "sphered"}
-    distance = {}
-    for kind, (table, means) in found.items():
-        c1 = [
-            means[((table["Metadata_Plate"] == p) & (table["Metadata_JCP2022"] == "C1")).to_numpy()].mean(0)
-            for p in ("P1", "P2")
-        ]
-        distance[kind] = np.linalg.norm(c1[0] - c1[1])
-    assert distance["raw"] == pytest.approx(3, abs=0.4) and distance["sphered"] < 1e-4
-    alone = embedding_map.profiles(by_plate(*embedded()), wells(), "another")
-    assert set(alone) == {"raw"}, "without a negative control nothing can be sphered"
-
-
-def test_principal_components_are_those_of_the_covariance() -> None:
-    x = np.random.default_rng(1).normal(size=(30, 4)).astype(np.float32) * [3, 2, 1, 0.5]
-    scores, share = embedding_map.principal_components(x.astype(np.float32))
-    values = np.sort(np.linalg.eigvalsh(np.cov(x, rowvar=False)))[::-1]
-    np.testing.assert_allclose(scores.var(axis=0, ddof=1), values[:2], rtol=1e-4)
-    np.testing.assert_allclose(share, values[:2] / values.sum(), rtol=1e-4)
-    np.testing.assert_allclose(embedding_map.principal_components(x[:, :1])[0][:, 1], 0)
-
-
 def test_the_map_redraws_from_its_csv(tmp_path: Path) -> None:
-    data = embedding_map.prepare(
-        embedding_map.profiles(by_plate(*embedded()), wells(), "C1"), CONTROLS, "Ours", OPTIONS
-    )
-    assert len(data) == 2 * 12 and set(data["label"]) == {"DMSO", "C2", ""}
+    points = map_points(by_plate(*embedded()), wells(), "C1", 120)
+    data = embedding_map.prepare(points, CONTROLS, "Ours", OPTIONS)
+    assert data.groupby(["unit", "representation"]).size().to_dict() == {
+        ("cell", "raw"): 120, ("cell", "sphered"): 120, ("well", "raw"): 12, ("well", "sphered"): 12,
+    }  # fmt: skip
+    assert set(data["label"]) == {"DMSO", "C2", ""} and set(data["row"]) == {0, 1, 2} and set(data["column"]) == {0, 1}
+    assert data["Metadata_Nucleus"].notna().equals(data["unit"] == "cell")
     first = save(embedding_map.draw(data), data, tmp_path / "a")
     again = pd.read_csv(tmp_path / "a.csv", float_precision="round_trip")
     second = save(embedding_map.draw(again), again, tmp_path / "b")
     assert first[2].read_bytes() == second[2].read_bytes()
-    titles = [axes.get_title() for axes in embedding_map.draw(data).axes[:3]]
-    assert titles == ["Control compounds", "Batch", "Part of the split"]
+
+
+def test_the_map_is_coloured_by_compound_batch_position_and_split() -> None:
+    data = embedding_map.prepare(map_points(by_plate(*embedded()), wells(), "C1", 60), CONTROLS, "Ours", OPTIONS)
+    axes = embedding_map.draw(data).axes
+    titles = [panel.get_title() for panel in axes[:5]]
+    assert titles == ["Control compound", "Batch", "Well row", "Well column", "Part of the split"]
+    legends = [[text.get_text() for text in legend.get_texts()] for panel in axes if (legend := panel.get_legend())]
+    assert legends[0] == ["DMSO", "C2", "Other compounds"] and legends[1] == ["B1", "B2"]
+    assert legends[2:4] == [["A", "B", "C"], ["1", "2"]]
+    assert [panel.get_ylabel().split("\n")[0] for panel in axes[::5]] == [
+        "Wells, raw", "Wells, sphered", "Cells, raw", "Cells, sphered",
+    ]  # fmt: skip
+
+
+def test_points_beyond_the_axes_stand_on_their_border() -> None:
+    points = map_points(by_plate(*embedded()), wells(), "C1", 0)
+    data = embedding_map.prepare(points, CONTROLS, "Ours", OPTIONS)
+    data = pd.concat([data] * 9, ignore_index=True)
+    data.loc[0, ["pc1", "pc2"]] = 1e4, 0.0
+    panel = embedding_map.draw(data).axes[0]
+    (beyond,) = [
+        points for points in panel.collections if len(points.get_offsets()) and not len(points.get_facecolor())
+    ]
+    x = np.asarray(beyond.get_offsets())[0, 0]
+    low, high = panel.get_xlim()
+    assert len(beyond.get_offsets()) == 1 and high < 100 and low < x < high and x > 0.9 * high
 
 
 def test_similarity_is_the_cosine_of_means_and_replicates_stand_on_the_diagonal() -> None:
-    table, means = embedding_map.profiles(by_plate(*embedded(shift=0)), wells(), "another")["raw"]
+    table, means = map_points(by_plate(*embedded(shift=0)), wells(), "another", 0)["well", "raw"]
     data = similarity.prepare(table, means, "Ours", OPTIONS)
     cell = data.set_index(["first", "second"])["similarity"]
     own = {name: means[(table["Metadata_JCP2022"] == name).to_numpy()].mean(0) for name in ("C2", "H1")}

@@ -209,8 +209,30 @@ def test_a_map_has_the_wells_that_the_page_lists(tmp_path: Path) -> None:
     listed = {"plate": [0, 1, 1], "well": ["A02", "A01", "A02"]}
     (found,) = read_map([path], ["P1", "P2"], listed)
     assert found["wells"] == [0, 1, 2] and found["x"] == [0, 500, 1000] and found["y"] == [1000, 500, 0]
-    assert found["title"] == "Campfire: raw" and found["axes"] == ["PC 1 (60 %)", "PC 2 (30 %)"]
+    assert found["title"] == "Campfire: wells, raw" and found["axes"] == ["PC 1 (60 %)", "PC 2 (30 %)"]
     assert read_map([], ["P1"], listed) == [] and read_map([path], ["P8", "P7"], listed) == []
+
+
+def test_a_map_of_cells_names_each_cell(page: Path) -> None:
+    wells, cells = embedded(page)["maps"]
+    assert (wells["unit"], cells["unit"]) == ("well", "cell") and "nucleus" not in wells
+    nuclei = read_table(page.parents[1] / "nuclei/P1.parquet").query("kept")
+    listed = pd.DataFrame(embedded(page)["wells"])
+    named = list(zip(listed["well"][cells["wells"]], cells["site"], cells["nucleus"], strict=True))
+    keys = ["Metadata_Well", "Metadata_Site", "Metadata_Nucleus"]
+    assert named == list(nuclei[keys].itertuples(index=False, name=None)) and len(named) > 20
+    assert (listed["plate"][cells["wells"]] == 0).all()
+
+
+def test_points_far_from_all_others_stand_on_the_border(tmp_path: Path) -> None:
+    names = [f"A{k:02d}" for k in range(1, 42)]
+    table = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": names, "Metadata_Site": "", "Metadata_Nucleus": ""})
+    table = table.assign(encoder="E", unit="well", representation="raw", share1=0.6, share2=0.3, pc1=range(41), pc2=0.0)
+    table.loc[40, "pc1"] = 4000
+    table.to_csv(tmp_path / "embedding_map.csv", index=False)
+    (found,) = read_map([tmp_path / "embedding_map.csv"], ["P1"], {"plate": [0] * 41, "well": names})
+    assert found["x"][-1] == 1000 and found["x"][20] > 250, "one far well does not squeeze the others"
+    assert set(found["y"]) == {500}
 
 
 def test_the_page_has_each_difference_in_a_row(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def test_filters_and_sorting(page: Path) -> None:
 def test_a_map_of_wells_opens_the_well_by_mouse_and_keyboard(page: Path) -> None:
     with opened(page) as (tab, problems):
         canvas = tab.locator("#map-canvas")
-        assert tab.locator("#map-kind option").all_inner_texts() == ["Campfire: raw"]
+        titles = ["Campfire: wells, raw", "Campfire: cells, raw"]
+        assert tab.locator("#map-kind option").all_inner_texts() == titles
         assert f"{EVIL} (2)" in tab.locator("#map-legend li").all_inner_texts(), "a name is shown as it is"
         tab.select_option("#map-colour", "plate")
         assert tab.locator("#map-legend li").all_inner_texts() == ["P1 (3)", "P2 (2)"]
@@ -77,6 +78,41 @@ def test_a_map_of_wells_opens_the_well_by_mouse_and_keyboard(page: Path) -> None
         tab.wait_for_function("() => document.getElementById('well').textContent.includes('Well A01 of plate P1')")
         tab.select_option("#filter-plate", "P2")
         assert tab.locator("#map-legend li").all_inner_texts() == ["P2 (2)"], "the filter counts"
+        assert problems == []
+
+
+def test_a_map_is_coloured_by_well_position(page: Path) -> None:
+    with opened(page) as (tab, problems):
+        tab.select_option("#map-colour", "well row")
+        assert tab.locator("#map-legend li").all_inner_texts() == ["A", "B", "C"], "in the order of the plate"
+        tab.select_option("#map-colour", "well column")
+        assert tab.locator("#map-legend li").all_inner_texts() == ["1", "2", "3"]
+        shades = [mark.evaluate("node => node.style.background") for mark in tab.locator("#map-legend i").all()]
+        assert shades == ["rgb(68, 1, 84)", "rgb(33, 145, 140)", "rgb(253, 231, 37)"]
+        assert problems == []
+
+
+def test_a_cell_of_the_map_shows_its_picture(page: Path) -> None:
+    pictured = {}
+    with opened(page) as (tab, problems):
+        tab.select_option("#map-kind", "1")
+        canvas = tab.locator("#map-canvas")
+        canvas.focus()
+        for _ in range(8):
+            tab.keyboard.press("ArrowUp")
+            said = tab.inner_text("#map-says")
+            assert ", site " in said and ", nucleus " in said
+            tab.keyboard.press("Enter")
+            tab.wait_for_selector("#map-cell .picture")
+            address = tab.locator("#map-cell .picture").evaluate(BACKGROUND)
+            pictured[said] = address.rsplit("/", 2)[-2]
+            assert min(tab.evaluate(SIZE, address)) > 50
+        assert set(pictured.values()) == {"cells", "sites"}, "a cell without a picture is shown on that of its site"
+        tab.locator("#map-cell button").click()
+        tab.wait_for_selector("#well h3")
+        assert "of plate P1" in tab.inner_text("#well")
+        tab.select_option("#map-kind", "0")
+        assert tab.locator("#map-cell .picture").count() == 0
         assert problems == []
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from campfire.core.files import write_table
+from campfire.core.columns import CELL_KEYS
+from campfire.core.files import read_table, write_table
 from campfire.images.nuclei import NucleiOptions, segment_plate
 from campfire.images.options import QualityOptions
 from campfire.report.figures.contact_sheet import choose_sites, plate_limits
@@ -64,10 +65,16 @@ def write_results(root: Path) -> list[Path]:
 
 
 def write_map(root: Path, wells: pd.DataFrame) -> Path:
-    """The data of the figure of well profiles: the wells on a diagonal, and one that the page does not list."""
-    table = wells[["Metadata_Plate", "Metadata_Well"]].assign(pc1=np.arange(5.0), pc2=np.arange(5.0))
-    table.loc[len(table)] = ["P9", "A01", 9.0, 9.0]
+    """The data of the figure of maps: wells on a diagonal, one not on the page, and cells of P1 on the other one."""
+    table = wells[["Metadata_Plate", "Metadata_Well"]].assign(pc1=np.arange(5.0), pc2=np.arange(5.0), unit="well")
+    table.loc[len(table)] = ["P9", "A01", 9.0, 9.0, "well"]
+    cells = pd.DataFrame(columns=CELL_KEYS)
+    if (root / "nuclei/P1.parquet").is_file():
+        nuclei = read_table(root / "nuclei/P1.parquet")
+        cells = nuclei.loc[nuclei["kept"], CELL_KEYS].reset_index(drop=True)
+    cells = cells.assign(pc1=np.arange(0.0, -len(cells), -1), pc2=np.arange(float(len(cells))), unit="cell")
     path = root / "figures/embedding_map.csv"
+    table = pd.concat([table, cells], ignore_index=True).astype({"Metadata_Nucleus": "Int64"})
     table.assign(encoder="Campfire", representation="raw", share1=0.6, share2=0.3).to_csv(path, index=False)
     return path
 

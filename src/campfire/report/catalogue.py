@@ -142,7 +142,7 @@ FIGURES = (
         settings=("controls", "options.protocol", *NAMES, *SETS),
     ),
     _figure(
-        *("embedding_map", "Maps of well profiles", "profiles", ["embeddings", "wells"]),
+        *("embedding_map", "Maps of wells and cells", "profiles", ["embeddings", "wells"]),
         settings=("options.labels", "encoder", "controls", "leave_out_of_evaluation", *NAMES),
     ),
     _figure(

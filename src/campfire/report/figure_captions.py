@@ -99,11 +99,14 @@ FIGURES: Mapping[str, Caption] = {
         has_protocol=True,
     ),
     "embedding_map": Caption(
-        "Do wells of a compound lie together, or wells of a plate and batch?",
-        "Mean embeddings of wells of the evaluation plates on their first two principal components (shares of the "
-        "variance in brackets), raw and after sphering by the negative control of each plate. The same map three "
-        "times: coloured by control compound, by batch (by plate where there is one batch), and by part of the split. "
-        "Channels: {id_channels}. Two components show what varies most, not all that separates compounds.",
+        "Do wells and cells of a compound lie together, or those of a plate, batch or well position?",
+        "Mean embeddings of wells of the evaluation plates, and a random sample of their cells (at most 1,500, as many "
+        "of each part of the split), on the first two principal components (shares of the variance in brackets): raw, "
+        "and after sphering by the negative control of each plate, wells and cells by the same matrix. The same map "
+        "five times: coloured by control compound, by batch (by plate where there is one batch), by row and by column "
+        "of the well, and by part of the split. Axes show the middle 95 % of the points and half of that range beyond "
+        "on either side; open markers on the border are points beyond it. Channels: {id_channels}. Two components "
+        "show what varies most, not all that separates compounds.",
     ),
     "similarity": Caption(
         "Which compounds look alike?",

@@ -8,7 +8,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from campfire.core.columns import COMPOUND, PLATE
-from campfire.report.figures.embedding_map import read_profiles
+from campfire.report.figures.embedding_map import read_points
 from campfire.report.figures.style import PAGE, Drawn, new_figure, styled
 from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
@@ -100,7 +100,7 @@ def draw(data: pd.DataFrame) -> Figure:
 
 def make(files: Files, settings: Settings) -> Drawn:
     """The figure from the embeddings of the first encoder on the leading channel set and split/wells.parquet."""
-    found = read_profiles(files, settings.controls[0], settings.leave_out)
-    wells, means = found.get("sphered") or found["raw"]
+    points = read_points(files, settings, most_cells=0)
+    wells, means = points.get(("well", "sphered")) or points["well", "raw"]
     data = prepare(wells, means, settings.options.label(settings.encoder), settings.options)
     return Drawn(draw(data), data)

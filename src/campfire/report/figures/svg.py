@@ -1,4 +1,4 @@
-"""Smaller SVG files: images of cells as JPEG, and no white space between elements."""
+"""Smaller SVG files: images of cells as JPEG, points drawn as an image with a palette, no indentation."""
 
 import base64
 import io
@@ -6,8 +6,10 @@ import re
 
 QUALITY = 80
 """JPEG quality of images of cells: at 200 dpi it looks like the PNG in print."""
+COLOURS = 256
+"""Palette of a transparent image, which holds the points of a map."""
 GAIN = 0.5
-"""An image becomes a JPEG if that takes less than this share of its PNG: images of cells do, heat maps do not."""
+"""An image is replaced if that takes less than this share of its bytes: images of cells are, heat maps are not."""
 _IMAGE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 _INDENT = re.compile(r"\n\s*(?=<)")
 
@@ -21,18 +23,20 @@ def compact(text: str) -> str:
 
 
 def _smaller(found: re.Match[str]) -> str:
-    """The address of the image as JPEG, or unchanged where that gains little or the image is transparent."""
+    """The address of the image as JPEG, or with a palette where it is transparent; unchanged if that gains little."""
     from PIL import Image
 
-    png = base64.b64decode(found[1])
-    with Image.open(io.BytesIO(png)) as image:
-        bands = image.convert("RGBA").split()
+    png, buffer = base64.b64decode(found[1]), io.BytesIO()
+    with Image.open(io.BytesIO(png)) as opened:
+        image = opened.convert("RGBA")
+    bands, kind = image.split(), "jpeg"
     if bands[3].getextrema() != (255, 255):
-        return found[0]
-    grey = bands[0].tobytes() == bands[1].tobytes() == bands[2].tobytes()
-    opaque = bands[0] if grey else Image.merge("RGB", bands[:3])
-    buffer = io.BytesIO()
-    opaque.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+        kind = "png"
+        image.quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(buffer, "PNG", optimize=True)
+    else:
+        grey = bands[0].tobytes() == bands[1].tobytes() == bands[2].tobytes()
+        opaque = bands[0] if grey else Image.merge("RGB", bands[:3])
+        opaque.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     if buffer.tell() > GAIN * len(png):
         return found[0]
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

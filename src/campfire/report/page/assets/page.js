@@ -8,6 +8,7 @@ const campfire = (() => {
   const FEW = 25, BARS_UM = [5, 10, 20, 50, 100, 200, 500];
   const NUCLEUS_UM = 20, GRID_WIDTH = 1180, SPARSE_SIDE = 130;
   const FILLED = 0.4;  // of the layout of a plate: with fewer wells it is mostly holes
+  const ZOOM = 3;  // of a cell's surroundings on the picture of its site
   const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
   let state = {}, matching = [];
 
@@ -117,9 +118,41 @@ const campfire = (() => {
   }
   const total = (name, chosen) => chosen.reduce((sum, well) => sum + wells[name][well], 0);
 
+  // Row and column of a well, from 1; null for a name of another form.
+  const position = (well, axis) => (/^[A-Z]+\d+$/.test(wells.well[well]) ? place(wells.well[well])[axis] : null);
+  const openWell = (well) => go({ open: plateOf(well), well: wells.well[well] }, "well");
   const map = wellMap(data.maps || [], {
     compound: compoundOf, plate: plateOf, batch: (well) => data.plates[wells.plate[well]].batch, "part of the split": splitOf,
-  }, (well) => `${plateOf(well)} ${wells.well[well]}`, (well) => go({ open: plateOf(well), well: wells.well[well] }, "well"));
+    "well row": (well) => (position(well, 0) ? letter(position(well, 0)) : "–"),
+    "well column": (well) => String(position(well, 1) ?? "–"),
+  }, { "well row": (well) => position(well, 0), "well column": (well) => position(well, 1) },
+  (well) => `${plateOf(well)} ${wells.well[well]}`, openWell, showCell);
+
+  // A cell of the map: its picture, else that part of its site's picture, where the page has one.
+  function showCell(well, site, nucleus) {
+    if (well === undefined) return byId("map-cell").replaceChildren();
+    const plate = plateOf(well), name = wells.well[well];
+    const show = (...nodes) => byId("map-cell").replaceChildren(make("p", {}, ...nodes), make("button", {
+      type: "button", onclick: () => openWell(well) }, `Open well ${name} of plate ${plate}`));
+    if (!data.plates[wells.plate[well]].pictures) return show("This run has no small pictures of this plate.");
+    show("…");
+    withDetails(plate, ({ facts, pictures }) => {
+      const found = pictures.find((shown) => shown.well === name && shown.site === site);
+      const cell = found?.cells.find(([number]) => number === nucleus), k = found ? found.nucleus.indexOf(nucleus) : -1;
+      const attributes = { class: "picture", role: "img", "aria-label": `Nucleus ${nucleus} of site ${site}, well ${name}` };
+      if (cell) show(make("span", { ...attributes, style: picture(facts, "cell", cell[1], 2 * facts.cell_px, plate) }));
+      else if (k >= 0) show(make("span", { ...attributes, style: part(facts, found, k, plate) }));
+      else show("The page has no picture of this cell.");
+    });
+  }
+  // The surroundings of nucleus k on the picture of its site, enlarged.
+  function part(facts, found, k, plate) {
+    const side = 2 * facts.cell_px, zoom = ZOOM * facts.site_px, style = picture(facts, "site", found.place, zoom, plate);
+    const at = [found.place % facts.columns, Math.floor(found.place / facts.columns)];
+    const shift = (column, px) => `${side / 2 - column * zoom - px * ZOOM}px`;
+    return { ...style, width: `${side}px`, height: `${side}px`,
+      backgroundPosition: `${shift(at[0], found.x[k])} ${shift(at[1], found.y[k])}` };
+  }
 
   function showPlates() {
     const groups = new Map(data.plates.map((row, plate) => [plate, []]));
@@ -164,7 +197,8 @@ const campfire = (() => {
   // Details of a plate: a script beside the page, loaded when the plate is opened.
   function withDetails(plate, then) {
     if (details.has(plate)) return then(details.get(plate));
-    waiting.set(plate, then);
+    if (waiting.has(plate)) return waiting.get(plate).push(then);
+    waiting.set(plate, [then]);
     document.head.append(make("script", {
       src: `plates/${encodeURIComponent(plate)}.js`,
       onerror: () => fail(`plates/${plate}.js cannot be read: it must lie beside this page. Make the page again.`),
@@ -172,7 +206,7 @@ const campfire = (() => {
   }
   function plate(name, content) {
     details.set(name, content);
-    if (waiting.has(name)) waiting.get(name)(content);
+    for (const then of waiting.get(name) || []) then(content);
     waiting.delete(name);
   }
   function fail(message) { byId("plate").replaceChildren(make("p", { role: "alert" }, message)); }
@@ -182,12 +216,12 @@ const campfire = (() => {
     const letters = [...row].reduce((sum, letter) => 26 * sum + LETTERS.indexOf(letter) + 1, 0);
     return [letters, Number(column)];
   }
-  function picture(facts, kind, position, side) {
+  function picture(facts, kind, position, side, plate = state.open) {
     const scale = side / facts[`${kind}_px`], columns = facts.columns;
     return {
       width: `${side}px`, height: `${side}px`, backgroundSize: `${columns * side}px auto`,
       backgroundPosition: `${-(position % columns) * side}px ${-Math.floor(position / columns) * side}px`,
-      backgroundImage: `url("${kind}s/${encodeURIComponent(state.open)}.jpg")`, fontSize: scale < 0.5 ? "0" : null,
+      backgroundImage: `url("${kind}s/${encodeURIComponent(plate)}.jpg")`, fontSize: scale < 0.5 ? "0" : null,
     };
   }
   const links = (...pairs) => make("p", { class: "links" },
