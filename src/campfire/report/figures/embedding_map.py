@@ -28,6 +28,8 @@ UNITS: Mapping[str, str] = {"well": "Wells", "cell": "Cells"}
 SIZES = {"well": 9.0, "cell": 2.2}
 """Areas of the markers, in square points."""
 ALPHA = {"well": 0.9, "cell": 1.0}
+MARGIN = 0.04
+"""Share of an axis beyond its points at either end."""
 RAMP = "viridis"
 STOPS = 4
 """Rows or columns that the legend names."""
@@ -51,8 +53,10 @@ def prepare(
         scores, share = principal_components(x)
         names = table[COMPOUND].map(lambda c: options.compound_name(c) if c in controls else "")
         own = table.reindex(columns=[PLATE, WELL, SITE, NUCLEUS, BATCH, "split", COMPOUND])
-        places = [well_position(well) if well_name(well) == well else (None, None) for well in own[WELL].astype(str)]
-        own = own.assign(label=names, row=[row for row, _ in places], column=[column for _, column in places])
+        places = (
+            own[WELL].astype(str).map(lambda well: well_position(well) if well_name(well) == well else (None, None))
+        )
+        own = own.assign(label=names, row=places.str[0], column=places.str[1])
         own = own.assign(pc1=scores[:, 0], pc2=scores[:, 1], share1=share[0], share2=share[1])
         own.insert(0, "encoder", encoder)
         own.insert(1, "unit", unit)
@@ -124,9 +128,9 @@ def _draw_points(axes: Axes, rows: pd.DataFrame, colouring: _Colouring, unit: st
             x[chosen], y[chosen], s=SIZES[unit] * (0.67 if below else 1), marker=marker, zorder=1 if below else 2,
             rasterized=unit == "cell", **{"facecolors": colours[chosen], "edgecolors": colours[chosen]} | style,
         )  # fmt: skip
-    for set_limits, (low, high) in zip((axes.set_xlim, axes.set_ylim), limits, strict=True):
-        margin = 0.04 * (high - low)
-        set_limits(low - margin, high + margin)
+    (left, right), (bottom, top) = ((low - MARGIN * (high - low), high + MARGIN * (high - low)) for low, high in limits)
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
     axes.set_xticks([])
     axes.set_yticks([])
 

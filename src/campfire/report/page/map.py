@@ -29,7 +29,7 @@ def read_map(
     if path is None or not wells:
         return []
     rows = {(plates[p], well): k for k, (p, well) in enumerate(zip(wells["plate"], wells["well"], strict=True))}
-    table = pd.read_csv(path, dtype={PLATE: str, WELL: str, SITE: str, NUCLEUS: "Int64"})
+    table = pd.read_csv(path, dtype={PLATE: "str", WELL: "str", SITE: "str", NUCLEUS: "Int64"})
     table["well"] = [rows.get(keys, -1) for keys in zip(table[PLATE], table[WELL], strict=True)]
     maps = []
     for (unit, kind), own in table[table["well"] >= 0].groupby(["unit", "representation"], sort=False):
