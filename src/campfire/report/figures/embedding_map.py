@@ -65,6 +65,11 @@ def prepare(
     return pd.concat(parts, ignore_index=True)
 
 
+def _position(well: str) -> tuple[int | None, int | None]:
+    """Row and column of a well, from 0; none for a name of another form, which tables made elsewhere may have."""
+    return well_position(well) if well_name(well) == well else (None, None)
+
+
 @dataclass(frozen=True)
 class _Colouring:
     """A column of the figure: the group of each point, and how groups are drawn."""
