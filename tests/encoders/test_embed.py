@@ -171,6 +171,12 @@ def test_files_that_are_no_embeddings_are_named(store: Store, tmp_path: Path) ->
         embeddings.read(tmp_path / "index.parquet")
 
 
+@pytest.mark.parametrize("channels", [[], ["DNA", "AGP", "DNA"]])
+def test_channels_are_named_once(store: Store, channels: list[str]) -> None:
+    with pytest.raises(DataError, match="name at least one, each once"):
+        embed_plate(Recorder(), store, store.index, channels)
+
+
 def test_tables_need_no_torch() -> None:
     code = "import sys, campfire.encoders.embedding_table; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

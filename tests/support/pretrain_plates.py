@@ -27,7 +27,7 @@ def write_plate(
     channels: list[str],
     seed: int = 0,
     size: int = 28,
-    images: NDArray[np.uint16] | None = None,
+    images: NDArray[Any] | None = None,
 ) -> Path:
     """A plate of `tiles` uint16 tiles (blurred discs, or `images`) in ten wells, cells of a well contiguous."""
     rng = np.random.default_rng(seed)
@@ -53,7 +53,7 @@ def write_plate(
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, images)
     description = {
-        "format": FORMAT, "channels": channels, "shape": list(images.shape), "dtype": "uint16", "ranges": None,
+        "format": FORMAT, "channels": channels, "shape": list(images.shape), "dtype": str(images.dtype), "ranges": None,
         "bytes": path.stat().st_size, "wells": well_digests(index), "digest": digest(index),
     }  # fmt: skip
     write_table(index, path.with_suffix(".parquet"), description)

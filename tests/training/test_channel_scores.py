@@ -76,6 +76,11 @@ def test_sums_of_processes_add_up_and_batches_may_lack_channels(mask: torch.Tens
     assert not any("AGP" in name for name in found)
 
 
+def test_nothing_masked_is_no_perfect_prediction(mask: torch.Tensor) -> None:
+    """At a mask ratio of 0 there is nothing to fill in, so no error at masked pixels and no floor."""
+    assert scored(tiles(seed=3), tiles(), torch.zeros_like(mask)) == {}
+
+
 def test_a_constant_tile_counts_for_nothing(mask: torch.Tensor) -> None:
     images = tiles()
     images[0] = 7

@@ -12,8 +12,9 @@ from campfire.core.errors import ConfigError, DataError
 from campfire.core.random import keyed_generator
 from campfire.training.epoch_plan import cut_shards, plan_epoch, slice_line, step_sizes, window_edges
 from campfire.training.loader import Batch, Loader
+from campfire.training.opened import open_tiles
 from campfire.training.source import Source, open_sources
-from support.pretrain_plates import split_table, write_plate
+from support.pretrain_plates import SMALL_MODEL, options, split_table, write_plate
 
 CHANNELS = ["DNA", "AGP", "Mito"]
 
@@ -217,6 +218,26 @@ def test_bad_inputs_are_named(plates: list[Path], tmp_path: Path) -> None:
         open_sources(plates, none, CHANNELS)
     with pytest.raises(DataError, match="lacks the columns"):
         open_sources(plates, none.drop(columns="split"), CHANNELS)
+    every = split_table(["five", "three", "two"])
+    with pytest.raises(DataError, match=r"two\.npy: plate two comes twice; name its tile file once"):
+        open_sources([*plates, plates[2]], every, CHANNELS)
+    with pytest.raises(ConfigError, match=r"no plate with train wells has channel Actin; .*\(DNA, Mito, RNA\)"):
+        open_sources(plates, every, ["DNA", "Actin", "Mito", "RNA"])
+
+
+def test_tiles_of_two_types_are_refused(tmp_path: Path) -> None:
+    """Normalised by `none` they would be on two scales, and no array holds both as they are stored."""
+    folders = [write_plate(tmp_path, name, 20, CHANNELS, seed) for seed, name in enumerate(("a", "b"))]
+    images = (np.load(folders[1]) // 32).astype(np.uint8)
+    write_plate(tmp_path, "b", 20, CHANNELS, 1, images=images)
+    with pytest.raises(DataError, match=r"tiles of plate a are uint16, those of plate b uint8; .*`tiles\.dtype`"):
+        open_sources(folders, split_table(["a", "b"]), CHANNELS)
+
+
+def test_tiles_of_another_size_than_the_models_are_refused(plates: list[Path]) -> None:
+    model = {**SMALL_MODEL, "image_size": 56}
+    with pytest.raises(ConfigError, match=r"five\.npy: its tiles are 28 x 28 px, but model.image_size is 56"):
+        open_tiles(options(model=model), plates, split_table(["five", "three", "two"]))
 
 
 def test_plate_types_limit_the_plates(plates: list[Path]) -> None:

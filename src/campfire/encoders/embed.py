@@ -89,6 +89,8 @@ def embed_plate(
     absent = [channel for channel in channels if channel not in store.channels]
     if absent:
         raise DataError(f"the tiles have no channel {', '.join(absent)}; they hold {', '.join(store.channels)}")
+    if not channels or len(set(channels)) < len(channels):
+        raise DataError(f"embedding of the channels {list(channels)}: name at least one, each once")
     keys = cells[CELL_KEYS].reset_index(drop=True)
     rows, back = np.unique(find_rows(store, cells), return_inverse=True)
     positions = [store.channels.index(channel) for channel in channels]

@@ -37,7 +37,8 @@ class ChannelScores:
         """Add a batch: predictions and targets (B, C, H, W) of any scale, pixel mask (B, C, H, W), 1 masked."""
         target, prediction = target.float(), prediction.float()
         variance, mean = torch.var_mean(target, dim=(2, 3), correction=0, keepdim=True)
-        used = (variance > 1e-12)[..., 0, 0].double()  # a constant tile has no scale
+        # A constant tile has no scale, and a tile without masked pixels nothing to fill in.
+        used = ((variance > 1e-12)[..., 0, 0] & (mask.sum((2, 3)) > 0)).double()
         deviation = variance.clamp_min(1e-12).sqrt()
         target, prediction = (target - mean) / deviation, (prediction - mean) / deviation
         places = [self.names.index(c) for c in channels]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from campfire.core.errors import ConfigError
 from campfire.images.tiles import TileChecks
 from campfire.images.tiles.positioned import TileFile
 from campfire.screen.leave_out import LeaveOut
@@ -45,6 +46,14 @@ def open_tiles(
     """The tiles of a run (arguments as of `train`), at most as many as its options allow."""
     chosen = (options.channels, options.plate_types, leave_out, options.reading)
     train, val, digests = open_sources(plates, wells, *chosen)
+    size = options.model.image_size
+    for plate in (plate for group in (*train.groups, *val.groups) for plate in group.plates):
+        if plate.images.shape[2:] != (size, size):
+            height, width = plate.images.shape[2:]
+            raise ConfigError(
+                f"{plate.path}: its tiles are {height} x {width} px, but model.image_size is {size}; set that to the "
+                "tiles' size, or cut the tiles anew"
+            )
     train = train.capped(options.max_tiles, options.seed, CAP_TRAIN)
     val = val.capped(options.validation_tiles, options.seed, CAP_VAL)
     return Opened(train, val, data_digest(train, val, digests))

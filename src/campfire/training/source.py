@@ -222,8 +222,8 @@ def open_sources(
     and sites that are not used; `reading` says how tiles are read: through a memory map, or at their positions in the
     file. Plates that share the available channels form a group. Returns (train, val, digest of each used plate's
     tiles by plate).
-    Raises DataError for a plate that the split does not know or that has none of the channels, ConfigError when no
-    tile is left.
+    Raises DataError for a plate that the split does not know, that has none of the channels or comes twice, and for
+    tiles of several types; ConfigError when no tile is left, or a channel is on no plate.
     """
     wells = wells if isinstance(wells, pd.DataFrame) else read_table(wells)
     missing = {PLATE, WELL, "split"} - set(wells.columns)
@@ -234,12 +234,16 @@ def open_sources(
     wells = wells[[PLATE, WELL, "split"]]
     found: dict[str, dict[tuple[str, ...], list[PlateRows]]] = {"train": {}, "val": {}}
     digests: dict[str, str] = {}
+    types: dict[str, str] = {}
     paths = [Path(path) for path in plates]
     with ThreadPoolExecutor(OPENING_THREADS) as pool:
         for path, opened in zip(paths, pool.map(lambda p: _open(p, wells, leave_out or {}), paths), strict=True):
             here = tuple(c for c in channels if c in opened.channels)
             if not here:
                 raise DataError(f"{path}: has none of the channels {list(channels)}, only {opened.channels}")
+            if opened.plate and opened.plate in types:
+                raise DataError(f"{path}: plate {opened.plate} comes twice; name its tile file once")
+            types[opened.plate] = str(opened.images.dtype)
             positions = np.array([opened.channels.index(c) for c in here], dtype=np.int64)
             for split, rows in opened.by_split.items():
                 if len(rows):
@@ -255,11 +259,29 @@ def open_sources(
     if not train.tiles:
         kinds = f" of type {list(plate_types)}" if plate_types else ""
         raise ConfigError(f"no tile of a train well{kinds} in {len(plates)} plates; check the split and the sheet")
+    _check_together(train, channels, types)
     log.info(
         "%d train and %d val tiles of %d plates, channels %s",
         train.tiles, val.tiles, len(set(train.plates)), " and ".join("+".join(g.channels) for g in train.groups),
     )  # fmt: skip
     return train, val, digests
+
+
+def _check_together(train: Source, channels: Sequence[str], types: Mapping[str, str]) -> None:
+    """Raise ConfigError for a channel without a train tile, DataError for plates (by name) of several types."""
+    absent = [name for name in channels if not any(name in group.channels for group in train.groups)]
+    if absent:
+        raise ConfigError(
+            f"no plate with train wells has channel {', '.join(absent)}; train on channels of the plates "
+            f"({', '.join(dict.fromkeys(name for group in train.groups for name in group.channels))}), by their names"
+        )
+    first = next(iter(types))
+    other = next((plate for plate in types if types[plate] != types[first]), None)
+    if other is not None:
+        raise DataError(
+            f"tiles of plate {first} are {types[first]}, those of plate {other} {types[other]}; a model is trained on "
+            "one type, so cut the tiles of all plates with the same `tiles.dtype`"
+        )
 
 
 def data_digest(train: Source, val: Source, digests: Mapping[str, str]) -> str:

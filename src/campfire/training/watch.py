@@ -19,11 +19,12 @@ SAVED_STEPS = 8
 
 
 class ChannelWatch:
-    """Warns after the first validation with all channels predicted alike, and logs when this ends."""
+    """Warns of validations with all channels predicted alike, until this ends, and of channels without contrast."""
 
     def __init__(self, run_log: RunLog, channels: Sequence[str]) -> None:
         self.run_log, self.channels = run_log, channels
         self.blind = False
+        self.dead: list[str] = []
 
     def describe(self, epoch: int, row: Mapping[str, Any]) -> str:
         """Text on channels for the epoch's log line, from a validation's columns."""
@@ -39,7 +40,15 @@ class ChannelWatch:
         elif self.blind and not blind:
             self.run_log.say("epoch %d: predictions of channels differ now (%.2f is missing)", epoch, missing)
         self.blind = blind
-        errors = [f"{c} {row[f'masked_error_{c}']:.3f}" for c in self.channels if f"masked_error_{c}" in row]
+        known = [c for c in self.channels if f"masked_error_{c}" in row]
+        dead = [c for c in self.channels if c not in known] if known else []
+        if dead and dead != self.dead:
+            self.run_log.say(
+                "epoch %d: fewer than two validation tiles have any contrast in %s. Its images may be empty: look at "
+                "them and at the table of image quality", epoch, ", ".join(dead), level=logging.WARNING,
+            )  # fmt: skip
+        self.dead = dead
+        errors = [f"{c} {row[f'masked_error_{c}']:.3f}" for c in known]
         return f", masked error {', '.join(errors)}" if errors else ""
 
 
