@@ -13,7 +13,10 @@ from torch import Tensor
 
 from campfire.core.errors import ConfigError
 from campfire.core.processes import main_hidden
-from campfire.encoders.cell_features import FAMILIES, measure_row, measure_tile
+from campfire.encoders.cell_features import FAMILIES, measure_rows, measure_tile
+
+AT_ONCE = 8
+"""Tiles that a process measures together."""
 
 
 class FeatureEncoder:
@@ -60,18 +63,19 @@ class FeatureEncoder:
         """See `Encoder.embed`; `statistics` are not used. Tiles are 16-bit counts, of any type but uint8."""
         names = self.names(channels)
         scale = 255.0 if images.dtype == torch.uint8 else 65535.0
-        measure = partial(measure_row, channels=tuple(channels), families=self.families, scale=scale, names=names)
-        tiles = list(images.cpu().numpy())
+        measure = partial(measure_rows, channels=tuple(channels), families=self.families, scale=scale, names=names)
+        tiles = images.cpu().numpy()
+        blocks = [tiles[start : start + AT_ONCE] for start in range(0, len(tiles), AT_ONCE)]
         if self.workers > 1:
             if self._pool is None:
                 # Not forked: fork would copy torch's running threads.
                 self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
             with main_hidden():
-                waiting = self._pool.map(measure, tiles, chunksize=8)
+                waiting = self._pool.map(measure, blocks)
             rows = list(waiting)
         else:
-            rows = [measure(tile) for tile in tiles]
-        return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, len(names))
+            rows = [measure(block) for block in blocks]
+        return torch.from_numpy(np.concatenate(rows)) if rows else torch.empty(0, len(names))
 
 
 def _version() -> str:
