@@ -9,6 +9,8 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from campfire.model.normalise import variance_and_mean
+
 BLIND = 0.9
 """From this `blindness` on the trainer warns: a decoder that cannot distinguish channels has 0.98 or more, one
 that learns to falls below after the first epochs (docs/channels.md)."""
@@ -36,7 +38,7 @@ class ChannelScores:
     def add(self, prediction: Tensor, target: Tensor, mask: Tensor, channels: Sequence[str]) -> None:
         """Add a batch: predictions and targets (B, C, H, W) of any scale, pixel mask (B, C, H, W), 1 masked."""
         target, prediction = target.float(), prediction.float()
-        variance, mean = torch.var_mean(target, dim=(2, 3), correction=0, keepdim=True)
+        variance, mean = variance_and_mean(target)
         # A constant tile has no scale, and a tile without masked pixels nothing to fill in.
         used = ((variance > 1e-12)[..., 0, 0] & (mask.sum((2, 3)) > 0)).double()
         deviation = variance.clamp_min(1e-12).sqrt()
