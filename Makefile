@@ -12,15 +12,14 @@ BRIEFLY := $(SNAKEMAKE) --logger campfire
 SERVED := $(CAMPFIRE) serve $(DEMO)-screen/s3 --
 
 # Kernels and the number of threads change sums in their last bit, and training makes hundredths of an accuracy of that
-# (docs/statistics.md). The demo therefore computes with the instructions of AVX2; its config trains with two threads.
+# (docs/statistics.md). The demo therefore computes with the instructions of AVX2; its config trains with one thread.
 SAME_SUMS := demo compare claims figure report
 $(SAME_SUMS): export ATEN_CPU_CAPABILITY := avx2
 $(SAME_SUMS): export MKL_CBWR := AVX2
 $(SAME_SUMS): export ONEDNN_MAX_CPU_ISA := AVX2
 $(SAME_SUMS): export OPENBLAS_CORETYPE := Haswell
 $(SAME_SUMS): export NPY_DISABLE_CPU_FEATURES := AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL
-# Those of profiles/local, which the option replaces, and that of the training: its two threads wait for each other a third
-# of the time, so it counts as one and another job runs beside it.
+# Those of profiles/local, which the option replaces, and that of the training, which has one thread.
 DEMO_THREADS := --set-threads images=1 embed=1 embed_transfer=1 transfer_head=1 pretrain_run=1
 # Most of the demo waits for its model, so the plates that the model is trained on go first.
 MODEL_FIRST := --prioritize $(DEMO)/pretrain/campfire/model.safetensors

@@ -57,7 +57,7 @@ def test_the_model_is_what_goes_first(repository: Path) -> None:
     assert prioritised(repository) == "results/demo/pretrain/campfire/model.safetensors"
 
 
-def test_its_training_counts_as_one_job_of_two_threads(repository: Path) -> None:
+def test_its_training_has_one_thread(repository: Path) -> None:
     run = read_yaml(repository / "config/demo.yaml")["pretrain"]["runs"]["campfire"]
-    assert run["threads"] == 2, "the sums of two threads, whatever the machine has"
+    assert run["threads"] == 1, "the sums of one thread, whatever the machine has"
     assert "pretrain_run=1" in (repository / "Makefile").read_text(encoding="utf-8")
