@@ -10,10 +10,11 @@ wells with that penalty, starting from the weights kept.
 
 For speed the problem is rotated onto the principal components of the training cells, and each component is scaled by
 the initial curvature of the cross-entropy. The minimum is the same, and L-BFGS needs some ten iterations instead of
-hundreds.
+hundreds. Logits are computed with one row per class, for blocks of cells: reductions over classes are then sums of
+whole rows, and a block is still in the cache when its derivative is multiplied with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,9 @@ MARGIN = 1e-3  # a weaker penalty is taken only where it lowers the cross-entrop
 WORSE = 2  # so many weaker penalties in a row without a better cross-entropy end the search
 LARGE = 1 << 22  # numbers in the training cells; see `_Problem`
 TOLERANCE, LARGE_TOLERANCE = 1e-6, 1e-5  # of the largest gradient, on the scale of the rotated problem
+TRIED = 3  # times this tolerance for a penalty that is only tried: the fit is repeated with more cells
 ITERATIONS = 3000
+BLOCK = 2048  # cells whose logits are computed at once
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def fit_logistic(
     for penalty in penalties:
         start = 2 * weights - before
         before = weights
-        weights, steps, done = problem.minimise(penalty, start)
+        weights, steps, done = problem.minimise(penalty, start, TRIED if fit.refit else 1)
         iterations, converged = iterations + steps, converged and done
         loss = problem.loss(watched, truth, weights)
         if loss < best_loss - MARGIN:
@@ -112,16 +115,19 @@ class _Problem:
             self.axes = scaled.T @ left / np.sqrt(np.maximum(variances, 1e-30) * count)
         keep = variances > 1e-10 * max(float(variances[-1]), 1e-30)
         self.variances, self.axes = variances[keep], self.axes[:, keep]  # (R,), (D, R)
-        turned = scaled @ self.axes
         # Single precision suffices for large problems, whose minimum many cells determine, and is twice as fast.
-        self.features = turned.astype(np.float32) if turned.size > LARGE else turned  # (N, R)
+        self.dtype: type[np.floating[Any]] = np.float32 if count * len(self.variances) > LARGE else np.float64
+        self.features = self._rotate(scaled)  # (N, R)
 
     def _standardise(self, rows: Floats) -> Doubles:
         return (rows - self.centre) / self.scale
 
+    def _rotate(self, scaled: Doubles) -> Turned:
+        return np.asarray(scaled.astype(self.dtype) @ self.axes.astype(self.dtype))
+
     def turn(self, rows: Floats) -> Turned:
         """Rows (M, D) in the coordinates of `features`: (M, R)."""
-        return np.asarray(self._standardise(rows) @ self.axes, self.features.dtype)
+        return self._rotate(self._standardise(rows))
 
     def start(self) -> Doubles:
         """All weights zero: (R + 1, K), the last row is the bias."""
@@ -139,24 +145,37 @@ class _Problem:
 
     def loss(self, features: Turned, labels: NDArray[np.integer[Any]], weights: Doubles) -> float:
         """Mean cross-entropy of rotated rows."""
-        return self._cross_entropy(features, np.asarray(labels, np.intp), weights)[0]
+        blocks = self._by_logit(features, np.asarray(labels, np.intp), weights)
+        return sum(loss for loss, _, _ in blocks) / len(features)
 
-    def _cross_entropy(self, features: Turned, labels: Rows, weights: Doubles) -> tuple[float, Turned]:
-        """Mean cross-entropy, and its derivative by the logits (N, K)."""
-        logits = features @ weights[:-1].astype(features.dtype) + weights[-1].astype(features.dtype)
-        logits -= logits.max(axis=1, keepdims=True)
-        every = np.arange(len(labels))
-        own = logits[every, labels].astype(np.float64)
-        np.exp(logits, out=logits)
-        sums = logits.sum(axis=1, keepdims=True)
-        loss = float((np.log(sums[:, 0], dtype=np.float64) - own).mean())
-        logits /= sums
-        logits[every, labels] -= 1
-        logits /= len(labels)
-        return loss, logits
+    def _by_logit(self, features: Turned, labels: Rows, weights: Doubles) -> Iterator[tuple[float, Turned, Turned]]:
+        """For each block of B rows: the sum of their cross-entropy, its derivative by the logits (K, B), the rows."""
+        slopes, bias = weights[:-1].T.astype(self.dtype, order="C"), weights[-1][:, None].astype(self.dtype)
+        for first in range(0, len(features), BLOCK):
+            rows, truth = features[first : first + BLOCK], labels[first : first + BLOCK]
+            own = (truth, np.arange(len(rows)))
+            logits = slopes @ rows.T
+            logits += bias
+            logits -= logits.max(axis=0)
+            loss = -float(logits[own].sum(dtype=np.float64))
+            np.exp(logits, out=logits)
+            sums = logits.sum(axis=0)
+            loss += float(np.log(sums, dtype=np.float64).sum())
+            logits /= sums
+            logits[own] -= 1
+            yield loss, logits, rows
 
-    def minimise(self, penalty: float, start: Doubles) -> tuple[Doubles, int, bool]:
-        """Weights at the minimum, iterations, and whether it was reached."""
+    def _cross_entropy(self, weights: Doubles) -> tuple[float, Doubles]:
+        """Mean cross-entropy of the training cells, and its gradient (R + 1, K)."""
+        loss, gradient = 0.0, np.zeros(weights.shape[::-1])
+        for part, by_logit, rows in self._by_logit(self.features, self.labels, weights):
+            loss += part
+            gradient[:, :-1] += by_logit @ rows
+            gradient[:, -1] += by_logit.sum(axis=1, dtype=np.float64)
+        return loss / len(self.labels), gradient.T / len(self.labels)
+
+    def minimise(self, penalty: float, start: Doubles, slack: float = 1) -> tuple[Doubles, int, bool]:
+        """Weights at the minimum, iterations, and whether it was reached within `slack` times the tolerance."""
         from scipy.optimize import minimize
 
         curvature = (1 - 1 / self.classes) / self.classes
@@ -166,13 +185,11 @@ class _Problem:
 
         def objective(flat: Doubles) -> tuple[float, Doubles]:
             weights = flat.reshape(start.shape) * step
-            loss, by_logit = self._cross_entropy(self.features, self.labels, weights)
-            gradient = np.concatenate([self.features.T @ by_logit, by_logit.sum(axis=0, keepdims=True)])
+            loss, gradient = self._cross_entropy(weights)
             value = loss + 0.5 * float((shrink * weights**2).sum())
             return value, ((gradient + shrink * weights) * step).ravel()
 
-        single = self.features.dtype == np.float32
-        tolerances = {"gtol": LARGE_TOLERANCE, "ftol": 1e-9} if single else {"gtol": TOLERANCE, "ftol": 1e-13}
-        options = {"maxiter": ITERATIONS, "maxcor": 10, **tolerances}
+        tolerance, ftol = (LARGE_TOLERANCE, 1e-9) if self.dtype == np.float32 else (TOLERANCE, 1e-13)
+        options = {"maxiter": ITERATIONS, "maxcor": 10, "gtol": slack * tolerance, "ftol": ftol}
         found = minimize(objective, (start / step).ravel(), jac=True, method="L-BFGS-B", options=options)
         return found.x.reshape(start.shape) * step, int(found.nit), int(found.nit) < ITERATIONS
