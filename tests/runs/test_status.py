@@ -151,6 +151,24 @@ def test_pretraining_shows_speed_and_the_share_of_time_that_it_computes(run: Mad
     assert rule.gpu_seconds(NOW) == 8 * 7200
 
 
+def test_trials_of_the_ablation_are_trainings_too(run: Made, tmp_path: Path) -> None:
+    step = {
+        "event": "step", "time": NOW - 10, "epoch": 1, "epochs": 2, "step": 40, "steps": 100, "loss": 0.9,
+        "tiles_per_s": 50.0, "waited_share": 0.0, "seconds_left": 610.0,
+    }  # fmt: skip
+    names = [f"loss/trial_{number:02d}" for number in range(1, 11)]
+    for name in names:
+        log = tmp_path / f"results/state/ablation/{name}/abc/log.jsonl"
+        log.parent.mkdir(parents=True)
+        log.write_text(json.dumps(step))
+    progress = run([(entry("pretrain", "ablation_run", name), seconds_ago(100)) for name in names])
+    text = status.render(progress, NOW)
+    assert "pretraining loss/trial_01: epoch 1/2, step 40/100" in text and "and 2 more trainings at work" in text
+    assert "estimated end: 10 min 00 s left" in text
+    row = next(line.split() for line in text.splitlines() if "ablation_run" in line)
+    assert row[3] == "10" and row[7] == "500"
+
+
 def test_the_last_errors_and_silent_jobs_are_named(run: Made, tmp_path: Path) -> None:
     for name, text in {
         "P1": "10:00:00 nuclei[P1]: ERROR after 3 s: plate P1: no nucleus\n",

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,33 @@ def test_hours_of_all_attempts_are_counted(study: Study) -> None:
     assert trial.gpu_hours == pytest.approx(4, rel=0.01) and not any(other.gpu_hours for other in others)
     text = describe(study)
     assert "loss: 0 finished, 1 running, 2 waiting; used so far 4.0 h of GPUs" in text and "loss at 1" in text
+
+
+def test_hours_without_a_gpu_and_budgets_of_seconds_say_so(study: Study) -> None:
+    log = log_validations(study, 3, [0.9])
+    record = Path(study.run.files.state("provenance")) / "ablation_run/loss--trial_03.json"
+    write_json(record, {"began": log.stat().st_mtime - 1800, "gpus": 0})
+    text = describe(study)
+    assert "loss: 0 finished, 1 running, 2 waiting; used so far 30 min without a GPU" in text
+    assert "used so far" not in describe_without(record, log, study)
+    small = [replace(cost, flops=1e12) for cost in budget(study, [("loss", 1)])]
+    assert re.search(r"loss +1 trial +under a minute$", render(small), re.MULTILINE)
+
+
+def describe_without(record: Path, log: Path, study: Study) -> str:
+    """The study before its first trial."""
+    record.unlink()
+    log.unlink()
+    return describe(study)
+
+
+def test_trials_are_chosen_as_in_the_run(repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(repository)
+    assert main(["--config", "trials={loss: [1, 3]}"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"loss +2 trials +\d", out) and "loss: 0 finished" in out and "optimiser" not in out
+    assert main(["--config", "trials"]) == 1
+    assert "--config trials: Invalid config definition" in capsys.readouterr().err
 
 
 def test_a_config_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:

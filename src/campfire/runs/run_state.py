@@ -22,6 +22,8 @@ PATHS = ("record", "log", "download_plan")
 """Keys of a job's entry that are paths."""
 RECENT = 20
 """The newest finished jobs of a rule whose tiles are counted for its rate."""
+TRAININGS = {"pretrain_run": "state/pretrain", "ablation_run": "state/ablation"}
+"""Rules that pretrain, and where their logs of steps are in the results."""
 TAIL = 20_000
 """Bytes at the end of a training's log that hold its newest step."""
 
@@ -183,9 +185,7 @@ def read_progress(results: str | Path) -> Progress:
         rule = rules.setdefault(entry["rule"], RuleProgress(entry["stage"], entry["rule"]))
         rule.jobs.append(job_state(entry, record, at_work, folder))
     order = list(dict.fromkeys([*_order(record["jobs"]), *rules]))
-    return Progress(
-        results, record, at_work, [rules[name] for name in order], read_trainings(results, rules.get("pretrain_run"))
-    )
+    return Progress(results, record, at_work, [rules[name] for name in order], read_trainings(results, rules))
 
 
 def working_folder(results: Path, name: str) -> Path:
@@ -230,12 +230,13 @@ def job_state(entry: Mapping[str, Any], run: Mapping[str, Any], at_work: bool | 
     return JobState(entry, record, "running")
 
 
-def read_trainings(results: Path, rule: RuleProgress | None) -> dict[str, Training]:
-    """Name -> newest step of each pretraining run that is running."""
+def read_trainings(results: Path, rules: Mapping[str, RuleProgress]) -> dict[str, Training]:
+    """Name -> newest step of each pretraining run (`campfire`) or trial (`loss/trial_03`) that is running."""
     found = {}
-    for job in rule.jobs if rule else ():
+    jobs = [(folder, job) for rule, folder in TRAININGS.items() if rule in rules for job in rules[rule].jobs]
+    for folder, job in jobs:
         name = str(job.entry["name"])
-        logs = sorted((results / "state/pretrain" / name).glob("*/log.jsonl"), key=os.path.getmtime)
+        logs = sorted((results / folder / name).glob("*/log.jsonl"), key=os.path.getmtime)
         if job.state == "running" and logs:
             steps = [line for line in _tail(logs[-1]) if line.get("event") == "step"]
             if steps and steps[-1]["time"] >= float(job.record["began"]):
@@ -244,7 +245,7 @@ def read_trainings(results: Path, rule: RuleProgress | None) -> dict[str, Traini
 
 
 def _training_left(job: JobState, trainings: Mapping[str, Training], now: float) -> float | None:
-    training = trainings.get(job.entry["name"]) if job.entry["rule"] == "pretrain_run" else None
+    training = trainings.get(job.entry["name"]) if job.entry["rule"] in TRAININGS else None
     return None if training is None else max(0.0, float(training.step["seconds_left"]) - (now - training.time))
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from campfire.core.errors import in_one_line
 from campfire.core.text import duration, size, some, work_hours
-from campfire.runs.run_state import STATES, JobState, Progress, RuleProgress, Training, read_progress
+from campfire.runs.run_state import STATES, TRAININGS, JobState, Progress, RuleProgress, Training, read_progress
 
 HEADS = ["stage", "rule", *STATES, "bytes", "tiles/s", "GPU time", "left"]
 QUIET = 900.0
 """Seconds without a line in a running job's log after which the job is named."""
-ERRORS = 5
+ERRORS, SHOWN_TRAININGS = 5, 8
 
 
 def render(progress: Progress, now: float) -> str:
@@ -27,7 +27,7 @@ def render(progress: Progress, now: float) -> str:
     parts = [
         headline(progress, now),
         table(progress, now),
-        "\n".join(training_line(training, now) for training in progress.trainings.values()),
+        training_lines(progress, now),
         "\n".join(filter(None, [disk_line(progress), end_line(progress, now)])),
         errors(progress.jobs("failed")),
         quiet_jobs(progress.jobs("running"), now),
@@ -71,8 +71,9 @@ def _aligned(line: list[str], widths: list[int]) -> str:
 def _row(stage: str, name: str, rules: list[RuleProgress], progress: Progress, now: float) -> list[str]:
     made = sum(rule.bytes for rule in rules)
     rates = [rule.tiles_per_second for rule in rules if rule.tiles_per_second]
-    if rules[0].rule == "pretrain_run":
-        rates = [float(training.step["tiles_per_s"]) for training in progress.trainings.values()]
+    if rules[0].rule in TRAININGS:
+        own = {job.entry["name"] for job in rules[0].jobs}
+        rates = [float(training.step["tiles_per_s"]) for name, training in progress.trainings.items() if name in own]
     left = [rule.seconds_left(now, progress.trainings) for rule in rules]
     known = [seconds for seconds in left if seconds is not None]
     least = "" if len(known) == len(left) else ">"
@@ -86,6 +87,13 @@ def _row(stage: str, name: str, rules: list[RuleProgress], progress: Progress, n
         _hours(sum(rule.gpu_seconds(now) for rule in rules)),
         rest,
     ]
+
+
+def training_lines(progress: Progress, now: float) -> str:
+    """A line for each of the first pretraining runs and trials at work, and how many more there are."""
+    lines = [training_line(training, now) for training in progress.trainings.values()]
+    more = len(lines) - SHOWN_TRAININGS
+    return "\n".join([*lines[:SHOWN_TRAININGS], *([f"and {more} more trainings at work"] if more > 0 else [])])
 
 
 def training_line(training: Training, now: float) -> str:
@@ -123,15 +131,24 @@ def end_line(progress: Progress, now: float) -> str:
         # Plates pass images and tiles one after the other, so the slowest rule decides.
         stage = "tiles" if rule.stage == "images" else rule.stage
         left.setdefault(stage, []).append(rule.seconds_left(now, progress.trainings))
-    unknown = [rule.rule for rule in progress.rules if rule.seconds_left(now, progress.trainings) is None]
+    unknown = _names([rule for rule in progress.rules if rule.seconds_left(now, progress.trainings) is None])
     known = {stage: [value for value in values if value is not None] for stage, values in left.items()}
     total = sum(sum(v) if stage == "analysis" else max(v, default=0.0) for stage, v in known.items())
     text = f"{duration(total)} left, until {_clock(now + total, now)}"
     if unknown and not total:
-        return f"estimated end: unknown, because no job of {some(unknown)} has finished yet"
+        return f"estimated end: unknown, because no job of {unknown} has finished yet"
     if unknown:
-        return f"estimated end: at least {text}; no job of {some(unknown)} has finished yet"
+        return f"estimated end: at least {text}; no job of {unknown} has finished yet"
     return f"estimated end: {text}"
+
+
+def _names(rules: list[RuleProgress]) -> str:
+    """Rules by name, as many in the analysis as their number."""
+    names = [rule.rule for rule in rules if rule.stage != "analysis"]
+    analysis = [rule.rule for rule in rules if rule.stage == "analysis"]
+    if len(analysis) > 1:
+        analysis = [f"{len(analysis)} rules of the analysis"]
+    return some([*names, *analysis])
 
 
 def errors(failed: Iterable[JobState]) -> str:

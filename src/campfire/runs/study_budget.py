@@ -15,6 +15,9 @@ from campfire.training import PretrainOptions
 from campfire.training.ablation import AblationOptions, trial_options
 from campfire.training.flops import training_flops
 
+MINUTE = 1 / 60
+"""In hours."""
+
 
 @dataclass(frozen=True)
 class TrialCost:
@@ -77,8 +80,11 @@ def render(costs: Iterable[TrialCost]) -> str:
         own = [cost for cost in costs if name in (cost.stage, "total")]
         hours = [sum(cost.flops for cost in own) / rate / 3600 for rate in rates.values()]
         longest = max(own, key=lambda cost: cost.flops)
-        lines.append(
-            f"  {name:<12} {len(own):>3} trials  {' or '.join(map(work_hours, hours))}, the longest "
-            f"({longest.stage} {longest.trial}) {work_hours(longest.flops / rates['H200'] / 3600)} of an H200"
-        )
+        text = "under a minute"
+        if max(hours) >= MINUTE:
+            text = (
+                f"{' or '.join(map(work_hours, hours))}, the longest ({longest.stage} {longest.trial}) "
+                f"{work_hours(longest.flops / rates['H200'] / 3600)} of an H200"
+            )
+        lines.append(f"  {name:<12} {len(own):>3} trial{'s' if len(own) > 1 else ' '}  {text}")
     return "\n".join(lines)

@@ -30,6 +30,8 @@ class Trial:
     state: str
     validations: pd.DataFrame
     """Columns of metrics.parquet, one row per validated epoch, ascending."""
+    hours: float
+    """Time that its attempts took."""
     gpu_hours: float
 
 
@@ -44,13 +46,13 @@ def _read(run: Run, stage: str, number: int, now: float) -> Trial:
     log = _newest_log(Path(run.files.state(f"ablation/{stage}/{name}")))
     record = record_path(run.files.state("provenance"), "ablation_run", (stage, name))
     last_sign = log.stat().st_mtime if log else now
-    hours = _gpu_hours(record, last_sign)
+    hours = _hours(record, last_sign)
     if metrics.is_file():
         table = read_table(metrics)
-        return Trial(number, "finished", table[table["split"] == "val"].sort_values("epoch"), hours)
+        return Trial(number, "finished", table[table["split"] == "val"].sort_values("epoch"), *hours)
     rows = {row["epoch"]: row for row in _events(log) if row.get("event") == "validation"} if log else {}
     validations = pd.DataFrame([rows[epoch] for epoch in sorted(rows)])
-    return Trial(number, "running" if log else "waiting", validations, hours)
+    return Trial(number, "running" if log else "waiting", validations, *hours)
 
 
 def _newest_log(folder: Path) -> Path | None:
@@ -68,15 +70,16 @@ def _events(log: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _gpu_hours(record: Path, last_sign: float) -> float:
-    """GPU hours of all attempts of a job, up to the last sign of life of one that still runs."""
+def _hours(record: Path, last_sign: float) -> tuple[float, float]:
+    """Hours and GPU hours of all attempts of a job, up to the last sign of life of one that still runs."""
     try:
         known = json.loads(record.read_text(encoding="utf-8"))
         ended = known.get("ended", known.get("stopped", max(last_sign, known["began"])))
         parts = [{**known, "ended": ended}, *known.get("attempts", ())]
-        return sum((part["ended"] - part["began"]) * (part.get("gpus") or 0) for part in parts) / 3600
+        each = [((part["ended"] - part["began"]) / 3600, part.get("gpus") or 0) for part in parts]
+        return sum(hours for hours, _ in each), sum(hours * gpus for hours, gpus in each)
     except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
+        return 0.0, 0.0
 
 
 def standing(study: Study, stage: str, trials: Sequence[Trial]) -> tuple[int, pd.DataFrame]:
@@ -104,9 +107,8 @@ def describe(study: Study) -> str:
     for stage in study.trials:
         trials = read_trials(study, stage)
         states = [trial.state for trial in trials]
-        used = sum(trial.gpu_hours for trial in trials)
         counted = ", ".join(f"{states.count(state)} {state}" for state in ("finished", "running", "waiting"))
-        lines.append(f"{stage}: {counted}; used so far {work_hours(used)} of GPUs")
+        lines.append(f"{stage}: {counted}{_used(trials)}")
         epoch, table = standing(study, stage, trials)
         if epoch:
             rows = [
@@ -118,7 +120,25 @@ def describe(study: Study) -> str:
     return "\n".join(lines)
 
 
+def _used(trials: Sequence[Trial]) -> str:
+    """What trials have used so far; "" before the first has begun."""
+    hours, gpus = sum(trial.hours for trial in trials), sum(trial.gpu_hours for trial in trials)
+    if not hours:
+        return ""
+    return f"; used so far {f'{work_hours(gpus)} of GPUs' if gpus else f'{work_hours(hours)} without a GPU'}"
+
+
 VALUES = ("validation_loss", "reconstruction_error")
+
+
+def _from_words(words: Sequence[str]) -> dict[str, Any]:
+    """The values of `--config`, read as Snakemake reads them."""
+    from snakemake.cli import parse_config
+
+    try:
+        return dict(parse_config(words))
+    except ValueError as error:
+        raise ConfigError(f"--config {' '.join(words)}: {error}; write for instance --config trials=loss") from error
 
 
 @in_one_line
@@ -126,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 printed, 1 an error that the message explains."""
     parser = argparse.ArgumentParser(prog="campfire ablation", description=__doc__)
     parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="as in the run")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as in the run: trials=loss")
     options = parser.parse_args(arguments)
     missing = [path for path in options.configfile if not path.is_file()]
     if missing:
@@ -134,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values: dict[str, Any] = read_yaml(base_config(workflow))
     for path in options.configfile:
         values = merge(values, read_yaml(path))
+    values = {**values, **_from_words(options.config)}
     complete(values, workflow, options.configfile)
     print(describe(Study(Run.read(values, workflow))))
     return 0
