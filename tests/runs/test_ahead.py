@@ -12,7 +12,7 @@ from campfire.core.errors import ConfigError
 from campfire.core.yaml import merge
 from campfire.runs import ahead, expected
 from campfire.runs.cost import estimate
-from campfire.runs.guard import LARGE_BYTES, unconfirmed_size
+from campfire.runs.guard import LARGE_BYTES, cutting_cores, unconfirmed_size
 from campfire.runs.plan import PlannedJob
 from campfire.runs.run import Run
 
@@ -191,3 +191,16 @@ def test_days_without_a_gpu_must_be_confirmed() -> None:
     assert unconfirmed_size(large, planned(large, 0, 10.0)) == ""
     small = a_run(pretrain={"runs": {"campfire": {"model": {"size": "tiny"}}}})
     assert expected.pretraining_hours(small, "campfire") < hours / 100
+
+
+@pytest.mark.parametrize(
+    ("settings", "cores"),
+    [
+        ({"nodes": 100, "cores": 1, "overwrite_threads": {"nuclei": SimpleNamespace(value=4)}}, 128),
+        ({"nodes": 10, "cores": 1, "overwrite_threads": {"nuclei": 4}}, 40),
+        ({"nodes": None, "cores": 16, "overwrite_threads": {}}, 16),
+    ],
+    ids=["a cluster", "few jobs at once", "this machine"],
+)
+def test_tiles_are_forecast_on_the_cores_of_the_plates_at_work(settings: dict[str, Any], cores: int) -> None:
+    assert cutting_cores(SimpleNamespace(resource_settings=SimpleNamespace(**settings)), 32) == cores

@@ -149,7 +149,7 @@ def render(found: Forecast, cores: int, at_once: int, folder: str) -> str:
         f"  disk      tiles {size(found.tile_bytes)}, images of {min(at_once, found.plates)} plates at once "
         f"{size(images)}; free: {size(free_bytes(folder))}{quota}",
         f"  processor {work_hours(found.core_hours)} to verify{'' if found.gpu_fields else ', find nuclei'} and cut "
-        f"tiles: {duration(3600 * found.core_hours / cores)} on {cores} cores",
+        f"tiles: {duration(3600 * found.core_hours / cores)} on {cores} core{'s' if cores > 1 else ''}",
     ]
     if found.gpu_fields:
         hours = found.gpu_fields / CELLPOSE_FIELDS_S / 3600

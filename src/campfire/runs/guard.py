@@ -130,8 +130,8 @@ def show_forecast(workflow: Any, run: Run, jobs: Iterable[PlannedJob]) -> None:
 
     jobs = list(jobs)
     if found := forecast.forecast(run, jobs):
-        cores = workflow.resource_settings.cores or len(os.sched_getaffinity(0))
-        print(forecast.render(found, int(cores), _at_once(workflow, found.plates), run.files.results))
+        at_once = _at_once(workflow, found.plates)
+        print(forecast.render(found, cutting_cores(workflow, at_once), at_once, run.files.results))
     if trials := [job.name.split("/") for job in jobs if job.rule == "ablation_run"]:
         from campfire.runs.study import Study
         from campfire.runs.study_budget import budget
@@ -153,6 +153,15 @@ def _at_once(workflow: Any, plates: int) -> int:
     """Plates whose images are on disk at once: the profile's bound, else all."""
     bound = workflow.global_resources.get("plates_on_disk")
     return int(getattr(bound, "value", bound) or plates)
+
+
+def cutting_cores(workflow: Any, plates_at_once: int) -> int:
+    """Cores that verify and cut tiles at once: on a cluster those of the plates' jobs, else those of this run."""
+    settings = workflow.resource_settings
+    if settings.nodes:  # `jobs` of the profile; a dry run has one core there
+        threads = settings.overwrite_threads.get("nuclei", 1)
+        return min(int(settings.nodes), plates_at_once) * int(getattr(threads, "value", threads))
+    return int(settings.cores or len(os.sched_getaffinity(0)))
 
 
 def _show(workflow: Any, run: Run) -> None:
