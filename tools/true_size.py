@@ -44,7 +44,7 @@ from campfire.screen.split import SplitOptions, evaluation_plates, make_split, w
 if TYPE_CHECKING:
     from campfire.training.opened import Opened
 
-STAGES = ("make", "sample", "one process", "node", "checksums", "embeddings", "probe input", "page")
+STAGES = ("make", "sample", "one process", "node", "checksums", "embeddings", "probe input", "layouts", "page")
 PASSES, GLOBAL_BATCH, WORLD = 40, 6400, 16
 CHECKED = 20_000
 CHANNELS = ["DNA", "AGP", "Mito", "ER", "RNA"]
@@ -92,7 +92,13 @@ def write_plate_tables(folder: Path, plate: str, nuclei: pd.DataFrame) -> None:
     nuclei = nuclei.assign(**places, area=400, intensity=np.float32(300), kept=True, reason="")
     write_table(nuclei, folder / f"nuclei/{plate}.parquet")
     sites = nuclei.drop_duplicates([WELL, SITE])[[PLATE, WELL, SITE]].reset_index(drop=True)
-    measures = {"focus_DNA": -2.868, "saturated_DNA": 0.0, "background_DNA": 44.0, "debris": 0}
+    measures = {
+        "nuclei": count // len(sites),
+        "focus_DNA": -2.868,
+        "saturated_DNA": 0.0,
+        "background_DNA": 44.0,
+        "debris": 0,
+    }
     write_table(sites.assign(**measures, kept=True, reason=""), folder / f"quality/{plate}.parquet")
     pictured = sites.drop_duplicates(WELL).assign(**{NUCLEUS: -1})
     pictured["place"] = np.arange(len(pictured))
@@ -250,6 +256,19 @@ def probe_input(folder: Path) -> dict[str, Any]:
     return {"cells": len(vectors)}
 
 
+def layouts(folder: Path) -> dict[str, Any]:
+    """The layouts of all plates, drawn one after the other as the rule's one job does."""
+    from campfire.report.figures import plate_layout
+    from campfire.report.figures.style import save
+    from campfire.report.tables.inputs import Settings
+
+    tables, settings = sorted((folder / "quality").glob("*.parquet")), Settings(TableOptions())
+    for table in tables:
+        drawn = plate_layout.make({"quality": [str(table)]}, settings)
+        save(drawn.figure, drawn.data, folder / f"layouts/{table.stem}")
+    return {"plates": len(tables)}
+
+
 def page(folder: Path) -> dict[str, Any]:
     """The page of all plates, by its real writer."""
     wells = read_table(folder / "wells.parquet")
@@ -288,6 +307,7 @@ def run_stage(stage: str, folder: Path, metadata: Path, plates: int, ranks: int,
         "checksums": lambda: checksums(folder),
         "embeddings": lambda: embeddings(folder),
         "probe input": lambda: probe_input(folder),
+        "layouts": lambda: layouts(folder),
         "page": lambda: page(folder),
     }
     before, began = counters(), time.monotonic()

@@ -51,6 +51,14 @@ def test_only_gpu_rules_hold_gpus(repository: Path) -> None:
         assert wanted["slurm_partition"] == "gpu" and wanted["tasks_per_gpu"] == 0
 
 
+def test_a_third_attempt_asks_for_no_more_than_a_node_has(repository: Path) -> None:
+    """Memory grows with the attempts, as Snakemake computes it, up to what a node has."""
+    profile = yaml.safe_load((repository / "profiles/slurm/config.yaml").read_text())
+    for rule, wanted in profile["set-resources"].items():
+        asked = [eval(str(wanted["mem_mb"]), {"min": min, "attempt": attempt}) for attempt in (1, 2, 3)]
+        assert 1000 <= asked[0] < asked[1] <= asked[2] <= 250_000, rule
+
+
 @pytest.mark.workflow
 @pytest.mark.parametrize(("method", "rule", "gpus"), [("cellpose", "nuclei_gpu", 1), ("classical", "nuclei", 0)])
 def test_cellpose_gets_a_gpu_and_the_classical_method_none(

@@ -1,5 +1,6 @@
 """Throttling for minutes and a network that stalls for an hour: the download waits, within bounds, and says so."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,28 @@ def test_an_outage_is_waited_for(
     lines = [record.message for record in caplog.records if "delivers nothing" in record.message]
     assert 1 <= len(lines) <= 1 + lasts / 600 and "for up to 2 h 00 min more (s3.patience_s)" in lines[0]
     assert "delivers again after" in caplog.text
+
+
+@pytest.mark.slow
+def test_two_minutes_of_503_by_the_real_clock(
+    intact: tuple[Bucket, str], proxy: Proxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same without a clock that stands in: every image request is refused for 130 s."""
+    caplog.set_level("INFO", logger="campfire")
+    bucket, _ = intact
+    options = bucket.options(proxy.url, read_timeout_s=10)
+    plan, _ = plan_download(connect(options), options, SOURCE, BATCH, PLATE, bucket.wells, CHANNELS)
+    proxy.fault("503", ".tiff", times=None)
+    mend = threading.Timer(130, proxy.faults.clear)
+    mend.start()
+    try:
+        options = options.changed(attempts=2, workers=4, patience_s=HOUR)
+        record = fetch_plate(connect(options), plan, tmp_path, options)
+    finally:
+        mend.cancel()
+    assert set(record["status"]) == {"ok"}
+    assert_holds(bucket, tmp_path)
+    assert "S3 delivers nothing" in caplog.text and "delivers again after" in caplog.text
 
 
 def test_patience_ends(intact: tuple[Bucket, str], proxy: Proxy, tmp_path: Path, clock: Clock) -> None:
