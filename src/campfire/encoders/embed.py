@@ -86,14 +86,9 @@ def embed_plate(
     twice. `channels` are names of the store's channels. Raises DataError for unknown channels and cells, and when the
     encoder returns another shape than announced.
     """
-    absent = [channel for channel in channels if channel not in store.channels]
-    if absent:
-        raise DataError(f"the tiles have no channel {', '.join(absent)}; they hold {', '.join(store.channels)}")
-    if not channels or len(set(channels)) < len(channels):
-        raise DataError(f"embedding of the channels {list(channels)}: name at least one, each once")
+    positions = _positions(store, channels)
     keys = cells[CELL_KEYS].reset_index(drop=True)
     rows, back = np.unique(find_rows(store, cells), return_inverse=True)
-    positions = [store.channels.index(channel) for channel in channels]
     whole = positions == list(range(len(store.channels)))
     statistics = None
     if needs_plate(encoder.normalisation) and len(rows):
@@ -138,6 +133,16 @@ def embed_plate(
     rate = len(rows) / max(seconds, 1e-9)
     logger.info("plate %s: %d cells with %s in %.1f s, %.0f tiles/s", plate, len(keys), words, seconds, rate)
     return keys, found[back]
+
+
+def _positions(store: TileStore, channels: Sequence[str]) -> list[int]:
+    """Where the named channels are in the tiles; DataError for unknown or repeated ones, or none."""
+    absent = [channel for channel in channels if channel not in store.channels]
+    if absent:
+        raise DataError(f"the tiles have no channel {', '.join(absent)}; they hold {', '.join(store.channels)}")
+    if not channels or len(set(channels)) < len(channels):
+        raise DataError(f"embedding of the channels {list(channels)}: name at least one, each once")
+    return [store.channels.index(channel) for channel in channels]
 
 
 def _some_tiles(store: TileStore, positions: list[int], most: int) -> torch.Tensor:
