@@ -55,6 +55,7 @@ def photograph(page: Path, folder: Path) -> list[Path]:
 
 def _photograph_map(tab: "Page", page: Path, folder: Path) -> Path:
     """Write page_map.jpg to `folder`: the last map, cells after normalisation by batch, with a cell's picture."""
+    tab.set_viewport_size({"width": 900, "height": 1400})  # the header covers no part of the map
     tab.goto("about:blank")
     tab.goto(page.resolve().as_uri())
     tab.select_option("#map-kind", index=tab.locator("#map-kind option").count() - 1)

@@ -13,13 +13,14 @@ from PIL import Image
 
 from campfire.core.files import read_table, read_table_metadata
 from campfire.report.page.data import PlateFiles, PlateSummary, count_wells, index, read_plate
+from campfire.report.page.glance import glance
 from campfire.report.page.map import read_map
 from campfire.report.page.pictures import choose_pictures
 from campfire.report.page.story import means_table
 from campfire.report.page.write import as_json, render
 from campfire.report.tables.options import TableOptions
 from campfire.runs.pages import plate_facts
-from support.page_run import EVIL, QUOTED, many_plates, write_map, write_run
+from support.page_run import EVIL, QUOTED, many_plates, write_map, write_results, write_run
 
 MIB = 1024 * 1024
 
@@ -146,6 +147,19 @@ def test_rows_of_a_block_are_named_so_that_they_can_be_sorted(page: Path) -> Non
     assert len(rows) == 3 and rows[1].startswith("<td>&lt;/script&gt;") and "<b>0.912</b>" in rows[0]
 
 
+def test_a_run_is_shown_at_a_glance(tmp_path: Path) -> None:
+    results = write_results(tmp_path)
+    sheets = [tmp_path / f"figures/contact_sheet/P{k}.jpg" for k in range(3)]
+    cards = glance([*results, *sheets, tmp_path / "figures/cells.png"], "../")
+    assert [(card.question, card.picture) for card in cards] == [
+        ("Did segmentation find the nuclei?", "../figures/contact_sheet/P1.jpg"),
+        ("What do treated cells look like?", "../figures/cells.png"),
+        ("What do the numbers say?", "../figures/ood_gap.png"),
+    ]
+    assert cards[-1].answer == f"{EVIL} wins.", "the finding of the ranking"
+    assert glance([], "../") == []
+
+
 def test_262_plates_fit_into_30_megabytes() -> None:
     summaries, roles = many_plates(262, 384, 9)
     text = render(index(summaries, roles, TableOptions(), "All"), [], "")
@@ -231,7 +245,9 @@ def test_points_far_from_all_others_stand_on_the_border(tmp_path: Path) -> None:
     table.loc[40, "pc1"] = 4000
     table.to_csv(tmp_path / "embedding_map.csv", index=False)
     (found,) = read_map([tmp_path / "embedding_map.csv"], ["P1"], {"plate": [0] * 41, "well": names})
-    assert found["x"][-1] == 1000 and found["x"][20] > 250, "one far well does not squeeze the others"
+    assert found["far"] == [40] and found["x"][-1] == 1000 and found["x"][20] > 250, (
+        "one far well does not squeeze the others"
+    )
     assert set(found["y"]) == {500}
 
 

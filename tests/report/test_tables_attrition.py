@@ -38,7 +38,10 @@ def test_attrition_counts_every_site_and_nucleus_once() -> None:
     }
     other = count(*plate_tables("P2"))
     table = attrition.build(pd.concat([counts, other]))
-    assert table.answer == "4 of 12 sites were used, and 6 of 12 nuclei became tiles."
+    assert table.answer == (
+        "4 of 12 sites were used, and 6 of 12 nuclei became tiles; left out: 2 border (no room for the tile inside the "
+        "field), 2 edge (cut by the field's edge), 2 site blurred (its site was left out)."
+    )
     border = table.layout[table.layout["Outcome"] == "border"].iloc[0]
     assert (border["Number"], border["Share"], border["Plates"]) == ("2", "16.67 %", "2")
     assert list(table.layout["Of"].loc[lambda of: of != ""]) == ["Wells without images", "Sites", "Nuclei"]

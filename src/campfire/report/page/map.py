@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from campfire.core.columns import NUCLEUS, PLATE, SITE, WELL
 from campfire.evaluation.profiles.maps import axis_limits
@@ -18,10 +19,10 @@ STEPS = 1000
 def read_map(
     files: Iterable[str | Path], plates: Sequence[str], wells: Mapping[str, Sequence[Any]]
 ) -> list[dict[str, Any]]:
-    """One map per unit (well, cell) and representation: title, unit, wells, x, y (0 to STEPS, y downwards), axes.
+    """One map per unit (well, cell) and representation: title, unit, wells, x, y (0 to STEPS, y downwards), far, axes.
 
-    wells are row numbers of `wells`; a map of cells also has the site and nucleus of each. Points beyond the axes of
-    the figure stand on their ends.
+    wells are row numbers of `wells`; a map of cells also has the site and nucleus of each. Points beyond the axes
+    stand on their ends; `far` are their row numbers.
     files: results of the run, among them figures/embedding_map.csv, without which there is no map.
     plates: names of plates; wells: plate (number into `plates`) and well of each row, as `page.data.index` has them.
     """
@@ -40,12 +41,20 @@ def read_map(
             "wells": own["well"].tolist(),
             "x": _scaled(own["pc1"]),
             "y": [STEPS - value for value in _scaled(own["pc2"])],
+            "far": np.flatnonzero(_is_far(own["pc1"]) | _is_far(own["pc2"])).tolist(),
             "axes": [f"PC {k} ({100 * share:.0f} %)" for k, share in enumerate(shares, start=1)],
         }
         if unit == "cell":
             found |= {"site": own[SITE].tolist(), "nucleus": own[NUCLEUS].tolist()}
         maps.append(found)
     return maps
+
+
+def _is_far(values: pd.Series) -> NDArray[np.bool_]:
+    """(N,) whether a value lies beyond the ends of its axis."""
+    x = values.to_numpy(dtype=float)
+    low, high = axis_limits(x)
+    return np.asarray((x < low) | (x > high))
 
 
 def _scaled(values: pd.Series) -> list[int]:

@@ -8,7 +8,7 @@ a name.
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from campfire.core.files import write_text
 from campfire.report.findings import about_numbers
 from campfire.report.page.data import PlateFiles, index, read_plate
+from campfire.report.page.glance import Card, glance
 from campfire.report.page.map import read_map
 from campfire.report.page.story import ShownChapter, tell
 from campfire.report.tables.options import TableOptions
@@ -52,7 +53,7 @@ def write_page(
     chapters = tell(results, options, ABOVE)
     data = index(summaries, roles, options, title)
     data["maps"] = read_map(results, [row["plate"] for row in data["plates"]], data["wells"])
-    write_text(path, render(data, chapters, about_numbers(options)))
+    write_text(path, render(data, chapters, about_numbers(options), glance(results, ABOVE)))
 
 
 def plate_script(plate: str, details: Mapping[str, Any]) -> str:
@@ -68,7 +69,7 @@ def as_json(value: Any) -> str:
     return text
 
 
-def render(data: Mapping[str, Any], chapters: Iterable[ShownChapter], about: str) -> str:
+def render(data: Mapping[str, Any], chapters: Iterable[ShownChapter], about: str, cards: Sequence[Card] = ()) -> str:
     """The page in HTML. data: as `page.data.index`; every text is escaped by the template engine."""
     environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined)
     style, script = (
@@ -78,6 +79,7 @@ def render(data: Mapping[str, Any], chapters: Iterable[ShownChapter], about: str
         title=data["title"],
         about=about,
         chapters=list(chapters),
+        cards=cards,
         style=style,
         script=script,
         style_hash=_hash(style),

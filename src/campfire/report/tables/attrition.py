@@ -23,6 +23,9 @@ MEANINGS = {
     "large": "larger than nuclei.max_area_um2",
 }
 
+REASONS = 3
+"""Reasons for leaving nuclei out that the answer names."""
+
 
 def build(data: pd.DataFrame) -> Table:
     """One row per unit and outcome over all plates. data: `images.attrition.count` of every plate, stacked."""
@@ -54,7 +57,7 @@ def build(data: pd.DataFrame) -> Table:
     kept = data[data["outcome"] == KEPT].groupby("unit")["count"].sum()
     answer = (
         f"{kept.get('site', 0):,} of {totals.get('site', 0):,} sites were used, and {kept.get('nucleus', 0):,} of "
-        f"{totals.get('nucleus', 0):,} nuclei became tiles."
+        f"{totals.get('nucleus', 0):,} nuclei became tiles{_why(data)}."
     )
     notes = (
         "Sites are those of wells with a role in the split; each counts once, under the first step that left it out. "
@@ -69,6 +72,15 @@ def build(data: pd.DataFrame) -> Table:
         notes,
         answer,
     )
+
+
+def _why(data: pd.DataFrame) -> str:
+    """The most frequent reasons for which nuclei were left out, after a semicolon; "" if none was."""
+    nuclei = data[(data["unit"] == "nucleus") & (data["outcome"] != KEPT)]
+    counts = nuclei.groupby("outcome")["count"].sum().sort_values(ascending=False, kind="stable")
+    counts = counts[counts > 0].head(REASONS)
+    parts = [f"{count:,} {outcome} ({_meaning(str(outcome))})" for outcome, count in counts.items()]
+    return f"; left out: {', '.join(parts)}" if parts else ""
 
 
 def _meaning(outcome: str) -> str:

@@ -49,15 +49,17 @@ const wellMap = (maps, names, ramps, label, open, showCell) => {
     canvas.width = canvas.height = SIDE * scale;
     canvas.style.width = canvas.style.height = `${SIDE}px`;
     pen.scale(scale, scale);
-    const { wells, x, y, axes, unit } = map(), name = names[byId("map-colour").value], RADIUS = RADII[unit];
+    const { wells, x, y, axes, unit } = map(), name = names[byId("map-colour").value], RADIUS = RADII[unit], beyond = new Set(map().far);
     const point = (k, radius) => { pen.beginPath(); pen.arc(at(x, k), at(y, k), radius, 0, 2 * Math.PI); };
     pen.fillStyle = "#ececec";
     wells.forEach((well, k) => { if (!shown.has(well)) { point(k, 0.6 * RADIUS); pen.fill(); } });
     wells.forEach((well, k) => {
       if (!shown.has(well)) return;
-      pen.fillStyle = colours.get(name(well)) || OTHER;
+      pen.fillStyle = pen.strokeStyle = colours.get(name(well)) || OTHER;
       point(k, RADIUS);
-      pen.fill();
+      if (!beyond.has(k)) return pen.fill();
+      pen.lineWidth = 1.5;
+      pen.stroke();
     });
     wells.forEach((well, k) => {
       if (k !== chosen && k !== pinned && label(well) !== current) return;

@@ -349,11 +349,22 @@ const campfire = (() => {
         title: measure[0].toUpperCase() + measure.slice(1), of: (k) => sites[measure][k] ?? "–" })),
     ], rows);
   }
+  // Where a word beside a circle covers no other word and stays inside the picture: left, top, right, bottom; else nothing.
+  function freePlace(x, y, radius, width, height, px, taken) {
+    const middle = y + height / 2;
+    return [[x + radius, middle], [x - radius - width, middle], [x - width / 2, y - radius], [x - width / 2, y + radius + height]]
+      .map(([left, bottom]) => [left, bottom - height, left + width, bottom])
+      .find(([left, top, right, bottom]) => left >= 0 && top >= 0 && right <= px && bottom <= px &&
+        !taken.some((box) => left < box[2] && right > box[0] && top < box[3] && bottom > box[1]));
+  }
   function site(found, facts, rows, sites) {
     const side = 2 * facts.site_px, radius = NUCLEUS_UM / 2 / facts.um_per_px, px = facts.site_px;
     const overlay = make("svg", { viewBox: `0 0 ${px} ${px}`, role: "img",
       "aria-label": `Site ${found.site} with ${found.x.length} nuclei` });
-    const circles = new Map();
+    const wanted = px * facts.um_per_px / 5;
+    const um = BARS_UM.reduce((best, bar) => (Math.abs(bar - wanted) < Math.abs(best - wanted) ? bar : best));
+    const right = 0.96 * px, left = right - um / facts.um_per_px, y = 0.95 * px;
+    const circles = new Map(), taken = [[left, y - px / 15, right, px]], size = px / 26;
     found.x.forEach((x, k) => {
       const reason = found.reason[k];
       const circle = make("circle", { cx: x, cy: found.y[k], r: radius, class: reason ? "lost" : "kept" },
@@ -361,13 +372,11 @@ const campfire = (() => {
       circles.set(found.nucleus[k], circle);
       overlay.append(circle);
       if (!reason || reason.startsWith("site ")) return;
-      const right = x > 0.75 * px;  // words stay inside the picture
-      overlay.append(make("text", { x: right ? x - radius : x + radius, y: Math.max(found.y[k], px / 24),
-        "text-anchor": right ? "end" : "start", "font-size": px / 26 }, reason));
+      const free = freePlace(x, found.y[k], radius, 0.6 * size * reason.length, size, px, taken);
+      if (!free) return;  // the circle has it as its title
+      taken.push(free);
+      overlay.append(make("text", { x: free[0], y: free[3], "font-size": size }, reason));
     });
-    const wanted = px * facts.um_per_px / 5;
-    const um = BARS_UM.reduce((best, bar) => (Math.abs(bar - wanted) < Math.abs(best - wanted) ? bar : best));
-    const right = 0.96 * px, left = right - um / facts.um_per_px, y = 0.95 * px;
     overlay.append(make("line", { class: "bar", x1: left, x2: right, y1: y, y2: y }),
       make("text", { x: (left + right) / 2, y: y - px / 60, "text-anchor": "middle", "font-size": px / 22 }, `${um} µm`));
     const row = rows.find((k) => sites.site[k] === found.site), reason = row === undefined ? "" : sites.reason[row];
