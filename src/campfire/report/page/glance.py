@@ -43,7 +43,7 @@ def glance(files: Iterable[str | Path], above: str) -> list[Card]:
         text = " ".join([_answer(sources, "attrition"), NUCLEI]).strip()
         cards.append(Card("Did segmentation find the nuclei?", text, sheet, sheet, "sheet"))
     for question, names, text, target, crop in (
-        ("What do treated cells look like?", ("cells",), CELLS, "#cells", "cells"),
+        ("What do treated cells look like?", ("cells",), CELLS, "#cells", "treated"),
         ("What does the model fill in?", ("unseen", "figure_3_3"), _learned(sources), "#pretraining", "filled"),
         ("What do the numbers say?", ("ood_gap", "figure_3_4"), _answer(sources, "ranking"), "#answers", "numbers"),
     ):
