@@ -111,9 +111,8 @@ def embed_plate(
     plate = ", ".join(sorted(keys[PLATE].unique())) or "without cells"
     begin = said = time.perf_counter()
     with ThreadPoolExecutor(1) as reader:
-        starts = range(0, len(rows), batch_size)
         ahead = reader.submit(fetch, 0) if len(rows) else None
-        for start in starts:
+        for start in range(0, len(rows), batch_size):
             assert ahead is not None
             tiles = ahead.result()
             if start + batch_size < len(rows):

@@ -70,8 +70,14 @@ def draw(data: pd.DataFrame) -> Figure:
     rows, columns = next((f for f in FORMATS if f[0] >= most[0] and f[1] >= most[1]), most)
     lines = -(-len(measures) // 2)
     across = min(2, len(measures))
-    figure = new_figure(PAGE if across > 1 else 3.8, lines * 2.25 + 0.2)
+    width, height = (PAGE if across > 1 else 3.8), lines * 2.25 + 0.2
+    figure = new_figure(width, height)
+    # Fixed margins (inches): every plate has the same panels, and fitting them takes as long as drawing.
+    figure.set_layout_engine(None)
     grid = np.ravel(figure.subplots(lines, across, squeeze=False))
+    figure.subplots_adjust(
+        left=0.22 / width, right=1 - 0.5 / width, bottom=0.06 / height, top=1 - 0.52 / height, wspace=0.22, hspace=0.24
+    )
     for axes, measure in zip(grid, measures, strict=False):
         chosen = data[data["measure"] == measure]
         values = np.full((rows, columns), np.nan)
@@ -96,7 +102,7 @@ def draw(data: pd.DataFrame) -> Figure:
         axes.set_yticks(range(0, rows, every), [row_letters(i) for i in range(0, rows, every)], fontsize=5, color=GREY)
         axes.spines[:].set_visible(False)
         axes.set_title(str(chosen["title"].iloc[0]), pad=4)
-        bar = figure.colorbar(drawn, ax=axes, fraction=0.035, pad=0.02, aspect=18)
+        bar = figure.colorbar(drawn, cax=axes.inset_axes((1.02, 0.0, 0.03, 1.0)))
         bar.outline.set_visible(False)  # type: ignore[operator]
         bar.ax.tick_params(labelsize=5.5, length=0)
     for axes in grid[len(measures) :]:

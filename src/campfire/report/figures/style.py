@@ -145,11 +145,12 @@ def panel_letter(axes: Axes, letter: str, rise: float = 6) -> None:
 def save(figure: Figure, data: pd.DataFrame, stem: str | Path) -> list[Path]:
     """Write stem.pdf, .svg, .png (200 dpi) and .csv (what is drawn), each atomically; the paths written."""
     stem = Path(stem)
-    # Lay out once until it converges: each format would repeat it, which takes seconds for many panels.
-    figure.draw_without_rendering()
-    figure.draw_without_rendering()
-    # Not "none": every format would then be drawn once more to measure it.
-    figure.set_layout_engine(None)
+    if figure.get_layout_engine() is not None:
+        # Lay out once until it converges: each format would repeat it, which takes seconds for many panels.
+        figure.draw_without_rendering()
+        figure.draw_without_rendering()
+        # Not "none": every format would then be drawn once more to measure it.
+        figure.set_layout_engine(None)
     undated: dict[str, dict[str, None]] = {
         "pdf": {"CreationDate": None, "ModDate": None},
         "svg": {"Date": None},
