@@ -2,7 +2,7 @@
 
     make claims
     python bench/claims.py [--demo results/demo] [--out results/claims] [--seeds 10 11 12 13 14] [--threads 1] [--quick]
-    python bench/claims.py --intensity --seeds 10 11 12
+    python bench/claims.py --intensity untrained --seeds 10 11 12
 
 Takes tiles, split and cells of the demo (`make demo` first, or its targets `tiles` and `sample`) and the options of
 config/demo.yaml; only the pretraining seed differs. For every seed it trains the model, makes its untrained twin (the
@@ -16,8 +16,8 @@ weights, would need a model as wide as the published ones, which the demo's is n
 and one epoch: it proves that the script runs, nothing else.
 
 `--intensity` answers another question: what normalisation by tile costs, which takes the brightness of cells from every
-encoder. It compares Campfire, its twin and the random CNN with tiles normalised by their plate (`plate`; Campfire is
-trained on them, its channel means taken in `plate_sd`) with the same encoders with tiles normalised one by one.
+encoder. It compares encoders that see tiles normalised by their plate (`plate`) with the same that see them normalised
+one by one: `untrained` the twin and both random CNNs, `all` Campfire as well, which is trained on such tiles.
 """
 
 import argparse
@@ -60,7 +60,12 @@ SEEDED = {
 """Channel sets of the encoders that are made once for each seed."""
 FIXED = ("features", "intensities")
 BOTH = (TRAINED, UNSEEN)
-BY_PLATE = {"campfire_plate": "campfire", "untrained_plate": "untrained", "random_cnn_plate": "random_cnn"}
+BY_PLATE = {
+    "campfire_plate": "campfire",
+    "untrained_plate": "untrained",
+    "random_cnn_plate": "random_cnn",
+    "random_cnn_average_plate": "random_cnn_average",
+}
 """Encoders whose tiles are normalised by plate, and the same with tiles normalised one by one."""
 AUGMENTATION = {"normalisation": "plate", "channel_scale": "plate_sd"}
 """Of the first of them: the channel means are taken before the plate's are removed, as the default does by tile."""
@@ -74,6 +79,7 @@ LABELS = {
     "campfire_plate": "Campfire, tiles by plate",
     "untrained_plate": "its untrained twin, tiles by plate",
     "random_cnn_plate": "random CNN, channels concatenated, tiles by plate",
+    "random_cnn_average_plate": "random CNN, channels averaged, tiles by plate",
 }
 
 
@@ -84,13 +90,19 @@ class Bench:
     demo: Path
     out: Path
     quick: bool
-    intensity: bool
+    intensity: str
+    """Empty, or which encoders see tiles normalised in two ways: `untrained` or `all`."""
     config: dict[str, Any]
 
     @property
     def encoders(self) -> dict[str, tuple[str, ...]]:
         """Encoders made once for each seed, and their channel sets."""
-        return dict.fromkeys((*BY_PLATE.values(), *BY_PLATE), BOTH) if self.intensity else SEEDED
+        return dict.fromkeys((*self.by_plate.values(), *self.by_plate), BOTH) if self.intensity else SEEDED
+
+    @property
+    def by_plate(self) -> dict[str, str]:
+        """Encoders that see tiles by plate, and the same that see them one by one."""
+        return {name: other for name, other in BY_PLATE.items() if self.intensity == "all" or other != "campfire"}
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -100,16 +112,24 @@ class Bench:
     def spec(self, encoder: str, seed: int) -> dict[str, Any]:
         """What `campfire.encoders.load` needs."""
         weights, by_plate = (str(self.folder(seed, plate) / "model.safetensors") for plate in (False, True))
+        run = self.config["pretrain"]["runs"]["campfire"]
+        twin = {"kind": "untrained", "model": run["model"], "seed": seed, "channels": TRAINED.split("_")}
         specs: dict[str, dict[str, Any]] = {
             "campfire": {"kind": "pretrained", "weights": weights},
-            "untrained": {"kind": "untrained", "weights": weights},
+            "untrained": {**twin, "normalisation": "tile"},
             "random_cnn": {"kind": "random_cnn", "seed": seed},
             "random_cnn_average": {"kind": "random_cnn", "seed": seed, "combine": "average"},
             "features": self.config["encoders"]["features"],
             "intensities": self.config["encoders"]["intensities"],
             "campfire_plate": {"kind": "pretrained", "weights": by_plate},
-            "untrained_plate": {"kind": "untrained", "weights": by_plate},
+            "untrained_plate": {**twin, "normalisation": "plate"},
             "random_cnn_plate": {"kind": "random_cnn", "seed": seed, "normalisation": "plate"},
+            "random_cnn_average_plate": {
+                "kind": "random_cnn",
+                "seed": seed,
+                "combine": "average",
+                "normalisation": "plate",
+            },
         }
         return {"name": encoder, **specs[encoder]}
 
@@ -166,7 +186,7 @@ def probe(bench: Bench, encoder: str, channels: str, seed: int | None) -> None:
 def comparisons(bench: Bench, seeds: Sequence[int]) -> Iterator[tuple[str, tuple[str, str], tuple[str, str]]]:
     """Statement, first and second (encoder, channels) of every comparison."""
     if bench.intensity:
-        for encoder, by_tile in BY_PLATE.items():
+        for encoder, by_tile in bench.by_plate.items():
             yield f"{LABELS[by_tile]}: tiles by plate minus tile by tile", (encoder, TRAINED), (by_tile, TRAINED)
             yield "the same, unseen channels", (encoder, UNSEEN), (by_tile, UNSEEN)
         return
@@ -226,7 +246,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14], help="10 is the demo's")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--intensity", action="store_true", help="tiles normalised by plate against tile by tile")
+    parser.add_argument("--intensity", choices=["untrained", "all"], default="", help="what brightness is worth")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if not (arguments.demo / "sample/cells.parquet").is_file():
@@ -241,7 +261,7 @@ def main() -> None:
         for channels in BOTH:
             probe(bench, encoder, channels, None)
     for number, seed in enumerate(seeds, start=1):
-        for by_plate in (False, True)[: 1 + bench.intensity]:
+        for by_plate in {"": [False], "untrained": [], "all": [False, True]}[bench.intensity]:
             pretrain(bench, seed, by_plate)
         for encoder, sets in bench.encoders.items():
             for channels in sets:
