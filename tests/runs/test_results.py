@@ -13,6 +13,7 @@ from campfire.report import catalogue
 from campfire.runs.config import Config
 from campfire.runs.results import Results
 from campfire.runs.run import Run
+from campfire.screen.metadata import PAPER_OOD_PLATES
 
 PAIRS = [("campfire", "DNA"), ("campfire", "DNA_AGP_Mito"), ("campfire", "DNA_ER_RNA"), ("untrained", "DNA_AGP_Mito")]
 
@@ -109,6 +110,19 @@ def test_inputs_and_settings_are_named(config: dict[str, Any]) -> None:
     family = run.family("plate_layout")
     assert family[1] == ({"quality": ["out/quality/plate.2.parquet"]}, "out/figures/plate_layout/plate.2.svg")
     assert run.title("figure", "plate_layout/Q1") == "Plate layout Q1"
+
+
+@pytest.mark.parametrize(
+    ("outside", "asked", "shown"),
+    [(PAPER_OOD_PLATES, True, True), (PAPER_OOD_PLATES, False, False), (PAPER_OOD_PLATES[1:], True, False)],
+)
+def test_the_papers_values_stand_beside_its_own_plates_alone(
+    config: dict[str, Any], outside: tuple[str, ...], asked: bool, shown: bool
+) -> None:
+    run = results(merge(config, {"tables": {"paper_screen": asked}}))
+    plates = pd.DataFrame({"Metadata_Plate": ["Q1", *outside], "role": ["id"] + ["ood"] * len(outside)})
+    run.run.__dict__["split_sheet"] = plates
+    assert run.settings("table", "table_3_1")["options"]["paper_screen"] is shown
 
 
 def test_a_missing_figure_suggests_the_nearest(config: dict[str, Any]) -> None:

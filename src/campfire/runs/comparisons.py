@@ -1,11 +1,12 @@
-"""Which encoders of a run answer a question together: masked and whole tiles, unseen channels, training channels."""
+"""Which results answer a question together: masked tiles, unseen and training channels, seeds, the paper's values."""
 
 import json
 from collections.abc import Sequence
 from itertools import takewhile
 
-from campfire.core.columns import SOURCE
+from campfire.core.columns import PLATE, SOURCE
 from campfire.runs.run import Run
+from campfire.screen.metadata import PAPER_OOD_PLATES
 
 
 def masked(run: Run, encoders: Sequence[str]) -> dict[str, str]:
@@ -39,6 +40,13 @@ def other_laboratories(run: Run) -> list[str]:
     """Sources of OOD plates that have neither training nor ID plates."""
     roles = run.sheet.groupby(SOURCE)["role"].agg(set)
     return [str(source) for source, found in roles.items() if found == {"ood"}]
+
+
+def is_papers(run: Run) -> bool:
+    """Whether results may stand beside the paper's: its OOD plates, and `tables.paper_screen` does not deny it."""
+    plates = run.split_sheet
+    outside = set(plates.loc[plates["role"] == "ood", PLATE])
+    return run.config.tables.paper_screen and outside == set(PAPER_OOD_PLATES)
 
 
 def repeats(run: Run, encoders: Sequence[str]) -> dict[str, list[tuple[str, int, str]]]:

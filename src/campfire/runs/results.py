@@ -263,7 +263,8 @@ class Results:
         used = {channels for _, channels in self.run.pairs} | {self.run.config.transfer.channel_set}
         sets = {name: channels for name, channels in self.run.plain["channel_sets"].items() if name in used}
         named = self.run.plain["tables"]
-        return {"channel_sets": sets, **named, "labels": self.labels, "paper": self._paper(named["paper"])}
+        paper = {"paper": self._paper(named["paper"]), "paper_screen": comparisons.is_papers(self.run)}
+        return {"channel_sets": sets, **named, "labels": self.labels, **paper}
 
     @cached_property
     def labels(self) -> dict[str, str]:

@@ -57,7 +57,10 @@ class TableOptions(Options):
         "comparisons of the table of differences, each with statement, first and second as encoder/channel_set; a list "
         "as second stands for the best of them; empty takes the paper's claims",
     )
-    paper_screen: bool = option(True, "the run is on the paper's screen; without it no value of the paper is printed")
+    paper_screen: bool = option(
+        True,
+        "print the paper's values where the OOD plates are the paper's; elsewhere none is printed, whatever is set",
+    )
     id_channels: str = option(
         "DNA_AGP_Mito", "channel set of Table 3.1, in distribution: the channels of pretraining", source="paper 3.3"
     )
