@@ -11,7 +11,7 @@ SHARED = ["numpy", "pandas", "pyarrow", "pydantic", "pyyaml"]
 GROUPS = {
     "images": [*SHARED, "boto3", "cellpose", "imagecodecs", "matplotlib", "scikit-image", "scipy", "tifffile", "torch"],
     "torch": [*SHARED, "cp-measure", "safetensors", "scikit-image", "scipy", "tifffile", "timm", "torch"],
-    "analysis": [*SHARED, "copairs", "jinja2", "matplotlib", "scikit-learn", "scipy"],
+    "analysis": [*SHARED, "copairs", "jinja2", "matplotlib", "numba", "scikit-learn", "scipy"],
 }
 LINE = re.compile(r"^([A-Za-z0-9_.\-]+)==([^\s;\\]+)(?:\s*;\s*([^\\]+?))?\s*\\?$")
 

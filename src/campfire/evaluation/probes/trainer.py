@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campfire.core.random import keyed_generator
+from campfire.evaluation.probes.fused import FUSED_FROM, fused_step
 from campfire.evaluation.probes.options import ProbeOptions
 
 Floats = NDArray[np.float32]
@@ -124,6 +125,7 @@ class Trainer:
             self.watchers.append([Watcher(*gathered[id(fit.monitor), lane * standardised]) for fit in group])
         if standardised:
             self._standardise(centre, scale)
+        self.fused = fused_step() if self.weights.size * max(self.steps) * options.epochs > FUSED_FROM else None
         self._allocate()
 
     def _standardise(self, centre: Floats, scale: Floats) -> None:
@@ -153,10 +155,11 @@ class Trainer:
         self.gather = np.empty((lanes, self.chunk * batch, self.width), np.float32)
         arrays = (self.weights, self.moment, self.square, self.gradient, self.update)
         size = self.width * self.classes
+        flat = [a.reshape(lanes, size) for a in arrays]
+        self.by_lane = flat[:4]
         if lanes * size <= BLOCK_FLOATS:
             self.blocks: list[list[Arrays]] = []
         else:
-            flat = [a.reshape(lanes, size) for a in arrays]
             self.blocks = [
                 [tuple(a[lane, i : i + BLOCK_FLOATS] for a in flat) for i in range(0, size, BLOCK_FLOATS)]
                 for lane in range(lanes)
@@ -285,6 +288,12 @@ class Trainer:
         decay: np.float32,
     ) -> None:
         """Update the first `lanes` lanes; size and offset are one number or one per lane (P, 1, 1)."""
+        if self.fused is not None:
+            weights, moment, square, gradient = (a[:lanes] for a in self.by_lane)
+            sizes = np.full(lanes, np.reshape(size, -1), np.float32)
+            offsets = np.full(lanes, np.reshape(offset, -1), np.float32)
+            self.fused(weights, moment, square, gradient, sizes, offsets, momentum, decay)
+            return
         if not self.blocks:
             arrays: Arrays = (self.weights, self.moment, self.square, self.gradient, self.update)
             if lanes < len(self.weights):
