@@ -1,5 +1,7 @@
-# The workflow with the locked packages. Results, images and configs are mounted; see docs/share.md.
+# The workflow with the locked packages. Results, images and configs are mounted; see docs/cluster.md.
 FROM python:3.11-slim-bookworm
+# Not pinned: Debian keeps one version of a package, and a pin would fail after its next update.
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends git make && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/campfire
 COPY requirements-uv.lock requirements.lock ./

@@ -46,6 +46,18 @@ def test_apptainer_runs_the_same_commands(repository: Path) -> None:
     assert re.search(r"^From: (\S+)", text, re.MULTILINE)[1] == dict(lines)["FROM"]
 
 
+def test_no_image_holds_results_or_an_environment(repository: Path) -> None:
+    """Apptainer knows no .dockerignore: it copies what it is told to, and that is what a run reads."""
+    text = (repository / "apptainer.def").read_text(encoding="utf-8")
+    lines = text.partition("%files\n")[2].partition("\n\n")[0].splitlines()
+    copied = {name: target for name, target in (line.split() for line in lines)}
+    assert set(copied.values()) == {"/opt/campfire/"} and all((repository / name).exists() for name in copied)
+    ignored = (repository / ".dockerignore").read_text(encoding="utf-8").split()
+    assert {"results", ".venv*", ".snakemake", "logs"} <= set(ignored) and not set(copied) & {*ignored, ".", ".venv"}
+    needed = {"Snakefile", "workflow", "src", "config", "envs", "profiles", "requirements.lock", "requirements-uv.lock"}
+    assert {*needed, "CITATION.cff", "LICENSE"} <= set(copied)
+
+
 @pytest.mark.parametrize("name", ["my project", "o'neil"])
 def test_set_up_refuses_a_path_that_cannot_work(repository: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
