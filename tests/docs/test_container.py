@@ -50,7 +50,7 @@ def test_no_image_holds_results_or_an_environment(repository: Path) -> None:
     """Apptainer knows no .dockerignore: it copies what it is told to, and that is what a run reads."""
     text = (repository / "apptainer.def").read_text(encoding="utf-8")
     lines = text.partition("%files\n")[2].partition("\n\n")[0].splitlines()
-    copied = {name: target for name, target in (line.split() for line in lines)}
+    copied = dict(line.split() for line in lines)
     assert set(copied.values()) == {"/opt/campfire/"} and all((repository / name).exists() for name in copied)
     ignored = (repository / ".dockerignore").read_text(encoding="utf-8").split()
     assert {"results", ".venv*", ".snakemake", "logs"} <= set(ignored) and not set(copied) & {*ignored, ".", ".venv"}
