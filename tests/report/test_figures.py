@@ -76,7 +76,7 @@ def test_nothing_is_cut_off_and_texts_do_not_collide(drawn: dict[str, Any], name
     width, height = figure.get_size_inches() * figure.dpi
     ticks = {
         id(label)
-        for axes in figure.axes
+        for axes in figure.findobj(mpl.axes.Axes)  # bars inside panels too
         for axis in (axes.xaxis, axes.yaxis)
         for label in (*axis.get_ticklabels(), *axis.get_ticklabels(minor=True))
     }
