@@ -1,10 +1,12 @@
 """Encoders that have learnt nothing: mean intensities and a random network."""
 
+import numpy as np
 import pytest
 import torch
 
 from campfire.core.errors import ConfigError
 from campfire.encoders import Encoder, load
+from campfire.model.normalise import plate_statistics
 
 CHANNELS = ["DNA", "AGP", "Mito"]
 
@@ -56,3 +58,18 @@ def test_widths_are_checked() -> None:
     assert load({"kind": "random_cnn", "widths": [8, 16]}, "cpu").dim(["DNA"]) == 16
     with pytest.raises(ConfigError, match="widths"):
         load({"kind": "random_cnn", "widths": [8]}, "cpu")
+
+
+def test_brightness_counts_where_tiles_are_normalised_by_their_plate() -> None:
+    """Normalised one by one, a tile and the same tile at twice the light are one; by their plate they are two."""
+    images = tiles()
+    bright = images.clone()
+    bright[0] *= 2
+    statistics = plate_statistics(np.concatenate([images, bright]).astype(np.uint16))
+    moved = {}
+    for scale in ("tile", "plate"):
+        encoder = load({"kind": "random_cnn", "normalisation": scale}, "cpu")
+        found = [encoder.embed(batch, CHANNELS, statistics) for batch in (images, bright)]
+        assert torch.allclose(found[0][1:], found[1][1:], atol=1e-5)
+        moved[scale] = (found[0][0] - found[1][0]).abs().max().item()
+    assert moved["tile"] < 1e-3 < 0.1 < moved["plate"]

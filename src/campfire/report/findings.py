@@ -217,8 +217,8 @@ def about_numbers(options: TableOptions) -> str:
     """What all numbers of a run have in common, in a few sentences."""
     about = (
         f"Numbers are those of protocol {options.protocol} unless a table says otherwise. Intervals "
-        f"({100 * options.level:g} %) say what they are over, plates or wells; none covers the spread over pretraining "
-        "runs."
+        f"({100 * options.level:g} %) say what they are over, plates or wells. A pretrained encoder stands for one "
+        "pretraining seed; only the tables over seeds cover others."
     )
     if not options.paper_screen:
         about += " This run is not on the paper's screen: its numbers neither confirm nor contradict the paper's."
