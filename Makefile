@@ -30,7 +30,7 @@ STRANGE := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin
 $(if $(STRANGE),$(error no variable $(STRANGE); the Makefile knows $(VARIABLES), in capitals))
 
 
-.PHONY: help setup site demo compare claims smoke plan status pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint format bench bench-gpu figure screenshots report has-demo clean-demo lock envs config-table
+.PHONY: help setup site demo compare claims smoke plan status pilot nf1 test test-slow test-torch26 test-slurm slurm-orphans verify lint lint-style lint-types format bench bench-gpu figure screenshots report has-demo clean-demo lock envs config-table
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -143,11 +143,15 @@ site: setup ## build the documentation as a site in results/site; SERVE=1 serves
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Open results/site/index.html"; $(if $(SERVE),$(BIN)/python -m http.server --directory results/site --bind 127.0.0.1)
 
-lint: setup ## ruff, snakefmt, snakemake --lint, mypy
+lint: lint-style lint-types ## ruff, snakefmt, snakemake --lint, mypy; `make -j 2 lint` uses two cores
+
+lint-style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+lint-types: setup
 	$(BIN)/mypy
 	$(BIN)/python tools/check_scripts.py
 
