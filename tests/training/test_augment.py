@@ -163,3 +163,18 @@ def test_subsets_have_the_probabilities_of_release_and_paper() -> None:
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="augment"):
         AugmentOptions(**options)
+
+
+def test_a_channel_without_a_range_is_no_outlier_in_any_scale() -> None:
+    """Five hot pixels in an empty tile: both quantiles are the background; their mean patch would drown all others."""
+    empty = torch.full((1, 1, 112, 112), 100, dtype=torch.int32)
+    empty[0, 0, 50, 50:55] = 3000
+    assert normalise(empty, "tile_range").max() < 1e-3
+    assert normalise(empty, "tile").max() == pytest.approx(50, abs=1)
+    for mode in ("tile", "tile_sd", "tile_range", "none"):
+        gain, offset = rescale(empty, mode, "tile_range")
+        assert (normalise(empty, mode) * gain[..., None, None] + offset[..., None, None]).abs().max() < 1e-3
+    plain = torch.randint(100, 4000, (1, 1, 112, 112), generator=torch.Generator().manual_seed(0))
+    low, high = (plain.flatten().sort().values[place].item() for place in (13, 12530))
+    expected = ((plain - low) / (high - low)).clamp(0, 1)
+    assert torch.allclose(normalise(plain, "tile_range"), expected.float(), atol=1e-5)

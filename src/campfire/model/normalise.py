@@ -19,6 +19,8 @@ CENTRED = ("tile", "plate")
 
 LOW, HIGH = 0.001, 0.999
 """Quantiles at the ends of the ranges, which a few outlying pixels do not affect."""
+NO_RANGE = 1e8
+"""Divisor of a channel whose low and high quantile are equal: what is outside of them becomes zero as well."""
 RAW_SCALE = 1000.0
 """`none` gives uint16 intensities in thousands of counts, so that camera images are of order one."""
 
@@ -106,7 +108,9 @@ def affine(images: Tensor, mode: str, statistics: tuple[Any, ...] | None = None)
     else:
         mean, deviation, low, high = _tile_statistics(images.float(), mode)
     if mode.endswith("_range"):
-        return low, (high - low).clamp_min(1e-8)
+        # Without a range the few pixels outside of it would be millions; the channel's mean patch is not clipped.
+        span = high - low
+        return low, torch.where(span > low.abs() * 1e-4 + 1e-8, span, NO_RANGE)
     # The floor prevents amplified rounding errors in constant tiles; real contrast is far above it.
     return mean if mode in CENTRED else low, torch.maximum(deviation, mean.abs() * 1e-4 + 1e-8)
 
