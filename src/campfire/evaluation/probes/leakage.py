@@ -58,8 +58,8 @@ PAIRS = {
         "wells_shared": (("rows", "best"), ("wells", "best")),
         "standardised": (("standardised", "best"), ("strict", "best")),
         "converged": (("converged", "best"), ("standardised", "best")),
-        "release_over_strict": (("plain", "last"), ("strict", "best")),
-        "paper_over_strict": (("plain", "best"), ("strict", "best")),
+        "release_over_strict": (("release", "last"), ("strict", "best")),
+        "paper_over_strict": (("release", "best"), ("strict", "best")),
     },
 }
 """For each task and row, the layout and weights with the change and without it."""
@@ -147,6 +147,8 @@ def _heldout_arms(cells: pd.DataFrame, options: ProbeOptions) -> dict[str, Plan]
         "strict": strict,
         "peeking": replace(strict, fits=watching),
         "plain": _layout("heldout", "plate", cells, options),
+        # Folds of equal size: whole plates where these allow it, else some wells lie in two folds.
+        "release": _layout("heldout", "rows", cells, options),
         "wells": _layout("heldout", "well", cells, options),
         "rows": _layout("heldout", "shuffled", cells, options),
         "standardised": strict,
