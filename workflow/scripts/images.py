@@ -8,14 +8,12 @@ from campfire.runs import job
 log = job.start(snakemake)
 
 from campfire.core.files import single_writer, write_json, write_table
-from campfire.core.memory import keep_freed_memory
 from campfire.images.gallery import S3Options, fetch_plate, plan_download
 from campfire.images.gallery.connect import connect
 
 params, place, plate = snakemake.params, snakemake.params.place, snakemake.wildcards.plate
 wells = params.wells or Path(snakemake.input.wells).read_text(encoding="utf-8").split()[1:]
 
-keep_freed_memory()
 options = S3Options(**params.source, **params.machine)
 # Before any plate was fetched, an S3 that does not answer is rather a wrong address than an outage.
 known = any(Path(snakemake.output.record).parent.glob("*.parquet"))

@@ -11,11 +11,11 @@ KEPT = 256 << 20
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep freed memory for its next images; returns whether its C library can.
+    """Let this process keep freed memory for its next arrays; returns whether its C library can.
 
-    By default glibc gives the memory of each image back to the system, which clears it before it is used again: 2 to 6
-    of 25 to 30 ms of processor time per object of a download with eight threads (bench/download.py). Results do not
-    depend on it.
+    By default glibc gives the memory of each array back to the system, which clears it before it is used again: 2 to 6
+    of 25 to 30 ms of processor time per object of a download with eight threads (bench/download.py), and 28 % of an
+    embedding on a CPU in batches of 16 tiles. Results do not depend on it.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import campfire
 from campfire.core.errors import CampfireError, explain_os_error
+from campfire.core.memory import keep_freed_memory
 from campfire.runs.job_records import attempts_before, begin, end, record_path, seeds_in
 from campfire.runs.progress.terminal import shows_stages, warnings_handler
 
@@ -38,6 +39,7 @@ def start(snakemake: Any) -> logging.Logger:
     (`runs.progress`) it gets warnings alone: all that the job prints goes to its log file.
     """
     share_library()
+    keep_freed_memory()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.partition(".")[0] == "campfire")
     handlers: list[logging.Handler] = [terminal]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from campfire.core.columns import BATCH, CHANNELS, COMPOUND, NUCLEUS, PLATE, PLATE_TYPE, SITE, SOURCE, WELL
 from campfire.core.files import write_json, write_table
+from campfire.core.memory import keep_freed_memory
 from campfire.screen.wells import well_position
 from campfire.simulate.layout import (
     CHANNEL_NUMBERS,
@@ -93,7 +94,7 @@ def write_screen(root: str | Path, options: ScreenOptions | None = None) -> Layo
                 truth[plate.name] = _write_plate(bucket, options, plate)
         else:
             context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
+            with ProcessPoolExecutor(options.workers, mp_context=context, initializer=keep_freed_memory) as pool:
                 jobs = {pool.submit(_write_plate, bucket, options, plate): plate for plate in plates}
                 for job in as_completed(jobs):
                     truth[jobs[job].name] = job.result()
