@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from campfire.core.errors import CampfireError, ConfigError, InterruptedRunError
+from campfire.core.memory import keep_freed_memory
 from campfire.training import EXIT_RESUMABLE, UNKNOWN_CODE, PretrainOptions, train
 from campfire.training.launcher import start, this_module
 
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             node = int(os.environ["SLURM_PROCID"] if given.node == "slurm" else given.node)
             place = (given.nodes, node, given.host, given.port)
             return start(command, given.processes, *place, threads=_options(run, given.config).threads)
+        keep_freed_memory()
         options = _options(run, given.config)
         code = str(run.get("code", UNKNOWN_CODE))
         places = (run["plates"], run["wells"], run["out"], run["state"])
