@@ -8,8 +8,6 @@ tiles in random order into a batch's memory, on one thread, from memory: no disk
 as it is.
 """
 
-import argparse
-import json
 import os
 import tempfile
 import time
@@ -22,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from scaling import PIXEL_SIZE_UM, field_files
+from scaling import PIXEL_SIZE_UM, field_files, field_parser, write_json
 from tiles import machine
 
 from campfire.images.nuclei import NucleiOptions, measure, segment
@@ -133,11 +131,7 @@ def measure_codecs(files: list[Path], seconds: float = 1.5) -> list[dict[str, An
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="short turns, only to check that the script runs")
-    parser.add_argument("--field", type=Path, help="folder with the five TIFFs of one real field")
-    parser.add_argument("--json", type=Path, help="also write the results here")
-    arguments = parser.parse_args()
+    arguments = field_parser(__doc__, "short turns").parse_args()
     with tempfile.TemporaryDirectory(prefix="bench_codecs_") as folder:
         rows = measure_codecs(field_files(arguments.field, Path(folder) / "field"), 0.1 if arguments.quick else 1.5)
     print(machine())
@@ -146,8 +140,7 @@ def main() -> None:
             f"{row['store']:40s} {row['share']:.2f} of the bytes, {row['paper_tb']:.1f} TB; reads "
             f"{row['tiles_per_cpu_s']:,.0f} and writes {row['encoded_per_cpu_s']:,.0f} tiles per processor second"
         )
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    write_json(arguments.json, rows=rows)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pandas as pd
-from scaling import BATCH, BUCKET, PLATE, SOURCE, field_files, make_bucket
+from scaling import BATCH, BUCKET, PLATE, SOURCE, field_files, field_parser, make_bucket, write_json
 from tiles import CHANNELS, machine
 
 from campfire.core.memory import keep_freed_memory
@@ -143,11 +143,8 @@ def run(sites: int, field: Path | None = None) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few objects, only to check that the script runs")
+    parser = field_parser(__doc__, "few objects")
     parser.add_argument("--objects", type=int, default=300)
-    parser.add_argument("--field", type=Path, help="folder with the five TIFFs of one real field")
-    parser.add_argument("--json", type=Path, help="also write the results here")
     parser.add_argument("--served", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.served:
@@ -164,8 +161,7 @@ def main() -> None:
             f"{row['client']:15s} {row['objects_per_s']:6.1f} objects/s {row['mb_per_s']:7.1f} MB/s "
             f"{row['ms_per_object']:6.1f} ms of processor time per object, peak {row['peak_mib']:.0f} MiB"
         )
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    write_json(arguments.json, rows=rows)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
-"""Time and memory of probes, leakage and profiles at the paper's size, and at a share of it, on simulated embeddings.
+"""Time and memory of probes, leakage, profiles and statistics at the paper's size, and at a share of it.
 
     python bench/evaluation_size.py [--quick] [--share 0.1 0.3] [--parts strict profiles] [--json FILE]
 
 The stand-in has the paper's layout: 25 plates (20 of them ID), 22 control wells of 9 compounds and 63 wells of 60
 held-out compounds on each, 1,024 dimensions whose variance falls with their rank as that of real embeddings does, and
-effects of compound, plate and well. A share draws that share of the cells of each well. Each part runs in a process of
-its own on one thread; processor seconds, wall seconds and peak memory are of that process. `--profile` prints where the
-time goes.
+effects of compound, plate and well. A share draws that share of the cells of each well. `retrieval` and `variance` take
+the well means of whole plates, 384 wells each, and a share of these. Each part runs in a process of its own on one
+thread; processor seconds, wall seconds and peak memory are of that process without making its input. From one share to
+the next the exponent is given: 1 is time or memory in proportion to the rows. `--profile` prints where the time goes.
 """
 
 import argparse
 import cProfile
+import functools
 import hashlib
 import json
+import math
 import os
 import pstats
-import resource
 import subprocess
 import sys
 import time
@@ -29,13 +31,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from campfire.core.columns import CELL_KEYS, COMPOUND, NUCLEUS, PLATE, SITE, WELL
+from campfire.core.columns import BATCH, CELL_KEYS, COMPOUND, NUCLEUS, PLATE, SITE, WELL
 from campfire.core.files import write_text
 from campfire.core.random import keyed_generator
 from campfire.evaluation.options import BootstrapOptions, SampleOptions
 from campfire.evaluation.sampling import draw_cells
 
-PARTS = ("release", "paper", "strict", "leakage control", "leakage heldout", "profiles", "intervals")
+PARTS = ("release", "paper", "strict", "leakage control", "leakage heldout", "profiles")
+STATISTICS = ("intervals", "differences", "retrieval", "variance")
+WELLS, NEGATIVE_WELLS, BATCHES, TREATED = 384, 64, 5, 160
 PLATES, OOD_PLATES, CONTROLS, HELDOUT, HELDOUT_WELLS, CELLS, DIMENSIONS = 25, 5, 9, 60, 63, 1000, 1024
 CONTROL_WELLS = [min(n // 2, CONTROLS - 1) for n in range(22)]
 """Compound of each control well of a plate: two of each positive control, six of the negative one, the last."""
@@ -87,13 +91,43 @@ def embed(sample: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     return cells[CELL_KEYS], (vectors @ mixing.astype(np.float32)) * np.float32(0.3)
 
 
+def whole_plates(share: float) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Well means (W, DIMENSIONS) of a share of the wells of every plate; each batch has a layout of its own."""
+    count, rows = round(share * WELLS), []
+    negative = round(share * NEGATIVE_WELLS)
+    for plate in range(PLATES):
+        batch = plate % BATCHES
+        for n in range(count):
+            compound = "N" if n < negative else f"C{(n + 40 * batch) % TREATED:03d}"
+            rows.append((f"P{plate:02d}", f"{chr(65 + n // 24)}{n % 24 + 1:02d}", compound, f"B{batch}"))
+    wells = pd.DataFrame(rows, columns=[PLATE, WELL, COMPOUND, BATCH]).assign(split="test_ood_compound")
+    rng = keyed_generator(0, 2)
+    vectors = rng.standard_normal((len(wells), DIMENSIONS), dtype=np.float32)
+    for column in (COMPOUND, PLATE):
+        group = wells.groupby(column).ngroup().to_numpy()
+        vectors += 0.3 * rng.standard_normal((group.max() + 1, DIMENSIONS), dtype=np.float32)[group]
+    return wells, vectors
+
+
+def of_wells(part: str, wells: pd.DataFrame, vectors: NDArray[np.float32]) -> list[pd.DataFrame]:
+    """Retrieval of replicates and the layout leak, or shares of variance, of the wells of whole plates."""
+    from campfire.evaluation.profiles import graded_retrieval, layout_leak, replicate_retrieval, variance_shares
+
+    if part == "variance":
+        return [variance_shares(wells, vectors)]
+    negative = (wells[COMPOUND] == "N").to_numpy()
+    treated, own = wells[~negative].reset_index(drop=True), vectors[~negative]
+    leak = layout_leak(wells[negative], vectors[negative], BootstrapOptions())
+    return [replicate_retrieval(treated, own), graded_retrieval(treated, own, BootstrapOptions()), leak]
+
+
 def work(part: str, sample: pd.DataFrame, keys: pd.DataFrame, vectors: NDArray[np.float32]) -> list[pd.DataFrame]:
     """The tables of one part: the probes of a protocol, leakage of a task, profiles, or intervals of random guesses."""
     from campfire.evaluation.probes.evaluate import evaluate
     from campfire.evaluation.probes.leakage import leakage_table
     from campfire.evaluation.profiles.options import ProfileOptions
     from campfire.evaluation.profiles.summary import profile_summary
-    from campfire.evaluation.statistics import bootstrap_accuracy
+    from campfire.evaluation.statistics import bootstrap_accuracy, paired_bootstrap
 
     if part in SampleOptions().protocols:
         return list(evaluate(keys, vectors, sample[sample["protocol"] == part]))
@@ -103,21 +137,45 @@ def work(part: str, sample: pd.DataFrame, keys: pd.DataFrame, vectors: NDArray[n
     if part == "profiles":
         return [profile_summary(keys, vectors, strict, ProfileOptions(negative_controls=[f"C{CONTROLS - 1}"]))]
     compounds = strict[COMPOUND].to_numpy()
-    guessed = np.where(keyed_generator(0, 1).random(len(strict)) < 0.4, compounds, np.roll(compounds, 7777))
-    return [bootstrap_accuracy(strict.assign(fit=0, truth=compounds, predicted=guessed), BootstrapOptions())]
+    guesses = []
+    for seed in (1, 3):
+        guessed = np.where(keyed_generator(0, seed).random(len(strict)) < 0.4, compounds, np.roll(compounds, 7777))
+        guesses.append(strict.assign(fit=0, truth=compounds, predicted=guessed))
+    if part == "differences":
+        return [paired_bootstrap(guesses[0], guesses[1], BootstrapOptions())]
+    return [bootstrap_accuracy(guesses[0], BootstrapOptions())]
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process since it was last reset."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+def exponents(one: dict[str, Any], two: dict[str, Any]) -> str:
+    """Growth of time, and of memory beyond the input's, with the number of rows between two runs of a part."""
+    times = math.log(two["rows"] / one["rows"])
+    values = [(row["cpu_s"], max(row["peak_mib"] - row["input_mib"], 1)) for row in (one, two)]
+    time_, memory = (math.log(second / first) / times for first, second in zip(*values, strict=True))
+    return f"{two['part']}: time grows with rows to the power of {time_:.2f}, memory beyond the input's {memory:.2f}"
 
 
 def measure(part: str, share: float, profile: bool) -> dict[str, Any]:
     """Time and memory of one part in this process, without making its input, and a digest of its tables."""
-    sample = draw(share)
-    keys, vectors = embed(sample)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if part in ("retrieval", "variance"):
+        wells, vectors = whole_plates(share)
+        call = functools.partial(of_wells, part, wells, vectors)
+    else:
+        sample = draw(share)
+        keys, vectors = embed(sample)
+        call = functools.partial(work, part, sample, keys, vectors)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak of making the input does not count
+    before = peak_mib()
     watch = cProfile.Profile()
     cpu, wall = time.process_time(), time.perf_counter()
-    tables = watch.runcall(work, part, sample, keys, vectors) if profile else work(part, sample, keys, vectors)
-    row = {"part": part, "share": share, "cells": len(vectors), "cpu_s": time.process_time() - cpu}
-    row |= {"wall_s": time.perf_counter() - wall, "input_mib": before / 1024}
-    row["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    tables = watch.runcall(call) if profile else call()
+    row = {"part": part, "share": share, "rows": len(vectors), "cpu_s": time.process_time() - cpu}
+    row |= {"wall_s": time.perf_counter() - wall, "input_mib": before, "peak_mib": peak_mib()}
     text = "".join(table.to_csv(index=False) for table in tables)
     row["digest"] = hashlib.sha256(text.encode()).hexdigest()[:12]
     if profile:
@@ -128,7 +186,7 @@ def measure(part: str, share: float, profile: bool) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, nargs="+", default=[0.1, 0.3], help="share of the paper's cells")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=[*PARTS, *STATISTICS], default=[*PARTS, *STATISTICS])
     parser.add_argument("--quick", action="store_true", help="smallest shares, only to check that the script runs")
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
     parser.add_argument("--json", type=Path, help="also write the results here")
@@ -139,9 +197,9 @@ def main() -> None:
         return
     rows = []
     if arguments.quick:
-        arguments.share, arguments.parts = [0.02], ["intervals", "release"]
+        arguments.share, arguments.parts = [0.02], ["intervals", "retrieval", "release"]
     for part in arguments.parts:
-        for share in arguments.share:
+        for number, share in enumerate(arguments.share):
             command = [sys.executable, __file__, "--one", "--parts", part, "--share", str(share)]
             done = subprocess.run(
                 [*command, *["--profile"] * arguments.profile], check=True, stdout=subprocess.PIPE, text=True
@@ -149,10 +207,12 @@ def main() -> None:
             rows.append(json.loads(done.stdout.splitlines()[-1]))
             row = rows[-1]
             print(
-                f"{part}, {row['cells']:,} cells: {row['cpu_s']:.1f} s of processor time, peak {row['peak_mib']:,.0f} "
+                f"{part}, {row['rows']:,} rows: {row['cpu_s']:.1f} s of processor time, peak {row['peak_mib']:,.0f} "
                 f"MiB ({row['input_mib']:,.0f} before), tables {row['digest']}",
                 flush=True,
             )
+            if number:
+                print(exponents(rows[-2], row), flush=True)
     if arguments.json:
         write_text(arguments.json, json.dumps(rows, indent=2) + "\n")
 

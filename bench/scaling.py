@@ -53,6 +53,21 @@ def field_files(folder: Path | None, root: Path) -> list[Path]:
     return simulated_field(root)
 
 
+def field_parser(description: str | None, quick: str) -> argparse.ArgumentParser:
+    """Arguments of a bench on one field; `quick` says what is less with `--quick`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"{quick}, only to check that the script runs")
+    parser.add_argument("--field", type=Path, help="folder with the five TIFFs of one real field")
+    parser.add_argument("--json", type=Path, help="also write the results here")
+    return parser
+
+
+def write_json(path: Path | None, **facts: Any) -> None:
+    """Write the facts of a bench and the machine to `path`, if there is one."""
+    if path:
+        path.write_text(json.dumps({"machine": machine(), **facts}, indent=2) + "\n")
+
+
 def make_bucket(root: Path, files: list[Path], n_sites: int) -> list[str]:
     """Make a bucket whose sites differ from `files` in one pixel, with its load_data; return its wells."""
     pictures = [read_image(file) for file in files]
@@ -169,11 +184,8 @@ def run(root: Path, wells: list[str], n_sites: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few sites, only to check that the script runs")
+    parser = field_parser(__doc__, "few sites")
     parser.add_argument("--sites", type=int, default=500)
-    parser.add_argument("--field", type=Path, help="folder with the five TIFFs of one real field")
-    parser.add_argument("--json", type=Path, help="also write the results here")
     parser.add_argument("--served", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     n_sites = 18 if arguments.quick else arguments.sites
@@ -195,9 +207,7 @@ def main() -> None:
             row[f"last_to_first_{key}"] = row[key][-1] / row[key][0]
     ratios = (f"{row['step']} {row['last_to_first_fifths']:.2f}" for row in results)
     print("last fifth to first, by the clock: " + ", ".join(ratios))
-    if arguments.json:
-        text = {"machine": machine(), "sites": n_sites, "quick": arguments.quick, "steps": results}
-        arguments.json.write_text(json.dumps(text, indent=2) + "\n")
+    write_json(arguments.json, sites=n_sites, quick=arguments.quick, steps=results)
 
 
 if __name__ == "__main__":

@@ -231,8 +231,8 @@ def of_evaluation(given: Input) -> Result:
             subprocess.run([*command, "--json", file.name], check=True)
             one, two = json.loads(Path(file.name).read_text())
         facts += [one, two]
-        per_cell = [1e6 * row["cpu_s"] / row["cells"] for row in (one, two)]
-        name = f"{part}, {one['cells']:,} and {two['cells']:,} cells"
+        per_cell = [1e6 * row["cpu_s"] / row["rows"] for row in (one, two)]
+        name = f"{part}, {one['rows']:,} and {two['rows']:,} cells"
         rows.append(
             Stage(name, "us per cell", "the same at the smaller size", per_cell[0], per_cell[1], "", None, True)
         )

@@ -164,6 +164,30 @@ def test_variance_shares_find_what_was_put_in() -> None:
         variance_shares(wells[:31], x[:31].astype(np.float32))
 
 
+def test_variance_shares_are_those_of_least_squares_on_all_wells() -> None:
+    """Unequal numbers of wells, one compound on one plate only; the projections are written out."""
+    rng = np.random.default_rng(1)
+    compound, plate = rng.integers(0, 7, 90), rng.integers(0, 5, 90)
+    compound[0], plate[compound == 6] = 6, 2
+    x = rng.normal(0, 1, (90, 4)) + rng.normal(0, 1, (7, 4))[compound]
+    wells = pd.DataFrame({names.COMPOUND: [f"C{c}" for c in compound], names.PLATE: [f"P{p}" for p in plate]})
+    table = variance_shares(wells, x.astype(np.float32), options=BootstrapOptions(replicates=3)).set_index("factor")
+    y = x.astype(np.float32).astype(np.float64)
+    y -= y.mean(axis=0)
+
+    def left(*factors: Any) -> tuple[int, float]:
+        design = np.concatenate([np.ones((90, 1)), *(np.eye(f.max() + 1)[f] for f in factors)], axis=1)
+        residual = y - design @ np.linalg.lstsq(design, y, rcond=1e-9)[0]
+        return int(np.linalg.matrix_rank(design)), float((residual**2).sum())
+
+    (rank, rest), (_, total) = left(compound, plate), left()
+    noise = rest / (90 - rank)
+    for factor, (others, more) in ((names.COMPOUND, left(plate)), (names.PLATE, left(compound))):
+        share = (more - rest - (rank - others) * noise) / (total + noise)
+        assert table["share"][factor] == pytest.approx(share, rel=1e-9)
+    assert table["share"]["residual"] == pytest.approx(90 * noise / (total + noise), rel=1e-9)
+
+
 def test_plates_are_counted_within_their_batch() -> None:
     rng = np.random.default_rng(1)
     plates, compounds = 24, 30

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from campfire.core import columns as names
-from campfire.evaluation.profiles.retrieval import untied
+from campfire.evaluation.profiles.retrieval import PAIRS, untied
 from campfire.evaluation.statistics import BootstrapOptions, stratified_mean
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,7 @@ def _average_precision(
             table = average_precision(
                 *(meta, np.asarray(untied(embeddings), np.float32)),
                 *(list(same), list(different), [], list(negatives)),
+                batch_size=PAIRS,
                 progress_bar=False,
             )
     except UnpairedException:

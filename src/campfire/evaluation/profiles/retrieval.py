@@ -13,6 +13,9 @@ from campfire.core.random import keyed_generator
 
 Floats = NDArray[np.float32]
 BLOCK = 1024
+PAIRS = 1000
+"""Pairs of wells that copairs compares at once in each of its threads, of which it starts one per core of the machine;
+its own 20,000 take 400 MB a thread with 1,024 dimensions."""
 TIE = 1e-3
 """Size of the features that decide between equal wells: similarities change by some millionths."""
 
@@ -96,6 +99,7 @@ def replicate_retrieval(wells: pd.DataFrame, embeddings: Floats) -> pd.DataFrame
                 pos_diffby=[names.PLATE],
                 neg_sameby=[],
                 neg_diffby=[names.COMPOUND],
+                batch_size=PAIRS,
                 progress_bar=False,
             )
     except UnpairedException as error:

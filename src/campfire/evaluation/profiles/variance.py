@@ -1,5 +1,6 @@
 """Shares of the embeddings' variance explained by compounds, batches and plates."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,17 +45,14 @@ def variance_shares(
     if not y.any():
         raise DataError("profiles: the embeddings of all wells are equal, so there is no variance; look at the encoder")
     inside = [[j for j, other in enumerate(codes) if _holds(code, other)] for code in codes]
-    designs = [np.eye(count)[code] for count, code in zip(levels, codes, strict=True)]
-    value = _shares(y, designs, inside, np.ones(len(y)))
+    design = _Design(y, codes, levels)
+    value = _shares(design, inside, np.ones(len(y)))
     rng = keyed_generator(options.seed)
-    draws = []
     weights = np.empty((min(options.replicates, 200), len(y)))
     for level in range(levels[0]):
         rows = np.flatnonzero(codes[0] == level)
         weights[:, rows] = multiplicity(rng, len(rows), len(weights))
-    for row in weights:
-        kept = row > 0
-        draws.append(_shares(y[kept], [d[kept] for d in designs], inside, row[kept]))
+    draws = [_shares(design, inside, row) for row in weights]
     # A resample repeats wells, which least squares takes for agreement and so shifts all shares by a constant: the
     # spread of the resamples is therefore centred on the value.
     around = value + np.array(draws) - np.mean(draws, axis=0)
@@ -68,23 +66,44 @@ def _holds(outer: NDArray[np.integer[Any]], inner: NDArray[np.integer[Any]]) -> 
     return pairs == int(inner.max()) + 1 > int(outer.max()) + 1
 
 
-def _shares(y: Floats, designs: Sequence[Floats], inside: Sequence[Sequence[int]], weight: Floats) -> Floats:
-    """Omega squared of each design given the others, and the residual's share; y (W, D), weight (W,).
+class _Design:
+    """Wells of every level of the factors, which weighted least squares needs only as sums: its time is linear in W."""
 
-    inside: for each design the designs nested in it.
+    def __init__(self, y: Floats, codes: Sequence[NDArray[np.integer[Any]]], levels: Sequence[int]) -> None:
+        """y: (W, D) centred; codes: the level (W,) of each well for each factor."""
+        from scipy.sparse import csr_array
+
+        starts = np.cumsum([1, *levels])
+        self.columns = [np.arange(a, b) for a, b in itertools.pairwise(starts)]
+        every = np.stack([np.zeros(len(y), np.int64), *(c + a for c, a in zip(codes, starts, strict=False))], axis=1)
+        rows = np.arange(0, every.size + 1, every.shape[1])
+        self.cells = csr_array((np.ones(every.size), every.ravel(), rows), shape=(len(y), int(starts[-1])))
+        """(W, 1 + levels): a column of ones, then one column per level."""
+        self.y, self.squares = y, (y**2).sum(axis=1)
+
+    def weigh(self, weight: Floats) -> tuple[Floats, Floats]:
+        """Sums of weights of wells in two levels (L, L), and of weighted embeddings by level (L, D); weight (W,)."""
+        weighted = (self.cells * weight[:, None]).T.tocsr()
+        return (weighted @ self.cells).toarray(), weighted @ self.y
+
+
+def _shares(design: _Design, inside: Sequence[Sequence[int]], weight: Floats) -> Floats:
+    """Omega squared of each factor given the others, and the residual's share; weight (W,).
+
+    inside: for each factor the factors nested in it.
     """
-    root = np.sqrt(weight)[:, None]
-    ones = np.ones((len(y), 1))
-    scaled = root * y
+    among, sums = design.weigh(weight)
 
     def explained(members: Sequence[int]) -> tuple[int, float]:
-        return _explained([ones, *(designs[i] for i in members)], root, scaled)
+        columns = np.concatenate([[0], *(design.columns[i] for i in members)])
+        return _explained(among[np.ix_(columns, columns)], sums[columns])
 
-    every = range(len(designs))
+    every = range(len(design.columns))
     rank, full = explained(every)
     base = explained([])[1]
-    total = float((scaled**2).sum()) - base
-    noise = (float((scaled**2).sum()) - full) / max(len(y) - rank, 1)
+    square = float(weight @ design.squares)
+    total = square - base
+    noise = (square - full) / max(int((weight > 0).sum()) - rank, 1)
     shares = []
     for i in every:
         with_it = explained([j for j in every if j not in inside[i]]) if inside[i] else (rank, full)
@@ -94,8 +113,9 @@ def _shares(y: Floats, designs: Sequence[Floats], inside: Sequence[Sequence[int]
     return np.array([*shares, weight.sum() * noise / (total + noise)])
 
 
-def _explained(designs: Sequence[Floats], root: Floats, scaled: Floats) -> tuple[int, float]:
-    """Rank of the joint design and the sum of squares that it explains."""
-    left, singular, _ = np.linalg.svd(root * np.concatenate(designs, axis=1), full_matrices=False)
-    rank = int((singular > 1e-9 * singular[0]).sum())
-    return rank, float(((left[:, :rank].T @ scaled) ** 2).sum())
+def _explained(among: Floats, sums: Floats) -> tuple[int, float]:
+    """Rank of a design and the sum of squares that it explains, from its normal equations (L, L) and (L, D)."""
+    values, vectors = np.linalg.eigh(among)
+    # Columns that depend on others (all levels of a factor add up to the ones) leave eigenvalues of some 1e-15.
+    kept = values > 1e-10 * values[-1]
+    return int(kept.sum()), float(((vectors[:, kept].T @ sums) ** 2 / values[kept, None]).sum())
