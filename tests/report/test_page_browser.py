@@ -3,10 +3,12 @@
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from campfire.core.files import write_text
 from campfire.report.page.data import index
+from campfire.report.page.story import ShownChapter, ShownTable
 from campfire.report.page.write import render
 from campfire.report.tables.options import TableOptions
 from support.browser import browser_path, opened
@@ -53,6 +55,24 @@ def test_filters_and_sorting(page: Path) -> None:
         tab.locator("#table-ranking th", has_text="Accuracy").get_by_role("button").click()
         assert tab.locator(accuracies).all_inner_texts() == ["−0.100", "0.811", "0.912"]
         assert EVIL in tab.inner_text("#table-ranking"), "a name is shown as it is"
+        assert problems == []
+
+
+def test_a_long_table_shows_its_first_rows_and_all_on_request(tmp_path: Path) -> None:
+    rows = tuple((("Encoder", False), (f"{k}", False)) for k in range(60))
+    columns = (("Encoder", False), ("Rank", True))
+    chapter = ShownChapter("a", "A", "Q?", (), (), (ShownTable("long", "Long", columns, rows, (), ()),))
+    path = tmp_path / "index.html"
+    write_text(path, render(index([], pd.DataFrame(columns=["Metadata_Plate"]), TableOptions(), "All"), [chapter], ""))
+    shown = "#table-long tbody tr:visible"
+    with opened(path) as (tab, problems):
+        assert tab.locator(shown).count() == 25
+        head = tab.locator("#table-long th", has_text="Rank").get_by_role("button")
+        head.click()
+        head.click()
+        assert tab.locator(shown).count() == 25 and tab.locator(f"{shown} td:nth-child(2)").first.inner_text() == "59"
+        tab.get_by_role("button", name="Show all 60 rows").click()
+        assert tab.locator(shown).count() == 60
         assert problems == []
 
 

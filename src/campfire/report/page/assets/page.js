@@ -48,8 +48,20 @@ const campfire = (() => {
     if (next !== "none") head.setAttribute("aria-sort", next);
     return next;
   }
+  // A long printed table shows its first rows, and all of them on request.
+  function foldPrinted(table) {
+    const body = table.tBodies[0], count = body.rows.length;
+    if (count <= FEW + 5) return () => {};
+    let folded = true;
+    const fold = () => [...body.rows].forEach((row, k) => { row.hidden = folded && k >= FEW; });
+    const more = make("button", { type: "button", class: "more", onclick: () => { folded = false; fold(); more.remove(); } },
+      `Show all ${number(count)} rows`);
+    table.parentNode.after(more);
+    fold();
+    return fold;
+  }
   function sortPrinted(table) {
-    const body = table.tBodies[0], original = [...body.rows];
+    const body = table.tBodies[0], original = [...body.rows], fold = foldPrinted(table);
     [...table.tHead.rows[0].cells].forEach((head, column) => {
       head.querySelector("button").addEventListener("click", () => {
         const next = nextDirection(head), rows = [...original];
@@ -57,6 +69,7 @@ const campfire = (() => {
         if (next !== "none")
           rows.sort((a, b) => sign * compare(a.cells[column].textContent, b.cells[column].textContent));
         body.append(...rows);
+        fold();
       });
     });
   }
