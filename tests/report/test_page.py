@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from campfire.core.files import read_table, read_table_metadata
+from campfire.evaluation.profiles.maps import MOST_CELLS
 from campfire.report.page.data import PlateFiles, PlateSummary, count_wells, index, read_plate
 from campfire.report.page.glance import glance
 from campfire.report.page.map import read_map
@@ -160,10 +161,24 @@ def test_a_run_is_shown_at_a_glance(tmp_path: Path) -> None:
     assert glance([], "../") == []
 
 
-def test_262_plates_fit_into_30_megabytes() -> None:
+def test_262_plates_fit_into_30_megabytes(tmp_path: Path) -> None:
+    """With maps of all their wells, as if every plate were evaluated, and of as many cells as a map may have."""
     summaries, roles = many_plates(262, 384, 9)
-    text = render(index(summaries, roles, TableOptions(), "All"), [], "")
-    assert len(text.encode()) < 10 * MIB, "the page may have 30 MB with its tables"
+    shown = index(summaries, roles, TableOptions(), "All")
+    rng = np.random.default_rng(0)
+    cells = roles.sample(MOST_CELLS, random_state=0).assign(Metadata_Site="9", Metadata_Nucleus=1234, unit="cell")
+    points = pd.concat([roles.assign(unit="well"), cells])[
+        ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Nucleus", "unit"]
+    ].assign(encoder="E", share1=0.5, share2=0.2)
+    points[["pc1", "pc2"]] = rng.normal(size=(len(points), 2))
+    table = pd.concat([points.assign(representation=kind) for kind in ("raw", "sphered")])
+    table.astype({"Metadata_Nucleus": "Int64"}).to_csv(tmp_path / "embedding_map.csv", index=False)
+    shown["maps"] = read_map(
+        [tmp_path / "embedding_map.csv"], [row["plate"] for row in shown["plates"]], shown["wells"]
+    )
+    assert sorted(len(found["wells"]) for found in shown["maps"]) == [1500, 1500, 262 * 384, 262 * 384]
+    text = render(shown, [], "")
+    assert len(text.encode()) < 12 * MIB, "the page may have 30 MB with its tables"
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
     assert len(data["wells"]["well"]) == 262 * 384
 
