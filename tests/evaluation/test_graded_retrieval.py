@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from campfire.core import columns as names
 from campfire.evaluation.probes import ProbeOptions
 from campfire.evaluation.profiles import ProfileOptions, graded_retrieval, layout_leak, profile_summary
+from campfire.evaluation.profiles.retrieval import average_precision
 from campfire.evaluation.statistics import BootstrapOptions
 from campfire.report.tables import retrieval
 from campfire.report.tables.options import TableOptions
@@ -68,6 +69,19 @@ def test_random_embeddings_are_at_chance() -> None:
     table = wells(layouts=2)
     found = grades(table, RNG.normal(0, 1, (len(table), DIM)).astype(np.float32))
     assert max(map(abs, found.values())) < 0.08
+
+
+def test_similarities_looked_up_give_the_average_precision_of_copairs_own() -> None:
+    from copairs.map import average_precision as own
+
+    table = wells(layouts=2)
+    x = (0.3 * embedded(table[names.COMPOUND]) + RNG.normal(0, 1, (len(table), DIM))).astype(np.float32)
+    arguments = ([names.COMPOUND], [names.PLATE])
+    ours = average_precision(table, x, *arguments, [names.COMPOUND])
+    expected = own(table.reset_index(drop=True), x, *arguments, [], [names.COMPOUND], progress_bar=False)
+    assert ours is not None and 0.05 < ours["normalized_average_precision"].mean() < 0.95
+    for column in ("n_pos_pairs", "n_total_pairs", "average_precision", "normalized_average_precision"):
+        np.testing.assert_allclose(ours[column], expected[column], atol=1e-6)
 
 
 def test_wells_of_unknown_batch_have_the_layout_grade_alone() -> None:

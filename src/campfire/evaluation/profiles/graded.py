@@ -1,7 +1,6 @@
 """Graded retrieval of replicates, from the same batch to another plate layout, and a check for leaks of the layout."""
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from campfire.core import columns as names
-from campfire.evaluation.profiles.retrieval import PAIRS, untied
+from campfire.evaluation.profiles.retrieval import average_precision
 from campfire.evaluation.statistics import BootstrapOptions, stratified_mean
 
 logger = logging.getLogger(__name__)
@@ -70,24 +69,9 @@ def layout_leak(wells: pd.DataFrame, embeddings: Floats, bootstrap: BootstrapOpt
 def _average_precision(
     wells: pd.DataFrame, embeddings: Floats, same: Sequence[str], different: Sequence[str], negatives: Sequence[str]
 ) -> pd.DataFrame | None:
-    """copairs' average precision of the wells that have both positives and negatives; None where none has.
-
-    Positives agree in `same` and differ in `different`; negatives differ in all of `negatives`.
-    """
-    from copairs.map import average_precision
-    from copairs.matching import UnpairedException
-
-    meta = wells[list(dict.fromkeys([*same, *different, *negatives]))].reset_index(drop=True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            table = average_precision(
-                *(meta, np.asarray(untied(embeddings), np.float32)),
-                *(list(same), list(different), [], list(negatives)),
-                batch_size=PAIRS,
-                progress_bar=False,
-            )
-    except UnpairedException:
+    """`average_precision` of the wells that have both positives and negatives; None where none has."""
+    table = average_precision(wells, embeddings, same, different, negatives)
+    if table is None:
         return None
     table = table[(table["n_pos_pairs"] > 0) & (table["n_total_pairs"] > table["n_pos_pairs"])]
     return None if table.empty else table.reset_index(drop=True)

@@ -1,6 +1,7 @@
 """Classifiers for few rows, and replicate retrieval."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,6 @@ from campfire.core.random import keyed_generator
 
 Floats = NDArray[np.float32]
 BLOCK = 1024
-PAIRS = 1000
-"""Pairs of wells that copairs compares at once in each of its threads, of which it starts one per core of the machine;
-its own 20,000 take 400 MB a thread with 1,024 dimensions."""
 TIE = 1e-3
 """Size of the features that decide between equal wells: similarities change by some millionths."""
 
@@ -77,6 +75,35 @@ def untied(embeddings: Floats) -> Floats:
     return np.concatenate([units, keyed_generator(0).normal(0, TIE, (len(units), 8)).astype(np.float32)], axis=1)
 
 
+def average_precision(
+    wells: pd.DataFrame, embeddings: Floats, same: Sequence[str], different: Sequence[str], negatives: Sequence[str]
+) -> pd.DataFrame | None:
+    """copairs' average precision of every well by cosine similarity; None without positive or without negative pairs.
+
+    wells: (W,) rows; embeddings (W, D). Positives agree in `same` and differ in `different`; negatives differ in all of
+    `negatives`. copairs looks similarities up in a matrix (W, W): by itself it gathers both embeddings of every pair,
+    which takes twenty times as long, and 400 MB in each of its threads, one per core of the machine.
+    """
+    from copairs import map as copairs
+    from copairs.matching import UnpairedException
+
+    meta = wells[list(dict.fromkeys([*names.WELL_KEYS, *same, *different, *negatives]))].reset_index(drop=True)
+    units = _unit(untied(embeddings))
+    similar = units @ units.T
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            table: pd.DataFrame = copairs.average_precision(
+                *(meta, np.arange(len(meta))[:, None]),
+                *(list(same), list(different), [], list(negatives)),
+                distance=lambda first, second: similar[first[:, 0], second[:, 0]],
+                progress_bar=False,
+            )
+    except UnpairedException:
+        return None
+    return table
+
+
 def replicate_retrieval(wells: pd.DataFrame, embeddings: Floats) -> pd.DataFrame:
     """Average precision of each well in retrieving its compound's wells on other plates (copairs).
 
@@ -84,28 +111,9 @@ def replicate_retrieval(wells: pd.DataFrame, embeddings: Floats) -> pd.DataFrame
     Positives are the compound's wells on other plates, negatives the wells of other compounds. Returns the wells
     that have positives with `average_precision` and copairs' `normalized_average_precision` (0 is chance, 1 perfect).
     """
-    from copairs.map import average_precision
-    from copairs.matching import UnpairedException
-
-    meta = wells[[*names.WELL_KEYS, names.COMPOUND]].reset_index(drop=True)
-    embeddings = untied(embeddings)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            table = average_precision(
-                meta,
-                np.asarray(embeddings, np.float32),
-                pos_sameby=[names.COMPOUND],
-                pos_diffby=[names.PLATE],
-                neg_sameby=[],
-                neg_diffby=[names.COMPOUND],
-                batch_size=PAIRS,
-                progress_bar=False,
-            )
-    except UnpairedException as error:
-        raise DataError(
-            "profiles: no compound has wells on two plates, so there are no replicates to retrieve"
-        ) from error
+    table = average_precision(wells, embeddings, [names.COMPOUND], [names.PLATE], [names.COMPOUND])
+    if table is None:
+        raise DataError("profiles: no compound has wells on two plates, so there are no replicates to retrieve")
     return table[table["n_pos_pairs"] > 0].reset_index(drop=True)
 
 
