@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from campfire.core.columns import PLATE, WELL
@@ -26,6 +26,7 @@ PANELS = {
 }  # fmt: skip
 ERROR_MAX = 2.0
 """Upper end of the scale of errors, in deviations of the target."""
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MASK_GREY = 60
 """Grey level, 0 to 255, of masked pixels, and in maps of errors of pixels that were visible."""
 
@@ -140,12 +141,18 @@ def _bars(figure: Figure, scales: dict[str, Normalize], last: Sequence[Axes]) ->
         bar = figure.colorbar(
             ScalarMappable(norm, "magma"), ax=list(last), location="bottom", shrink=0.5, aspect=40, pad=0.03
         )
-        bar.set_label(labels[panel], fontsize=6)
+        power = _power(float(norm.vmax or 1))
+        bar.set_label(labels[panel] + (f", in units of 10{str(power).translate(RAISED)}" if power else ""), fontsize=6)
         bar.outline.set_visible(False)  # type: ignore[operator]
         bar.ax.tick_params(labelsize=5.5, length=0)
-        # An occlusion can change an embedding by less than 0.001, whose ticks would meet.
-        bar.locator, bar.formatter = MaxNLocator(3), StrMethodFormatter("{x:.2g}")
+        bar.locator = MaxNLocator(3)
+        bar.formatter = FuncFormatter(lambda value, _, unit=10.0**power: f"{value / unit:.2g}")  # type: ignore[misc]
         bar.update_ticks()
+
+
+def _power(most: float) -> int:
+    """The power of ten in which a scale is labelled; 0 from 0.01: an occlusion can change an embedding by far less."""
+    return 0 if most >= 0.01 else int(np.floor(np.log10(most)))
 
 
 def make(files: Files, settings: Settings) -> Drawn:
