@@ -12,8 +12,9 @@ percentile  bootstrap over OOD plates, then wells within them, percentiles: the 
 plates      Student's t over plates (campfire.evaluation.plate_intervals): other plates
 apart       the same, with quadrants that share plates treated as independent (mean of the quadrants only)
 
-The last table gives the share of screens with any false verdict at 5 % among seven comparisons, unadjusted and
-adjusted by Holm. `--quick` only checks that the script runs.
+The last table but one gives the share of screens with any false verdict at 5 % among seven comparisons, unadjusted and
+adjusted by Holm; the last, for the retrieval of replicates, how often its interval over plates
+(campfire.evaluation.profiles.precision) contains the mean over all screens. `--quick` only checks that the script runs.
 """
 
 import argparse
@@ -33,6 +34,8 @@ from numpy.typing import NDArray
 from campfire.core import columns as names
 from campfire.core.text import markdown_table
 from campfire.evaluation.plate_intervals import add, holm, over_plates, plate_totals
+from campfire.evaluation.profiles.precision import reach_over_plates
+from campfire.evaluation.profiles.retrieval import REPLICATES, replicate_retrieval
 from campfire.evaluation.seed_intervals import difference_over_seeds
 from campfire.evaluation.statistics import BootstrapOptions, multiplicity, paired_intervals
 from campfire.evaluation.tally import Tally
@@ -161,6 +164,29 @@ def seed_coverage(simulations: int, plates: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def retrieval_coverage(simulations: int, seed: int) -> pd.DataFrame:
+    """Coverage of the mean average precision above chance of six compounds, by number of plates, SD of their shifts and
+    SD of the compounds' effects, all in units of the wells' SD; 16 features, one well of each compound a plate."""
+    rows = []
+    for plates in (4, 7, 20):
+        for signal, spread in ((0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5)):
+            rng = np.random.default_rng([seed, plates])
+            effect, found = rng.normal(0, signal, (6, 16)), []
+            places = [(f"P{p}", f"A{c}", f"J{c}") for p in range(plates) for c in range(6)]
+            wells = pd.DataFrame(places, columns=[*names.WELL_KEYS, names.COMPOUND])
+            for _ in range(simulations):
+                shifts = rng.normal(0, spread, (plates, 1, 16))
+                x = (effect + shifts + rng.normal(0, 1, (plates, 6, 16))).reshape(-1, 16).astype(np.float32)
+                table = replicate_retrieval(wells, x)
+                value = table.groupby(names.COMPOUND)["normalized_average_precision"].mean().mean()
+                found.append((value, reach_over_plates(wells, x, REPLICATES, names.COMPOUND, 0.95)[1]))
+            values, reach = np.array(found).T
+            inside = np.abs(values - values.mean()) <= reach
+            facts = {"plates": plates, "signal": signal, "sd_of_plates": spread, "mean": values.mean()}
+            rows.append({**facts, "coverage": inside.mean(), "width": 2 * reach.mean(), "sd": values.std()})
+    return pd.DataFrame(rows)
+
+
 def _shifted(rng: np.random.Generator, tally: Tally, shift: float) -> Tally:
     """New hits of one seed, whose accuracy in every well is higher by `shift`."""
     rate = np.clip(tally.hits / tally.cells + shift, 0, 1)
@@ -198,6 +224,8 @@ def main() -> None:
         f"\n{CLAIMS} comparisons, SD 0.01, no difference: any verdict in {100 * found['any']:.0f} % of screens, "
         f"{100 * found['any_by_holm']:.0f} % by Holm"
     )
+    print("\nRetrieval of replicates, interval over plates:\n")
+    print(retrieval_coverage(simulations, arguments.seed).round(3).to_string(index=False))
     print(
         f"{simulations} screens each, {arguments.plates} OOD plates, seed {arguments.seed}, "
         f"{time.perf_counter() - started:.0f} s, {platform.machine()}, Python {platform.python_version()}"

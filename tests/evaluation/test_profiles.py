@@ -249,8 +249,10 @@ def test_summary_has_every_metric_and_no_duplicates() -> None:
     assert not table.duplicated(identity).any()
     assert table["value"].notna().all()
     known = table["low"].notna()
-    assert (table.loc[known, "low"] <= table.loc[known, "high"]).all() and known.mean() > 0.8
-    assert set(table.loc[~known, "split"]) == {"test"}  # two wells of the classes are left there: no interval
+    assert (table.loc[known, "low"] <= table.loc[known, "high"]).all() and known.mean() > 0.7
+    retrieved = table["metric"].str.startswith("map")
+    assert set(table.loc[~known & ~retrieved, "split"]) == {"test"}  # two wells are left there: no interval
+    assert set(table.loc[~known & retrieved, "split"]) == {"test_ood_plate", "test_ood_both"}  # of two plates
     pieces = table.set_index(identity)["value"].sort_index()
     metrics = {"probe_accuracy", "probe_balanced_accuracy", "knn_accuracy", "map", "map_normalized"}
     assert metrics < set(table["metric"])

@@ -206,26 +206,6 @@ def _plate_columns(found: PlateInterval) -> dict[str, Any]:
     return {"low_plates": found.low, "high_plates": found.high, "p_plates": found.p, "n_plates": found.plates}
 
 
-def stratified_mean(
-    values: Floats, strata: NDArray[np.integer[Any]], options: BootstrapOptions | None = None
-) -> tuple[float, float, float]:
-    """Mean over strata of the mean value of their wells, with its interval over wells: value, low, high.
-
-    values: (W,) one number per well; strata: (W,) its compound's number. Strata of one well are resampled together.
-    """
-    options = options or BootstrapOptions()
-    rng = keyed_generator(options.seed)
-    numbers = np.unique(strata, return_inverse=True)[1]
-    sizes = np.bincount(numbers)
-    total = np.zeros(options.replicates)
-    single = np.flatnonzero(sizes[numbers] == 1)
-    for rows in [np.flatnonzero(numbers == k) for k in np.flatnonzero(sizes > 1)] + ([single] if len(single) else []):
-        weight = len(rows) if rows is single else 1  # in strata
-        total += weight * (multiplicity(rng, len(rows), options.replicates) @ values[rows]) / len(rows)
-    point = np.bincount(numbers, weights=values) / sizes
-    return float(point.mean()), *_interval(total / len(sizes), options.level, len(values))
-
-
 def ood_gaps(predictions: pd.DataFrame, options: BootstrapOptions | None = None) -> pd.DataFrame:
     """Accuracy lost from ID to OOD plates, by protocol and task, with intervals.
 

@@ -8,8 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from campfire.core import columns as names
-from campfire.evaluation.profiles.retrieval import average_precision
-from campfire.evaluation.statistics import BootstrapOptions, stratified_mean
+from campfire.evaluation.profiles.precision import reach_over_plates, within
+from campfire.evaluation.profiles.retrieval import average_precision, untied
+from campfire.evaluation.statistics import BootstrapOptions
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ def graded_retrieval(wells: pd.DataFrame, embeddings: Floats, bootstrap: Bootstr
     cosine. The grade decides which wells of the compound count as replicates: those on other plates of the same batch;
     of other batches; or on other plates in another well position. Wells of all other compounds are the
     negatives of every grade. Returns rows `split` (empty), `metric` (graded_<grade>), `value`, `low`, `high`; the
-    intervals are over wells within compounds. A grade without a pair of replicates is left out, and so are those of
-    batches where every plate is a batch of its own.
+    intervals are over plates, none for fewer than three. A grade without a pair of replicates is left out, and so are
+    those of batches where every plate is a batch of its own.
     """
     rows = []
     if names.BATCH in wells and wells[names.BATCH].nunique() == wells[names.PLATE].nunique():
@@ -44,11 +45,13 @@ def graded_retrieval(wells: pd.DataFrame, embeddings: Floats, bootstrap: Bootstr
     for grade, (same, different) in GRADES.items():
         if not {*same, *different} <= set(wells.columns):
             continue
-        found = _average_precision(wells, embeddings, same, different, [names.COMPOUND])
+        rules = (same, different, [names.COMPOUND])
+        found = _average_precision(wells, embeddings, *rules)
         if found is None:
             logger.info("profiles: no compound has a pair of wells for the grade %s of retrieval", grade)
             continue
-        rows.append({"split": "", "metric": f"graded_{grade}", **_mean(found, names.COMPOUND, bootstrap)})
+        mean = _mean(found, wells, embeddings, rules, names.COMPOUND, bootstrap.level)
+        rows.append({"split": "", "metric": f"graded_{grade}", **mean})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -60,10 +63,12 @@ def layout_leak(wells: pd.DataFrame, embeddings: Floats, bootstrap: BootstrapOpt
     it, embeddings encode the position of a well, and a compound that has the same position on all plates can be
     recognised by it. One row as of `graded_retrieval`; none where no two plates share a position, or all do.
     """
-    found = _average_precision(wells, embeddings, [names.WELL], [names.PLATE], [names.WELL, names.PLATE])
+    rules = ([names.WELL], [names.PLATE], [names.WELL, names.PLATE])
+    found = _average_precision(wells, embeddings, *rules)
     if found is None:
         return pd.DataFrame(columns=COLUMNS)
-    return pd.DataFrame([{"split": "", "metric": LAYOUT_LEAK, **_mean(found, names.WELL, bootstrap)}])[COLUMNS]
+    mean = _mean(found, wells, embeddings, rules, names.WELL, bootstrap.level)
+    return pd.DataFrame([{"split": "", "metric": LAYOUT_LEAK, **mean}])[COLUMNS]
 
 
 def _average_precision(
@@ -77,8 +82,15 @@ def _average_precision(
     return None if table.empty else table.reset_index(drop=True)
 
 
-def _mean(table: pd.DataFrame, stratum: str, bootstrap: BootstrapOptions) -> dict[str, float]:
-    strata = np.unique(table[stratum].to_numpy(object).astype(str), return_inverse=True)[1]
-    values = table["normalized_average_precision"].to_numpy(np.float64)
-    value, low, high = stratified_mean(values, strata, bootstrap)
-    return {"value": value, "low": low, "high": high}
+def _mean(
+    table: pd.DataFrame,
+    wells: pd.DataFrame,
+    embeddings: Floats,
+    rules: tuple[Sequence[str], Sequence[str], Sequence[str]],
+    stratum: str,
+    level: float,
+) -> dict[str, float]:
+    """Mean over strata of the precision above chance, with its interval over plates."""
+    value = float(table.groupby(stratum)["normalized_average_precision"].mean().mean())
+    half = reach_over_plates(wells, untied(embeddings), rules, stratum, level)[1]
+    return {"value": value, **within(value, half)}

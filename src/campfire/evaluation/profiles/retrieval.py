@@ -16,6 +16,8 @@ Floats = NDArray[np.float32]
 BLOCK = 1024
 TIE = 1e-3
 """Size of the features that decide between equal wells: similarities change by some millionths."""
+REPLICATES = ([names.COMPOUND], [names.PLATE], [names.COMPOUND])
+"""Columns in which a well and its replicate agree and differ, and in which a well and a negative differ."""
 
 
 def knn_predict(
@@ -111,7 +113,7 @@ def replicate_retrieval(wells: pd.DataFrame, embeddings: Floats) -> pd.DataFrame
     Positives are the compound's wells on other plates, negatives the wells of other compounds. Returns the wells
     that have positives with `average_precision` and copairs' `normalized_average_precision` (0 is chance, 1 perfect).
     """
-    table = average_precision(wells, embeddings, [names.COMPOUND], [names.PLATE], [names.COMPOUND])
+    table = average_precision(wells, embeddings, *REPLICATES)
     if table is None:
         raise DataError("profiles: no compound has wells on two plates, so there are no replicates to retrieve")
     return table[table["n_pos_pairs"] > 0].reset_index(drop=True)

@@ -16,9 +16,16 @@ from campfire.evaluation.probes.folds import plan_folds
 from campfire.evaluation.profiles.graded import graded_retrieval, layout_leak
 from campfire.evaluation.profiles.normalise import normalise
 from campfire.evaluation.profiles.options import ProfileOptions
-from campfire.evaluation.profiles.retrieval import knn_predict, logistic_predict, replicate_retrieval
+from campfire.evaluation.profiles.precision import reach_over_plates, within
+from campfire.evaluation.profiles.retrieval import (
+    REPLICATES,
+    knn_predict,
+    logistic_predict,
+    replicate_retrieval,
+    untied,
+)
 from campfire.evaluation.profiles.variance import variance_shares
-from campfire.evaluation.statistics import MEAN, BootstrapOptions, bootstrap_accuracy, stratified_mean
+from campfire.evaluation.statistics import MEAN, BootstrapOptions, bootstrap_accuracy
 from campfire.evaluation.well_means import well_means
 
 logger = logging.getLogger(__name__)
@@ -47,6 +54,7 @@ def profile_summary(
     deviation then affects the whole plate; `split.reference_wells` adds wells that are not probed. The negative control
     is not a class here: normalisation would put it at the origin, scored wells included, and reveal it. A plate with
     fewer than two of its cells is left out of every representation, with a warning, where any of them needs controls.
+    Intervals are over wells, those of retrieval over plates (none for fewer than three).
     Returns one row per `protocol, task, split, metric, representation, level`: metric is `probe_accuracy`,
     `probe_balanced_accuracy`, `knn_accuracy`, `map`, `map_normalized`, `graded_<grade>` (split empty: the wells of the
     task's quadrants together), `layout_leak` (task and split empty: wells of the first negative control) or
@@ -233,7 +241,7 @@ def _nearest(train: Floats, labels: NDArray[np.int64], queries: Floats, most: in
 
 
 def _retrieval(wells: pd.DataFrame, x: Floats, bootstrap: BootstrapOptions) -> pd.DataFrame:
-    """Mean average precision among the wells of each quadrant."""
+    """Mean average precision among the wells of each quadrant, with its interval over plates."""
     rows = []
     for split, group in wells.groupby("split", sort=False):
         if split not in names.QUADRANTS:
@@ -243,10 +251,11 @@ def _retrieval(wells: pd.DataFrame, x: Floats, bootstrap: BootstrapOptions) -> p
         except DataError as error:
             logger.warning("%s (quadrant %s)", error, split)
             continue
-        strata = np.unique(table[names.COMPOUND], return_inverse=True)[1]
-        for metric, column in (("map", "average_precision"), ("map_normalized", "normalized_average_precision")):
-            value, low, high = stratified_mean(table[column].to_numpy(np.float64), strata, bootstrap)
-            rows.append({"split": split, "metric": metric, "value": value, "low": low, "high": high})
+        reach = reach_over_plates(group, untied(x[group.index]), REPLICATES, names.COMPOUND, bootstrap.level)
+        columns = {"map": "average_precision", "map_normalized": "normalized_average_precision"}
+        for (metric, column), half in zip(columns.items(), reach, strict=True):
+            value = float(table.groupby(names.COMPOUND)[column].mean().mean())
+            rows.append({"split": split, "metric": metric, "value": value, **within(value, half)})
     return pd.DataFrame(rows, columns=["split", "metric", "value", "low", "high"])
 
 

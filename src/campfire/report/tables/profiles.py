@@ -7,6 +7,7 @@ import pandas as pd
 
 from campfire.core.columns import QUADRANTS
 from campfire.core.errors import DataError
+from campfire.evaluation.tally import MIN_UNITS
 from campfire.report.tables.accuracies import interval_note
 from campfire.report.tables.inputs import Files, Settings, by_folder
 from campfire.report.tables.options import TableOptions
@@ -97,7 +98,10 @@ def build(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> Table
         "regression on standardised well means, on "
         "the same folds. k-NN: cosine similarity, the same training cells. mAP: average precision with which a well "
         "ranks the wells of its compound on other plates above those of other compounds (copairs); a dash where no "
-        "compound has wells on two plates. " + interval_note(options),
+        "compound has wells on two plates. "
+        + interval_note(options)
+        + " Those of mAP are over plates (Student's t on the "
+        f"values without one plate each), none for fewer than {MIN_UNITS} plates.",
     )
     title = "Cells and wells, probes and neighbours, before and after normalisation by the negative control."
     return Table(title, data, layout, notes, answer)

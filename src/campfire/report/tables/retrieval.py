@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from campfire.evaluation.profiles.graded import GRADES, LAYOUT_LEAK
+from campfire.evaluation.tally import MIN_UNITS
 from campfire.report.tables.inputs import Files, Settings, by_folder
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.profiles import REPRESENTATIONS, collect, normalisation_note, value_text
@@ -47,7 +48,8 @@ def build(summaries: Mapping[str, pd.DataFrame], options: TableOptions) -> Table
         "Well position: wells of the negative control rank those of the same position on other plates against those of "
         "other positions there. Above zero, embeddings encode the position, by which a compound that has the same "
         "position on all plates can be recognised.",
-        f"Brackets: {100 * options.level:g} % bootstrap interval over wells; they do not cover other plates.",
+        f"Brackets: {100 * options.level:g} % interval over plates (Student's t on the values without one plate each); "
+        f"none for fewer than {MIN_UNITS} plates.",
     )
     return Table(title, data, layout, notes, _answer(data))
 
