@@ -148,7 +148,7 @@ def _names(rules: list[RuleProgress]) -> str:
     analysis = [rule.rule for rule in rules if rule.stage == "analysis"]
     if len(analysis) > 1:
         analysis = [f"{len(analysis)} rules of the analysis"]
-    return some([*names, *analysis])
+    return " and ".join([*([", ".join(names)] if names else []), *analysis])
 
 
 def errors(failed: Iterable[JobState]) -> str:
