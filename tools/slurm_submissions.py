@@ -59,7 +59,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=40, help="jobs of the workflow (40)")
-    parser.add_argument("--group", type=int, default=10, help="jobs of a group, which run at once on as many cores of a node (10)")
+    parser.add_argument("--group", type=int, default=10, help="jobs of a group, each on a core of one node (10)")
     parser.add_argument("--partition", default="cpu", help="partition (cpu)")
     parser.add_argument("--account", default="lab", help="account (lab)")
     given = parser.parse_args()
