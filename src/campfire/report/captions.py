@@ -144,7 +144,8 @@ TABLES: Mapping[str, Caption] = {
     "profiles": Caption(
         "Do findings hold for wells, for another classifier, and after normalisation by controls?",
         "For each quadrant: the linear probe of cells, nearest neighbours, both again on well profiles, and retrieval "
-        "of replicates on other plates (mean average precision by copairs; above chance: 0 is chance, 1 is perfect). "
+        "of replicates on other plates (mean average precision by copairs; above chance: 0 is chance, 1 is perfect; "
+        "with intervals over plates). "
         "Three representations: raw, sphered and TVN, which use the negative-control wells of each plate and no other "
         "label; that control is not a class here. Channels: {id_channels}.",
         has_protocol=True,
@@ -163,7 +164,7 @@ TABLES: Mapping[str, Caption] = {
         "compound: on other plates of the same batch, in other batches, and in another position of the plate where the "
         "screen has one. The columns share their negatives, so a fall from left to right is what batch and layout "
         "cost. Well position: the same among wells of the negative control, for the same position on other plates; "
-        "above zero the layout leaks into the embeddings. Channels: {id_channels}.",
+        "above zero the layout leaks into the embeddings. Intervals are over plates. Channels: {id_channels}.",
         has_protocol=True,
     ),
     "transfer": Caption(
