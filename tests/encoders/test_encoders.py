@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from campfire.core.errors import ConfigError, DataError, WeightsError
 from campfire.encoders import Encoder, load, resolve_device
 from campfire.encoders.base import POOLINGS
-from campfire.encoders.cell_features import measure_tile, nucleus_mask
+from campfire.encoders.cell_features import measure_tile, measure_tiles, nucleus_mask
 from campfire.model import MaskedAutoencoder, ModelConfig, patchify, save_weights
 from campfire.model.normalise import PlateStatistics, normalise
 from campfire.model.released_checkpoint import save_checkpoint
@@ -188,6 +188,19 @@ def test_features_are_an_encoder() -> None:
     assert few.dim(RGB) < encoder.dim(RGB)
     with pytest.raises(ConfigError, match="no features"):
         load({"kind": "features", "families": ["shape"]}, "cpu").dim(["AGP"])
+
+
+def test_features_of_a_tile_do_not_depend_on_those_measured_with_it() -> None:
+    tiles = np.stack([cell(radius) for radius in (8, 20, 13)])
+    families = ("shape", "intensity")
+    together = measure_tiles(tiles, RGB, families)
+    alone = [measure_tile(tile, RGB, families) for tile in tiles]
+    assert together == alone
+    assert list(together[0]) == list(alone[0])
+    assert together[0]["Cells_Intensity_MeanIntensityEdge_DNA"] == 0, "a whole tile has no inner edge"
+    assert together[0]["Nuclei_Intensity_MeanIntensityEdge_DNA"] > 0
+    widths = [found["Nuclei_MaxFeretDiameter_Shape"] for found in together]
+    assert widths == pytest.approx([16, 40, 26], abs=3)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from campfire.model.normalise import (
     normalise,
     plate_statistics,
     rescale,
+    variance_and_mean,
 )
 from campfire.training.augment import AugmentOptions, augment, draw_channels, rotate
 
@@ -33,6 +34,15 @@ def test_tiles_get_zero_mean_and_unit_variance_per_channel(dtype: Any) -> None:
     assert values.dtype == torch.float32
     torch.testing.assert_close(values.mean((2, 3)), torch.zeros(4, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(values.std((2, 3), correction=0), torch.ones(4, 3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("offset", [0.0, 60000.0])
+def test_variance_in_two_passes_is_that_of_torch(offset: float) -> None:
+    images = raw(dtype=torch.float32) + offset
+    variance, mean = variance_and_mean(images)
+    exact = torch.var_mean(images.double(), dim=(2, 3), correction=0, keepdim=True)
+    torch.testing.assert_close(variance.double(), exact[0], atol=0, rtol=1e-5)
+    torch.testing.assert_close(mean.double(), exact[1], atol=0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("level", [0, 7, 511, 65535])
