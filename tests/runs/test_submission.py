@@ -1,10 +1,11 @@
 """What Slurm is asked before the first job, and what is made of its answers; a real one: test_slurm_faults.py."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from campfire.runs.submission import ask, refusals, request, unknown_account
+from campfire.runs.submission import ask, lift_job_rate, refusals, request, unknown_account
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, folder: Path, **programs: str) -> None:
@@ -61,3 +62,10 @@ def test_an_account_that_the_database_does_not_know(monkeypatch: pytest.MonkeyPa
     assert "lists no account nobody" in unknown_account(["--account=nobody"])
     answers(monkeypatch, tmp_path, sacctmgr="exit 1")
     assert unknown_account(["--account=nobody"]) == ""
+
+
+@pytest.mark.parametrize(("executor", "limit"), [("local", None), ("slurm", "100/1s")])
+def test_only_jobs_of_this_machine_start_without_a_limit_per_second(executor: str, limit: str | None) -> None:
+    scheduler = SimpleNamespace(job_rate_limiter="100/1s")
+    lift_job_rate(SimpleNamespace(executor_plugin=SimpleNamespace(name=executor), scheduler=scheduler))
+    assert scheduler.job_rate_limiter == limit

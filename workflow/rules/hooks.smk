@@ -6,7 +6,7 @@ from campfire.runs.made import show_made
 from campfire.runs.planning import look_ahead, look_around, look_for_targets
 from campfire.runs.provenance_file import follow
 from campfire.runs.run_record import begin_record, end_record
-from campfire.runs.submission import check_submission
+from campfire.runs.submission import check_submission, lift_job_rate
 
 look_around(workflow)
 look_for_targets(workflow, run)
@@ -17,6 +17,7 @@ show_at_exit(workflow, run)
 onstart:
     guard(workflow, run)
     check_submission(workflow)
+    lift_job_rate(workflow)
     begin_record(workflow, run)
 
 

@@ -55,6 +55,18 @@ def check_submission(workflow: Any) -> None:
         )
 
 
+def lift_job_rate(workflow: Any) -> None:
+    """Lift Snakemake's limit of 100 jobs per second for jobs of this machine, which cannot reach it. For `onstart`.
+
+    Under the limit each choice of jobs sets a timer for another one a second later, while jobs wait for a core. Every
+    finished job adds such a chain: with 21 small jobs a third of Snakemake's processor time (docs/performance.md).
+    workflow: Snakemake's, with its scheduler. The limit stays for other executors, which submit jobs to a queue.
+    """
+    plugin, scheduler = (getattr(workflow, name, None) for name in ("executor_plugin", "scheduler"))
+    if scheduler is not None and plugin is not None and plugin.name == "local":
+        scheduler.job_rate_limiter = None
+
+
 def request(resources: Mapping[str, Any], threads: int, grouped: bool = False) -> tuple[str, ...]:
     """Options of sbatch for a job. grouped: its memory and time are those of its group, so they are left out."""
     own = {key: resources.get(key) for key in OPTIONS}
