@@ -1,6 +1,7 @@
 """Tables of docs/channels.md from the JSON lines that bench/channels_long.py writes.
 
     python bench/channels_table.py OUT
+    python bench/channels_table.py --lines channels.jsonl       (of `bench/channels.py --append`)
 
 Means over seeds; brackets hold the range, `±` half of a 95 % interval (Student's t over seeds). Differences are
 candidate minus default after as many steps, with Welch's interval, not adjusted for the number of candidates.
@@ -141,6 +142,40 @@ def differences(runs: pd.DataFrame, accuracy: pd.DataFrame) -> str:
     return markdown(["candidate", "steps", "seeds", "masked error", "probe, trained", "probe, DNA, ER, RNA"], lines)
 
 
+def shares(rows: pd.DataFrame) -> str:
+    """Masked error as a share of the mean tile's, so that inputs of other scales compare; accuracy minus the default's.
+
+    `rows` are the lines of bench/channels.py: `epochs` in place of `steps`, its name of the default, all in one row.
+    """
+    rows = with_means(rows)
+    kinds = {"": [c for c in CHANNELS if f"masked_error_{c}" in rows], "unseen_": ["ER", "RNA"]}
+    columns = {
+        f"{k}{c}": rows[f"{k}masked_error_{c}"] / rows[f"{k}floor_tile_{c}"] for k, v in kinds.items() for c in v
+    }
+    rows = rows.assign(**columns, error=rows["epochs"])
+    lines = []
+    for (name, epochs), part in groups(rows.rename(columns={"epochs": "steps"}).assign(steps=rows["epochs"])):
+        default = rows[(rows["candidate"] == DEFAULT) & (rows["epochs"] == epochs)]
+        line = [name, str(epochs), str(len(part)), *[mean_and_range(part[c]) for c in columns]]
+        line += [mean_and_range(part["likeness_AGP_Mito"]), mean_and_range(part["blindness"])]
+        for channel_set in ("trained", "unseen"):
+            own = mean_and_range(part[channel_set])
+            line.append(own if name == DEFAULT else difference(part[channel_set], default[channel_set]))
+        lines.append(line)
+    names = [name.replace("unseen_", "unseen ") for name in columns]
+    header = [
+        "candidate",
+        "epochs",
+        "seeds",
+        *names,
+        "AGP and Mito alike",
+        "blindness",
+        "probe",
+        "probe, DNA + ER + RNA",
+    ]
+    return markdown(header, lines)
+
+
 def report(runs: pd.DataFrame, accuracy: pd.DataFrame) -> None:
     """Every table of each screen; runs shortened to the same number of steps are one run, counted once."""
     same = ["data", "candidate", "seed", "steps"]
@@ -156,8 +191,15 @@ def report(runs: pd.DataFrame, accuracy: pd.DataFrame) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="folder with runs.jsonl and probes.jsonl")
-    folder = parser.parse_args().out
+    parser.add_argument("out", type=Path, nargs="?", help="folder with runs.jsonl and probes.jsonl")
+    parser.add_argument("--lines", type=Path, help="lines of bench/channels.py")
+    arguments = parser.parse_args()
+    if arguments.lines:
+        rows = pd.read_json(arguments.lines, lines=True)
+        print(shares(rows.replace({"candidate": {"tile, mean before centring": DEFAULT}})))
+    if arguments.out is None:
+        return
+    folder = arguments.out
     lines = [folder / f"{kind}.jsonl" for kind in ("runs", "probes")]
     runs, accuracy = (pd.read_json(p, lines=True) if p.is_file() else pd.DataFrame() for p in lines)
     report(runs, accuracy)
