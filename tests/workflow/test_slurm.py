@@ -38,7 +38,7 @@ def finished(
     place = workplace(repository, folder / "run", screen)
     profile = site_profile(repository, folder / "profile", gpus=RANKS)
     run = snakemake("--snakefile", repository / "Snakefile", "--directory", place, "--profile", profile)
-    run += ["--jobs", "4", "--configfile", "config/config.yaml", "config/smoke.yaml", "from_s3.yaml", "--", "all"]
+    run += ["--jobs", "8", "--configfile", "config/config.yaml", "config/smoke.yaml", "from_s3.yaml", "--", "all"]
     served = [sys.executable, "-m", "campfire.simulate.server", str(screen / "s3"), "--", *run]
     done = subprocess.run(served, cwd=place, capture_output=True, text=True, timeout=900)
     output = done.stdout + done.stderr
