@@ -287,6 +287,8 @@ def main() -> None:
         place = (arguments.folder, arguments.metadata, arguments.plates, arguments.ranks, arguments.window)
         print(json.dumps(run_stage(arguments.one, *place)))
         return
+    if arguments.folder:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         print("| stage | wall, s | processor, s | peak memory, GB | read, GB | written, GB | files | |")
         print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |", flush=True)
