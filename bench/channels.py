@@ -281,8 +281,8 @@ def main() -> None:
                 if data not in arguments.data or not any(folder.glob("*.npy")):
                     continue
                 epochs = arguments.epochs if data == "demo" else arguments.pilot_epochs
-                key = {"data": data, "candidate": candidate, "seed": seed, "epochs": epochs, "probe": arguments.probe}
-                key["whole"] = arguments.whole
+                key = {"data": data, "candidate": candidate, "seed": seed, "epochs": epochs}
+                key |= {"probe": arguments.probe, "whole": arguments.whole}
                 if any(key.items() <= row.items() for row in rows):
                     continue
                 row = {**key, **measure(candidate, seed, arguments)}

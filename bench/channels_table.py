@@ -152,9 +152,9 @@ def shares(rows: pd.DataFrame) -> str:
     columns = {
         f"{k}{c}": rows[f"{k}masked_error_{c}"] / rows[f"{k}floor_tile_{c}"] for k, v in kinds.items() for c in v
     }
-    rows = rows.assign(**columns, error=rows["epochs"])
+    rows = rows.assign(**columns, steps=rows["epochs"], error=-rows["trained"])
     lines = []
-    for (name, epochs), part in groups(rows.rename(columns={"epochs": "steps"}).assign(steps=rows["epochs"])):
+    for (name, epochs), part in groups(rows):
         default = rows[(rows["candidate"] == DEFAULT) & (rows["epochs"] == epochs)]
         line = [name, str(epochs), str(len(part)), *[mean_and_range(part[c]) for c in columns]]
         line += [mean_and_range(part["likeness_AGP_Mito"]), mean_and_range(part["blindness"])]

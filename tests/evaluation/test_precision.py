@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from campfire.core import columns as names
-from campfire.evaluation.profiles.precision import _Ranked, reach_over_plates
+from campfire.evaluation.profiles.precision import _Ranked, reach_over_plates, within
 from campfire.evaluation.profiles.retrieval import REPLICATES, replicate_retrieval
 
 
@@ -47,3 +47,10 @@ def test_intervals_hold_for_other_plates(signal: float) -> None:
 def test_two_plates_have_no_interval() -> None:
     wells, x = screen(0, 2, 1.0)
     assert np.isnan(reach_over_plates(wells, x, REPLICATES, names.COMPOUND, 0.95)).all()
+
+
+def test_no_end_of_an_interval_is_a_precision_that_cannot_be() -> None:
+    assert within(0.1, 0.3, least=0.0) == {"low": 0.0, "high": 0.4}
+    assert within(0.9, 0.3) == {"low": pytest.approx(0.6), "high": 1.0}
+    assert within(0.1, 0.3)["low"] == pytest.approx(-0.2)  # above chance, worse than chance is negative
+    assert np.isnan(list(within(0.5, float("nan"), least=0.0).values())).all()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from campfire.core.columns import BATCH, CELL_KEYS, COMPOUND, PLATE, WELL_KEYS
 from campfire.core.errors import DataError
 from campfire.core.random import keyed_generator
-from campfire.evaluation.profiles.normalise import whitening
+from campfire.evaluation.profiles.normalise import SHRINKAGE, centre_and_spread, whitening
 from campfire.evaluation.well_means import well_means
 
 Floats = NDArray[np.float32]
@@ -19,8 +19,6 @@ Unit = Literal["well", "cell"]
 Points = tuple[pd.DataFrame, Floats]
 """Wells or cells (keys, compound, batch, split) and their embeddings (N, D)."""
 
-SHRINKAGE = 0.01
-"""Share of the mean variance mixed into the covariance of the controls, as `normalise` does."""
 MOST_CELLS = 1500
 """Cells on a map, the same share of it for every part of the split."""
 SEED = 7
@@ -61,8 +59,7 @@ def _plate(keys: pd.DataFrame, embeddings: Floats, wells: pd.DataFrame, negative
         reference = np.empty((0, x.shape[1]))
         centre, spread = np.zeros(x.shape[1]), np.ones(x.shape[1])
     else:
-        centre, spread = reference.mean(axis=0), reference.std(axis=0)
-        spread = np.where(spread > 1e-8, spread, 1)
+        centre, spread = centre_and_spread(reference)
     chosen = (ranked.reset_index(drop=True), x[ranked.index])
     return _Plate((table, means), chosen, (reference - centre) / spread, centre, spread)
 

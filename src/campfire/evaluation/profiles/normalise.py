@@ -10,6 +10,10 @@ from campfire.evaluation.profiles.options import REPRESENTATIONS, Representation
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
+Doubles = NDArray[np.float64]
+
+SHRINKAGE = 0.01
+"""Share of the mean variance mixed into the covariance of the controls."""
 
 
 def normalise(
@@ -17,7 +21,7 @@ def normalise(
     embeddings: Floats,
     controls: Flags,
     representation: Representation = "sphered",
-    shrinkage: float = 0.01,
+    shrinkage: float = SHRINKAGE,
 ) -> Floats:
     """Embeddings (N, D) in another representation; `controls` (N,) marks the cells of the negative control.
 
@@ -45,9 +49,8 @@ def normalise(
             )
     if representation == "sphered":
         for rows in rows_of.values():
-            reference = out[rows[controls[rows]]]
-            spread = reference.std(axis=0)
-            out[rows] = (out[rows] - reference.mean(axis=0)) / np.where(spread > 1e-8, spread, 1)
+            centre, spread = centre_and_spread(out[rows[controls[rows]]])
+            out[rows] = (out[rows] - centre) / spread
         return (out @ whitening(out[controls], shrinkage)).astype(np.float32)
     out = (out - out[controls].mean(axis=0)) @ whitening(out[controls], shrinkage)
     for rows in rows_of.values():
@@ -55,6 +58,12 @@ def normalise(
         own = min(0.9, max(shrinkage, x.shape[1] / (x.shape[1] + len(reference))))
         out[rows] = (out[rows] - reference.mean(axis=0)) @ whitening(reference, own)
     return out.astype(np.float32)
+
+
+def centre_and_spread(reference: Doubles) -> tuple[Doubles, Doubles]:
+    """Mean and standard deviation (D,) of a plate's controls (M, D); a constant dimension has the deviation 1."""
+    spread = reference.std(axis=0)
+    return reference.mean(axis=0), np.where(spread > 1e-8, spread, 1)
 
 
 def whitening(reference: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:

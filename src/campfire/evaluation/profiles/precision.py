@@ -50,9 +50,9 @@ def reach_over_plates(
     return plain, normalised
 
 
-def within(value: float, reach: float) -> dict[str, float]:
-    """The ends of an interval, `low` and `high`, none above a perfect precision; nan where `reach` is nan."""
-    return {"low": value - reach, "high": float(np.minimum(1.0, value + reach))}
+def within(value: float, reach: float, least: float = -np.inf) -> dict[str, float]:
+    """The ends of an interval, `low` and `high`, none below `least` or above 1 (perfect); nan where `reach` is nan."""
+    return {"low": float(np.maximum(least, value - reach)), "high": float(np.minimum(1.0, value + reach))}
 
 
 class _Ranked:

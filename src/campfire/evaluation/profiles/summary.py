@@ -255,7 +255,8 @@ def _retrieval(wells: pd.DataFrame, x: Floats, bootstrap: BootstrapOptions) -> p
         columns = {"map": "average_precision", "map_normalized": "normalized_average_precision"}
         for (metric, column), half in zip(columns.items(), reach, strict=True):
             value = float(table.groupby(names.COMPOUND)[column].mean().mean())
-            rows.append({"split": split, "metric": metric, "value": value, **within(value, half)})
+            least = 0.0 if metric == "map" else -np.inf  # above chance, a precision can be negative
+            rows.append({"split": split, "metric": metric, "value": value, **within(value, half, least)})
     return pd.DataFrame(rows, columns=["split", "metric", "value", "low", "high"])
 
 
