@@ -53,9 +53,7 @@ def prepare(
         scores, share = principal_components(x)
         names = table[COMPOUND].map(lambda c: options.compound_name(c) if c in controls else "")
         own = table.reindex(columns=[PLATE, WELL, SITE, NUCLEUS, BATCH, "split", COMPOUND])
-        places = (
-            own[WELL].astype(str).map(lambda well: well_position(well) if well_name(well) == well else (None, None))
-        )
+        places = own[WELL].astype(str).map(_position)
         own = own.assign(label=names, row=places.str[0], column=places.str[1])
         own = own.assign(pc1=scores[:, 0], pc2=scores[:, 1], share1=share[0], share2=share[1])
         own.insert(0, "encoder", encoder)
