@@ -175,6 +175,17 @@ def test_wells_without_any_nucleus_are_named(caplog: pytest.LogCaptureFixture) -
         draw_sample(nuclei, wells, SampleOptions(**options, too_few="error"), controls=["NEG"])
 
 
+def test_groups_with_few_cells_are_told_once_for_all_plates(caplog: pytest.LogCaptureFixture) -> None:
+    nuclei, wells = screen()
+    draw_sample(nuclei, wells, SampleOptions(control_cells=17, heldout_cells=4), controls=["NEG"])
+    told = [record.getMessage() for record in caplog.records if "fewer than" in record.getMessage()]
+    # A well of 16 kept cells on each of two plates: a group of protocol release and one of the others.
+    assert told == [
+        "control: 4 groups have fewer than 17 cells, all taken; fewest: plate P1, NEG test with 16",
+        "reference: 2 groups have fewer than 100 cells, all taken; fewest: plate P1, well A02 with 16",
+    ]
+
+
 def test_saved_share_is_of_distinct_cells() -> None:
     keys = pd.DataFrame({PLATE: "P", WELL: "A01", SITE: "1", NUCLEUS: [1, 2, 1, 2]})
     sample = keys.assign(protocol=["paper", "paper", "strict", "strict"], task="control")

@@ -150,3 +150,15 @@ def test_chatter_of_libraries_stays_in_the_log(shown: str, tmp_path: Path, monke
         assert "profile: one" in done.stderr and "a warning" in done.stderr and "printed" in done.stderr
     left.close()
     assert not left.path.exists()
+
+
+def test_a_warning_of_many_jobs_is_shown_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WARNINGS, "")
+    left = Warnings()
+    with open(left.path, "a", encoding="utf-8") as file:
+        file.write("10:00:00 profile[a]: few wells\n10:00:01 profile[b]: few wells\n10:00:02 profile[b]: no wells\n")
+    assert [*left.new()] == ["10:00:00 profile[a]: few wells", "10:00:02 profile[b]: no wells"]
+    with open(left.path, "a", encoding="utf-8") as file:
+        file.write("10:00:03 profile[c]: few wells\n")
+    assert [*left.new()] == [] and left.repeated == 2
+    left.close()

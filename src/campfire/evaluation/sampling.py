@@ -35,6 +35,8 @@ HELDOUT_SPLITS = TASK_QUADRANTS["heldout"]
 REFERENCE = "reference"
 """Protocol and task of cells used only to normalise their plate."""
 COLUMNS = ["protocol", "task", *CELL_KEYS, COMPOUND, "split", "order"]
+Short = dict[str, int]
+"""Groups with fewer cells than are to be drawn: plate and well, or compound and split, and how many they have."""
 
 
 def draw_cells(
@@ -67,13 +69,30 @@ def draw_cells(
     (`too_few="error"`).
     `sort` orders cells by key; False keeps the given order within a plate. The order of plates never matters.
     """
+    n = (100 if task == "control" else 30) if n is None else n
+    drawn, short = _draw(cells, protocol, task, n, seed, controls, too_few, sort, include_unused)
+    _warn_of_short(short, task, n)
+    return drawn
+
+
+def _draw(
+    cells: pd.DataFrame,
+    protocol: str,
+    task: str,
+    n: int,
+    seed: int,
+    controls: Sequence[str],
+    too_few: str,
+    sort: bool = True,
+    include_unused: bool = False,
+) -> tuple[pd.DataFrame, Short]:
+    """The rows of `draw_cells`, and the groups with too few cells."""
     _check_choice("protocol", protocol, PROTOCOLS)
     _check_choice("task", task, tuple(TASK_QUADRANTS))
     _check_choice("too_few", too_few, ("take_all", "error"))
     missing = [name for name in [*CELL_KEYS, COMPOUND, "split"] if name not in cells]
     if missing:
         raise DataError(f"cells to sample have no column {', '.join(missing)}; label them with the split first")
-    n = (100 if task == "control" else 30) if n is None else n
     wanted = cells[COMPOUND].isin(list(controls)) if task == "control" else cells["split"].isin(HELDOUT_SPLITS)
     chosen = cells.loc[wanted, [*CELL_KEYS, COMPOUND, "split"]]
     if chosen.duplicated(CELL_KEYS).any():
@@ -86,11 +105,18 @@ def draw_cells(
         chosen = chosen[chosen["split"] != "unused"]
     chosen = chosen.sort_values(CELL_KEYS if sort else PLATE, kind="stable", ignore_index=True)
     draw = _draw_release if protocol == "release" else _draw_wells
-    drawn = chosen.iloc[draw(chosen, task, n, seed, too_few)]
+    positions, short = draw(chosen, task, n, seed)
+    if short and too_few == "error":
+        where, count = min(short.items(), key=lambda item: item[1])
+        raise DataError(
+            f"{where}: has {count} cells but {n} are to be drawn ({task}; {len(short)} such groups); "
+            f"lower sample.{task}_cells or set sample.too_few: take_all"
+        )
+    drawn = chosen.iloc[positions]
     if not include_unused:
         drawn = drawn[drawn["split"] != "unused"]
     drawn = drawn.assign(protocol=protocol, task=task, order=np.arange(len(drawn), dtype=np.int32))
-    return drawn.astype({NUCLEUS: np.int32})[COLUMNS].reset_index(drop=True)
+    return drawn.astype({NUCLEUS: np.int32})[COLUMNS].reset_index(drop=True), short
 
 
 def label_cells(nuclei: pd.DataFrame, wells: pd.DataFrame) -> pd.DataFrame:
@@ -126,6 +152,7 @@ def draw_sample(
     pairs = [(protocol, task) for protocol in options.protocols for task in TASK_QUADRANTS]
     drawn: dict[tuple[str, str], list[pd.DataFrame]] = {pair: [] for pair in pairs}
     reference: list[pd.DataFrame] = []
+    short: dict[str, Short] = {task: {} for task in (*TASK_QUADRANTS, REFERENCE)}
     available = 0
     negatives = negatives or list(controls)[:1]
     seen: set[str] = set()
@@ -139,15 +166,21 @@ def draw_sample(
         seen |= plates
         populated |= set(cells[[PLATE, WELL]].drop_duplicates().itertuples(index=False, name=None))
         available += int((cells["split"] != "unused").sum())
-        reference.append(_draw_reference(cells, options, negatives))
+        beside, few = _draw_reference(cells, options, negatives)
+        reference.append(beside)
+        short[REFERENCE] |= few
         for (protocol, task), parts in drawn.items():
             n = options.cells(task)
-            parts.append(draw_cells(cells, protocol, task, n, options.seed, controls, options.too_few))
+            drawn_here, few = _draw(cells, protocol, task, n, options.seed, controls, options.too_few)
+            parts.append(drawn_here)
+            short[task] |= few
     tables = [_in_order(parts) for parts in drawn.values()]
     sample = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     if not len(sample):
         raise DataError("no cell of any control or held-out compound was found; check nuclei and split tables")
     _report_empty(populated, wells, controls, options.too_few)
+    for task, few in short.items():  # once for all plates and protocols
+        _warn_of_short(few, task, options.reference_cells if task == REFERENCE else options.cells(task))
     report = tiles_saved(sample, available)
     union = report.iloc[-1]
     log.info(
@@ -184,13 +217,16 @@ def name_classes(sample: pd.DataFrame, classes: str, negatives: Sequence[str]) -
     return sample
 
 
-def _draw_reference(cells: pd.DataFrame, options: SampleOptions, negatives: Sequence[str]) -> pd.DataFrame:
-    """Cells of a plate's reference wells: negative-control wells without a role."""
+def _draw_reference(
+    cells: pd.DataFrame, options: SampleOptions, negatives: Sequence[str]
+) -> tuple[pd.DataFrame, Short]:
+    """Cells of a plate's reference wells, negative-control wells without a role; and those with too few."""
     chosen = cells[(cells["split"] == "unused") & cells[COMPOUND].isin(list(negatives))]
     chosen = chosen.sort_values(CELL_KEYS, ignore_index=True)
-    rows = chosen.iloc[_draw_wells(chosen, REFERENCE, options.reference_cells, options.seed, "take_all")]
+    positions, short = _draw_wells(chosen, REFERENCE, options.reference_cells, options.seed)
+    rows = chosen.iloc[positions]
     rows = rows.assign(protocol=REFERENCE, task=REFERENCE, order=np.arange(len(rows), dtype=np.int32))
-    return rows.astype({NUCLEUS: np.int32})[COLUMNS].reset_index(drop=True)
+    return rows.astype({NUCLEUS: np.int32})[COLUMNS].reset_index(drop=True), short
 
 
 def tiles_saved(sample: pd.DataFrame, available: int) -> pd.DataFrame:
@@ -240,7 +276,7 @@ def _in_order(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return table.assign(order=np.arange(len(table), dtype=np.int32))
 
 
-def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str) -> NDArray[np.int64]:
+def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int) -> tuple[NDArray[np.int64], Short]:
     """Positions drawn as the released sampler does, plate by plate; groups follow the order of its labels."""
     group: list[tuple[str, ...]]
     if task == "control":
@@ -248,7 +284,7 @@ def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: s
     else:
         group = [(_release_well(well),) for well in chosen[WELL]]
     positions: list[NDArray[np.int64]] = []
-    short: list[tuple[str, int]] = []
+    short: Short = {}
     plates: dict[Any, Any] = dict(chosen.groupby(PLATE).indices)
     for plate, rows in sorted(plates.items()):
         generator = np.random.RandomState(seed)
@@ -257,11 +293,10 @@ def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: s
             members.setdefault(group[row], []).append(row)
         for name in sorted(members):
             own = np.asarray(members[name])
-            if len(own) < n:
-                short.append((f"plate {plate}, {' '.join(name)}", len(own)))
+            if len(own) < n and name[-1] != RELEASE_LABELS["unused"]:
+                short[f"plate {plate}, {' '.join(name)}"] = len(own)
             positions.append(own[generator.permutation(len(own))[:n]])
-    _report_short(short, task, n, too_few)
-    return np.concatenate(positions) if positions else np.empty(0, dtype=int)
+    return np.concatenate(positions) if positions else np.empty(0, dtype=int), short
 
 
 def draw_wells(nuclei: pd.DataFrame, wells: pd.DataFrame, n: int, seed: int = 100) -> pd.DataFrame:
@@ -275,37 +310,32 @@ def draw_wells(nuclei: pd.DataFrame, wells: pd.DataFrame, n: int, seed: int = 10
     if kept.empty:
         raise DataError("no kept nucleus in any well of the sheet; check its plates and wells, and the nuclei tables")
     kept = kept.sort_values(CELL_KEYS, ignore_index=True)
-    return kept.iloc[_draw_wells(kept, "transfer", n, seed, "take_all")].reset_index(drop=True)
+    positions, short = _draw_wells(kept, "transfer", n, seed)
+    _warn_of_short(short, "transfer", n)
+    return kept.iloc[positions].reset_index(drop=True)
 
 
-def _draw_wells(chosen: pd.DataFrame, task: str, n: int, seed: int, too_few: str) -> NDArray[np.int64]:
+def _draw_wells(chosen: pd.DataFrame, task: str, n: int, seed: int) -> tuple[NDArray[np.int64], Short]:
     """Positions of n cells of each well, wells sorted by plate and name, each from its own generator."""
     positions: list[NDArray[np.int64]] = []
-    short: list[tuple[str, int]] = []
+    short: Short = {}
     groups: dict[Any, Any] = dict(chosen.groupby([PLATE, WELL]).indices)
     for (plate, well), rows in sorted(groups.items()):
         # Not core's generator: another recipe would draw other cells for every screen that was sampled before.
         digest = hashlib.sha256(f"{seed}/{task}/{plate}/{well}".encode()).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:16], "little"))
         if len(rows) < n:
-            short.append((f"plate {plate}, well {well}", len(rows)))
+            short[f"plate {plate}, well {well}"] = len(rows)
         positions.append(rows[generator.permutation(len(rows))[:n]])
-    _report_short(short, task, n, too_few)
-    return np.concatenate(positions) if positions else np.empty(0, dtype=int)
+    return np.concatenate(positions) if positions else np.empty(0, dtype=int), short
 
 
-def _report_short(short: list[tuple[str, int]], task: str, n: int, too_few: str) -> None:
-    if not short:
-        return
-    where, count = min(short, key=lambda item: item[1])
-    if too_few == "error":
-        raise DataError(
-            f"{where}: has {count} cells but {n} are to be drawn ({task}; {len(short)} such groups); "
-            f"lower sample.{task}_cells or set sample.too_few: take_all"
+def _warn_of_short(short: Short, task: str, n: int) -> None:
+    if short:
+        where, count = min(short.items(), key=lambda item: item[1])
+        log.warning(
+            "%s: %d groups have fewer than %d cells, all taken; fewest: %s with %d", task, len(short), n, where, count
         )
-    log.warning(
-        "%s: %d groups have fewer than %d cells, all taken; fewest: %s with %d", task, len(short), n, where, count
-    )
 
 
 def _release_well(well: str) -> str:

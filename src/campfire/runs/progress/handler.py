@@ -90,6 +90,8 @@ class LogHandler(LogHandlerBase):
             if self.began:
                 self.acquire()
                 self._draw(last=True)
+                if self.warnings.repeated:
+                    self._print(f"{self.warnings.repeated} repeated warnings are only in the jobs' logs.")
                 self._print(self.progress.end(time.monotonic()))
                 self.release()
             self.warnings.close()

@@ -41,10 +41,13 @@ class Warnings:
         handle, name = mkstemp(prefix="campfire-", suffix=".warnings")
         os.close(handle)
         self.path, self.read = Path(name), 0
+        self.said: set[str] = set()
+        self.repeated = 0
+        """Warnings held back because another job had said the same."""
         os.environ[WARNINGS] = name
 
     def new(self) -> Iterator[str]:
-        """Whole lines that were not read before."""
+        """Whole lines that were not read before, without those that another job has said word for word."""
         try:
             with open(self.path, "rb") as file:
                 file.seek(self.read)
@@ -53,7 +56,13 @@ class Warnings:
             return
         whole = text[: text.rfind(b"\n") + 1]
         self.read += len(whole)
-        yield from whole.decode(errors="replace").splitlines()
+        for line in whole.decode(errors="replace").splitlines():
+            message = line.partition(": ")[2] or line  # without the time and the job
+            if message in self.said:
+                self.repeated += 1
+            else:
+                self.said.add(message)
+                yield line
 
     def close(self) -> None:
         """Remove the file."""
