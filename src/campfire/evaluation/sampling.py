@@ -182,13 +182,8 @@ def draw_sample(
     for task, few in short.items():  # once for all plates and protocols
         _warn_of_short(few, task, options.reference_cells if task == REFERENCE else options.cells(task))
     report = tiles_saved(sample, available)
-    union = report.iloc[-1]
-    log.info(
-        "sampling: %d of %d cells are used (%.1f %% need not be embedded)",
-        union["cells"],
-        available,
-        100 * union["saved"],
-    )
+    used, spared = report["cells"].iloc[-1], 100 * report["saved"].iloc[-1]
+    log.info("sampling: %d of %d cells are used (%.1f %% need not be embedded)", used, available, spared)
     beside = _in_order(reference)
     every = pd.concat([sample, beside], ignore_index=True) if len(beside) else sample
     return name_classes(every, options.control_classes, negatives), report
