@@ -1,7 +1,9 @@
-"""Freed memory of images is kept, on C libraries that can."""
+"""Freed memory of images is kept, on C libraries that can, and Python seldom looks for unreachable objects."""
 
 import platform
 import resource
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -20,3 +22,25 @@ def test_a_freed_image_costs_no_new_pages() -> None:
     assert keep_freed_memory()
     faults()
     assert faults() < 20 * 570 / 4, "pages of 4 KiB, 570 to an image"
+
+
+ENDING = """
+import atexit, gc
+from campfire.core import memory
+class Cycle:
+    def __init__(self): self.own = self
+    def __del__(self): print("collected")
+{call}
+atexit.register(print, "ended")
+left, thresholds = Cycle(), gc.get_threshold()
+print(thresholds[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "printed"),
+    [("", ["700", "ended", "collected"]), ("memory.collect_seldom()\nmemory.collect_seldom()", ["50000", "ended"])],
+)
+def test_a_process_ends_without_looking_for_unreachable_objects(call: str, printed: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING.format(call=call)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == printed

@@ -1,7 +1,6 @@
 """`campfire run` and `campfire plan`: a mistake in the words of a command is one line, before Snakemake starts."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -89,9 +88,9 @@ def test_a_right_command_is_passed_on_as_it_is(monkeypatch: pytest.MonkeyPatch) 
     assert command.complete(words, arguments)[-len(words) :] == words
     assert command.complete(words, arguments)[-len(words) - 2 : -len(words)] == ["--profile", "profiles/local"]
     started: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda program, given: started.append(given) or 0)
-    assert command.run(words) == 0
-    assert started[0][1:3] == ["-m", "snakemake"] and started[0][-len(words) :] == words
+    monkeypatch.setattr(command, "snakemake", started.append)
+    command.run(words)
+    assert started == [command.complete(words, arguments)]
 
 
 @pytest.mark.parametrize("size", [["--cores", "2"], ["--profile", "profiles/slurm"], ["--executor", "slurm"]])
@@ -100,6 +99,17 @@ def test_the_default_profile_gives_way(size: list[str]) -> None:
 
 
 def test_a_plan_keeps_the_values_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned: list[list[str]] = []
+    monkeypatch.setattr(command, "snakemake", planned.append)
+    command._plan_here(["--configfile", "mine.yaml", "--config", "redo=all", "--", "tables"])
+    command._plan_here(["tables"])
+    parsed = [command.parse(words) for words in planned]
+    assert [arguments.config for arguments in parsed] == [["show_plan=True", "redo=all"], ["show_plan=True"]]
+    assert [list(arguments.targets) for arguments in parsed] == [["tables"], ["tables"]]
+    assert all(arguments.dryrun for arguments in parsed)
+
+
+def test_a_plan_prints_the_table_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     given: list[list[str]] = []
 
     def answer(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -107,12 +117,15 @@ def test_a_plan_keeps_the_values_of_the_command(monkeypatch: pytest.MonkeyPatch)
         return subprocess.CompletedProcess(words, 0, "noise\nstage  rule  jobs\ntotal  1\n")
 
     monkeypatch.setattr(subprocess, "run", answer)
-    assert command.plan(["--configfile", "mine.yaml", "--config", "redo=all", "--", "tables"]) == 0
-    assert command.plan(["tables"]) == 0
-    parsed = [command.parse(words[3:]) for words in given]
-    assert [arguments.config for arguments in parsed] == [["show_plan=True", "redo=all"], ["show_plan=True"]]
-    assert [list(arguments.targets) for arguments in parsed] == [["tables"], ["tables"]]
-    assert all(arguments.dryrun for arguments in parsed)
+    assert command.plan(["--configfile", "mine.yaml", "--", "tables"]) == 0
+    assert given[0][1:] == ["-m", "campfire.runs.command", "--configfile", "mine.yaml", "--", "tables"]
+    assert capsys.readouterr().out == "stage  rule  jobs\ntotal  1\n"
+
+
+def test_a_plan_passes_a_mistake_on(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(command.__file__).parents[2]))
+    assert command.plan(["--configfile", "mnie.yaml", "--", "all"]) == 1
+    assert capfd.readouterr().err == "error: --configfile mnie.yaml: no such file; did you mean mine.yaml?\n"
 
 
 def test_what_snakemake_says_is_cut_to_the_message() -> None:

@@ -1,6 +1,8 @@
-"""Reuse of memory by a process that allocates and frees the same few megabytes over and over."""
+"""Memory of short processes: freed memory is kept, and Python seldom looks for objects that nothing refers to."""
 
+import atexit
 import ctypes
+import gc
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt (malloc.h)."""
@@ -8,6 +10,8 @@ LARGEST_KEPT = 32 << 20
 """Largest block that is kept, bytes: the most that glibc takes."""
 KEPT = 256 << 20
 """Free memory of a heap above which it is given back, bytes."""
+NEW_OBJECTS = 50_000
+"""New Python objects after which unreachable ones are looked for; Python's own value is 700."""
 
 
 def keep_freed_memory() -> bool:
@@ -22,3 +26,15 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError, TypeError):  # not glibc
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)) and bool(mallopt(M_TRIM_THRESHOLD, KEPT))
+
+
+def collect_seldom() -> None:
+    """Let Python look for unreachable objects seldom in this process, and no more at its end.
+
+    Libraries make hundreds of thousands of objects when they are imported. Python goes through them again and again
+    while they load, and three times before it exits: a third of the processor time of a process that imports torch and
+    scikit-learn (docs/performance.md). Nothing but cycles waits for it: arrays and tensors are freed at once as before.
+    """
+    gc.set_threshold(NEW_OBJECTS, 10, 10)
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import campfire
 from campfire.core.errors import ConfigError, in_one_line
+from campfire.core.memory import collect_seldom
 from campfire.core.yaml import read_yaml
 
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
@@ -32,6 +33,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The words of a Snakemake command as Snakemake reads them; ConfigError for an option that it does not have."""
+    collect_seldom()  # before Snakemake is imported, which the same process runs afterwards
     from snakemake.cli import get_argument_parser
 
     parser = get_argument_parser(profiles=[])
@@ -175,9 +177,18 @@ def show_stages(arguments: argparse.Namespace) -> list[str]:
     return ["--logger", "campfire"] if installed and not chosen and not idle else []
 
 
+def snakemake(words: Sequence[str]) -> NoReturn:
+    """Run Snakemake with these words in this process, which it ends."""
+    from snakemake.cli import main
+
+    sys.argv = ["snakemake", *words]
+    main()
+    raise SystemExit  # Snakemake exits itself
+
+
 @in_one_line
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Check a command and become Snakemake; returns only where something is wrong."""
+    """Check a command, then run Snakemake with it, which ends the process."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if {"-h", "--help"} & set(given):
         print(
@@ -186,11 +197,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
             "Targets: all, split, tiles, pretrain, embeddings, probes, tables, figures, report, bundle; or files"
         )
         return 0
-    parsed = check(given)
-    words = [*show_stages(parsed), *complete(given, parsed)]
     os.environ.update(usable_caches())
-    sys.stdout.flush()
-    return os.execv(sys.executable, [sys.executable, "-m", "snakemake", *words])  # noqa: S606
+    parsed = check(given)
+    snakemake([*show_stages(parsed), *complete(given, parsed)])
 
 
 @in_one_line
@@ -200,10 +209,9 @@ def plan(arguments: Sequence[str] | None = None) -> int:
     if {"-h", "--help"} & set(given):
         print("usage: campfire plan [--configfile FILE ...] [any option of snakemake] -- [TARGET ...]")
         return 0
-    parsed = check(given)
-    words = complete(_with_plan(given), parsed)
     os.environ.update(usable_caches())
-    command = [sys.executable, "-m", "snakemake", *words]
+    # Its output is cut below, and Snakemake ends its process, so another one checks the command and plans.
+    command = [sys.executable, "-m", "campfire.runs.command", *given]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     text = done.stdout.splitlines()
     if done.returncode:
@@ -232,3 +240,14 @@ def _errors(lines: Sequence[str]) -> list[str]:
         return list(lines)
     found = [line for line in lines[starts[0] :] if line and not line.startswith(("  File ", "Nothing to be done: "))]
     return found[1:] if len(found) > 1 and re.match(r"\w+ in file .*:$|\w+:$", found[0]) else found
+
+
+@in_one_line
+def _plan_here(given: Sequence[str]) -> int:
+    """Check a command and print all that Snakemake says of its plan, in this process."""
+    parsed = check(given)
+    snakemake(complete(_with_plan(given), parsed))
+
+
+if __name__ == "__main__":
+    sys.exit(_plan_here(sys.argv[1:]))

@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import campfire
 from campfire.core.errors import CampfireError, explain_os_error
-from campfire.core.memory import keep_freed_memory
+from campfire.core.memory import collect_seldom, keep_freed_memory
 from campfire.runs.job_records import attempts_before, begin, end, record_path, seeds_in
 from campfire.runs.progress.terminal import shows_stages, warnings_handler
 
@@ -40,6 +40,7 @@ def start(snakemake: Any) -> logging.Logger:
     """
     share_library()
     keep_freed_memory()
+    collect_seldom()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.partition(".")[0] == "campfire")
     handlers: list[logging.Handler] = [terminal]

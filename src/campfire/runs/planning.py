@@ -13,6 +13,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from campfire.core.errors import CampfireError, ConfigError
+from campfire.core.memory import collect_seldom
 from campfire.core.yaml import merge, read_yaml
 from campfire.runs.checks import check_run
 from campfire.runs.config import Config
@@ -62,6 +63,7 @@ def read_run(
     files: the YAML files that the config comes from, for the lines of mistakes
     fetch: local path of a file of a workflow that is at a URL
     """
+    collect_seldom()
     share_library()
     quote_interpreter()
     complete(config, Path(workflow), files)
