@@ -14,6 +14,7 @@ import tifffile
 from docs.test_documented_commands import COMMANDS, OWN, REPOSITORY, Shown
 
 from support.ome_plates import pixels, write_zarr
+from support.warm_snakemake import snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -67,7 +68,7 @@ def test_snakemake_plans_what_a_doc_shows(command: Shown, tmp_path: Path) -> Non
     if options[-1] == "--config":
         options.pop()
     words = ["-n", "--quiet", "rules", "--cores", "1", *options, "--", *targets]
-    done = run([sys.executable, "-m", "snakemake", *words])
+    done = snakemake(words, REPOSITORY, {"HF_HUB_OFFLINE": "1"})
     if "results/" in done.stdout and ("no such sheet" in done.stdout or "no weights at results/" in done.stdout):
         pytest.skip("needs results of another run, as its doc says")
     assert done.returncode == 0, (done.stdout + done.stderr)[-1500:]

@@ -1,14 +1,13 @@
 """`plates_on_disk` bounds the plates whose raw images exist, from their download until their tiles are cut."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from campfire.screen.metadata import read_sheet
+from support.warm_snakemake import snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -49,12 +48,12 @@ def test_raw_images_of_few_plates_at_a_time(repository: Path, tmp_path: Path) ->
     (tmp_path / "results/split/plates").mkdir(parents=True)
     for plate in plates:
         (tmp_path / f"results/split/plates/{plate}.tsv").touch()
-    command = [sys.executable, "-m", "snakemake", "-s", "workflow/Snakefile", "--configfile", "config.yaml"]
+    command = ["-s", "workflow/Snakefile", "--configfile", "config.yaml"]
     command += ["--cores", "4", "--resources", "plates_on_disk=2"]
     command += ["--scheduler", "greedy", "--set-threads", "images=1", "--"]
     command += [f"results/tiles/{plate}.parquet" for plate in plates]
     command += [f"results/figures/contact_sheet/{plate}.jpg" for plate in plates]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = snakemake(command, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     on_disk = list(map(int, (tmp_path / "seen.txt").read_text().split()))
     assert len(on_disk) == 4 and max(on_disk) == 2

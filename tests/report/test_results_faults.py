@@ -3,7 +3,6 @@
 import gzip
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from campfire.core.files import read_table, write_json, write_table
 from campfire.runs.verify import find_damage, main
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.screen import write_screen
+from support.warm_snakemake import snakemake
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SCREEN = ScreenOptions(
@@ -120,10 +120,9 @@ def run(repository: Path, tmp_path: Path) -> Run:
     (tmp_path / "changes.yaml").write_text(yaml.safe_dump(changes))
 
     def start(*targets: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "Snakefile"), "--nocolor"]
-        command += ["--profile", str(repository / "profiles/local"), "--cores", "1"]
-        command += ["--configfile", "config/config.yaml", "changes.yaml", "--", *targets]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+        command = ["--snakefile", repository / "Snakefile", "--nocolor", "--profile", repository / "profiles/local"]
+        command += ["--cores", "1", "--configfile", "config/config.yaml", "changes.yaml", "--", *targets]
+        return snakemake(command, tmp_path)
 
     return start
 

@@ -1,9 +1,7 @@
 """The target `ablation` on three trials: a later stage inherits the best, and the tables say how they stand."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from campfire.core.files import read_table, write_table
 from campfire.model import read_header
 from campfire.training.ablation import best_trial, read_stage, row_changes
 from support.pretrain_plates import SMALL_MODEL, split_table, write_plate
+from support.warm_snakemake import snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -25,12 +24,11 @@ RECIPE = {
 }  # fmt: skip
 
 
-def snakemake(repository: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "-s", str(repository / "Snakefile"), "--directory", str(folder)]
-    command += ["--configfile", str(repository / "config/config.yaml"), "config.yaml", "--cores", "2", "--nocolor"]
+def run(repository: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["-s", repository / "Snakefile", "--directory", folder]
+    command += ["--configfile", repository / "config/config.yaml", "config.yaml", "--cores", "2", "--nocolor"]
     command += ["--rerun-triggers", "mtime", "params", "input", *arguments]
-    offline = {**os.environ, "https_proxy": "http://127.0.0.1:9"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=offline)
+    return snakemake(command, folder, {"https_proxy": "http://127.0.0.1:9"})
 
 
 def jobs(plan: str) -> dict[str, int]:
@@ -66,7 +64,7 @@ def folder(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_next_stage_inherits_the_best_trial(folder: Path, repository: Path) -> None:
-    done = snakemake(repository, folder, "--", "ablation")
+    done = run(repository, folder, "--", "ablation")
     assert done.returncode == 0, done.stdout + done.stderr
     study = folder / "results/ablation"
     ranking = read_table(study / "loss/ranking.parquet")
@@ -92,5 +90,5 @@ def test_the_next_stage_inherits_the_best_trial(folder: Path, repository: Path) 
 def test_how_a_machine_runs_it_is_no_reason_to_train_again(folder: Path, repository: Path) -> None:
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("log_steps: 1", "log_steps: 7"))
-    told = snakemake(repository, folder, "-n", "--", "ablation")
+    told = run(repository, folder, "-n", "--", "ablation")
     assert "Nothing to be done" in told.stdout + told.stderr

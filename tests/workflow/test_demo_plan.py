@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from campfire.core.yaml import read_yaml
 from campfire.simulate import screen
 from campfire.simulate.__main__ import read_options
 from campfire.simulate.layout import plan_screen
+from support.warm_snakemake import snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -25,10 +25,10 @@ def plan(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     (folder / "config").symlink_to(repository / "config")
     options = read_options(repository / "config/demo-screen.yaml")
     screen._write_tables(folder / "results/demo-screen", options, plan_screen(options))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", repository / "Snakefile", "--directory", folder]
+    command = ["--snakefile", repository / "Snakefile", "--directory", folder]
     command += ["--profile", repository / "profiles/local", "--nocolor", "--dry-run", "--quiet", "rules"]
     command += ["--prioritize", prioritised(repository), "--configfile", repository / "config/demo.yaml", "--", "all"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    done = snakemake(command, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     table = (done.stdout + done.stderr).partition("Job stats:")[2].partition("total")[0]
     return {rule: int(jobs) for rule, jobs in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}

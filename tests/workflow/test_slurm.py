@@ -40,7 +40,7 @@ def finished(
     run = snakemake("--snakefile", repository / "Snakefile", "--directory", place, "--profile", profile)
     run += ["--jobs", "8", "--configfile", "config/config.yaml", "config/smoke.yaml", "from_s3.yaml", "--", "all"]
     served = [sys.executable, "-m", "campfire.simulate.server", str(screen / "s3"), "--", *run]
-    done = subprocess.run(served, cwd=place, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(served, cwd=place, capture_output=True, text=True, timeout=1500)
     output = done.stdout + done.stderr
     (folder / "output.txt").write_text(output)
     assert done.returncode == 0, output[-5000:]

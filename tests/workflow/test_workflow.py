@@ -1,17 +1,15 @@
 """The workflow as a whole: generated files are current, and the paper's run can be planned without network."""
 
 import ast
-import os
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from campfire.screen.metadata import read_sheet
+from support.warm_snakemake import snakemake
 
 CONFIGS = [f"config/{name}.yaml" for name in ("demo", "pilot", "smoke", "sceptic", "strict", "strict-against-release")]
 
@@ -43,11 +41,11 @@ def test_the_paper_run_is_planned_without_network(repository: Path, tmp_path: Pa
             }
         )
     )
-    command = [sys.executable, "-m", "snakemake", "-s", str(repository / "Snakefile"), "--directory", str(tmp_path)]
-    command += ["--configfile", str(repository / "config/config.yaml"), str(changes), "-n"]
+    command = ["-s", repository / "Snakefile", "--directory", tmp_path]
+    command += ["--configfile", repository / "config/config.yaml", changes, "-n"]
     command += ["--quiet", "rules", "--", "all", "ablation"]
-    offline = {**os.environ, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=offline)
+    offline = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    done = snakemake(command, tmp_path, offline)
     assert done.returncode == 0, done.stdout + done.stderr
     output = done.stdout + done.stderr
     counts = {

@@ -17,6 +17,7 @@ import yaml
 from campfire.simulate.options import ScreenOptions
 from campfire.simulate.screen import write_screen
 from campfire.simulate.server import serve
+from support.warm_snakemake import snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -49,7 +50,7 @@ def run(repository: Path, screen: Path, endpoint: str, tmp_path: Path) -> Run:
     def start(
         *targets: str, dry: bool = False, bucket: Path | None = None, **changes: Any
     ) -> subprocess.CompletedProcess[str]:
-        config = {
+        config: dict[str, Any] = {
             "results": str(tmp_path / "results"),
             "logs": str(tmp_path / "logs"),
             "sheet": str(screen / "plates.tsv"),
@@ -64,24 +65,17 @@ def run(repository: Path, screen: Path, endpoint: str, tmp_path: Path) -> Run:
         }
         for section, value in changes.items():
             config[section] = {**config[section], **value} if isinstance(config.get(section), dict) else value
+        file = tmp_path / "config.yaml"
+        command = ["--snakefile", repository / "Snakefile", "--cores", "1", "--directory", tmp_path]
+        command += ["--configfile", repository / "config/config.yaml", file]
+        command += ["--nocolor", *(["-n"] if dry else []), "--", *targets]
         if bucket:
             config["s3"]["endpoint_url"] = None
-        file = tmp_path / "config.yaml"
         file.write_text(yaml.safe_dump(config))
-        served = [sys.executable, "-m", "campfire.simulate.server", str(bucket), "--"] if bucket else []
-        command = [
-            *served,
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(repository / "Snakefile"),
-            "--cores",
-            "1",
-        ]
-        command += ["--directory", str(tmp_path), "--configfile", str(repository / "config/config.yaml"), str(file)]
-        command += ["--nocolor", *(["-n"] if dry else []), "--", *targets]
-        return subprocess.run(command, capture_output=True, text=True, timeout=240)
+        if not bucket:
+            return snakemake(command, tmp_path)
+        served = [sys.executable, "-m", "campfire.simulate.server", bucket, "--", sys.executable, "-m", "snakemake"]
+        return subprocess.run([*served, *command], capture_output=True, text=True, timeout=240)
 
     return start
 
