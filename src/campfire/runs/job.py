@@ -13,9 +13,12 @@ from typing import Any
 # Threads that spin while waiting take cores from those that compute; read when NumPy and torch are imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from campfire.core.memory import collect_seldom, keep_freed_memory
+
+collect_seldom()  # before pandas is imported
+
 import campfire
 from campfire.core.errors import CampfireError, explain_os_error
-from campfire.core.memory import collect_seldom, keep_freed_memory
 from campfire.runs.job_records import attempts_before, begin, end, record_path, seeds_in
 from campfire.runs.progress.terminal import shows_stages, warnings_handler
 
@@ -40,7 +43,6 @@ def start(snakemake: Any) -> logging.Logger:
     """
     share_library()
     keep_freed_memory()
-    collect_seldom()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.partition(".")[0] == "campfire")
     handlers: list[logging.Handler] = [terminal]
