@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,36 @@ import pytest
 
 from campfire.core.files import write_json, write_table
 from campfire.core.yaml import merge, read_yaml
+from campfire.runs.forecast import known_wells
 from campfire.runs.run import Run
 from campfire.runs.study import Study
 from campfire.runs.study_budget import budget, gpu_rates, render
 from campfire.runs.study_standing import describe, main, read_trials, standing
 
 
+@pytest.fixture(scope="module")
+def read_once() -> Callable[[Run], dict[str, dict[str, int]] | None]:
+    """`known_wells` of the study, whose real table of wells takes a second or two to read, once for all tests."""
+    found: list[dict[str, dict[str, int]] | None] = []
+
+    def known(run: Run) -> dict[str, dict[str, int]] | None:
+        if not found:
+            found.append(known_wells(run))
+        return found[0]
+
+    return known
+
+
 @pytest.fixture
-def study(repository: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+def study(
+    repository: Path,
+    shared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read_once: Callable[[Run], dict[str, dict[str, int]] | None],
+) -> Study:
     """The paper's study with three trials of its first stage, nothing run."""
+    monkeypatch.setattr("campfire.runs.study_budget.known_wells", read_once)
     values: dict[str, Any] = merge(
         read_yaml(repository / "config/config.yaml"),
         {

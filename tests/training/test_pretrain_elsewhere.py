@@ -15,6 +15,8 @@ from campfire.training.engine import Engine
 from campfire.training.processes import Processes
 from support.pretrain_plates import PLATES, options, same_run, split_table, three_plates
 
+SHORT = options(epochs=1, snapshot_tiles=0)
+
 
 def test_without_a_compiler_a_run_is_eager_and_says_so_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -45,22 +47,26 @@ def test_the_compiler_of_each_device(
     assert f"{variable} is /opt/gone/g++ -O2, which is not there" in compiler_problem(torch.device(device))
 
 
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of a run on tile arrays that are where they were made."""
+    folder = tmp_path_factory.mktemp("before")
+    write_table(split_table(PLATES), folder / "wells.parquet")
+    plates = three_plates(folder / "tiles")
+    assert launch(SHORT, plates, folder / "wells.parquet", folder / "run", folder / "state") == 0
+    return folder / "run"
+
+
 @pytest.mark.parametrize("linked", [["five.npy"], ["five.npy", "five.parquet"], ["five.parquet"]])
-def test_tile_arrays_that_were_moved_and_linked_back(linked: list[str], tmp_path: Path) -> None:
+def test_tile_arrays_that_were_moved_and_linked_back(linked: list[str], before: Path, tmp_path: Path) -> None:
     plates = three_plates(tmp_path / "tiles")
     write_table(split_table(PLATES), tmp_path / "wells.parquet")
-    outs = []
-    for name in ("before", "after"):
-        if name == "after":
-            for number, file in enumerate(linked):
-                disk = tmp_path / f"disk{number}"
-                disk.mkdir()
-                os.replace(tmp_path / "tiles" / file, disk / file)
-                (tmp_path / "tiles" / file).symlink_to(disk / file)
-        out = tmp_path / name
-        outs.append(out)
-        run = options(epochs=1, snapshot_tiles=0)
-        assert launch(run, plates, tmp_path / "wells.parquet", out, tmp_path / f"state-{name}") == 0
-    same_run(*outs)
-    given = json.loads(next((tmp_path / "state-after").glob("run-*.json")).read_text())
+    for number, file in enumerate(linked):
+        disk = tmp_path / f"disk{number}"
+        disk.mkdir()
+        os.replace(tmp_path / "tiles" / file, disk / file)
+        (tmp_path / "tiles" / file).symlink_to(disk / file)
+    assert launch(SHORT, plates, tmp_path / "wells.parquet", tmp_path / "after", tmp_path / "state") == 0
+    same_run(before, tmp_path / "after")
+    given = json.loads(next((tmp_path / "state").glob("run-*.json")).read_text())
     assert given["plates"] == [str(path) for path in plates], "links are not followed"

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
-
 from campfire.core.columns import PLATE
 from campfire.core.errors import CampfireError
 from campfire.core.files import read_table
@@ -84,31 +82,38 @@ def forecast(run: Run, jobs: Iterable[PlannedJob], facts: SourceFacts | None = N
     )
 
 
-def known_wells(run: Run) -> pd.DataFrame | None:
-    """The split without what is left out: as made, or drawn from the well table; None where neither is here."""
+def known_wells(run: Run) -> dict[str, dict[str, int]] | None:
+    """Plate -> split -> wells, without what is left out: of the split as made, or drawn from the well table.
+
+    None where neither is here.
+    """
     try:
         if Path(run.files.wells).is_file():
             table = read_table(run.files.wells)
         else:
             places = [run.files.metadata("well"), getattr(run.config.metadata.get("well"), "address", "")]
-            found = next((path for path in places if path and Path(path).is_file()), None)
-            if found is None or run.split_sheet.empty:
+            place = next((path for path in places if path and Path(path).is_file()), None)
+            if place is None or run.split_sheet.empty:
                 return None
             options = run.config.split.changed(exclude_same_structure=False)
-            table = assign_wells(run.split_sheet, read_wells(find_well_table(found), run.split_sheet), options)
+            table = assign_wells(run.split_sheet, read_wells(find_well_table(place), run.split_sheet), options)
         table = drop(table, run.left_out.all)
-        return table[table["split"] != "unused"]
+        counts = table[table["split"] != "unused"].groupby([PLATE, "split"], observed=True).size().reset_index(name="n")
+        found: dict[str, dict[str, int]] = {}
+        for plate, split, wells in zip(counts[PLATE], counts["split"], counts["n"], strict=True):
+            found.setdefault(str(plate), {})[str(split)] = int(wells)
+        return found
     except CampfireError:
         return None  # the split itself says what is wrong
 
 
-def count_wells(run: Run, plate: str, known: pd.DataFrame | None, split: str = "") -> float:
+def count_wells(run: Run, plate: str, known: Mapping[str, Mapping[str, int]] | None, split: str = "") -> float:
     """Wells of a plate, or those of a split."""
     if run.plate(plate).is_transfer:
         return float(len(run.plate(plate).wells))
     if known is not None:
-        rows = known[known[PLATE] == plate]
-        return float((rows["split"] == split).sum() if split else len(rows))
+        counts = known.get(plate, {})
+        return float(counts.get(split, 0) if split else sum(counts.values()))
     # Half of an evaluation plate is trained on, roughly.
     return wells_to_expect(run, plate) * (0.5 if split and plate in run.evaluation_plates else 1.0)
 
