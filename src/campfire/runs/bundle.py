@@ -1,7 +1,8 @@
 """One archive with everything behind the tables and figures, for readers without images, GPU or network.
 
     campfire bundle check results/bundle.tar
-    campfire bundle unpack bundle.tar --to results
+    campfire bundle unpack bundle.tar --to results/theirs
+    campfire bundle check results/theirs
 
 The archive is a plain tar (its tables are compressed already) with paths below the results root, sorted, without times
 or owners: the same files give the same bytes. `bundle/manifest.sha256` comes first, in the format of `sha256sum`.
@@ -35,6 +36,7 @@ READER_CONFIG = f"{FOLDER}/from_embeddings.yaml"
 """Written by `unpack`, not in the archive: the run's config, changed to start from the unpacked files."""
 SHEETS = {"sheet": f"{FOLDER}/plates.tsv", "transfer": f"{FOLDER}/transfer.tsv"}
 BLOCK = 1 << 20
+ARCHIVES = {"check": "the file bundle.tar, or the folder that it was unpacked to", "unpack": "the file bundle.tar"}
 
 
 def pack(
@@ -159,6 +161,31 @@ def _copy(handle: IO[bytes], path: Path | None) -> str:
     return total.hexdigest()
 
 
+def read_manifest(root: str | Path) -> dict[str, str]:
+    """Path -> SHA-256 of the files of the bundle that was unpacked below `root`; DataError where there is none."""
+    try:
+        text = (Path(root) / MANIFEST).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"{root}: has no {MANIFEST}; name a bundle, or the folder that one was unpacked to") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{root}/{MANIFEST}: not readable ({error}); unpack the bundle again") from error
+    return _read_manifest(text, root)
+
+
+def check_unpacked(root: str | Path) -> dict[str, str]:
+    """Path -> SHA-256 of every file of an unpacked bundle; DataError for files that are gone or have other bytes."""
+    expected = read_manifest(root)
+    wrong = [name for name, digest in expected.items() if not _same(Path(root) / name, digest)]
+    if wrong:
+        state = "was altered" if (Path(root) / wrong[0]).is_file() else "is gone"
+        others = f" ({len(wrong)} such files)" if len(wrong) > 1 else ""
+        raise DataError(
+            f"{Path(root) / wrong[0]}: {state} since the bundle was unpacked{others}; unpack the bundle again with "
+            "--overwrite"
+        )
+    return expected
+
+
 def unpack(archive: str | Path, root: str | Path | None = None, overwrite: bool = False) -> Path:
     """Verify a bundle and put its files below `root` (default: the run's results root); return the config to use.
 
@@ -212,12 +239,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, purpose in (("check", "compare every file with the manifest"), ("unpack", "check, then put in place")):
         command = commands.add_parser(name, help=purpose)
-        command.add_argument("archive", type=Path, help="the file bundle.tar")
+        command.add_argument("archive", type=Path, help=ARCHIVES[name])
     commands.choices["unpack"].add_argument("--to", type=Path, help="results root (default: the one of the run)")
     commands.choices["unpack"].add_argument("--overwrite", action="store_true", help="replace files that differ")
     options = parser.parse_args(arguments)
     if options.command == "check":
-        print(f"{options.archive}: {len(check(options.archive))} files as in the manifest")
+        compare = check_unpacked if options.archive.is_dir() else check
+        print(f"{options.archive}: {len(compare(options.archive))} files as in the manifest")
     else:
         path = unpack(options.archive, options.to, options.overwrite)
         print(f"verified and unpacked; now: snakemake --profile profiles/local --configfile {path} -- all")

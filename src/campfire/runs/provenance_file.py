@@ -20,13 +20,14 @@ def facts(
 ) -> dict[str, Any]:
     """What provenance.json holds.
 
-    results: the root of the results
+    results: the root of the results, by which the names of `files` are understood in a copy or after a move
     config: the options that decide them (`Run.counted_config`)
     code: script, table or figure -> its code and library versions
     files: those whose checksums are recorded; those that are not made yet are left out
     """
     present = sorted(path for path in map(str, files) if Path(path).is_file())
     return {
+        "results": Path(results).as_posix(),
         "commit": git_commit("."),
         "config": {"digest": value_digest(config), "values": config},
         "versions": versions(),
