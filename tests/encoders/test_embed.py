@@ -16,7 +16,7 @@ from campfire.core.columns import CELL_KEYS
 from campfire.core.errors import DataError
 from campfire.core.files import read_table_metadata, write_table
 from campfire.encoders import embedding_table as embeddings
-from campfire.encoders.embed import embed_plate, find_rows
+from campfire.encoders.embed import check_alone, embed_plate, find_rows
 
 CHANNELS = ["DNA", "AGP", "Mito"]
 
@@ -126,6 +126,34 @@ def test_an_encoder_that_breaks_its_word_is_named(store: Store, monkeypatch: pyt
         embed_plate(Recorder(), store, store.index, ["DNA", "AGP"])
 
 
+def test_an_encoder_that_returns_no_tensor_is_told_what_to_return(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recorder, "embed", lambda self, images, channels, statistics: np.zeros((len(images), 2)))
+    with pytest.raises(DataError, match=r"encoder mean gave numpy.ndarray; .* torch.Tensor of 40 rows .* 2 columns"):
+        embed_plate(Recorder(), store, store.index, ["DNA", "AGP"])
+
+
+def test_any_float_dtype_is_taken(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = torch.full((40, 2), 0.5, dtype=torch.bfloat16, requires_grad=True)
+    monkeypatch.setattr(Recorder, "embed", lambda self, images, channels, statistics: made)
+    assert (embed_plate(Recorder(), store, store.index, ["DNA", "AGP"])[1] == 0.5).all()
+
+
+def test_an_encoder_that_raises_keeps_its_error_and_its_tiles_are_logged(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: Any, images: torch.Tensor, channels: Any, statistics: Any) -> torch.Tensor:
+        if images.float().max() > 200:  # from the 20th tile on
+            raise RuntimeError("out of memory")
+        return torch.zeros(len(images), 2)
+
+    monkeypatch.setattr(Recorder, "embed", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        embed_plate(Recorder(), store, store.index, ["DNA", "AGP"], batch_size=15)
+    assert "encoder mean failed on 15 tiles, P1/A02/2/1 to P1/A03/2/5" in caplog.text
+
+
 def test_speed_is_logged(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="campfire.encoders.embed"):
         embed_plate(Recorder(), store, store.index, CHANNELS)
@@ -180,3 +208,51 @@ def test_channels_are_named_once(store: Store, channels: list[str]) -> None:
 def test_tables_need_no_torch() -> None:
     code = "import sys, campfire.encoders.embedding_table; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Network(Recorder):
+    """A small network with batch normalisation and dropout, by default in training mode as torch makes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.Conv2d(3, 5, 3), torch.nn.Dropout(0.1))
+
+    def dim(self, channels: Any) -> int:
+        return 5
+
+    @torch.inference_mode()
+    def embed(self, images: Any, channels: Any, statistics: Any = None) -> torch.Tensor:
+        return self.network(images.float()).mean((2, 3))
+
+
+def test_a_network_left_in_training_mode_is_refused(store: Store) -> None:
+    encoder = Network()
+    with pytest.raises(DataError, match=r"encoder mean gives .* in another batch: 16 tiles of plate P1 .*`\.eval\(\)`"):
+        check_alone(encoder, store, store.index, CHANNELS)
+    encoder.network[0].eval()  # dropout alone
+    with pytest.raises(DataError, match="in another batch"):
+        check_alone(encoder, store, store.index, CHANNELS)
+    encoder.network.eval()
+    check_alone(encoder, store, store.index, CHANNELS)
+    check_alone(encoder, store, store.index.head(0), CHANNELS)
+
+
+def test_an_encoder_that_scales_over_the_batch_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def centred(self: Any, images: torch.Tensor, channels: Any, statistics: Any) -> torch.Tensor:
+        means = images.float().mean((2, 3))
+        return means - means.mean(0)
+
+    monkeypatch.setattr(Recorder, "embed", centred)
+    with pytest.raises(DataError, match="in another batch"):
+        check_alone(Recorder(), store, store.index, CHANNELS)
+
+
+@pytest.mark.parametrize("value", [0.0, 1000.0])
+def test_the_rounding_of_a_collapsed_encoder_is_no_dependence(
+    store: Store, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    """All embeddings are alike but for the last bits of bfloat16, which depend on the kernel."""
+    scale = 1 + 2**-9 * torch.rand(16, 3, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(Recorder, "embed", lambda self, images, *_: value * scale.flip(0)[: len(images)])
+    check_alone(Recorder(), store, store.index, CHANNELS)

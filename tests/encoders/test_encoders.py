@@ -234,6 +234,11 @@ def broken(name, device):
 
 def short(name):
     return object()
+
+def unknown(name, device):
+    encoder = Mean(name, 1.0)
+    encoder.normalisation = "count"
+    return encoder
 """
 
 
@@ -250,6 +255,7 @@ def test_your_own_encoder_is_loaded_from_the_working_directory(tmp_path: Path, m
         ("own_code:none", "cannot load own_code:none"),
         ("nowhere:make", "cannot load nowhere:make"),
         ("own_code:broken", "lacks name, device"),
+        ("own_code:unknown", r"unknown normalisation 'count'; did you mean `counts`\?"),
         ("own_code:short", "own_code:short is called with device, name: .*unexpected keyword argument 'device'"),
     ):
         with pytest.raises(ConfigError, match=words):

@@ -91,6 +91,16 @@ def test_the_code_of_a_user_supplied_encoder_counts(make: Make, tmp_path: Path) 
     assert run.encoder("mine").own_code != before
 
 
+@pytest.mark.parametrize("factory", ["lab/mine.py:make", "lab/mine:make", "lab.mine.py:make"])
+def test_a_factory_that_names_a_file_is_answered_with_its_module(make: Make, tmp_path: Path, factory: str) -> None:
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab/mine.py").write_text("def make():\n    return 1\n")
+    own = {"kind": "python", "factory": factory}
+    run = make(encoders={"mine": own}, evaluate=[{"encoder": "mine", "channel_sets": ["DNA_AGP_Mito"]}])
+    with pytest.raises(ConfigError, match=r"factory names a file; give the module, lab\.mine:make"):
+        check_run(run)
+
+
 @pytest.mark.parametrize("prefix", ["cpg0016-jump", "", "/cpg0016-jump/"])
 def test_known_bad_folders_hold_for_their_plates(prefix: str) -> None:
     root = prefix.strip("/") + "/" if prefix else ""

@@ -14,7 +14,7 @@ from campfire.core.digests import file_sha256, value_digest
 from campfire.core.files import link_or_copy, read_table, read_table_metadata, single_writer
 from campfire.encoders import embedding_table as embeddings
 from campfire.encoders.base import MaskingEncoder
-from campfire.encoders.embed import check_widths, embed_plate, find_rows
+from campfire.encoders.embed import check_alone, check_widths, embed_plate, find_rows
 from campfire.images.tiles import open_plate
 from campfire.screen.leave_out import drop
 
@@ -50,6 +50,8 @@ for tiles, fields, output in zip(snakemake.input.tiles, nuclei, snakemake.output
             seen = (
                 encoder.masked(store, read_table(fields)) if isinstance(encoder, MaskingEncoder) and fields else store
             )
+            if spec["kind"] == "python" and not finished:
+                check_alone(encoder, seen, cells, here)
             keys, vectors = embed_plate(encoder, seen, cells, here, **params.machine)
             facts = {"encoder": name, "channels": here, "weights": encoder.digest, "made_of": made_of}
             facts |= {name: getattr(encoder, name) for name in ("pooling", "normalisation") if hasattr(encoder, name)}

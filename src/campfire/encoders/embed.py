@@ -18,6 +18,9 @@ from campfire.model.normalise import needs_plate, plate_statistics
 
 logger = logging.getLogger(__name__)
 
+TRIED = 16
+"""Tiles on which `check_alone` tries an encoder."""
+
 
 class TileStore(Protocol):
     """The part of `campfire.images.tiles.TilePlate` used here."""
@@ -117,13 +120,12 @@ def embed_plate(
             tiles = ahead.result()
             if start + batch_size < len(rows):
                 ahead = reader.submit(fetch, start + batch_size)
-            made = encoder.embed(tiles, channels, statistics).cpu().numpy()
-            if made.shape != (len(tiles), found.shape[1]):
-                raise DataError(
-                    f"encoder {encoder.name} gave an array of shape {made.shape} for {len(tiles)} tiles; its `embed` "
-                    f"must give a row per tile and, as its `dim` says, {found.shape[1]} columns"
-                )
-            found[start : start + len(tiles)] = made
+            try:
+                made = encoder.embed(tiles, channels, statistics)
+            except Exception:
+                _log_place(encoder, store, rows[start : start + len(tiles)])
+                raise
+            found[start : start + len(tiles)] = _checked(made, encoder, (len(tiles), found.shape[1]))
             now = time.perf_counter()
             if now - said > 10:
                 said, done = now, start + len(tiles)
@@ -132,6 +134,50 @@ def embed_plate(
     rate = len(rows) / max(seconds, 1e-9)
     logger.info("plate %s: %d cells with %s in %.1f s, %.0f tiles/s", plate, len(keys), words, seconds, rate)
     return keys, found[back]
+
+
+def _checked(made: Any, encoder: Encoder, shape: tuple[int, int]) -> NDArray[Any]:
+    """What `embed` returned as an array of this shape; DataError for anything but a tensor of it."""
+    if not isinstance(made, torch.Tensor):
+        raise DataError(
+            f"encoder {encoder.name} gave {type(made).__module__}.{type(made).__name__}; its `embed` must give a "
+            f"torch.Tensor of {shape[0]} rows (tiles) and {shape[1]} columns (its `dim`)"
+        )
+    if made.shape != shape:
+        raise DataError(
+            f"encoder {encoder.name} gave an array of shape {tuple(made.shape)} for {shape[0]} tiles; its `embed` must "
+            f"give a row per tile and, as its `dim` says, {shape[1]} columns"
+        )
+    return made.detach().float().cpu().numpy()
+
+
+def _log_place(encoder: Encoder, store: TileStore, rows: NDArray[np.int64]) -> None:
+    """Log on which tiles an encoder failed; its own error and traceback follow."""
+    index = store.index.set_index("row")
+    first, last = ("/".join(map(str, index.loc[row, CELL_KEYS])) for row in (rows[0], rows[-1]))
+    logger.error(
+        "encoder %s failed on %d tiles, %s to %s (plate/well/site/nucleus):", encoder.name, len(rows), first, last
+    )
+
+
+def check_alone(encoder: Encoder, store: TileStore, cells: pd.DataFrame, channels: Sequence[str]) -> None:
+    """Check that a tile's embedding does not depend on the tiles beside it, nor on chance; DataError if it does.
+
+    The first tiles of `cells` are embedded together and in pairs. A network in training mode fails: its batch
+    normalisation depends on the batch, its dropout on chance. Differences that other kernels make are smaller.
+    """
+    some = cells.head(TRIED)
+    if some.empty:
+        return
+    together, pairs = (embed_plate(encoder, store, some, channels, size)[1] for size in (TRIED, 2))
+    spread = float(together.std(axis=0).mean())
+    change, size = (float(np.sqrt(np.square(part).mean())) for part in (together - pairs, together))
+    if change > max(0.1 * spread, 0.02 * size):
+        raise DataError(
+            f"encoder {encoder.name} gives a tile another embedding in another batch: {len(some)} tiles of plate "
+            f"{some[PLATE].iloc[0]} embedded in pairs differ by {change:.3g} (root mean square; between tiles "
+            f"{spread:.3g}). Call `.eval()` on its network, and normalise each tile by itself or by `statistics`"
+        )
 
 
 def _positions(store: TileStore, channels: Sequence[str]) -> list[int]:

@@ -231,6 +231,9 @@ def _factory_problem(run: Run, name: str) -> str:
     module, _, function = encoder.options.get("factory", "").partition(":")
     if not module or not function:
         return f"config: encoder {name}: give `factory` as module:function, e.g. my_encoders:make"
+    if module.endswith(".py") or "/" in module:
+        right = module.removesuffix(".py").replace("/", ".").strip(".")
+        return f"encoder {name}: encoders.{name}.factory names a file; give the module, {right}:{function}"
     package, installed = path.with_suffix("") / "__init__.py", module.split(".")[0]
     if not (path.is_file() or package.is_file() or find_spec(installed)):
         return (

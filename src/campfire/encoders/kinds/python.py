@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from campfire.core.errors import ConfigError
+from campfire.core.mistakes import nearest
 from campfire.core.options import Options, option
 from campfire.encoders.registry import register
 
@@ -30,6 +31,7 @@ class PythonOptions(Options):
 def make_own(options: PythonOptions, name: str, device: str) -> Encoder:
     """What the user's factory makes; modules are found in the working folder as well."""
     from campfire.encoders.base import Encoder
+    from campfire.model.normalise import NORMALISATIONS
 
     module, _, function = options.factory.partition(":")
     if not module or not function:
@@ -49,6 +51,12 @@ def make_own(options: PythonOptions, name: str, device: str) -> Encoder:
         parts = ("name", "device", "normalisation", "digest", "dim", "embed")
         lacking = [part for part in parts if not hasattr(encoder, part)]
         raise ConfigError(f"encoder {name}: what {module}:{function} returns lacks {', '.join(lacking)}")
+    if encoder.normalisation not in (known := [*NORMALISATIONS, "counts"]):
+        raise ConfigError(
+            f"encoder {name}: what {module}:{function} returns has the unknown normalisation "
+            f"{encoder.normalisation!r}; {nearest(encoder.normalisation, known)} (`tile` and `none`: tiles as they are "
+            "stored, `counts`: in counts, `plate...`: with the plate's statistics)"
+        )
     return encoder
 
 
