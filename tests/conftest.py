@@ -22,8 +22,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of whole runs come first: a process that began one last would keep the others waiting for minutes."""
-    items.sort(key=lambda item: item.path.parent != REPOSITORY / "tests/workflow")
+    """Long files come first: a process that began one last would keep the others waiting for minutes."""
+    long = [REPOSITORY / "tests" / room for room in ("workflow", "training", "bench")]
+    items.sort(key=lambda item: long.index(item.path.parent) if item.path.parent in long else len(long))
 
 
 @pytest.fixture(scope="session")
