@@ -50,6 +50,7 @@ BESIDE: dict[str, Change] = {
     "row and column": lambda t: t.assign(row=rows(t) // 24, column=rows(t) % 4, Col=rows(t) % 2),
     "bounding boxes": lambda t: t.assign(bbox_0=rows(t), BoundingBoxMinimum_X=rows(t)[::-1] * 2),
     "a cell id": lambda t: t.assign(cell_id=rows(t) + 1000),
+    "counts of objects": lambda t: t.assign(cell_count=rows(t) % 9, Image_Count_Nuclei=rows(t) % 8),
     "timepoint and plane": lambda t: t.assign(timepoint=rows(t) % 3, z=rows(t) % 5),
 }
 """Columns beside the embedding that no embedding has."""
@@ -65,6 +66,12 @@ def test_what_is_no_feature_is_left_out(change: Change, tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[Change, str]] = {
     "a dose": (lambda t: t.assign(uM=t["well"].map({"A01": 0.0, "A02": 1.0, "B01": 3.3, "B02": 10.0})), "uM"),
     "a coded compound": (lambda t: t.assign(code=t["well"].map({"A01": 0, "A02": 1, "B01": 2, "B02": 3})), "code"),
+    "a dose beside categories": (
+        lambda t: t.assign(uM=t["well"].map({"A01": 0.0, "A02": 1.0, "B01": 3.3, "B02": 10.0})).astype(
+            {"plate": pd.CategoricalDtype(["P1", "P2"]), "well": "category"}
+        ),
+        "uM",
+    ),
     "a label": (lambda t: t.assign(moa=t["well"].map({"A01": 0, "A02": 0, "B01": 1, "B02": 1})), "moa"),
     "a count of the well": (
         lambda t: t.assign(n=t["well"].map({"A01": 8, "A02": 9, "B01": 3, "B02": 4})),
@@ -128,3 +135,20 @@ def test_constant_features_and_wells_of_one_cell_are_no_labels(tmp_path: Path) -
     assert read(plain.assign(f9=1.0), tmp_path).vectors.shape[1] == WIDTH + 1
     single = plain.drop_duplicates("well")
     assert read(single, tmp_path).vectors.shape[1] == WIDTH
+
+
+def test_embeddings_that_are_absent_or_text_are_named(tmp_path: Path) -> None:
+    plain = table()
+    lists: list[Any] = plain[[f"f{n}" for n in range(WIDTH)]].to_numpy().tolist()
+    keys = plain.drop(columns=[f"f{n}" for n in range(WIDTH)])
+    with pytest.raises(CampfireError, match="embedding holds lists written as text: write the table as parquet"):
+        read(keys.assign(embedding=[str(part) for part in lists]), tmp_path, suffix="csv")
+    lists[3] = None
+    with pytest.raises(CampfireError, match="1 rows have no embedding"):
+        read(keys.assign(embedding=lists), tmp_path)
+
+
+def test_text_columns_that_are_left_out_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        read(table().assign(f1=table()["f1"].map(lambda value: f"{value:.3f} au")), tmp_path)
+    assert "4 features, f0, f2, f3, f4; left out: f1" in caplog.text

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FEWEST = 20
+"""Cells of a plate from which on a match is tested for chance."""
+CHANCE = 0.2
+"""Share of centres that must agree; with a tolerance of 8 px some agree in any two fields of nuclei."""
+ALIKE = 0.9
+"""Correlation of places of the same nuclei; the centres of two segmentations differ by some pixels."""
+
 
 @dataclass(frozen=True)
 class Matching:
@@ -82,6 +89,8 @@ class TableEncoder:
                 "encoder's `plate`"
             )
         own = self.table.cells.iloc[rows].reset_index(drop=True)
+        if self.table.level != "well":
+            self._refuse_sites_from_zero(keys, own)
         if self.table.level == "centre":
             found, distance = self._by_centre(cells.reset_index(drop=True), own)
         else:
@@ -91,6 +100,10 @@ class TableEncoder:
             self._refuse_swapped_axes(cells.reset_index(drop=True), own, int(there.sum()))
         if len(keys) and not there.any():
             raise DataError(self._mismatch(keys, own, plate))
+        if self.table.level == "centre":
+            self._refuse_chance(keys, own, int(there.sum()))
+        elif self.table.level == "nucleus" and {"y", "x"} <= set(own) & set(cells):
+            self._refuse_other_labels(cells.reset_index(drop=True)[there], own.iloc[found[there]])
         matching = Matching(
             plate,
             self.table.level,
@@ -158,6 +171,46 @@ class TableEncoder:
                 f"their centres, but {found} with y and x exchanged; exchange the encoder's `y` and `x`"
             )
 
+    def _refuse_sites_from_zero(self, keys: pd.DataFrame, own: pd.DataFrame) -> None:
+        """DataError where the table has a site 0 of a plate and this run has none: its sites are other sites."""
+        if (_site(own["site"]) == "0").any() and not (_site(keys[names.SITE]) == "0").any() and len(keys):
+            raise DataError(
+                f"{self.table.path}: plate {own['plate'].iloc[0]} has a site 0, and this run's sites begin at "
+                f"{min(_site(keys[names.SITE]), key=_in_order)}; number the table's sites as this run does"
+            )
+
+    def _refuse_chance(self, keys: pd.DataFrame, own: pd.DataFrame, matched: int) -> None:
+        """DataError where so few centres agree in the sites that both have that they may do so by chance."""
+        ours = pd.MultiIndex.from_arrays([keys[names.WELL].astype(str), _site(keys[names.SITE])])
+        theirs = pd.MultiIndex.from_arrays([own["well"], _site(own["site"])])
+        fewer = min(int(ours.isin(theirs).sum()), int(theirs.isin(ours).sum()))
+        if fewer >= FEWEST and matched < CHANCE * fewer:
+            reach = ", ".join(f"{axis} {own[axis].min():.0f} to {own[axis].max():.0f}" for axis in ("y", "x"))
+            raise DataError(
+                f"{self.table.path}: only {matched} of {fewer} cells of plate {own['plate'].iloc[0]} in the sites that "
+                f"it has lie within {self.tolerance:g} px of a centre, as by chance; its centres are {reach}. "
+                "Set `scale` if they are not in pixels of this run, and see that both number the sites alike"
+            )
+
+    def _refuse_other_labels(self, cells: pd.DataFrame, own: pd.DataFrame) -> None:
+        """DataError where cells of one label lie elsewhere in the table: its labels are of another segmentation.
+
+        Places are compared within sites by correlation, so that neither unit nor origin of the table's matter.
+        """
+        if len(cells) < FEWEST:
+            return
+        site = [cells[names.WELL].astype(str), cells[names.SITE].astype(str)]
+        ours, theirs = cells[["y", "x"]], own[["y", "x"]].set_axis(cells.index)
+        ours, theirs = (part - part.groupby(site).transform("mean") for part in (ours, theirs))
+        straight = [abs(ours[a].corr(theirs[b])) for a, b in (("y", "y"), ("x", "x"))]
+        crossed = [abs(ours[a].corr(theirs[b])) for a, b in (("y", "x"), ("x", "y"))]
+        if max(min(straight), min(crossed)) < ALIKE:
+            raise DataError(
+                f"{self.table.path}: nuclei of one label lie elsewhere in it (plate {own['plate'].iloc[0]}: "
+                f"correlation {straight[0]:.2f} in y, {straight[1]:.2f} in x within sites); its labels are of another "
+                "segmentation; rename the column of labels, and cells are found by `y` and `x`"
+            )
+
     def _mismatch(self, keys: pd.DataFrame, own: pd.DataFrame, plate: str) -> str:
         """Why nothing matched, with a key of each side."""
         used = {"well": 1, "nucleus": 3}.get(self.table.level, 2)
@@ -167,6 +220,10 @@ class TableEncoder:
         if self.table.level == "centre":
             return f"{text}, and no centre lies within {self.tolerance:g} px; set `tolerance`, or `scale` to our pixels"
         return f"{text}; correct the columns that the encoder names"
+
+
+def _in_order(site: str) -> tuple[int, str]:
+    return len(site), site
 
 
 def _site(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 _NO_FEATURE = re.compile(
     r"""(?ix) unnamed:.* | index | level_\d+ | .*metadata_.* | (file|path)name.*
     | (image|object|table|cell|nucleus|nuclei|site|field|well|plate|batch)_?(number|no|nr|id|index|idx|label)?
-    | .*number_object_number | .*_?(parent|children)_.* | label | id | fov | row | col(umn)? | position
+    | (image_)?count_\w+ | (cell|nucleus|nuclei|object)s?_?count | .*number_object_number
+    | .*_?(parent|children)_.* | label | id | fov | row | col(umn)? | position
     | .*location_(center|max|min).* | .*location_.*_[xyz] | .*bounding_?box.* | bbox.* | [xyz]
     | cent(er|re|roid)[_-]?[xyz0-9] | .*_(center|centre|centroid)[_-]?[xyz] | time(point)? | frame | plane | z
     """
@@ -69,7 +70,11 @@ def read_features(
     else:
         chosen = _default_features(table, keys, path)
     if not chosen:
-        raise DataError(f"{path}: no columns of an embedding; name them, or how they begin, as `features`")
+        written = [
+            c for c in map(str, table.columns) if table[c].astype(str).str.fullmatch(r"\s*[\[(].*,.*[\])]\s*").any()
+        ]
+        hint = f"; {some(written)} holds lists written as text: write the table as parquet" if written else ""
+        raise DataError(f"{path}: no columns of an embedding{hint}; name them, or how they begin, as `features`")
     if len(chosen) == 1 and _holds_lists(table, chosen[0]):
         return _from_lists(table[chosen[0]], path)
     _refuse_text(table, chosen, path)
@@ -112,19 +117,19 @@ def _default_features(table: pd.DataFrame, keys: Mapping[str, str], path: Path) 
             f"{path}: column {some(labels)} has one value for each well, as a dose or a label has; name the columns of "
             "the embedding, or how they begin, as `features`"
         )
-    left_out = [c for c in map(str, table.columns) if c in numeric and c not in chosen and c not in keys.values()]
-    log.info(
-        "%s: %d features, %s%s", path, len(chosen), some(chosen, 4), f"; left out: {some(left_out)}" if left_out else ""
-    )
+    left_out = [c for c in map(str, table.columns) if c not in chosen and c not in keys.values()]
+    others = f"; left out: {some(left_out)}" if left_out else ""
+    log.info("%s: %d features, %s%s", path, len(chosen), some(chosen, 4) or "none", others)
     return chosen
 
 
 def _one_value_per_well(table: pd.DataFrame, columns: list[str], well: list[str]) -> list[str]:
     """The columns that vary, but within no well, where all have several cells. well: the columns that name it."""
-    sizes = table.groupby(well, sort=False).size()
+    groups = table.groupby(well, sort=False, observed=True)
+    sizes = groups.size()
     if not columns or len(sizes) < 2 or (sizes < FEWEST).any():
         return []
-    within, overall = table.groupby(well, sort=False)[columns].nunique(), table[columns].nunique()
+    within, overall = groups[columns].nunique(), table[columns].nunique()
     return [column for column in columns if overall[column] > 1 and (within[column] <= 1).all()]
 
 
@@ -156,6 +161,8 @@ def _refuse_text(table: pd.DataFrame, chosen: list[str], path: Path) -> None:
 
 
 def _from_lists(column: "pd.Series[Any]", path: Path) -> NDArray[np.float32]:
+    if (empty := column.isna()).any():
+        raise DataError(f"{path}: {int(empty.sum())} rows have no {column.name}; leave these rows out of the table")
     lengths = column.map(len)
     if lengths.min() != lengths.max():
         raise DataError(f"{path}: embeddings of {lengths.min()} to {lengths.max()} numbers; all must be alike long")

@@ -34,7 +34,7 @@ class CellTable:
 
     path: str
     cells: pd.DataFrame
-    """Columns plate, well, and for cells site, with nucleus (int) or y and x (px)."""
+    """Columns plate, well, and for cells site, with nucleus (int) or y and x (px); or with all three."""
     vectors: NDArray[np.float32]
 
     @property
@@ -147,17 +147,31 @@ def _find_columns(table: pd.DataFrame, columns: Mapping[str, str], path: Path) -
             f"{path}: a site but no cell in it; name the columns of the cell's centre as `y` and `x`, or of our label "
             "of its nucleus as `nucleus`. A table of wells has no site"
         )
-    unused = ("y", "x") if "nucleus" in found else ("nucleus",)
-    return {role: column for role, column in found.items() if role not in unused}
+    if "nucleus" in found and not all(role in found and _is_place(table[found[role]]) for role in ("y", "x")):
+        return {role: column for role, column in found.items() if role not in ("y", "x")}
+    return found
+
+
+def _is_place(column: pd.Series) -> bool:
+    """Whether a column can be half of a centre, against which labels are checked."""
+    return bool(pd.api.types.is_numeric_dtype(column) and column.notna().all())
 
 
 def _clean(column: pd.Series, role: str, path: Path) -> "pd.Series[Any]":
     """Keys as this project writes them: wells A01, sites and plates text without a float's .0, labels whole numbers."""
     if column.isna().any():
         raise DataError(f"{path}: {int(column.isna().sum())} rows have no {role} (column {column.name}); fill them in")
-    if role in ("y", "x"):
-        return pd.to_numeric(column).astype(np.float64)
-    if role == "nucleus":
-        return pd.to_numeric(column).astype(np.int64)
+    if role in ("y", "x", "nucleus"):
+        numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+        wrong = numbers.isna() if role != "nucleus" else ~(numbers % 1 == 0) | (numbers < 1)
+        if wrong.any():
+            what = (
+                "a number" if role != "nucleus" else "a label of this run, which are whole numbers from 1 in each site"
+            )
+            raise DataError(
+                f"{path}: {int(wrong.sum())} values of {role} (column {column.name}) such as "
+                f"{column[wrong].iloc[0]} are not {what}; correct them, or name another column as `{role}`"
+            )
+        return numbers if role != "nucleus" else numbers.astype(np.int64)
     text = column.astype(str).str.strip().str.replace(r"^(\d+)\.0$", r"\1", regex=True)
     return text.map(lambda value: well_name(value) or value) if role == "well" else text
