@@ -1,7 +1,9 @@
 """The page in a real browser: opened as a file, filtered, browsed with the keyboard, its pictures seen, no error."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,12 +13,18 @@ from campfire.report.page.data import index
 from campfire.report.page.story import ShownChapter, ShownTable
 from campfire.report.page.write import render
 from campfire.report.tables.options import TableOptions
-from support.browser import browser_path, opened
+from support.browser import browser_path, opened, started
 from support.page_run import EVIL, QUOTED, many_plates, write_run
 
 pytestmark = pytest.mark.skipif(
     browser_path() is None, reason="no Chromium or Chrome on this machine (Debian: apt-get install chromium)"
 )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with started() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +41,8 @@ SIZE = """async address => {
 }"""
 
 
-def test_filters_and_sorting(page: Path) -> None:
-    with opened(page) as (tab, problems):
+def test_filters_and_sorting(browser: Any, page: Path) -> None:
+    with opened(page, browser=browser) as (tab, problems):
         assert tab.title() == f"Run {QUOTED}"
         assert tab.locator("#wells tbody tr").count() == 5 and "5 of 5 wells on 2 plates" in tab.inner_text("#summary")
         tab.select_option("#filter-compound", EVIL)
@@ -58,14 +66,14 @@ def test_filters_and_sorting(page: Path) -> None:
         assert problems == []
 
 
-def test_a_long_table_shows_its_first_rows_and_all_on_request(tmp_path: Path) -> None:
+def test_a_long_table_shows_its_first_rows_and_all_on_request(browser: Any, tmp_path: Path) -> None:
     rows = tuple((("Encoder", False), (f"{k}", False)) for k in range(60))
     columns = (("Encoder", False), ("Rank", True))
     chapter = ShownChapter("a", "A", "Q?", (), (), (ShownTable("long", "Long", columns, rows, (), ()),))
     path = tmp_path / "index.html"
     write_text(path, render(index([], pd.DataFrame(columns=["Metadata_Plate"]), TableOptions(), "All"), [chapter], ""))
     shown = "#table-long tbody tr:visible"
-    with opened(path) as (tab, problems):
+    with opened(path, browser=browser) as (tab, problems):
         assert tab.locator(shown).count() == 25
         head = tab.locator("#table-long th", has_text="Rank").get_by_role("button")
         head.click()
@@ -76,8 +84,8 @@ def test_a_long_table_shows_its_first_rows_and_all_on_request(tmp_path: Path) ->
         assert problems == []
 
 
-def test_a_map_of_wells_opens_the_well_by_mouse_and_keyboard(page: Path) -> None:
-    with opened(page) as (tab, problems):
+def test_a_map_of_wells_opens_the_well_by_mouse_and_keyboard(browser: Any, page: Path) -> None:
+    with opened(page, browser=browser) as (tab, problems):
         canvas = tab.locator("#map-canvas")
         titles = ["Campfire: wells, raw", "Campfire: cells, raw"]
         assert tab.locator("#map-kind option").all_inner_texts() == titles
@@ -101,8 +109,8 @@ def test_a_map_of_wells_opens_the_well_by_mouse_and_keyboard(page: Path) -> None
         assert problems == []
 
 
-def test_a_map_is_coloured_by_well_position(page: Path) -> None:
-    with opened(page) as (tab, problems):
+def test_a_map_is_coloured_by_well_position(browser: Any, page: Path) -> None:
+    with opened(page, browser=browser) as (tab, problems):
         tab.select_option("#map-colour", "well row")
         assert tab.locator("#map-legend li").all_inner_texts() == ["A", "B", "C"], "in the order of the plate"
         tab.select_option("#map-colour", "well column")
@@ -112,9 +120,9 @@ def test_a_map_is_coloured_by_well_position(page: Path) -> None:
         assert problems == []
 
 
-def test_a_cell_of_the_map_shows_its_picture(page: Path) -> None:
+def test_a_cell_of_the_map_shows_its_picture(browser: Any, page: Path) -> None:
     pictured = {}
-    with opened(page) as (tab, problems):
+    with opened(page, browser=browser) as (tab, problems):
         tab.select_option("#map-kind", "1")
         canvas = tab.locator("#map-canvas")
         canvas.focus()
@@ -136,8 +144,8 @@ def test_a_cell_of_the_map_shows_its_picture(page: Path) -> None:
         assert problems == []
 
 
-def test_from_plate_to_cell_with_the_keyboard_alone(page: Path) -> None:
-    with opened(page) as (tab, problems):
+def test_from_plate_to_cell_with_the_keyboard_alone(browser: Any, page: Path) -> None:
+    with opened(page, browser=browser) as (tab, problems):
         tab.locator("#plates tbody button").first.focus()
         tab.keyboard.press("Enter")
         tab.wait_for_selector("#plate .grid button")
@@ -161,27 +169,27 @@ def test_from_plate_to_cell_with_the_keyboard_alone(page: Path) -> None:
         assert problems == []
 
 
-def test_a_view_can_be_sent_as_an_address(page: Path) -> None:
-    with opened(page, "#open=P1&well=B02") as (tab, problems):
+def test_a_view_can_be_sent_as_an_address(browser: Any, page: Path) -> None:
+    with opened(page, "#open=P1&well=B02", browser=browser) as (tab, problems):
         tab.wait_for_selector("#well .site circle.lost")
         assert "left out: blurred" in tab.inner_text("#well")
         assert problems == []
 
 
-def test_a_lost_file_is_named(page: Path, tmp_path: Path) -> None:
+def test_a_lost_file_is_named(browser: Any, page: Path, tmp_path: Path) -> None:
     alone = tmp_path / "index.html"
     write_text(alone, page.read_text())
-    with opened(alone, "#open=P1") as (tab, _):
+    with opened(alone, "#open=P1", browser=browser) as (tab, _):
         tab.wait_for_selector("[role=alert]")
         assert "plates/P1.js cannot be read" in tab.inner_text("[role=alert]")
 
 
-def test_262_plates_open_and_filter_in_seconds(tmp_path: Path) -> None:
+def test_262_plates_open_and_filter_in_seconds(browser: Any, tmp_path: Path) -> None:
     summaries, roles = many_plates(262, 384, 9)
     path = tmp_path / "index.html"
     write_text(path, render(index(summaries, roles, TableOptions(), "All"), [], ""))
     started = time.monotonic()
-    with opened(path) as (tab, problems):
+    with opened(path, browser=browser) as (tab, problems):
         assert "100,608 of 100,608 wells" in tab.inner_text("#summary")
         assert time.monotonic() - started < 60, "loose: machines differ, and so does their load"
         tab.select_option("#filter-plate", "BR00000007")

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,25 @@ def browser_path() -> str | None:
 
 
 @contextmanager
-def opened(page: Path, fragment: str = "") -> Iterator[tuple[Any, list[str]]]:
-    """The page in a browser that has no network, and a list that collects its errors and its requests of addresses."""
+def started() -> Iterator[Any]:
+    """A browser for several pages; no event loop can be started beside it."""
     from playwright.sync_api import sync_playwright
 
-    problems: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": 1300, "height": 900}, offline=True)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(page: Path, fragment: str = "", browser: Any = None) -> Iterator[tuple[Any, list[str]]]:
+    """The page in a browser that has no network, and a list that collects its errors and its requests of addresses.
+
+    Without a `browser` one is started for this page; nothing is kept from one page to the next.
+    """
+    problems: list[str] = []
+    with nullcontext(browser) if browser else started() as running:
+        context = running.new_context(viewport={"width": 1300, "height": 900}, offline=True)
         tab = context.new_page()
         tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         tab.on("pageerror", lambda error: problems.append(str(error)))
@@ -30,4 +41,4 @@ def opened(page: Path, fragment: str = "") -> Iterator[tuple[Any, list[str]]]:
         tab.on("request", lambda request: problems.append(request.url) if request.url.startswith("http") else None)
         tab.goto(page.resolve().as_uri() + fragment)
         yield tab, problems
-        browser.close()
+        context.close()
