@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from campfire.core.errors import DataError, in_one_line
@@ -115,7 +116,8 @@ def serve(root: str | Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[
     Raises DataError when the folder is missing or holds no bucket folder.
     """
     try:
-        from moto.server import ThreadedMotoServer
+        from moto.server import create_backend_app
+        from werkzeug.serving import make_server
     except ImportError as error:
         raise DataError(
             f"the local S3 server needs moto ({error}); install it with: pip install 'moto[s3,server]'"
@@ -125,19 +127,22 @@ def serve(root: str | Path, host: str = "127.0.0.1", port: int = 0) -> Iterator[
         raise DataError(f"{root}: no such folder to serve; it should hold one folder per bucket")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     buckets: list[str] = []
-    server = ThreadedMotoServer(ip_address=host, port=port, verbose=False)
     try:
         _fill(root, buckets)
         if not buckets:
             raise DataError(f"{root}: holds no bucket folder to serve")
-        server.start()
-        address, actual_port = server.get_host_and_port()
-        url = f"http://{address}:{actual_port}"
+        # moto's own server goes through the folders of all services of AWS to find the one that a request is meant for.
+        server = make_server(host, port, create_backend_app("s3"), threaded=True)
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        url = f"http://{host}:{server.port}"
         log.info("serving %s at %s (buckets: %s)", root, url, ", ".join(buckets))
         try:
             yield url
         finally:
-            server.stop()
+            server.shutdown()
+            thread.join()
+            server.server_close()
     finally:
         _empty(buckets)
 
