@@ -3,6 +3,7 @@
 import atexit
 import ctypes
 import gc
+import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt (malloc.h)."""
@@ -36,5 +37,11 @@ def collect_seldom() -> None:
     scikit-learn (docs/performance.md). Nothing but cycles waits for it: arrays and tensors are freed at once as before.
     """
     gc.set_threshold(NEW_OBJECTS, 10, 10)
-    atexit.unregister(gc.freeze)
-    atexit.register(gc.freeze)
+    atexit.unregister(_leave_objects)
+    atexit.register(_leave_objects)
+
+
+def _leave_objects() -> None:
+    """Hide all objects from the searches at the end of the process, whose memory the system takes back anyway."""
+    if "duckdb" not in sys.modules:  # it prints a page of warnings about objects that are left over
+        gc.freeze()
