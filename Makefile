@@ -48,6 +48,7 @@ $(BIN)/.ready: requirements-uv.lock requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.lock
 	$(BIN)/python -c 'import pathlib, site; (pathlib.Path(site.getsitepackages()[0]) / "campfire.pth").write_text("../../../../src\n")'  # relative: Python reads it in the locale's encoding
+	$(BIN)/python -m compileall -q src  # where PYTHONDONTWRITEBYTECODE is set, every job would compile its modules anew
 	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m campfire "$$@"\n' > $(BIN)/campfire && chmod +x $(BIN)/campfire
 	@touch $@
 

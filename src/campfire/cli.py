@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
+from campfire.core.memory import collect_seldom
+
 
 class Command(NamedTuple):
     """A sub-command: the module whose function (`main` where none is named) runs it, and its purpose in one line."""
@@ -73,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"; did you mean `{near[0]}`?" if near else f"; available: {', '.join(COMMANDS)}"
         print(f"campfire: unknown command `{name}`{hint}", file=sys.stderr)
         return 2
+    collect_seldom()
     module, _, function = COMMANDS[name].module.partition(":")
     code: int = getattr(import_module(module), function or "main")(rest)
     return code

@@ -17,7 +17,7 @@ from campfire.images import gallery, nuclei
 from campfire.images.gallery.connect import connect
 from campfire.screen.metadata import NEGATIVE_CONTROL, UNTREATED, read_plates, read_sheet, read_wells
 from campfire.screen.split import SplitOptions, assign_wells
-from campfire.simulate import ScreenOptions, serve, write_screen
+from campfire.simulate import ScreenOptions, cells, serve, write_screen
 from campfire.simulate.__main__ import read_options
 from campfire.simulate.layout import plan_screen
 from campfire.simulate.phenotype import FAMILIES, MECHANISMS, PARAMETERS
@@ -55,6 +55,14 @@ def test_another_seed_gives_other_images() -> None:
     one, _ = render_site(SMALL, plate, plate.wells[0], 1)
     other, _ = render_site(ScreenOptions(**{**SMALL.__dict__, "seed": 8}), plate, plate.wells[0], 1)
     assert (one != other).mean() > 0.5
+
+
+def test_nothing_of_a_cell_is_outside_of_the_box_that_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    plate = plan_screen(SMALL).plates[0]
+    pixels, labels = render_site(SMALL, plate, plate.wells[0], 1)
+    monkeypatch.setattr(cells, "_extent", lambda covered: slice(0, cells.WINDOW))
+    for drawn, whole in zip((pixels, labels), render_site(SMALL, plate, plate.wells[0], 1), strict=True):
+        np.testing.assert_array_equal(drawn, whole)
 
 
 def test_images_are_five_channel_lzw_tiffs_in_a_folder_with_a_space(screen: Path) -> None:

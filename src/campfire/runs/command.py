@@ -33,7 +33,6 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The words of a Snakemake command as Snakemake reads them; ConfigError for an option that it does not have."""
-    collect_seldom()  # before Snakemake is imported, which the same process runs afterwards
     from snakemake.cli import get_argument_parser
 
     parser = get_argument_parser(profiles=[])
@@ -245,6 +244,7 @@ def _errors(lines: Sequence[str]) -> list[str]:
 @in_one_line
 def _plan_here(given: Sequence[str]) -> int:
     """Check a command and print all that Snakemake says of its plan, in this process."""
+    collect_seldom()
     parsed = check(given)
     snakemake(complete(_with_plan(given), parsed))
 

@@ -1,4 +1,7 @@
-"""Drawing cells: five fluorescent channels per cell, each cell in a separate window, before optics and camera."""
+"""Drawing cells: five fluorescent channels per cell, each cell in a separate window, before optics and camera.
+
+Cells that are drawn together share the part of the window that any of them covers; nothing is computed outside of it.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +21,16 @@ Parameters = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class DrawnCells:
-    """N cells, each in a WINDOW x WINDOW px box around its nucleus."""
+    """N cells, each in a box of H x W px that holds all of it, out of a WINDOW x WINDOW px window around its nucleus."""
 
     light: NDArray[Any]
-    """(N, 5, WINDOW, WINDOW) float32, channel order of core.columns.CHANNELS; about 1 where a stain is bright."""
+    """(N, 5, H, W) float32, channel order of core.columns.CHANNELS; about 1 where a stain is bright."""
     depth: NDArray[Any]
-    """(N, WINDOW, WINDOW) float32: 1 in the middle of the cell, 0 on its outline, negative outside."""
+    """(N, H, W) float32: 1 in the middle of the cell, 0 on its outline, negative outside."""
     nucleus: NDArray[Any]
     """(N, CORE, CORE) bool: the true nucleus, in the middle of the window."""
+    corner: tuple[int, int]
+    """Where the box begins in the window: y, x in px."""
 
 
 def _outline(
@@ -74,6 +79,16 @@ MIDDLE = slice(LOW, LOW + CORE)
 """The central part of the window, along one side."""
 
 
+def _extent(covered: NDArray[Any]) -> slice:
+    """The pixels along one side of a window (WINDOW,) from the first to the last covered one, and its central part.
+
+    In steps of eight, as many as the processor takes at once, so that values do not depend on the extent.
+    """
+    found = np.flatnonzero(covered)
+    first, last = min([LOW, *found[:1]]), max([LOW + CORE - 1, *found[-1:]])
+    return slice(int(first) // 8 * 8, int(last) // 8 * 8 + 8)
+
+
 def draw(cells: Parameters, atlas: Atlas, rng: np.random.Generator) -> DrawnCells:
     """Draw N cells with parameters (N,) each (campfire.simulate.phenotype.draw_cells)."""
     return _Drawing(cells, atlas, rng).draw()
@@ -91,27 +106,29 @@ class _Drawing:
         self.angle = self.rng.uniform(0, np.pi, self.count).astype(np.float32)
         self._shape_cells()
         dna, nucleoli, nuclei = self._nuclei()
-        light = np.zeros((self.count, 5, WINDOW, WINDOW), np.float32)
+        light = np.empty((self.count, 5, *self.depth.shape[1:]), np.float32)
         amount = self.rng.lognormal(0, 0.15, (5, self.count)).astype(np.float32)[:, :, None, None]
-        light[:, 0, MIDDLE, MIDDLE] = amount[0] * dna
+        light[:, 0] = 0
+        light[:, 0, *self.core] = amount[0] * dna
         vacuole = _soft_step((self._window(self.atlas.holes) - (2.6 - 2.4 * np.sqrt(self.p["vacuoles"]))) * 2.5)
         self.whole = 1 - 0.75 * (vacuole * self.outside)
         light[:, 1] = self._actin() * amount[1]
         light[:, 2] = self._mitochondria(amount[2])
         light[:, 3] = self._reticulum(amount[3])
         light[:, 4] = self._rna(nucleoli) * amount[4]
-        return DrawnCells(light, self.depth, nuclei)
+        return DrawnCells(light, self.depth, nuclei, (self.rows.start, self.columns.start))
 
     def _window(self, texture: NDArray[Any]) -> NDArray[Any]:
-        """A window of a texture at a random position for each cell."""
-        return cut(texture, self.rng.integers(0, SIZE, (self.count, 2)), WINDOW)
+        """The box in a window of a texture at a random position, for each cell."""
+        corners = self.rng.integers(0, SIZE, (self.count, 2)) + (self.rows.start, self.columns.start)
+        return cut(texture, corners, *self.depth.shape[1:])
 
     def _mixed(self, pair: list[NDArray[Any]], share: NDArray[Any]) -> NDArray[Any]:
         weight = share[:, None, None]
         return (1 - weight) * self._window(pair[0]) + weight * self._window(pair[1])
 
     def _shape_cells(self) -> None:
-        """Depth inside the outline, whose centre is a little off the nucleus; sets a cell's extent and thickness."""
+        """Set depth inside the outline, whose centre is a little off the nucleus, the box, and the thickness in it."""
         cells, rng, count, p = self.cells, self.rng, self.count, self.p
         shift = (rng.normal(0, 0.10, (2, count)) * cells["cell_radius"]).astype(np.float32)
         dy = AXIS[None, :, None] - shift[0][:, None, None]
@@ -128,9 +145,14 @@ class _Drawing:
             rng.uniform(0, 2 * np.pi, (count, 5)).astype(np.float32),
         )
         # A very long cell is rounded off where its window ends.
-        self.depth = np.minimum(1 - rho, ((WINDOW - 1) / 2 - 1 - FROM_NUCLEUS) / p["cell_radius"])
+        depth = np.minimum(1 - rho, ((WINDOW - 1) / 2 - 1 - FROM_NUCLEUS) / p["cell_radius"])
+        covered = (depth > 0).any(0)
+        self.rows, self.columns = _extent(covered.any(1)), _extent(covered.any(0))
+        self.core = tuple(slice(LOW - axis.start, LOW - axis.start + CORE) for axis in (self.rows, self.columns))
+        self.depth = np.ascontiguousarray(depth[:, self.rows, self.columns])
+        self.from_nucleus = np.ascontiguousarray(FROM_NUCLEUS[:, self.rows, self.columns])
         self.inside = _soft_step(self.depth * p["cell_radius"] / 2.5)
-        self.thick = self.inside * (0.30 + 0.70 * np.exp(-((FROM_NUCLEUS / (0.8 * p["cell_radius"])) ** 2)))
+        self.thick = self.inside * (0.30 + 0.70 * np.exp(-((self.from_nucleus / (0.8 * p["cell_radius"])) ** 2)))
 
     def _nuclei(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """DNA and nucleoli in the central part of the window, and which of its pixels belong to the nucleus."""
@@ -147,22 +169,24 @@ class _Drawing:
             rng.uniform(0, 2 * np.pi, (count, 3)).astype(np.float32),
         )
         solid = _soft_step((1 - nuclear) * p["nucleus_radius"] / 1.5)
-        self.outside = np.ones((count, WINDOW, WINDOW), np.float32)
-        self.outside[:, MIDDLE, MIDDLE] = 1 - solid
+        self.outside = np.ones(self.depth.shape, np.float32)
+        self.outside[:, *self.core] = 1 - solid
         nucleoli = np.zeros_like(nuclear)
         number = rng.poisson(cells["nucleoli"])
         for k in range(6):
             distance = cells["nucleus_radius"] * 0.62 * np.sqrt(rng.random(count))
             around = rng.uniform(0, 2 * np.pi, count)
             size = (cells["nucleolus_radius"] * rng.lognormal(0, 0.2, count)).astype(np.float32)[:, None, None]
+            if not (number > k).any():
+                continue
             y = near[None, :, None] - (distance * np.sin(around)).astype(np.float32)[:, None, None]
             x = near[None, None, :] - (distance * np.cos(around)).astype(np.float32)[:, None, None]
             spot = np.exp(-(((y * y + x * x) / (size * size)) ** 2))
             nucleoli = np.maximum(nucleoli, spot * (number > k)[:, None, None])
         nucleoli *= solid
         grain = blend(
-            cut(self.atlas.grain[0], rng.integers(0, SIZE, (count, 2)), CORE),
-            cut(self.atlas.grain[1], rng.integers(0, SIZE, (count, 2)), CORE),
+            cut(self.atlas.grain[0], rng.integers(0, SIZE, (count, 2)), CORE, CORE),
+            cut(self.atlas.grain[1], rng.integers(0, SIZE, (count, 2)), CORE, CORE),
             cells["chromatin_coarse"],
         )
         chromatin = np.clip(1 + p["chromatin_contrast"] * grain, 0.1, None) * (1.05 - 0.25 * nuclear * nuclear)
@@ -173,16 +197,19 @@ class _Drawing:
         cells, rng, count, p = self.cells, self.rng, self.count, self.p
         index = np.round(self.angle / np.pi * FIBRE_ANGLES + rng.normal(0, 0.6, count)).astype(int) % FIBRE_ANGLES
         corners = rng.integers(0, SIZE, (count, 2))
-        fibres = np.empty((count, WINDOW, WINDOW), np.float32)
+        fibres = np.empty_like(self.depth)
         fine, coarse = self.atlas.fibres
         for i, (y0, x0) in enumerate(corners):
-            box = (slice(y0, y0 + WINDOW), slice(x0, x0 + WINDOW))
+            box = (
+                slice(y0 + self.rows.start, y0 + self.rows.stop),
+                slice(x0 + self.columns.start, x0 + self.columns.stop),
+            )
             share = cells["fibre_coarse"][i]
             fibres[i] = (1 - share) * fine[index[i]][box] + share * coarse[index[i]][box]
         side = rng.uniform(0, 2 * np.pi, count)
         reach = cells["nucleus_radius"] + 0.7 * cells["golgi_spread"]
-        gy = AXIS[None, :, None] - (reach * np.sin(side)).astype(np.float32)[:, None, None]
-        gx = AXIS[None, None, :] - (reach * np.cos(side)).astype(np.float32)[:, None, None]
+        gy = AXIS[None, self.rows, None] - (reach * np.sin(side)).astype(np.float32)[:, None, None]
+        gx = AXIS[None, None, self.columns] - (reach * np.cos(side)).astype(np.float32)[:, None, None]
         apart = (gy * gy + gx * gx) / (2 * p["golgi_spread"] ** 2)
         golgi = np.exp(-apart) * (0.25 + 1.2 * self._window(self.atlas.spots[1])) * (5.5 / p["golgi_spread"])
         rim = np.exp(-((self.depth * p["cell_radius"] / 2.2 - 0.8) ** 2))
@@ -199,7 +226,7 @@ class _Drawing:
         tubular = self._mixed(self.atlas.tubules, cells["mito_coarse"])
         dotted = self._mixed(self.atlas.spots, cells["mito_coarse"]) * 1.3
         organelle = (1 - p["mito_fragmented"]) * tubular + p["mito_fragmented"] * dotted
-        edge = np.maximum(FROM_NUCLEUS - 0.9 * p["nucleus_radius"], 0) / p["mito_reach"]
+        edge = np.maximum(self.from_nucleus - 0.9 * p["nucleus_radius"], 0) / p["mito_reach"]
         patchy = np.clip(1 + p["mito_patchy"] * self._window(self.atlas.patches), 0.1, None)
         spread = self.outside * np.exp(-edge * np.sqrt(edge)) * organelle * patchy
         return amount * self.inside * (0.10 * self.thick + spread)
@@ -207,7 +234,7 @@ class _Drawing:
     def _reticulum(self, amount: NDArray[Any]) -> NDArray[Any]:
         p, grain = self.p, self.atlas.grain
         reticulum = blend(self._window(grain[0]), self._window(grain[2]), self.cells["er_coarse"])
-        fall = np.exp(-np.maximum(FROM_NUCLEUS - p["nucleus_radius"], 0) / p["er_reach"])
+        fall = np.exp(-np.maximum(self.from_nucleus - p["nucleus_radius"], 0) / p["er_reach"])
         light = amount * self.inside * fall * np.clip(1 + p["er_contrast"] * reticulum, 0.1, None) * self.whole
         return light * (0.45 + 0.55 * self.outside)
 
@@ -216,5 +243,5 @@ class _Drawing:
         granules = blend(self._window(grain[0]), self._window(grain[1]), self.cells["rna_coarse"])
         body = self.thick * np.clip(1 + p["rna_contrast"] * granules, 0.1, None) * self.whole
         light = body * (0.55 + 0.45 * self.outside)
-        light[:, MIDDLE, MIDDLE] += 0.9 * p["nucleolus_contrast"] * nucleoli
+        light[:, *self.core] += 0.9 * p["nucleolus_contrast"] * nucleoli
         return light

@@ -61,15 +61,17 @@ class Canvas:
     def add(self, cells: DrawnCells, points: NDArray[Any]) -> None:
         """Place N cells with their nuclei at `points` (N, 2; y, x in px)."""
         size = self.light.shape[-1]
-        inset = (WINDOW - CORE) // 2
-        nucleus = np.zeros((WINDOW, WINDOW), bool)
-        for i, (y, x) in enumerate(np.round(points - (WINDOW - 1) / 2).astype(int)):
+        height, width = cells.depth.shape[1:]
+        core = tuple(slice((WINDOW - CORE) // 2 - start, (WINDOW + CORE) // 2 - start) for start in cells.corner)
+        nucleus = np.zeros((height, width), bool)
+        corners = np.round(points - (WINDOW - 1) / 2).astype(int) + cells.corner
+        for i, (y, x) in enumerate(corners.tolist()):
             self._count += 1
-            y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + WINDOW, size), min(x + WINDOW, size)
+            y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + height, size), min(x + width, size)
             if y0 >= y1 or x0 >= x1:
                 continue
             field, inner = (slice(y0, y1), slice(x0, x1)), (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
-            nucleus[inset : inset + CORE, inset : inset + CORE] = cells.nucleus[i]
+            nucleus[core] = cells.nucleus[i]
             depth = (cells.depth[i] + 2.0 * nucleus)[inner]
             wins = depth > self._best[field]
             np.copyto(self._best[field], depth, where=wins)
@@ -102,15 +104,23 @@ def photograph(light: NDArray[Any], optics: Optics, rng: np.random.Generator) ->
     for k in range(5):
         # Out-of-focus haze is smooth: blurred at a quarter of the resolution.
         pad = -size % 4
-        small = np.pad(light[k], ((0, pad), (0, pad)), mode="edge").reshape((size + pad) // 4, 4, -1, 4).mean((1, 3))
+        whole = np.pad(light[k], ((0, pad), (0, pad)), mode="edge") if pad else light[k]
+        small = whole.reshape((size + pad) // 4, 4, -1, 4).mean((1, 3))
         small = ndimage.gaussian_filter(small, 4.0, mode="nearest", truncate=3.0)
         haze = np.repeat(np.repeat(small, 4, 0), 4, 1)[:size, :size]
         haze = ndimage.uniform_filter(haze, 5, mode="nearest")
-        sharp = ndimage.gaussian_filter(light[k], optics.blur, mode="nearest", truncate=3.0)
-        counts = optics.background[k] + optics.gain[k] * shade * ((1 - optics.haze) * sharp + optics.haze * haze)
-        noise = rng.standard_normal(counts.shape, dtype=np.float32)
-        counts = counts + noise * np.sqrt(optics.read_noise**2 + 0.25 * counts)
-        image[k] = np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+        counts = ndimage.gaussian_filter(light[k], optics.blur, mode="nearest", truncate=3.0)
+        counts *= 1 - optics.haze
+        haze *= optics.haze
+        counts += haze
+        counts *= optics.gain[k] * shade
+        counts += optics.background[k]
+        spread = 0.25 * counts
+        spread += optics.read_noise**2
+        np.sqrt(spread, out=spread)
+        spread *= rng.standard_normal(counts.shape, dtype=np.float32)
+        counts += spread
+        image[k] = np.clip(np.rint(counts, out=counts), 0, 65535, out=counts)
     return image
 
 

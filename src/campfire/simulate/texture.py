@@ -91,10 +91,12 @@ def make_atlas(seed: int, margin: int) -> Atlas:
     )
 
 
-def cut(texture: NDArray[np.float32], corners: NDArray[np.int64], window: int) -> NDArray[np.float32]:
-    """Windows (N, window, window) of one texture at `corners` (N, 2) in 0..SIZE-1."""
-    view = np.lib.stride_tricks.sliding_window_view(texture, (window, window))
-    return view[corners[:, 0], corners[:, 1]]
+def cut(texture: NDArray[np.float32], corners: NDArray[np.int64], height: int, width: int) -> NDArray[np.float32]:
+    """Parts (N, height, width) of one texture that begin at `corners` (N, 2; y, x in px)."""
+    parts = np.empty((len(corners), height, width), np.float32)
+    for part, (y, x) in zip(parts, corners.tolist(), strict=True):
+        part[:] = texture[y : y + height, x : x + width]
+    return parts
 
 
 def blend(fine: NDArray[np.float32], coarse: NDArray[np.float32], share: NDArray[np.float32]) -> NDArray[np.float32]:
