@@ -21,7 +21,8 @@ Parameters = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class DrawnCells:
-    """N cells, each in a box of H x W px that holds all of it, out of a WINDOW x WINDOW px window around its nucleus."""
+    """N cells. Each is in a box of H x W px, the part of its window (WINDOW x WINDOW px, its nucleus in the middle)
+    that holds all of it."""
 
     light: NDArray[Any]
     """(N, 5, H, W) float32, channel order of core.columns.CHANNELS; about 1 where a stain is bright."""
@@ -120,7 +121,7 @@ class _Drawing:
 
     def _window(self, texture: NDArray[Any]) -> NDArray[Any]:
         """The box in a window of a texture at a random position, for each cell."""
-        corners = self.rng.integers(0, SIZE, (self.count, 2)) + (self.rows.start, self.columns.start)
+        corners = self.rng.integers(0, SIZE, (self.count, 2)) + np.array([self.rows.start, self.columns.start])
         return cut(texture, corners, *self.depth.shape[1:])
 
     def _mixed(self, pair: list[NDArray[Any]], share: NDArray[Any]) -> NDArray[Any]:
