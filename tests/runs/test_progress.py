@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from campfire.runs.made import describe
+from campfire.runs.made import asked_for, describe
 from campfire.runs.progress.handler import LogHandler
 from campfire.runs.progress.stages import STAGE_OF_RULE, TARGETS, Job, Progress
 from campfire.runs.progress.terminal import SHOWS_STAGES, WARNINGS, Warnings
@@ -38,6 +38,13 @@ def test_what_a_run_made_is_said_in_a_sentence() -> None:
     )
     assert describe(Counter(check_source=1), ["a/check_source.md"]) == "See a/check_source.md"
     assert describe(Counter(table=1), ["a"] * 9) == "Made: 1 table." and not describe(Counter(), ["a"])
+
+
+def test_the_files_of_a_rule_that_was_asked_for_are_named() -> None:
+    check = SimpleNamespace(output=["a/check_source.md"], input=["a/sheet"])
+    bundle = SimpleNamespace(output=[], input=["a/bundle.tar"])
+    dag = SimpleNamespace(targetfiles={"a/figure.pdf"}, targetjobs=[check, bundle])
+    assert asked_for(dag) == ["a/bundle.tar", "a/check_source.md", "a/figure.pdf"]
 
 
 def test_time_left_follows_the_jobs_that_have_ended() -> None:

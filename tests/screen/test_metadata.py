@@ -236,10 +236,18 @@ def test_wells_are_text_of_the_right_source(tmp_path: Path) -> None:
     assert wells[[WELL, COMPOUND]].to_numpy().tolist() == named
 
 
+def test_leading_zeros_that_a_spreadsheet_dropped_are_named(tmp_path: Path) -> None:
+    sheet = pd.DataFrame({SOURCE: ["s1"], PLATE: ["0042"]})
+    with pytest.raises(DataError, match=r"no wells of plate 0042; it has plate 42 \(spreadsheets drop leading zeros"):
+        metadata.read_wells(well_file(tmp_path, "s1,7,A01,X", "s1,42,A01,X"), sheet)
+    with pytest.raises(DataError, match="no wells of plate 0042; plate 0042 is there with source s2; correct"):
+        metadata.read_wells(well_file(tmp_path, "s2,0042,A01,X"), sheet)
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["s1,P2,A01,X"], "no wells of plate P1; correct plate and source"),
+        (["s1,P2,A01,X"], "no wells of plate P1; it has plates such as P2; correct plate and source"),
         (["s1,P1,A01,X", "s1,P1,A01,Y"], "plate P1, well 'A01' occurs twice"),
         (["s1,P1,A01,X", "s1,P1,A1,Y"], "plate P1, well 'A01' occurs twice"),
         (["s1,P1,1A,X"], "line 2: plate P1, well '1A' is no well name such as A01"),

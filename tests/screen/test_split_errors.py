@@ -21,6 +21,7 @@ from campfire.screen.split.__main__ import main
         ({"ood_plates": 0}, {}, r"no plate of role ood"),
         ({"compounds": 3}, {}, r"4 compounds are to be held out but 3 besides the controls"),
         ({}, {"controls": ["NEG", "JCP_X"]}, r"control JCP_X is on no plate of role id"),
+        ({}, {"controls": ["NEG", "POSS"]}, r"control POSS is on no plate of role id \(did you mean 'POS'\?\)"),
         ({}, {"held_out_compounds": ["C99"]}, r"held-out compound C99 is not on plates of role id and of role ood"),
     ],
 )

@@ -32,8 +32,16 @@ def show_made(workflow: Any, run: Run) -> None:
         return
     rules = Counter(job.rule.name for job in workflow.dag.finished_jobs)
     page = [run.files.page] if rules["write_page"] else []
-    if text := describe(rules, page or sorted(map(str, workflow.dag.targetfiles))):
+    if text := describe(rules, page or asked_for(workflow.dag)):
         logger.info(text, extra={"campfire": True})
+
+
+def asked_for(dag: Any) -> list[str]:
+    """The files that the command asked for, by name or as the results of a rule (`check_source`, `bundle`)."""
+    files = {str(file) for file in dag.targetfiles}
+    for job in dag.targetjobs:
+        files |= {str(file) for file in job.output or job.input}
+    return sorted(files)
 
 
 def describe(rules: Counter[str], files: Sequence[str]) -> str:

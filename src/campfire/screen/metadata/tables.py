@@ -79,7 +79,8 @@ def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.Dat
     if absent:
         named = f"plate{'s' if len(absent) > 1 else ''} {some(absent, 5)}"
         raise DataError(
-            f"{path}: no wells of {named}; correct plate and source in the sheet or use the full well table"
+            f"{path}: no wells of {named}; {_instead(table, absent[0])}; correct plate and source in the sheet or use "
+            "the full well table"
         )
     wells = named_wells(wells, path, DataError)
     empty = wells[wells[COMPOUND] == ""]
@@ -90,6 +91,18 @@ def read_wells(path: str | Path, plates: pd.DataFrame | Iterable[str]) -> pd.Dat
         )
     warn_of_doubtful_names(wells[COMPOUND], "compound", path)
     return wells.reset_index(drop=True)
+
+
+def _instead(table: pd.DataFrame, plate: str) -> str:
+    """What the table has in place of a plate that is absent: the plate of another source, without its zeros, others."""
+    same = sorted(set(table.loc[table[PLATE] == plate, SOURCE]))
+    if same:
+        return f"plate {plate} is there with source {some(same, 3)}"
+    plates = list(dict.fromkeys(table[PLATE]))
+    bare = [name for name in plates if name.lstrip("0") == plate.lstrip("0")]
+    if bare:
+        return f"it has plate {bare[0]} (spreadsheets drop leading zeros: write such columns as text)"
+    return f"it has plates such as {some(plates, 3)}" if plates else "it has no rows"
 
 
 def named_wells(table: pd.DataFrame, path: str | Path, error: type[CampfireError] = ConfigError) -> pd.DataFrame:

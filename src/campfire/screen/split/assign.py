@@ -8,6 +8,7 @@ is `a[permutation(len(a))[:k]]`.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -169,8 +170,15 @@ def _check_controls(on_id: set[str], on_ood: set[str], options: SplitOptions) ->
         for role, present in (("id", on_id), ("ood", on_ood)):
             if control not in present:
                 raise SplitError(
-                    f"control {control} is on no plate of role {role}; correct split.controls or the sheet"
+                    f"control {control} is on no plate of role {role}{_near(control, present)}; correct split.controls "
+                    "or the sheet"
                 )
+
+
+def _near(name: str, present: set[str]) -> str:
+    """A compound whose name is nearly the same, as a question; "" where there is none."""
+    near = get_close_matches(name, sorted(present), n=1, cutoff=0.8)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _draw_held_out(present: set[str], options: SplitOptions) -> list[str]:
