@@ -11,7 +11,7 @@ import tifffile
 
 from campfire.core.columns import BATCH, PLATE, SOURCE
 from campfire.core.errors import ConfigError, DataError
-from campfire.images.gallery import S3Options, check_source, fetch_plate, plan_download
+from campfire.images.gallery import S3Options, check_source, differing, fetch_plate, plan_download, render_check
 from campfire.images.gallery.arrange import BUCKET, arrange, find_images, main, read_list
 from campfire.images.gallery.client import NotFoundError, list_objects, read_object
 from campfire.images.gallery.connect import connect
@@ -68,6 +68,19 @@ def test_the_preflight_reads_a_folder(screen: Path, tmp_path: Path) -> None:
     source = options(tmp_path / "out")
     assert check_source(connect(source), source, sheet, ["DAPI"]).loc[0, "difference"] == ""
     assert "no channel DNA" in check_source(connect(source), source, sheet, ["DNA"]).loc[0, "difference"]
+
+
+def test_the_preflight_of_a_folder_looks_at_every_plate(screen: Path, tmp_path: Path) -> None:
+    for plate, channels in (("P1", {"DAPI": "DNA", "Actin": "Actin"}), ("P2", {"DAPI": "DNA"})):
+        images = find_images(screen, PATTERN, {"DAPI": "DNA", "Actin": "Actin"}, plate=plate)
+        arrange(images[images["channel"].isin(channels.values())], tmp_path / "out")
+    sheet = pd.DataFrame([{SOURCE: "mine", BATCH: "1", PLATE: plate} for plate in ("P1", "P2")])
+    source = options(tmp_path / "out")
+    table = check_source(connect(source), source, sheet, ["DNA", "Actin"])
+    assert differing(table) == ["1 / P2: no channel Actin in load_data"]
+    assert "1 of 2 plates are as expected" in render_check(table)
+    with pytest.raises(DataError, match=r"P2: .* has no channel Actin; it has DNA\. .* the sheet's column channels"):
+        plan_download(connect(source), source, "mine", "1", "P2", ["B07"], ["DNA", "Actin"])
 
 
 def test_a_folder_is_read_like_a_bucket(tmp_path: Path) -> None:

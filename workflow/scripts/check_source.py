@@ -8,7 +8,7 @@ import pandas as pd
 
 from campfire.core.columns import BATCH, PLATE, SOURCE
 from campfire.core.files import read_table, write_text
-from campfire.images.gallery import S3Options, check_source, render_check
+from campfire.images.gallery import S3Options, check_source, differing, render_check
 from campfire.images.gallery.connect import connect
 from campfire.screen.split import wells_by_plate
 
@@ -29,6 +29,9 @@ checked = [
     )
     for group in params.groups
 ]
-text = render_check(pd.concat(checked, ignore_index=True))
+table = pd.concat(checked, ignore_index=True)
+text = render_check(table)
 log.info("what the source holds:\n%s", text)
+for line in differing(table):
+    log.warning("not as sheet and config say: %s", line)
 write_text(snakemake.output.table, text)

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
         summarise_plan,
         with_digests,
     )
-    from campfire.images.gallery.preflight import check_source, render_check
+    from campfire.images.gallery.preflight import check_source, differing, render_check
 
 __all__ = [
     "S3Options",
     "check_source",
+    "differing",
     "fetch_plate",
     "list_plate",
     "parse_load_data",
@@ -39,6 +40,6 @@ __getattr__ = lazy(
         "download": ["fetch_plate"],
         "index": ["parse_load_data", "read_index"],
         "plan": ["list_plate", "plan_download", "plan_plate", "read_known_bad", "summarise_plan", "with_digests"],
-        "preflight": ["check_source", "render_check"],
+        "preflight": ["check_source", "differing", "render_check"],
     },
 )

@@ -82,7 +82,8 @@ def _chosen_sites(index: pd.DataFrame, wells: list[str], channels: list[str], pl
     unknown = [channel for channel in channels if key_column(channel) not in index]
     if unknown:
         raise DataError(
-            f"plate {plate}: {where} has no channel {', '.join(unknown)}; it has {', '.join(index_channels(index))}"
+            f"plate {plate}: {where} has no channel {', '.join(unknown)}; it has {', '.join(index_channels(index))}. "
+            "Correct `channels`, or name those of this plate in the sheet's column channels (DNA+AGP)"
         )
     listed = [well for well in index[WELL].unique() if well]
     if shift := shifted_by_one(wells, listed):

@@ -34,7 +34,9 @@ def check_source(
     pixel_size_um: float | None = None,
     wells: Mapping[str, Sequence[str]] | None = None,
 ) -> pd.DataFrame:
-    """Check one plate of each batch of `sheet` (Metadata_Source, Metadata_Batch, Metadata_Plate); one row each.
+    """Check plates of `sheet` (Metadata_Source, Metadata_Batch, Metadata_Plate), one row each.
+
+    Of a bucket one plate of each batch is looked at, of a local folder every plate.
 
     Reads load_data, one image of each of `channels` from the middle of the plate, and one illumination function.
     `shape` (H, W) px, `pixel_size_um` and the `wells` of plates, where given, are compared with the images found.
@@ -42,7 +44,8 @@ def check_source(
     Raises DataError only when S3 itself cannot be reached.
     """
     channels = list(channels)
-    first = sheet.drop_duplicates([SOURCE, BATCH])[[SOURCE, BATCH, PLATE]].astype(str)
+    plates = sheet if options.folder else sheet.drop_duplicates([SOURCE, BATCH])
+    first = plates[[SOURCE, BATCH, PLATE]].astype(str)
 
     def look(item: tuple[str, str, str]) -> dict[str, Any]:
         source, batch, plate = item
@@ -180,6 +183,12 @@ def _plate_folder(options: S3Options, item: tuple[str, str, str], site: pd.Serie
     return key.removeprefix(f"{options.root(item[0])}/images/{item[1]}/images/").split("/")[0]
 
 
+def differing(table: pd.DataFrame) -> list[str]:
+    """What differs from sheet and config in the table of `check_source`, a line for each plate."""
+    rows = table[table["difference"] != ""].to_dict("records")
+    return [f"{row[BATCH]} / {row[PLATE]}: {row['difference']}" for row in rows]
+
+
 def render_check(table: pd.DataFrame) -> str:
     """The table of `check_source` as markdown, a block per plate's findings, and one line that sums it up."""
     if table.empty:
@@ -187,8 +196,7 @@ def render_check(table: pd.DataFrame) -> str:
     columns = [name for name in CHECK_COLUMNS if name != "difference"]
     names = [name.removeprefix("Metadata_").replace("_", " ") for name in columns]
     lines = [wording.markdown_table(names, table[columns].to_numpy().tolist())]
-    different = table[table["difference"] != ""]
-    lines.append("")
-    lines.extend(f"- {item[BATCH]} / {item[PLATE]}: {item['difference']}" for item in different.to_dict("records"))
+    different = differing(table)
+    lines += ["", *(f"- {line}" for line in different)]
     summary = f"{len(table) - len(different)} of {len(table)} plates are as expected."
     return "\n".join([*lines, *([""] if len(different) else []), summary]) + "\n"
