@@ -248,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.archive}: {len(compare(options.archive))} files as in the manifest")
     else:
         path = unpack(options.archive, options.to, options.overwrite)
-        print(f"verified and unpacked; now: snakemake --profile profiles/local --configfile {path} -- all")
+        print(f"verified and unpacked; now: .venv/bin/campfire run --configfile {path} -- all")
     return 0
 
 
