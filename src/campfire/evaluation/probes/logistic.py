@@ -31,10 +31,12 @@ Rows = NDArray[np.intp]
 PENALTIES = tuple(float(10**power) for power in np.arange(0.5, -6.1, -0.5))
 """Penalties tried, from the strongest: 3.2 to 0.000001, per training cell and squared weight."""
 MARGIN = 1e-3  # a weaker penalty is taken only where it lowers the cross-entropy by more (nats a cell)
-WORSE = 2  # so many weaker penalties in a row without a better cross-entropy end the search
+FIRST = 0.01  # penalty tried first
+WORSE = 2  # so many penalties in a row without a better cross-entropy end the search in their direction
 LARGE = 1 << 22  # numbers in the training cells; see `_Problem`
-TOLERANCE, LARGE_TOLERANCE = 1e-6, 1e-5  # of the largest gradient, on the scale of the rotated problem
-TRIED = 3  # times this tolerance for a penalty that is only tried: the fit is repeated with more cells
+TOLERANCE, LARGE_TOLERANCE = (1e-6, 1e-13), (1e-5, 1e-9)
+"""Largest gradient, on the scale of the rotated problem, and relative change of the loss at the minimum."""
+TRIED = 10  # times these for a penalty that is only tried: the fit of the chosen one goes on from there
 ITERATIONS = 3000
 BLOCK = 2048  # cells whose logits are computed at once
 
@@ -62,7 +64,13 @@ def standardisation(rows: Floats) -> tuple[Doubles, Doubles]:
     A dimension counts as constant when it varies by less than float32 resolves, whatever its unit.
     """
     centre = rows.mean(axis=0, dtype=np.float64)
-    scale = rows.std(axis=0, dtype=np.float64)
+    # As `std`, which would hold all rows in double precision; the sum so far is the first row to be added.
+    total = np.zeros((1, rows.shape[1]))
+    for first in range(0, len(rows), BLOCK):
+        squares = np.concatenate([total, rows[first : first + BLOCK] - centre])
+        np.square(squares[1:], out=squares[1:])
+        total = squares.sum(axis=0, keepdims=True)
+    scale = np.sqrt(total[0] / len(rows))
     varies = scale > 1e-6 * np.abs(centre)
     return centre, np.where(varies, scale, 1.0)
 
@@ -75,59 +83,120 @@ def fit_logistic(
     The penalty is chosen by the cross-entropy of `fit.monitor`; with `fit.refit` the final fit includes these rows.
     """
     problem = _Problem(features[fit.train], labels[fit.train], classes)
-    watched, truth = problem.turn(features[fit.monitor]), labels[fit.monitor]
-    best, best_loss, worse, iterations, converged = penalties[0], np.inf, 0, 0, True
-    kept = before = weights = problem.start()
-    for penalty in penalties:
-        start = 2 * weights - before
-        before = weights
-        weights, steps, done = problem.minimise(penalty, start, TRIED if fit.refit else 1)
-        iterations, converged = iterations + steps, converged and done
-        loss = problem.loss(watched, truth, weights)
-        if loss < best_loss - MARGIN:
-            best, best_loss, worse, kept = penalty, loss, 0, weights
-        else:
-            worse += 1
-        if worse == WORSE:
-            break
+    tried = _try_penalties(problem, features[fit.monitor], labels[fit.monitor], penalties)
+    best = _chosen([tried[penalty].loss for penalty in sorted(tried, reverse=True)])
+    penalty = sorted(tried, reverse=True)[best]
+    start = tried[penalty].weights
     if fit.refit:
         rows = np.concatenate([fit.train, fit.monitor])
-        refit = _Problem(features[rows], labels[rows], classes)
-        kept, steps, done = refit.minimise(best, refit.translated(problem, kept))
-        problem = refit
-        iterations, converged = iterations + steps, converged and done
-    weight, bias = problem.plain(kept)
-    return LogisticFit(weight, bias, problem.centre, problem.scale, best, iterations, converged)
+        refit = _Problem(features[rows], labels[rows], classes, problem)
+        problem, start = refit, refit.translated(problem, start)
+    weights, steps, done = problem.minimise(penalty, start)
+    weight, bias = problem.plain(weights)
+    iterations, converged = sum(one.iterations for one in tried.values()), all(one.converged for one in tried.values())
+    return LogisticFit(
+        weight, bias, problem.centre, problem.scale, penalty, iterations + steps, bool(converged and done)
+    )
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """The fit of one penalty, and the cross-entropy of the monitored wells under it."""
+
+    weights: Doubles
+    loss: float
+    iterations: int
+    converged: bool
+
+
+def _try_penalties(
+    problem: "_Problem", monitored: Floats, labels: NDArray[np.integer[Any]], penalties: Sequence[float]
+) -> dict[float, _Tried]:
+    """Fits of a run of penalties with the best one inside: weaker ones than `FIRST`, then stronger ones.
+
+    Each direction ends after `WORSE` penalties in a row that are no better. A fit starts where a straight line through
+    the two before it leads, for the penalties have equal ratios.
+    """
+    watched = problem.turn(monitored)
+    tried: dict[float, _Tried] = {}
+
+    def attempt(penalty: float, near: Sequence[float]) -> float:
+        known = [tried[other].weights for other in near if other in tried]
+        start = problem.start() if not known else known[0] if len(known) == 1 else 2 * known[0] - known[1]
+        weights, steps, done = problem.minimise(penalty, start, TRIED)
+        tried[penalty] = _Tried(weights, problem.loss(watched, labels, weights), steps, done)
+        return tried[penalty].loss
+
+    ordered = sorted(penalties, reverse=True)
+    first = next((i for i, penalty in enumerate(ordered) if penalty <= FIRST * 1.01), len(ordered) - 1)
+    best, at, worse = np.inf, first, 0
+    for i in range(first, len(ordered)):
+        loss = attempt(ordered[i], ordered[max(i - 2, 0) : i][::-1])
+        best, at, worse = (loss, i, 0) if loss < best - MARGIN else (best, at, worse + 1)
+        if worse == WORSE:
+            break
+    worse = at - first  # those between are worse than the best
+    for i in range(first - 1, -1, -1):
+        if worse >= WORSE:
+            break
+        loss = attempt(ordered[i], ordered[i + 1 : i + 3])
+        best, worse = (min(best, loss), 0) if loss <= best + MARGIN else (best, worse + 1)
+    return tried
+
+
+def _chosen(losses: Sequence[float]) -> int:
+    """Index of the chosen penalty, from losses in order from the strongest: a weaker one must be better by `MARGIN`."""
+    chosen = 0
+    for i, loss in enumerate(losses):
+        if loss < losses[chosen] - MARGIN:
+            chosen = i
+    return chosen
 
 
 class _Problem:
     """The training cells of one fit, standardised and rotated onto their principal components."""
 
-    def __init__(self, rows: Floats, labels: NDArray[np.integer[Any]], classes: int) -> None:
+    def __init__(
+        self, rows: Floats, labels: NDArray[np.integer[Any]], classes: int, like: "_Problem | None" = None
+    ) -> None:
+        """rows (N, D), labels (N,); the axes are those of `like`, a problem of most of these cells, if they span all.
+
+        Any axes have the same minimum; those of other cells only scale the problem a little worse.
+        """
         self.labels, self.classes = np.asarray(labels, np.intp), classes
         self.centre, self.scale = standardisation(rows)
-        scaled = self._standardise(rows)
-        count, width = scaled.shape
-        if width <= count:
-            variances, self.axes = np.linalg.eigh(scaled.T @ scaled / count)
-        else:  # fewer cells than dimensions: the weights lie in the span of the cells
-            variances, left = np.linalg.eigh(scaled @ scaled.T / count)
-            self.axes = scaled.T @ left / np.sqrt(np.maximum(variances, 1e-30) * count)
-        keep = variances > 1e-10 * max(float(variances[-1]), 1e-30)
-        self.variances, self.axes = variances[keep], self.axes[:, keep]  # (R,), (D, R)
+        count, width = rows.shape
         # Single precision suffices for large problems, whose minimum many cells determine, and is twice as fast.
-        self.dtype: type[np.floating[Any]] = np.float32 if count * len(self.variances) > LARGE else np.float64
-        self.features = self._rotate(scaled)  # (N, R)
+        self.dtype: type[np.floating[Any]] = np.float32 if count * min(count, width) > LARGE else np.float64
+        if like is not None and like.axes.shape == (width, width):
+            self.axes, self.dtype = like.axes, like.dtype
+        else:
+            self.axes = self._principal(rows)
+        self.features = self.turn(rows)  # (N, R)
+        squares = (block.astype(np.float64) ** 2 for block in _blocks(self.features))
+        self.variances = sum(block.sum(axis=0) for block in squares) / count  # (R,)
 
-    def _standardise(self, rows: Floats) -> Doubles:
-        return (rows - self.centre) / self.scale
+    def _principal(self, rows: Floats) -> Doubles:
+        """Orthogonal axes (D, R) of the R dimensions in which the rows vary."""
+        count, width = rows.shape
+        if width <= count:
+            variances, axes = np.linalg.eigh(sum(z.T @ z for z in map(self._standardise, _blocks(rows))) / count)
+        else:  # fewer cells than dimensions: the weights lie in the span of the cells
+            scaled = self._standardise(rows)
+            variances, left = np.linalg.eigh(scaled @ scaled.T / count)
+            axes = scaled.T @ left / np.sqrt(np.maximum(variances, 1e-30) * count)
+        return np.asarray(axes[:, variances > 1e-10 * max(float(variances[-1]), 1e-30)])
 
-    def _rotate(self, scaled: Doubles) -> Turned:
-        return np.asarray(scaled.astype(self.dtype) @ self.axes.astype(self.dtype))
+    def _standardise(self, rows: Floats) -> Turned:
+        return np.asarray(((rows - self.centre) / self.scale).astype(self.dtype, copy=False))
 
     def turn(self, rows: Floats) -> Turned:
         """Rows (M, D) in the coordinates of `features`: (M, R)."""
-        return self._rotate(self._standardise(rows))
+        axes = self.axes.astype(self.dtype)
+        turned = np.empty((len(rows), axes.shape[1]), self.dtype)
+        for block, out in zip(_blocks(rows), _blocks(turned), strict=True):
+            np.matmul(self._standardise(block), axes, out=out)
+        return turned
 
     def start(self) -> Doubles:
         """All weights zero: (R + 1, K), the last row is the bias."""
@@ -185,11 +254,16 @@ class _Problem:
 
         def objective(flat: Doubles) -> tuple[float, Doubles]:
             weights = flat.reshape(start.shape) * step
-            loss, gradient = self._cross_entropy(weights)
+            loss, slope = self._cross_entropy(weights)
             value = loss + 0.5 * float((shrink * weights**2).sum())
-            return value, ((gradient + shrink * weights) * step).ravel()
+            return value, ((slope + shrink * weights) * step).ravel()
 
-        tolerance, ftol = (LARGE_TOLERANCE, 1e-9) if self.dtype == np.float32 else (TOLERANCE, 1e-13)
+        tolerance, ftol = LARGE_TOLERANCE if self.dtype == np.float32 else TOLERANCE
         options = {"maxiter": ITERATIONS, "maxcor": 10, "gtol": slack * tolerance, "ftol": ftol}
         found = minimize(objective, (start / step).ravel(), jac=True, method="L-BFGS-B", options=options)
         return found.x.reshape(start.shape) * step, int(found.nit), int(found.nit) < ITERATIONS
+
+
+def _blocks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The rows in runs of `BLOCK`."""
+    return (rows[first : first + BLOCK] for first in range(0, len(rows), BLOCK))
