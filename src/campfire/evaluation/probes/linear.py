@@ -126,10 +126,10 @@ def fit_linear(
     monitored = [np.array(watcher.monitored) for watcher in done]
     epochs, best_epoch = np.array([len(m) for m in monitored]), np.array([watcher.best_epoch for watcher in done])
     return LinearFits(
-        last_weight=np.ascontiguousarray(last[:, :dim].transpose(0, 2, 1)),
-        last_bias=last[:, dim].copy(),
-        best_weight=np.ascontiguousarray(best[:, :dim].transpose(0, 2, 1)),
-        best_bias=best[:, dim].copy(),
+        last_weight=np.ascontiguousarray(last[:, :, :dim]),
+        last_bias=last[:, :, dim].copy(),
+        best_weight=np.ascontiguousarray(best[:, :, :dim]),
+        best_bias=best[:, :, dim].copy(),
         epochs=epochs,
         best_epoch=best_epoch,
         monitored=monitored,
@@ -198,7 +198,6 @@ def _fit_logistic(
     embeddings: Floats, labels: NDArray[np.integer[Any]], fits: Sequence[Fit], classes: int, options: ProbeOptions
 ) -> LinearFits:
     """Logistic regression of every fit; iterations are reported as epochs, and last and best weights are the same."""
-    import scipy.optimize  # noqa: F401  before the limit, which only reaches libraries that are loaded
     from threadpoolctl import threadpool_limits
 
     _check(embeddings, fits)

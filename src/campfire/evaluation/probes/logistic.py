@@ -3,15 +3,15 @@
 The loss is the mean cross-entropy of the training cells plus half the penalty times the squared weights; the bias is
 not penalised. Dimensions are first centred and scaled by the training cells, so units do not matter, and the problem is
 convex, so its one minimum does not depend on the path. Only the penalty remains to be chosen, on wells that are not
-scored: penalties are tried from the strongest to the weakest of `PENALTIES`, each fit starting where a straight line
-through the two before it leads (their penalties have equal ratios), and the one with the lowest cross-entropy on the
-monitored wells is kept. Where these are training wells (held-out task), the classifier is then trained on all training
-wells with that penalty, starting from the weights kept.
+scored: neighbouring `PENALTIES` are tried until the one with the lowest cross-entropy on the monitored wells lies among
+them (`_try_penalties`). With that penalty the classifier is then trained to the end, where the monitored wells are
+training wells (held-out task) on all of them.
 
-For speed the problem is rotated onto the principal components of the training cells, and each component is scaled by
-the initial curvature of the cross-entropy. The minimum is the same, and L-BFGS needs some ten iterations instead of
-hundreds. Logits are computed with one row per class, for blocks of cells: reductions over classes are then sums of
-whole rows, and a block is still in the cache when its derivative is multiplied with it.
+For speed the weights are rotated onto the principal components of the training cells, and each component is scaled by
+the initial curvature of the cross-entropy. The minimum is the same, and L-BFGS (`descent`) needs some ten iterations
+instead of hundreds. The weights are turned, not the cells, of which there are more. Logits are computed with one row
+per class, for blocks of cells: reductions over classes are then sums of whole rows, and a block is still in the cache
+when its derivative is multiplied with it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from campfire.evaluation.probes.descent import Curvature, minimise
 from campfire.evaluation.probes.trainer import Fit
 
 Floats = NDArray[np.float32]
@@ -31,11 +32,10 @@ Rows = NDArray[np.intp]
 PENALTIES = tuple(float(10**power) for power in np.arange(0.5, -6.1, -0.5))
 """Penalties tried, from the strongest: 3.2 to 0.000001, per training cell and squared weight."""
 MARGIN = 1e-3  # a weaker penalty is taken only where it lowers the cross-entropy by more (nats a cell)
-FIRST = 0.01  # penalty tried first
+FIRST = 0.0032  # penalty tried first, near those of the paper's size
 WORSE = 2  # so many penalties in a row without a better cross-entropy end the search in their direction
 LARGE = 1 << 22  # numbers in the training cells; see `_Problem`
-TOLERANCE, LARGE_TOLERANCE = (1e-6, 1e-13), (1e-5, 1e-9)
-"""Largest gradient, on the scale of the rotated problem, and relative change of the loss at the minimum."""
+TOLERANCE, LARGE_TOLERANCE = (1e-6, 1e-13), (1e-5, 1e-9)  # largest slope, relative descent of a step; see `descent`
 TRIED = 10  # times these for a penalty that is only tried: the fit of the chosen one goes on from there
 ITERATIONS = 3000
 BLOCK = 2048  # cells whose logits are computed at once
@@ -82,21 +82,20 @@ def fit_logistic(
 
     The penalty is chosen by the cross-entropy of `fit.monitor`; with `fit.refit` the final fit includes these rows.
     """
-    problem = _Problem(features[fit.train], labels[fit.train], classes)
-    tried = _try_penalties(problem, features[fit.monitor], labels[fit.monitor], penalties)
-    best = _chosen([tried[penalty].loss for penalty in sorted(tried, reverse=True)])
-    penalty = sorted(tried, reverse=True)[best]
+    problem, known = _Problem(features[fit.train], labels[fit.train], classes), Curvature()
+    tried = _try_penalties(problem, features[fit.monitor], labels[fit.monitor], penalties, known)
+    ordered = sorted(tried, reverse=True)
+    penalty = ordered[_chosen([tried[penalty].loss for penalty in ordered])]
     start = tried[penalty].weights
     if fit.refit:
         rows = np.concatenate([fit.train, fit.monitor])
         refit = _Problem(features[rows], labels[rows], classes, problem)
-        problem, start = refit, refit.translated(problem, start)
-    weights, steps, done = problem.minimise(penalty, start)
+        problem, start, known = refit, refit.translated(problem, start), Curvature()
+    weights, steps, done = problem.minimise(penalty, start, 1, known)
     weight, bias = problem.plain(weights)
-    iterations, converged = sum(one.iterations for one in tried.values()), all(one.converged for one in tried.values())
-    return LogisticFit(
-        weight, bias, problem.centre, problem.scale, penalty, iterations + steps, bool(converged and done)
-    )
+    iterations = steps + sum(one.iterations for one in tried.values())
+    converged = done and all(one.converged for one in tried.values())
+    return LogisticFit(weight, bias, problem.centre, problem.scale, penalty, iterations, converged)
 
 
 @dataclass(frozen=True)
@@ -110,25 +109,29 @@ class _Tried:
 
 
 def _try_penalties(
-    problem: "_Problem", monitored: Floats, labels: NDArray[np.integer[Any]], penalties: Sequence[float]
+    problem: "_Problem",
+    monitored: Floats,
+    labels: NDArray[np.integer[Any]],
+    penalties: Sequence[float],
+    known: Curvature,
 ) -> dict[float, _Tried]:
     """Fits of a run of penalties with the best one inside: weaker ones than `FIRST`, then stronger ones.
 
     Each direction ends after `WORSE` penalties in a row that are no better. A fit starts where a straight line through
     the two before it leads, for the penalties have equal ratios.
     """
-    watched = problem.turn(monitored)
+    watched = problem.standardised(monitored)
     tried: dict[float, _Tried] = {}
 
     def attempt(penalty: float, near: Sequence[float]) -> float:
-        known = [tried[other].weights for other in near if other in tried]
-        start = problem.start() if not known else known[0] if len(known) == 1 else 2 * known[0] - known[1]
-        weights, steps, done = problem.minimise(penalty, start, TRIED)
+        two = [tried[other].weights for other in near if other in tried]
+        start = problem.start() if not two else two[0] if len(two) == 1 else 2 * two[0] - two[1]
+        weights, steps, done = problem.minimise(penalty, start, TRIED, known)
         tried[penalty] = _Tried(weights, problem.loss(watched, labels, weights), steps, done)
         return tried[penalty].loss
 
     ordered = sorted(penalties, reverse=True)
-    first = next((i for i, penalty in enumerate(ordered) if penalty <= FIRST * 1.01), len(ordered) - 1)
+    first = next((i for i, penalty in enumerate(ordered) if penalty <= FIRST), len(ordered) - 1)
     best, at, worse = np.inf, first, 0
     for i in range(first, len(ordered)):
         loss = attempt(ordered[i], ordered[max(i - 2, 0) : i][::-1])
@@ -154,7 +157,7 @@ def _chosen(losses: Sequence[float]) -> int:
 
 
 class _Problem:
-    """The training cells of one fit, standardised and rotated onto their principal components."""
+    """The standardised training cells of one fit, and the principal axes on which its weights are sought."""
 
     def __init__(
         self, rows: Floats, labels: NDArray[np.integer[Any]], classes: int, like: "_Problem | None" = None
@@ -167,36 +170,25 @@ class _Problem:
         self.centre, self.scale = standardisation(rows)
         count, width = rows.shape
         # Single precision suffices for large problems, whose minimum many cells determine, and is twice as fast.
-        self.dtype: type[np.floating[Any]] = np.float32 if count * min(count, width) > LARGE else np.float64
+        single = count * min(count, width) > LARGE if like is None else like.dtype == np.float32
+        self.dtype: type[np.floating[Any]] = np.float32 if single else np.float64
+        self.features = self.standardised(rows)  # (N, D)
+        self.variances: Doubles
+        """(R,) along the axes."""
+        self.axes: Doubles
+        """(D, R) orthogonal axes."""
         if like is not None and like.axes.shape == (width, width):
-            self.axes, self.dtype = like.axes, like.dtype
+            self.variances, self.axes = like.variances, like.axes
         else:
-            self.axes = self._principal(rows)
-        self.features = self.turn(rows)  # (N, R)
-        squares = (block.astype(np.float64) ** 2 for block in _blocks(self.features))
-        self.variances = sum(block.sum(axis=0) for block in squares) / count  # (R,)
+            self.variances, self.axes = _principal(self.features)
+        self.turn = self.axes.astype(self.dtype)
 
-    def _principal(self, rows: Floats) -> Doubles:
-        """Orthogonal axes (D, R) of the R dimensions in which the rows vary."""
-        count, width = rows.shape
-        if width <= count:
-            variances, axes = np.linalg.eigh(sum(z.T @ z for z in map(self._standardise, _blocks(rows))) / count)
-        else:  # fewer cells than dimensions: the weights lie in the span of the cells
-            scaled = self._standardise(rows)
-            variances, left = np.linalg.eigh(scaled @ scaled.T / count)
-            axes = scaled.T @ left / np.sqrt(np.maximum(variances, 1e-30) * count)
-        return np.asarray(axes[:, variances > 1e-10 * max(float(variances[-1]), 1e-30)])
-
-    def _standardise(self, rows: Floats) -> Turned:
-        return np.asarray(((rows - self.centre) / self.scale).astype(self.dtype, copy=False))
-
-    def turn(self, rows: Floats) -> Turned:
-        """Rows (M, D) in the coordinates of `features`: (M, R)."""
-        axes = self.axes.astype(self.dtype)
-        turned = np.empty((len(rows), axes.shape[1]), self.dtype)
-        for block, out in zip(_blocks(rows), _blocks(turned), strict=True):
-            np.matmul(self._standardise(block), axes, out=out)
-        return turned
+    def standardised(self, rows: Floats) -> Turned:
+        """Rows (M, D) on the scale of `features`."""
+        scaled = np.empty(rows.shape, self.dtype)
+        for block, out in zip(_blocks(rows), _blocks(scaled), strict=True):
+            out[:] = (block - self.centre) / self.scale
+        return scaled
 
     def start(self) -> Doubles:
         """All weights zero: (R + 1, K), the last row is the bias."""
@@ -213,15 +205,15 @@ class _Problem:
         return np.concatenate([self.axes.T @ (raw * self.scale).T, (bias + raw @ (self.centre - other.centre))[None]])
 
     def loss(self, features: Turned, labels: NDArray[np.integer[Any]], weights: Doubles) -> float:
-        """Mean cross-entropy of rotated rows."""
+        """Mean cross-entropy of standardised rows."""
         blocks = self._by_logit(features, np.asarray(labels, np.intp), weights)
         return sum(loss for loss, _, _ in blocks) / len(features)
 
     def _by_logit(self, features: Turned, labels: Rows, weights: Doubles) -> Iterator[tuple[float, Turned, Turned]]:
         """For each block of B rows: the sum of their cross-entropy, its derivative by the logits (K, B), the rows."""
-        slopes, bias = weights[:-1].T.astype(self.dtype, order="C"), weights[-1][:, None].astype(self.dtype)
-        for first in range(0, len(features), BLOCK):
-            rows, truth = features[first : first + BLOCK], labels[first : first + BLOCK]
+        slopes = np.ascontiguousarray((self.turn @ weights[:-1].astype(self.dtype)).T)
+        bias = weights[-1][:, None].astype(self.dtype)
+        for rows, truth in zip(_blocks(features), _blocks(labels), strict=True):
             own = (truth, np.arange(len(rows)))
             logits = slopes @ rows.T
             logits += bias
@@ -236,34 +228,42 @@ class _Problem:
 
     def _cross_entropy(self, weights: Doubles) -> tuple[float, Doubles]:
         """Mean cross-entropy of the training cells, and its gradient (R + 1, K)."""
-        loss, gradient = 0.0, np.zeros(weights.shape[::-1])
+        loss, slope, bias = 0.0, np.zeros((self.classes, len(self.axes))), np.zeros(self.classes)
         for part, by_logit, rows in self._by_logit(self.features, self.labels, weights):
             loss += part
-            gradient[:, :-1] += by_logit @ rows
-            gradient[:, -1] += by_logit.sum(axis=1, dtype=np.float64)
-        return loss / len(self.labels), gradient.T / len(self.labels)
+            slope += by_logit @ rows
+            bias += by_logit.sum(axis=1, dtype=np.float64)
+        turned = self.turn.T @ np.ascontiguousarray(slope.T, self.dtype)
+        return loss / len(self.labels), np.concatenate([turned, bias[None]]) / len(self.labels)
 
-    def minimise(self, penalty: float, start: Doubles, slack: float = 1) -> tuple[Doubles, int, bool]:
-        """Weights at the minimum, iterations, and whether it was reached within `slack` times the tolerance."""
-        from scipy.optimize import minimize
+    def minimise(self, penalty: float, start: Doubles, slack: float, known: Curvature) -> tuple[Doubles, int, bool]:
+        """Weights at the minimum, iterations, and whether it was reached within `slack` times the tolerance.
 
+        known: the curvature met under other penalties, which is extended.
+        """
         curvature = (1 - 1 / self.classes) / self.classes
         # The curvature before the first step; the bias column has variance 1 and no penalty.
-        step = 1 / np.sqrt(np.append(curvature * self.variances + penalty, curvature))[:, None]
+        guess = 1 / np.append(curvature * self.variances + penalty, curvature)[:, None]
         shrink = np.append(np.full(len(self.variances), penalty), 0.0)[:, None]
-
-        def objective(flat: Doubles) -> tuple[float, Doubles]:
-            weights = flat.reshape(start.shape) * step
-            loss, slope = self._cross_entropy(weights)
-            value = loss + 0.5 * float((shrink * weights**2).sum())
-            return value, ((slope + shrink * weights) * step).ravel()
-
-        tolerance, ftol = LARGE_TOLERANCE if self.dtype == np.float32 else TOLERANCE
-        options = {"maxiter": ITERATIONS, "maxcor": 10, "gtol": slack * tolerance, "ftol": ftol}
-        found = minimize(objective, (start / step).ravel(), jac=True, method="L-BFGS-B", options=options)
-        return found.x.reshape(start.shape) * step, int(found.nit), int(found.nit) < ITERATIONS
+        slope, change = LARGE_TOLERANCE if self.dtype == np.float32 else TOLERANCE
+        tolerance = slack * slope, change
+        return minimise(self._cross_entropy, start, shrink, guess, known, tolerance, ITERATIONS)
 
 
 def _blocks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """The rows in runs of `BLOCK`."""
     return (rows[first : first + BLOCK] for first in range(0, len(rows), BLOCK))
+
+
+def _principal(scaled: Turned) -> tuple[Doubles, Doubles]:
+    """Variances (R,) and orthogonal axes (D, R) of the R dimensions in which standardised rows (N, D) vary."""
+    count, width = scaled.shape
+    if width <= count:
+        products = sum((block.T @ block).astype(np.float64) for block in _blocks(scaled))
+        variances, axes = np.linalg.eigh(products / count)
+    else:  # fewer cells than dimensions: the weights lie in the span of the cells
+        rows = scaled.astype(np.float64, copy=False)
+        variances, left = np.linalg.eigh(rows @ rows.T / count)
+        axes = rows.T @ left / np.sqrt(np.maximum(variances, 1e-30) * count)
+    keep = variances > 1e-10 * max(float(variances[-1]), 1e-30)
+    return variances[keep], axes[:, keep]

@@ -1,8 +1,9 @@
 """The training loop of many linear classifiers at once; `linear.fit_linear` is its public interface.
 
-All lanes take a step together: one batched product (P, B, D + 1) x (P, D + 1, K) gives the logits, one more the
-gradient of the mean cross-entropy, x^T (softmax - truth) / B. The bias is the weight of a column of ones; zero rows,
-which add nothing to the gradient, fill short batches.
+All lanes take a step together: one batched product (P, K, D + 1) x (P, D + 1, B) gives the logits, one more the
+gradient of the mean cross-entropy, (softmax - truth) x / B. The bias is the weight of a column of ones; zero rows,
+which add nothing to the gradient, fill short batches. Weights and logits have one row per class: of 60 classes both
+products are then an eighth faster than with one column per class.
 
 AdamW moves the weights w by their gradient g at step t with
 
@@ -65,12 +66,12 @@ class Watcher:
         self.best_hits, self.best_epoch = -1, 0
         self.best: Floats | None = None
         self.last: Floats | None = None
-        """Weights (D + 1, K) of the last epoch; None while the fit trains."""
+        """Weights (K, D + 1) of the last epoch; None while the fit trains."""
 
     def look(self, weights: Floats, patience: int) -> None:
         """Record the accuracy after an epoch, keep the best weights, stop after `patience` epochs without better."""
         # Class by row, (K, M): the maximum over rows is many times faster than an argmax over columns.
-        logits = weights.T @ self.features
+        logits = weights @ self.features
         hits = int(np.count_nonzero(logits[self.targets, self.columns] == np.maximum.reduce(logits, axis=0)))
         self.monitored.append(hits / len(self.targets))
         if hits > self.best_hits:
@@ -102,8 +103,8 @@ class Trainer:
         self.rngs = [keyed_generator(options.seed) for _ in fits]
         # torch's default for a linear layer: uniform within 1 / sqrt(D), weights and bias.
         bound = 1 / math.sqrt(self.width - 1)
-        start = [rng.uniform(-bound, bound, (self.width, classes)) for rng in self.rngs]
-        self.weights = np.stack(start).astype(np.float32)  # (P, D + 1, K)
+        start = [rng.uniform(-bound, bound, (self.width, classes)).T for rng in self.rngs]
+        self.weights = np.stack(start).astype(np.float32, order="C")  # (P, K, D + 1)
         self.moment = np.zeros_like(self.weights)
         self.square = np.zeros_like(self.weights)
         self.train = [group[0].train for group in fits]
@@ -146,11 +147,11 @@ class Trainer:
         lanes, batch = len(self.lanes), self.options.batch_size
         self.gradient = np.empty_like(self.weights)
         self.update = np.empty_like(self.weights)
-        self.logits = np.empty((lanes, batch, self.classes), np.float32)
-        self.sums = np.empty((lanes, batch, 1), np.float32)
+        self.logits = np.empty((lanes, self.classes, batch), np.float32)
+        self.sums = np.empty((lanes, 1, batch), np.float32)
         self.inverse = np.empty_like(self.sums)
         self.flat = self.logits.reshape(-1)
-        self.ones = np.ones((self.classes, 1), np.float32)
+        self.ones = np.ones((1, self.classes), np.float32)
         self.chunk = max(1, GATHER_BYTES // (lanes * batch * self.width * 4))
         self.gather = np.empty((lanes, self.chunk * batch, self.width), np.float32)
         arrays = (self.weights, self.moment, self.square, self.gradient, self.update)
@@ -208,7 +209,8 @@ class Trainer:
             share[steps[position] - 1, position, 0] = 1 / (len(train) - (steps[position] - 1) * batch)
         # Position of each row's own class in the flattened logits, by step.
         own = self.targets[rows].reshape(len(self.lanes), most, batch).transpose(1, 0, 2)
-        own = np.ascontiguousarray(own + np.arange(len(self.lanes) * batch).reshape(1, -1, batch) * self.classes)
+        before = np.arange(len(self.lanes))[:, None] * self.classes
+        own = np.ascontiguousarray((own + before) * batch + np.arange(batch))
 
         beta1, beta2 = options.betas
         # AdamW with both moments kept unscaled, and the second in units that grow by 1 / beta2 a step, so that
@@ -256,16 +258,16 @@ class Trainer:
         weights, gradient, logits, sums = self.weights, self.gradient, self.logits, self.sums
         if lanes < len(weights):
             weights, gradient, logits, sums = weights[:lanes], gradient[:lanes], logits[:lanes], sums[:lanes]
-        np.matmul(x, weights, out=logits)
+        np.matmul(weights, x.transpose(0, 2, 1), out=logits)
         np.exp(logits, out=logits)
-        np.matmul(logits, self.ones, out=sums)
+        np.matmul(self.ones, logits, out=sums)
         inverse = np.divide(share, sums, out=self.inverse[:lanes])
         # Subtracting each row's maximum matters only where exp nears the limits of float32, which is rare.
         if not (_in_range(sums) and _in_range(inverse)):
             self._exp_by_maximum(x, weights, share, logits, sums, inverse)
         np.multiply(logits, inverse, out=logits)
         self.flat[own] -= share if isinstance(share, np.float32) else share[:, :, 0]
-        np.matmul(x.transpose(0, 2, 1), logits, out=gradient)
+        np.matmul(logits, x, out=gradient)
 
     def _exp_by_maximum(
         self, x: Floats, weights: Floats, share: Floats | np.float32, logits: Floats, sums: Floats, inverse: Floats
@@ -274,9 +276,9 @@ class Trainer:
         shares = np.broadcast_to(share, (len(x), 1, 1))
         for lane in range(len(x)):
             if not (_in_range(sums[lane]) and _in_range(inverse[lane])):
-                values = x[lane] @ weights[lane]
-                logits[lane] = np.exp(values - values.max(axis=1, keepdims=True))
-                sums[lane] = logits[lane] @ self.ones
+                values = weights[lane] @ x[lane].T
+                logits[lane] = np.exp(values - values.max(axis=0))
+                sums[lane] = self.ones @ logits[lane]
                 inverse[lane] = shares[lane] / sums[lane]
 
     def _adamw(
