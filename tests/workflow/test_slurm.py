@@ -19,6 +19,7 @@ from support.one_node_slurm import jobs, one_node_slurm, site_profile, snakemake
 pytestmark = pytest.mark.slurm
 
 RANKS = 2
+MODEL = "results/smoke/pretrain/campfire/model.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,9 @@ def finished(
     place = workplace(repository, folder / "run", screen)
     profile = site_profile(repository, folder / "profile", gpus=RANKS)
     run = snakemake("--snakefile", repository / "Snakefile", "--directory", place, "--profile", profile)
-    run += ["--jobs", "8", "--configfile", "config/config.yaml", "config/smoke.yaml", "from_s3.yaml", "--", "all"]
+    # Half of the run waits for its model, so the plate that the model is trained on goes first.
+    run += ["--jobs", "8", "--prioritize", MODEL]
+    run += ["--configfile", "config/config.yaml", "config/smoke.yaml", "from_s3.yaml", "--", "all"]
     served = [sys.executable, "-m", "campfire.simulate.server", str(screen / "s3"), "--", *run]
     done = subprocess.run(served, cwd=place, capture_output=True, text=True, timeout=1500)
     output = done.stdout + done.stderr
@@ -79,7 +82,7 @@ def test_gpu_rules_have_gpus_and_no_other(finished: tuple[Path, list[dict[str, s
 
 def test_pretraining_was_two_ranks(finished: tuple[Path, list[dict[str, str]], str]) -> None:
     place, _, _ = finished
-    with safe_open(place / "results/smoke/pretrain/campfire/model.safetensors", framework="np") as weights:
+    with safe_open(place / MODEL, framework="np") as weights:
         header = json.loads(weights.metadata()["campfire"])
     assert header["processes"] == RANKS
 
