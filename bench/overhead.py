@@ -1,8 +1,9 @@
-"""What starting jobs costs: processor seconds of start-up per job, and its share of a run, by rule.
+"""What starting and ending jobs costs: processor seconds per job, and their share of a run, by rule.
 
-A job's total comes from its record (state/provenance in the results); its start-up is measured here, as the least of
-some repeats of: start Python, read Snakemake's objects, run the import statements of the rule's script, and import the
-module that draws the figure or builds the table. Work below the line "planning" is that of Snakemake itself.
+A job's total comes from its record (state/provenance in the results), which lacks the end of its process; start and end
+are measured here, as the least of some repeats of: start Python, read Snakemake's objects, run the import statements of
+the rule's script, import the module that draws the figure or builds the table, and exit. Work below the line "planning"
+is that of Snakemake itself.
 """
 
 import argparse
@@ -19,8 +20,9 @@ from pathlib import Path
 from campfire.report.catalogue import FIGURES, TABLES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PREAMBLE = "import pickle; from snakemake.logging import logger; from snakemake.iocontainers import Snakemake"
-"""What Snakemake puts before every script."""
+PREAMBLE = """import pickle; from snakemake.logging import logger; from snakemake.iocontainers import Snakemake
+from campfire.core.memory import collect_seldom; collect_seldom()"""
+"""What Snakemake puts before every script, and what every script begins with."""
 RULE = re.compile(
     r"^\s*(?:use rule (?P<base>\w+) as |rule )(?P<name>\w+)[^\n]*:|scripts/(?P<script>\w+)\.py", re.MULTILINE
 )
@@ -49,7 +51,7 @@ def imports(script: str) -> str:
 
 @cache
 def start_up(program: str, repeats: int) -> float:
-    """Least processor seconds of a fresh Python that runs a program."""
+    """Least processor seconds of a fresh Python that runs a program, its end included."""
     taken = []
     for _ in range(repeats):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
