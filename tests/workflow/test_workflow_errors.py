@@ -113,6 +113,23 @@ def test_a_wrong_config_is_answered(run: Run, changes: dict[str, Any], words: li
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("figurs", ["figurs: no such target; did you mean figures?"]),
+        ("figure_34", ["figure_34: no such target; did you mean figure_3_4?"]),
+        ("figure_3_4", ["figure_3_4: name the file: ", "/results/figures/figure_3_4.pdf"]),
+        ("table_3_1.md", ["table_3_1.md: name the file: ", "/results/tables/table_3_1.md"]),
+        ("config.yaml", ["config.yaml: a config, which nothing makes", "--configfile config.yaml -- all"]),
+        ("elsewhere/tables/table_3_1.md", ["nothing makes this file; results of this run are in"]),
+    ],
+)
+def test_a_target_that_nothing_makes_is_answered_with_the_right_one(run: Run, target: str, words: list[str]) -> None:
+    done = run(target, dry=True)
+    assert_told(done, *words)
+    assert "MissingRuleException" not in done.stdout + done.stderr
+
+
 def test_an_unreadable_sheet_names_file_and_line(run: Run, screen: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "plates.tsv"
     sheet.write_text((screen / "plates.tsv").read_text().replace("\tid\n", "\tidd\n", 1))

@@ -159,7 +159,8 @@ def look_for_targets(workflow: Any, run: Run) -> None:
 
     As a module of another Snakefile, whose own rules may follow, it leaves that to Snakemake.
     """
-    words = sys.argv[1:] if workflow.is_main_process and not workflow.modifier.is_module else []
+    # Snakemake calls the modifier of every Snakefile a module's; the main one's has no parent.
+    words = sys.argv[1:] if workflow.is_main_process and workflow.modifier.parent_modifier is None else []
     rules = list(workflow.rules)
     for target in words[words.index("--") + 1 :] if "--" in words else ():
         if not any(target == rule.name or rule.is_producer(target) for rule in rules):
@@ -168,14 +169,27 @@ def look_for_targets(workflow: Any, run: Run) -> None:
 
 def unknown_target(target: str, run: Run, rules: Iterable[str]) -> str:
     """What is wrong with a target that no rule is called or makes."""
+    results = run.files.results
+    if target.endswith((".yaml", ".yml")) and Path(target).is_file():
+        return f"{target}: a config, which nothing makes; name it as an option: --configfile {target} -- all"
     if "/" not in target:
-        near = get_close_matches(target, list(rules), n=1)
+        shown = {name: kind for kind, names in shown_by(run).items() for name in names}
+        name = target.rpartition(".")[0] or target
+        if name in shown:
+            suffix = "md" if shown[name] == "tables" else "pdf"
+            return f"{target}: name the file: {results}/{shown[name]}/{name}.{suffix}"
+        near = get_close_matches(target, [*rules, *shown], n=1)
         hint = f"did you mean {near[0]}?" if near else "`campfire run --help` lists targets"
         return f"{target}: no such target; {hint}"
-    results = run.files.results
     if not target.startswith(f"{results}/"):
         return f"{target}: nothing makes this file; results of this run are in {results} (option `results`)"
     return f"{target}: nothing makes this file in this run; check its name and the config that it belongs to"
+
+
+def shown_by(run: Run) -> dict[str, list[str]]:
+    """The folders of tables and figures below the results, each with the names of what a run shows there."""
+    results = read_results(run)
+    return {"tables": [*results.tables], "figures": results.single_figures}
 
 
 def look_around(workflow: Any) -> None:
