@@ -1,13 +1,10 @@
-"""The search for the penalty of logistic regression, and the descent whose curvature serves one after the other."""
-
-from collections.abc import Callable
+"""The search for the penalty of logistic regression, and the preparation of its cells."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from campfire.evaluation.probes import Fit, descent, logistic
-from campfire.evaluation.probes.descent import Curvature, minimise
+from campfire.evaluation.probes import Fit, logistic
 from campfire.evaluation.probes.logistic import MARGIN, PENALTIES, WORSE, fit_logistic, standardisation
 
 Doubles = NDArray[np.float64]
@@ -17,45 +14,6 @@ def cells(n: int, dim: int, classes: int, spread: float = 2, seed: int = 0) -> t
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, n)
     return (rng.normal(0, 1, (classes, dim))[labels] + rng.normal(0, spread, (n, dim))).astype(np.float32), labels
-
-
-def squares(dim: int) -> tuple[Callable[[Doubles], tuple[float, Doubles]], Callable[[float], Doubles], list[int]]:
-    """A least-squares loss, its minimum under a penalty, and a list that grows with each evaluation."""
-    rng = np.random.default_rng(0)
-    matrix, target, calls = rng.normal(0, 1, (4 * dim, dim)) * np.linspace(0.1, 3, dim), rng.normal(0, 1, 4 * dim), []
-
-    def loss(weights: Doubles) -> tuple[float, Doubles]:
-        calls.append(1)
-        left = matrix @ weights - target
-        return float(left @ left) / 2, matrix.T @ left
-
-    def solved(penalty: float) -> Doubles:
-        return np.linalg.solve(matrix.T @ matrix + penalty * np.eye(dim), matrix.T @ target)
-
-    return loss, solved, calls
-
-
-def test_descent_ends_at_the_minimum_and_remembers_the_curvature() -> None:
-    loss, solved, calls = squares(15)
-    ones, known, evaluations = np.ones(15), Curvature(), []
-    for memory in (known, known, Curvature()):
-        penalty = 3.0 if not evaluations else 2.5
-        calls.clear()
-        found, steps, done = minimise(loss, np.zeros(15), penalty * ones, ones, memory, (1e-8, 1e-16), 500)
-        np.testing.assert_allclose(found, solved(penalty), atol=1e-6)
-        evaluations.append(len(calls))
-        assert done and 0 < steps < len(calls)
-    assert len(known.pairs) == descent.MEMORY
-    assert evaluations[1] < 0.6 * evaluations[2]  # another penalty's curvature served
-
-
-def test_descent_says_when_it_did_not_arrive() -> None:
-    loss, solved, _ = squares(30)
-    ones = np.ones(30)
-    found, steps, done = minimise(loss, np.zeros(30), ones, ones, Curvature(), (1e-8, 1e-16), 3)
-    assert not done and steps == 3 and np.abs(found - solved(1.0)).max() > 1e-3
-    _, steps, done = minimise(loss, solved(1.0), ones, ones, Curvature(), (1e-8, 1e-16), 3)
-    assert done and steps == 0
 
 
 @pytest.mark.parametrize(("spread", "noise"), [(1, False), (2, False), (6, False), (2, True)])

@@ -198,6 +198,7 @@ def _fit_logistic(
     embeddings: Floats, labels: NDArray[np.integer[Any]], fits: Sequence[Fit], classes: int, options: ProbeOptions
 ) -> LinearFits:
     """Logistic regression of every fit; iterations are reported as epochs, and last and best weights are the same."""
+    import scipy.optimize  # noqa: F401  before the limit, which only reaches libraries that are loaded
     from threadpoolctl import threadpool_limits
 
     _check(embeddings, fits)

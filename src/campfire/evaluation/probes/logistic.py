@@ -8,7 +8,7 @@ them (`_try_penalties`). With that penalty the classifier is then trained to the
 training wells (held-out task) on all of them.
 
 For speed the weights are rotated onto the principal components of the training cells, and each component is scaled by
-the initial curvature of the cross-entropy. The minimum is the same, and L-BFGS (`descent`) needs some ten iterations
+the initial curvature of the cross-entropy. The minimum is the same, and L-BFGS (scipy's) needs some ten iterations
 instead of hundreds. The weights are turned, not the cells, of which there are more. Logits are computed with one row
 per class, for blocks of cells: reductions over classes are then sums of whole rows, and a block is still in the cache
 when its derivative is multiplied with it.
@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from campfire.evaluation.probes.descent import Curvature, minimise
 from campfire.evaluation.probes.trainer import Fit
 
 Floats = NDArray[np.float32]
@@ -35,7 +34,10 @@ MARGIN = 1e-3  # a weaker penalty is taken only where it lowers the cross-entrop
 FIRST = 0.0032  # penalty tried first, near those of the paper's size
 WORSE = 2  # so many penalties in a row without a better cross-entropy end the search in their direction
 LARGE = 1 << 22  # numbers in the training cells; see `_Problem`
-TOLERANCE, LARGE_TOLERANCE = (1e-6, 1e-13), (1e-5, 1e-9)  # largest slope, relative descent of a step; see `descent`
+TOLERANCE, LARGE_TOLERANCE = (
+    (1e-6, 1e-13),
+    (1e-5, 1e-9),
+)  # largest slope, relative descent of a step: scipy's gtol and ftol
 TRIED = 10  # times these for a penalty that is only tried: the fit of the chosen one goes on from there
 ITERATIONS = 3000
 BLOCK = 2048  # cells whose logits are computed at once
@@ -82,16 +84,16 @@ def fit_logistic(
 
     The penalty is chosen by the cross-entropy of `fit.monitor`; with `fit.refit` the final fit includes these rows.
     """
-    problem, known = _Problem(features[fit.train], labels[fit.train], classes), Curvature()
-    tried = _try_penalties(problem, features[fit.monitor], labels[fit.monitor], penalties, known)
+    problem = _Problem(features[fit.train], labels[fit.train], classes)
+    tried = _try_penalties(problem, features[fit.monitor], labels[fit.monitor], penalties)
     ordered = sorted(tried, reverse=True)
     penalty = ordered[_chosen([tried[penalty].loss for penalty in ordered])]
     start = tried[penalty].weights
     if fit.refit:
         rows = np.concatenate([fit.train, fit.monitor])
         refit = _Problem(features[rows], labels[rows], classes, problem)
-        problem, start, known = refit, refit.translated(problem, start), Curvature()
-    weights, steps, done = problem.minimise(penalty, start, 1, known)
+        problem, start = refit, refit.translated(problem, start)
+    weights, steps, done = problem.minimise(penalty, start, 1)
     weight, bias = problem.plain(weights)
     iterations = steps + sum(one.iterations for one in tried.values())
     converged = done and all(one.converged for one in tried.values())
@@ -113,7 +115,6 @@ def _try_penalties(
     monitored: Floats,
     labels: NDArray[np.integer[Any]],
     penalties: Sequence[float],
-    known: Curvature,
 ) -> dict[float, _Tried]:
     """Fits of a run of penalties with the best one inside: weaker ones than `FIRST`, then stronger ones.
 
@@ -126,7 +127,7 @@ def _try_penalties(
     def attempt(penalty: float, near: Sequence[float]) -> float:
         two = [tried[other].weights for other in near if other in tried]
         start = problem.start() if not two else two[0] if len(two) == 1 else 2 * two[0] - two[1]
-        weights, steps, done = problem.minimise(penalty, start, TRIED, known)
+        weights, steps, done = problem.minimise(penalty, start, TRIED)
         tried[penalty] = _Tried(weights, problem.loss(watched, labels, weights), steps, done)
         return tried[penalty].loss
 
@@ -236,18 +237,25 @@ class _Problem:
         turned = self.turn.T @ np.ascontiguousarray(slope.T, self.dtype)
         return loss / len(self.labels), np.concatenate([turned, bias[None]]) / len(self.labels)
 
-    def minimise(self, penalty: float, start: Doubles, slack: float, known: Curvature) -> tuple[Doubles, int, bool]:
-        """Weights at the minimum, iterations, and whether it was reached within `slack` times the tolerance.
+    def minimise(self, penalty: float, start: Doubles, slack: float) -> tuple[Doubles, int, bool]:
+        """Weights at the minimum, iterations, and whether it was reached within `slack` times the tolerance."""
+        from scipy.optimize import minimize
 
-        known: the curvature met under other penalties, which is extended.
-        """
         curvature = (1 - 1 / self.classes) / self.classes
         # The curvature before the first step; the bias column has variance 1 and no penalty.
-        guess = 1 / np.append(curvature * self.variances + penalty, curvature)[:, None]
+        step = 1 / np.sqrt(np.append(curvature * self.variances + penalty, curvature))[:, None]
         shrink = np.append(np.full(len(self.variances), penalty), 0.0)[:, None]
-        slope, change = LARGE_TOLERANCE if self.dtype == np.float32 else TOLERANCE
-        tolerance = slack * slope, change
-        return minimise(self._cross_entropy, start, shrink, guess, known, tolerance, ITERATIONS)
+
+        def objective(flat: Doubles) -> tuple[float, Doubles]:
+            weights = flat.reshape(start.shape) * step
+            loss, gradient = self._cross_entropy(weights)
+            value = loss + 0.5 * float((shrink * weights**2).sum())
+            return value, ((gradient + shrink * weights) * step).ravel()
+
+        slope, descent = LARGE_TOLERANCE if self.dtype == np.float32 else TOLERANCE
+        options = {"maxiter": ITERATIONS, "maxcor": 10, "gtol": slack * slope, "ftol": descent}
+        found = minimize(objective, (start / step).ravel(), jac=True, method="L-BFGS-B", options=options)
+        return found.x.reshape(start.shape) * step, int(found.nit), int(found.nit) < ITERATIONS
 
 
 def _blocks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
