@@ -34,7 +34,8 @@ def collect_seldom() -> None:
 
     Libraries make hundreds of thousands of objects when they are imported. Python goes through them again and again
     while they load, and three times before it exits: a third of the processor time of a process that imports torch and
-    scikit-learn (docs/performance.md). Nothing but cycles waits for it: arrays and tensors are freed at once as before.
+    scikit-learn (docs/performance.md). Nothing but cycles waits for it: arrays and tensors are freed at once as before,
+    drawings (some megabytes each) later.
     """
     gc.set_threshold(NEW_OBJECTS, 10, 10)
     atexit.unregister(_leave_objects)
