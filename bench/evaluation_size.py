@@ -1,19 +1,22 @@
 """Time and memory of probes, leakage, profiles and statistics at the paper's size, and at a share of it.
 
     python bench/evaluation_size.py [--quick] [--share 0.1 0.3] [--parts strict profiles] [--json FILE]
+    python bench/evaluation_size.py --share 1 --parts probes      (the table of the probes in docs/performance.md)
 
 The stand-in has the paper's layout: 25 plates (20 of them ID), 22 control wells of 9 compounds and 63 wells of 60
 held-out compounds on each, 1,024 dimensions whose variance falls with their rank as that of real embeddings does, and
 effects of compound, plate and well. A share draws that share of the cells of each well. `retrieval` and `variance` take
 the well means of whole plates, 384 wells each, and a share of these. Each part runs in a process of its own on one
 thread; processor seconds, wall seconds and peak memory are of that process without making its input. From one share to
-the next the exponent is given: 1 is time or memory in proportion to the rows. `--profile` prints where the time goes.
+the next the exponent is given: 1 is time or memory in proportion to the rows. A table of all parts ends the run, with
+the three protocols and both halves of the leakage table together. `--profile` prints where the time goes.
 """
 
 import argparse
 import cProfile
 import functools
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -38,6 +41,8 @@ from campfire.evaluation.options import BootstrapOptions, SampleOptions
 from campfire.evaluation.sampling import draw_cells
 
 PARTS = ("release", "paper", "strict", "leakage control", "leakage heldout", "profiles")
+PROBES = {"three protocols": PARTS[:3], "leakage table": PARTS[3:5]}
+"""Parts whose times are added up."""
 STATISTICS = ("intervals", "differences", "retrieval", "variance")
 WELLS, NEGATIVE_WELLS, BATCHES, TREATED = 384, 64, 5, 160
 PLATES, OOD_PLATES, CONTROLS, HELDOUT, HELDOUT_WELLS, CELLS, DIMENSIONS = 25, 5, 9, 60, 63, 1000, 1024
@@ -160,6 +165,20 @@ def exponents(one: dict[str, Any], two: dict[str, Any]) -> str:
     return f"{two['part']}: time grows with rows to the power of {time_:.2f}, memory beyond the input's {memory:.2f}"
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Every part and share with its time and memory, and the parts that belong together added up."""
+    lines = ["| what | rows | processor seconds | peak MiB | of these input |", "|---|---:|---:|---:|---:|"]
+    for share in dict.fromkeys(row["share"] for row in rows):
+        found = {row["part"]: row for row in rows if row["share"] == share}
+        for part, row in found.items():
+            memory = f"{row['peak_mib']:,.0f} | {row['input_mib']:,.0f}"
+            lines.append(f"| {part} | {row['rows']:,} | {row['cpu_s']:.1f} | {memory} |")
+        for name, parts in PROBES.items():
+            if all(part in found for part in parts):
+                lines.append(f"| {name} together | | {sum(found[part]['cpu_s'] for part in parts):.1f} | | |")
+    return "\n".join(lines)
+
+
 def measure(part: str, share: float, profile: bool) -> dict[str, Any]:
     """Time and memory of one part in this process, without making its input, and a digest of its tables."""
     if part in ("retrieval", "variance"):
@@ -186,7 +205,8 @@ def measure(part: str, share: float, profile: bool) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, nargs="+", default=[0.1, 0.3], help="share of the paper's cells")
-    parser.add_argument("--parts", nargs="+", choices=[*PARTS, *STATISTICS], default=[*PARTS, *STATISTICS])
+    choices = [*PARTS, *STATISTICS]
+    parser.add_argument("--parts", nargs="+", choices=[*choices, "probes"], default=choices, help="probes: all of them")
     parser.add_argument("--quick", action="store_true", help="smallest shares, only to check that the script runs")
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
     parser.add_argument("--json", type=Path, help="also write the results here")
@@ -198,7 +218,9 @@ def main() -> None:
     rows = []
     if arguments.quick:
         arguments.share, arguments.parts = [0.02], ["intervals", "retrieval", "release"]
-    for part in arguments.parts:
+    probes = list(itertools.chain(*PROBES.values()))
+    chosen = [one for name in arguments.parts for one in (probes if name == "probes" else [name])]
+    for part in dict.fromkeys(chosen):
         for number, share in enumerate(arguments.share):
             command = [sys.executable, __file__, "--one", "--parts", part, "--share", str(share)]
             done = subprocess.run(
@@ -213,6 +235,7 @@ def main() -> None:
             )
             if number:
                 print(exponents(rows[-2], row), flush=True)
+    print(table(rows))
     if arguments.json:
         write_text(arguments.json, json.dumps(rows, indent=2) + "\n")
 

@@ -66,6 +66,19 @@ def test_a_refit_ends_at_the_minimum_of_all_its_cells(dim: int) -> None:
     np.testing.assert_allclose(both.bias - both.bias.mean(), alone.bias - alone.bias.mean(), atol=3e-4)
 
 
+@pytest.mark.parametrize("refit", [False, True])
+def test_turning_the_cells_or_the_weights_is_the_same(refit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = cells(150, 12, 3)
+    found = []
+    for many in (0, 1000):
+        monkeypatch.setattr(logistic, "MANY", many)
+        found.append(fit_logistic(x, labels, Fit(np.arange(100), np.arange(100, 150), refit=refit), 3))
+    weights, turned = found
+    assert weights.penalty == turned.penalty
+    np.testing.assert_allclose(weights.weight, turned.weight, atol=1e-4)
+    np.testing.assert_allclose(weights.bias, turned.bias, atol=1e-4)
+
+
 def test_deviations_taken_block_by_block_are_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logistic, "BLOCK", 37)
     x, _ = cells(500, 20, 4)

@@ -7,11 +7,11 @@ scored: neighbouring `PENALTIES` are tried until the one with the lowest cross-e
 them (`_try_penalties`). With that penalty the classifier is then trained to the end, where the monitored wells are
 training wells (held-out task) on all of them.
 
-For speed the weights are rotated onto the principal components of the training cells, and each component is scaled by
+For speed the problem is rotated onto the principal components of the training cells, and each component is scaled by
 the initial curvature of the cross-entropy. The minimum is the same, and L-BFGS (scipy's) needs some ten iterations
-instead of hundreds. The weights are turned, not the cells, of which there are more. Logits are computed with one row
-per class, for blocks of cells: reductions over classes are then sums of whole rows, and a block is still in the cache
-when its derivative is multiplied with it.
+instead of hundreds. Where cells are many, the weights are turned in their place. Logits are computed with one row per
+class, for blocks of cells: reductions over classes are then sums of whole rows, and a block is still in the cache when
+its derivative is multiplied with it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,12 +34,10 @@ MARGIN = 1e-3  # a weaker penalty is taken only where it lowers the cross-entrop
 FIRST = 0.0032  # penalty tried first, near those of the paper's size
 WORSE = 2  # so many penalties in a row without a better cross-entropy end the search in their direction
 LARGE = 1 << 22  # numbers in the training cells; see `_Problem`
-TOLERANCE, LARGE_TOLERANCE = (
-    (1e-6, 1e-13),
-    (1e-5, 1e-9),
-)  # largest slope, relative descent of a step: scipy's gtol and ftol
+TOLERANCE, LARGE_TOLERANCE = (1e-6, 1e-13), (1e-5, 1e-9)  # scipy's gtol and ftol
 TRIED = 10  # times these for a penalty that is only tried: the fit of the chosen one goes on from there
 ITERATIONS = 3000
+MANY = 100  # cells for each class from which the weights are turned, not the cells; see `_Problem`
 BLOCK = 2048  # cells whose logits are computed at once
 
 
@@ -121,7 +119,7 @@ def _try_penalties(
     Each direction ends after `WORSE` penalties in a row that are no better. A fit starts where a straight line through
     the two before it leads, for the penalties have equal ratios.
     """
-    watched = problem.standardised(monitored)
+    watched = problem.placed(monitored)
     tried: dict[float, _Tried] = {}
 
     def attempt(penalty: float, near: Sequence[float]) -> float:
@@ -173,7 +171,7 @@ class _Problem:
         # Single precision suffices for large problems, whose minimum many cells determine, and is twice as fast.
         single = count * min(count, width) > LARGE if like is None else like.dtype == np.float32
         self.dtype: type[np.floating[Any]] = np.float32 if single else np.float64
-        self.features = self.standardised(rows)  # (N, D)
+        self.features = self._standardised(rows)  # (N, D), or turned (N, R)
         self.variances: Doubles
         """(R,) along the axes."""
         self.axes: Doubles
@@ -182,14 +180,21 @@ class _Problem:
             self.variances, self.axes = like.variances, like.axes
         else:
             self.variances, self.axes = _principal(self.features)
-        self.turn = self.axes.astype(self.dtype)
+        self.turn: Turned = self.axes.astype(self.dtype)
+        # Turning many cells once takes longer than turning the weights of few classes in every evaluation.
+        self.turned = count < MANY * classes
+        if self.turned:
+            self.features = self.features @ self.turn
 
-    def standardised(self, rows: Floats) -> Turned:
-        """Rows (M, D) on the scale of `features`."""
+    def _standardised(self, rows: Floats) -> Turned:
         scaled = np.empty(rows.shape, self.dtype)
         for block, out in zip(_blocks(rows), _blocks(scaled), strict=True):
             out[:] = (block - self.centre) / self.scale
         return scaled
+
+    def placed(self, rows: Floats) -> Turned:
+        """Rows (M, D) in the coordinates of `features`."""
+        return self._standardised(rows) @ self.turn if self.turned else self._standardised(rows)
 
     def start(self) -> Doubles:
         """All weights zero: (R + 1, K), the last row is the bias."""
@@ -206,13 +211,14 @@ class _Problem:
         return np.concatenate([self.axes.T @ (raw * self.scale).T, (bias + raw @ (self.centre - other.centre))[None]])
 
     def loss(self, features: Turned, labels: NDArray[np.integer[Any]], weights: Doubles) -> float:
-        """Mean cross-entropy of standardised rows."""
+        """Mean cross-entropy of placed rows."""
         blocks = self._by_logit(features, np.asarray(labels, np.intp), weights)
         return sum(loss for loss, _, _ in blocks) / len(features)
 
     def _by_logit(self, features: Turned, labels: Rows, weights: Doubles) -> Iterator[tuple[float, Turned, Turned]]:
         """For each block of B rows: the sum of their cross-entropy, its derivative by the logits (K, B), the rows."""
-        slopes = np.ascontiguousarray((self.turn @ weights[:-1].astype(self.dtype)).T)
+        own_weights = weights[:-1].astype(self.dtype)
+        slopes = np.ascontiguousarray((own_weights if self.turned else self.turn @ own_weights).T)
         bias = weights[-1][:, None].astype(self.dtype)
         for rows, truth in zip(_blocks(features), _blocks(labels), strict=True):
             own = (truth, np.arange(len(rows)))
@@ -229,13 +235,13 @@ class _Problem:
 
     def _cross_entropy(self, weights: Doubles) -> tuple[float, Doubles]:
         """Mean cross-entropy of the training cells, and its gradient (R + 1, K)."""
-        loss, slope, bias = 0.0, np.zeros((self.classes, len(self.axes))), np.zeros(self.classes)
+        loss, slope, bias = 0.0, np.zeros((self.classes, self.features.shape[1])), np.zeros(self.classes)
         for part, by_logit, rows in self._by_logit(self.features, self.labels, weights):
             loss += part
             slope += by_logit @ rows
             bias += by_logit.sum(axis=1, dtype=np.float64)
-        turned = self.turn.T @ np.ascontiguousarray(slope.T, self.dtype)
-        return loss / len(self.labels), np.concatenate([turned, bias[None]]) / len(self.labels)
+        own = slope.T if self.turned else self.turn.T @ np.ascontiguousarray(slope.T, self.dtype)
+        return loss / len(self.labels), np.concatenate([own, bias[None]]) / len(self.labels)
 
     def minimise(self, penalty: float, start: Doubles, slack: float) -> tuple[Doubles, int, bool]:
         """Weights at the minimum, iterations, and whether it was reached within `slack` times the tolerance."""
