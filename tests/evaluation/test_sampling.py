@@ -1,5 +1,6 @@
 """Which cells are drawn: identical to the released sampler, and the protocols paper and strict."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,13 @@ def test_groups_with_few_cells_are_told_once_for_all_plates(caplog: pytest.LogCa
         "control: 4 groups have fewer than 17 cells, all taken; fewest: plate P1, NEG test with 16",
         "reference: 2 groups have fewer than 100 cells, all taken; fewest: plate P1, well A02 with 16",
     ]
+
+
+def test_a_well_with_few_cells_is_named_as_everywhere(caplog: pytest.LogCaptureFixture) -> None:
+    nuclei, wells = screen()
+    draw_sample(nuclei, wells, SampleOptions(control_cells=4, heldout_cells=17, reference_cells=4), controls=["NEG"])
+    (message,) = [record.getMessage() for record in caplog.records if "fewer than" in record.getMessage()]
+    assert re.search(r"^heldout: \d+ groups .* fewest: plate P\d, well A0\d with 16$", message), message
 
 
 def test_saved_share_is_of_distinct_cells() -> None:

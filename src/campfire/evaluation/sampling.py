@@ -278,6 +278,7 @@ def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int) -> tuple[N
         group = list(zip(chosen[COMPOUND], chosen["split"].map(RELEASE_LABELS), strict=True))
     else:
         group = [(_release_well(well),) for well in chosen[WELL]]
+    wells = chosen[WELL].to_numpy()
     positions: list[NDArray[np.int64]] = []
     short: Short = {}
     plates: dict[Any, Any] = dict(chosen.groupby(PLATE).indices)
@@ -289,7 +290,8 @@ def _draw_release(chosen: pd.DataFrame, task: str, n: int, seed: int) -> tuple[N
         for name in sorted(members):
             own = np.asarray(members[name])
             if len(own) < n and name[-1] != RELEASE_LABELS["unused"]:
-                short[f"plate {plate}, {' '.join(name)}"] = len(own)
+                place = " ".join(name) if task == "control" else f"well {wells[own[0]]}"
+                short[f"plate {plate}, {place}"] = len(own)
             positions.append(own[generator.permutation(len(own))[:n]])
     return np.concatenate(positions) if positions else np.empty(0, dtype=int), short
 
