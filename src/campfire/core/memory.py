@@ -33,7 +33,7 @@ def collect_seldom() -> None:
     """Let Python look for unreachable objects seldom in this process, and no more at its end.
 
     Libraries make hundreds of thousands of objects when they are imported. Python goes through them again and again
-    while they load, and three times before it exits: a third of the processor time of a process that imports torch and
+    while they load, and several times before it exits: a third of the processor time of one that imports torch and
     scikit-learn (docs/performance.md). Nothing but cycles waits for it: arrays and tensors are freed at once as before,
     drawings (some megabytes each) later.
     """
