@@ -48,6 +48,15 @@ def test_majority_shows_an_unbalanced_sample(tmp_path: Path) -> None:
     assert row["majority"] == pytest.approx(3 / 7) and row["chance"] == pytest.approx(1 / 3)
 
 
+def test_a_single_fit_has_no_spread(accuracies: Any) -> None:
+    several = tables.table_3_1.build(accuracies.data, OPTIONS)
+    assert " ± " in "".join(several.layout["ID compound + ID plate"]) and "2 fits (" in "".join(several.notes)
+    single = tables.table_3_1.build(accuracies.data.assign(n_fits=1, sd=0.0), OPTIONS)
+    ours = single.layout[single.layout[""] == "this run"]
+    assert " ± " not in "".join(ours["ID compound + ID plate"])
+    assert ": 1 fit (" in "".join(single.notes)
+
+
 def test_table_3_1_beside_the_paper(accuracies: Any, results: Any) -> None:
     differences = tables.differences.build(results, OPTIONS).data
     table = tables.table_3_1.build(accuracies.data, OPTIONS, differences)

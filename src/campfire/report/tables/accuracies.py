@@ -14,7 +14,7 @@ from campfire.evaluation.statistics import MEAN, bootstrap_accuracy
 from campfire.evaluation.tally import MIN_UNITS, UNEVEN, class_shares, has_uneven_classes
 from campfire.report.tables.inputs import Files, Settings
 from campfire.report.tables.options import TableOptions
-from campfire.report.tables.render import Table, interval, number
+from campfire.report.tables.render import Table, interval, mean_and_spread, number
 from campfire.report.tables.sources import ProbeResult, probe_results
 from campfire.report.tables.verdict import exceeds
 
@@ -152,7 +152,7 @@ def build(results: Iterable[ProbeResult], options: TableOptions) -> Table:
             "Protocol": data["protocol"],
             "Quadrant": data["quadrant"],
             "Accuracy": [
-                f"{number(r['accuracy'])} ± {number(r['sd'])} {interval(r['low'], r['high'])}".strip()
+                f"{mean_and_spread(r['accuracy'], r['sd'], r['n_fits'])} {interval(r['low'], r['high'])}".strip()
                 for r in data.to_dict("records")
             ],
             "Balanced accuracy": [

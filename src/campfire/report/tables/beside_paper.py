@@ -12,7 +12,7 @@ from campfire.evaluation.tally import MIN_UNITS
 from campfire.report.tables.accuracies import DOUBT, doubt_notes, interval_note
 from campfire.report.tables.options import TableOptions
 from campfire.report.tables.paper import CLASSES, Printed
-from campfire.report.tables.render import Table, interval, number
+from campfire.report.tables.render import Table, interval, mean_and_spread, number
 from campfire.report.tables.sources import TASKS
 
 
@@ -115,7 +115,7 @@ def _values(records: Mapping[Any, Any], columns: Sequence[str], best: Mapping[An
     for split, quadrant in QUADRANTS.items():
         value, sd = (records[split][name] for name in columns[:2])
         mark = DOUBT if isinstance(records[split]["doubt"], str) and records[split]["doubt"] else ""
-        text = "–" if pd.isna(value) else f"{number(value)} ± {number(sd)}{mark}"
+        text = "–" if pd.isna(value) else f"{mean_and_spread(value, sd, records[split]['n_fits'])}{mark}"
         cells[quadrant] = f"**{text}**" if value == best.get(split) else text
     return cells
 
@@ -140,7 +140,7 @@ def notes(long: pd.DataFrame, options: TableOptions) -> tuple[str, ...]:
     for split, rows in scored.groupby("split", sort=False):
         first = rows.iloc[0]
         counts.append(
-            f"{QUADRANTS[str(split)]}: {int(first['n_fits'])} fits (at least "
+            f"{QUADRANTS[str(split)]}: {int(first['n_fits'])} fit{'s' if first['n_fits'] != 1 else ''} (at least "
             f"{int(rows['n_train_min'].min()):,} training cells of each class), {int(first['n_wells']):,} wells, "
             f"{int(first['n_cells']):,} cells, {int(first['n_classes'])} compounds (chance {number(first['chance'])}, "
             f"largest class {number(first['majority'])})"

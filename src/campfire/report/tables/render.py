@@ -222,6 +222,11 @@ def number(value: float, digits: int = 3, signed: bool = False) -> str:
     return f"−{text}" if negative else (f"+{text}" if signed and float(text) != 0 else text)
 
 
+def mean_and_spread(mean: float, deviation: float, fits: float) -> str:
+    """A mean with the deviation over its fits, which a single fit has not."""
+    return number(mean) if fits == 1 else f"{number(mean)} ± {number(deviation)}"
+
+
 def interval(low: float, high: float, digits: int = 3, signed: bool = False) -> str:
     """An interval in brackets; an unknown one is empty."""
     if pd.isna(low) or pd.isna(high):
