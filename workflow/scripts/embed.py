@@ -31,7 +31,7 @@ present = {Path(path).stem: list(channels) for path in snakemake.output}
 present |= {plate: [c for c in channels if c not in absent] for plate, absent in params.lacking.items()}
 check_widths(encoder, present)
 
-finished = []
+finished: list[tuple[Path, str]] = []
 nuclei = list(snakemake.input.nuclei) or [None] * len(snakemake.output)
 for tiles, fields, output in zip(snakemake.input.tiles, nuclei, snakemake.output, strict=True):
     plate = Path(output).stem
