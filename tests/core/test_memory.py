@@ -44,3 +44,11 @@ print(thresholds[0])
 def test_a_process_ends_without_looking_for_unreachable_objects(call: str, printed: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", ENDING.format(call=call)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == printed and not done.stderr
+
+
+@pytest.mark.parametrize("library", ["duckdb", "triton._C.libtriton"])
+def test_libraries_do_not_complain_at_the_end(library: str) -> None:
+    pytest.importorskip(library.partition(".")[0])
+    program = f"from campfire.core.memory import collect_seldom\ncollect_seldom()\nimport {library}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not done.stderr

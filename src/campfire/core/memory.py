@@ -11,6 +11,8 @@ LARGEST_KEPT = 32 << 20
 """Largest block that is kept, bytes: the most that glibc takes."""
 KEPT = 256 << 20
 """Free memory of a heap above which it is given back, bytes."""
+COMPLAINING = {"duckdb", "triton"}
+"""Libraries that print a page of warnings about objects that are left over at a process's end."""
 NEW_OBJECTS = 50_000
 """New Python objects after which unreachable ones are looked for; Python's own value is 700."""
 
@@ -44,5 +46,5 @@ def collect_seldom() -> None:
 
 def _leave_objects() -> None:
     """Hide all objects from the searches at the end of the process, whose memory the system takes back anyway."""
-    if "duckdb" not in sys.modules:  # it prints a page of warnings about objects that are left over
+    if not sys.modules.keys() & COMPLAINING:
         gc.freeze()
