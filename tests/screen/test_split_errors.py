@@ -22,6 +22,8 @@ from campfire.screen.split.__main__ import main
         ({"compounds": 3}, {}, r"4 compounds are to be held out but 3 besides the controls"),
         ({}, {"controls": ["NEG", "JCP_X"]}, r"control JCP_X is on no plate of role id"),
         ({}, {"controls": ["NEG", "POSS"]}, r"control POSS is on no plate of role id \(did you mean 'POS'\?\)"),
+        ({}, {"controls": ["NEG", "C1"]}, r"control C1 is on no plate of role id \(did you mean 'C01'\?\)"),
+        ({}, {"controls": ["NEG", "C019"]}, r"control C019 is on no plate of role id; correct split\.controls"),
         ({}, {"held_out_compounds": ["C99"]}, r"held-out compound C99 is not on plates of role id and of role ood"),
     ],
 )

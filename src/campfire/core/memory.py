@@ -32,7 +32,7 @@ def keep_freed_memory() -> bool:
 
 
 def collect_seldom() -> None:
-    """Let Python look for unreachable objects seldom in this process, and no more at its end.
+    """Make Python look for unreachable objects less often in this process, and not at all when it ends.
 
     Libraries make hundreds of thousands of objects when they are imported. Python goes through them again and again
     while they load, and several times before it exits: a third of the processor time of one that imports torch and

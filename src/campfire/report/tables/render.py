@@ -223,7 +223,7 @@ def number(value: float, digits: int = 3, signed: bool = False) -> str:
 
 
 def mean_and_spread(mean: float, deviation: float, fits: float) -> str:
-    """A mean with the deviation over its fits, which a single fit has not."""
+    """A mean and the standard deviation over its fits; the mean alone for a single fit."""
     return number(mean) if fits == 1 else f"{number(mean)} ± {number(deviation)}"
 
 

@@ -6,6 +6,7 @@ is `a[permutation(len(a))[:k]]`.
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -176,9 +177,17 @@ def _check_controls(on_id: set[str], on_ood: set[str], options: SplitOptions) ->
 
 
 def _near(name: str, present: set[str]) -> str:
-    """A compound whose name is nearly the same, as a question; "" where there is none."""
-    near = get_close_matches(name, sorted(present), n=1, cutoff=0.8)
+    """A compound whose name is nearly the same, as a question; "" where there is none.
+
+    Its numbers must be the same: JCP2022_033924 and JCP2022_033925 are two compounds, JCP2022_33924 a slip.
+    """
+    alike = [known for known in sorted(present) if _numbers(known) == _numbers(name)]
+    near = get_close_matches(name, alike, n=1, cutoff=0.8)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _numbers(name: str) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", name)]
 
 
 def _draw_held_out(present: set[str], options: SplitOptions) -> list[str]:
